@@ -1,0 +1,152 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swift: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+]
+
+/// A Swift target with the project's settings.
+func module(
+    _ name: String, _ dependencies: [Target.Dependency] = [], plugins: [Target.PluginUsage] = []
+) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swift, plugins: plugins)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+}
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+let nioHTTP: [Target.Dependency] = nio + [.product(name: "NIOHTTP1", package: "swift-nio")]
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "weft",
+    products: [
+        .executable(name: "weftd", targets: ["weftd"]),
+        .executable(name: "weft", targets: ["weft"]),
+        .executable(name: "weft-shim", targets: ["weft-shim"]),
+        .executable(name: "weft-bench", targets: ["weft-bench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.0"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.0"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
+        .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf.git", from: "2.4.0"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+    ],
+    targets: [
+        // Headers shared with the kernel's side.
+        .target(name: "CDatapathABI"),
+
+        // Values.
+        module("WeftNet"),
+        module("WeftModel", ["WeftNet"]),
+        module("WeftWire", ["WeftNet"]),
+
+        // Pure machines.
+        module("WeftIPAM", ["WeftNet", "WeftModel"]),
+        module("WeftControl", ["WeftNet", "WeftModel", "WeftIPAM"]),
+        module("WeftNode", ["WeftNet", "WeftModel", "WeftIPAM"]),
+        module("WeftDatapath", ["WeftNet", "WeftModel", "CDatapathABI"]),
+        module("WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
+        module("WeftSim", ["WeftNet", "WeftModel", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
+        module("WeftTemplate"),
+
+        // Doors to the world.
+        .target(name: "CLinux"),
+        .target(name: "CSandbox"),
+        .target(
+            name: "CBPF", dependencies: ["CDatapathABI"],
+            linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
+        module("WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
+        module("WeftBPF", ["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
+        module("WeftKernel", ["WeftNet", "WeftModel", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
+        module("WeftSandbox", ["WeftLinux", "CSandbox"]),
+        module("WeftStore", ["WeftNet", "WeftModel"]),
+        module("WeftStoreSQLite", ["WeftStore", "WeftModel", .product(name: "GRDB", package: "GRDB.swift")]),
+        module(
+            "WeftRPC",
+            [
+                "WeftNet", "WeftModel",
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
+                logging,
+            ] + nio),
+        module("WeftClient", nioHTTP),
+
+        // Shells.
+        module(
+            "WeftManager",
+            ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", logging]),
+        module(
+            "WeftAgent",
+            ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", logging] + nio),
+        module("WeftAPI", ["WeftNet", "WeftModel", logging] + nioHTTP),
+        module("WeftLab", ["WeftNet", "WeftLinux", "WeftClient"]),
+
+        // Executables.
+        program(
+            "weftd",
+            [
+                "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
+                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI",
+                logging, argumentParser,
+            ]),
+        program("weft", ["WeftNet", "WeftModel", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser]),
+        program("weft-shim", ["WeftLinux", "WeftSandbox"]),
+        program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", argumentParser]),
+
+        .plugin(name: "EmbedBPF", capability: .buildTool()),
+
+        // Tests that need no root.
+        tests("LayeringTests", []),
+        tests("WeftNetTests", ["WeftNet"]),
+        tests("WeftModelTests", ["WeftModel", "WeftNet"]),
+        tests("WeftWireTests", ["WeftWire", "WeftNet"]),
+        tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet"]),
+        tests("WeftControlTests", ["WeftControl", "WeftModel", "WeftNet", "WeftIPAM"]),
+        tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
+        tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI"]),
+        tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),
+        tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
+        tests("WeftTemplateTests", ["WeftTemplate"]),
+        tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet"]),
+        tests("WeftRPCTests", ["WeftRPC", "WeftModel", "WeftNet"]),
+        tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet"]),
+        tests("WeftCommandTests", ["weft", "WeftTemplate"]),
+        // Tests that need root: namespaces of their own.
+        tests("NetnsTests", ["WeftNet", "WeftModel", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),
+        tests("SandboxTests", ["WeftSandbox", "WeftLinux"]),
+    ]
+)

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ *
+ * What the eBPF programs and weftd agree on: map keys, map values, drop reasons, fixed addresses.
+ * One header for both compilers: `clang -target bpf` and Swift's importer. No functions, no other includes than <linux/types.h>.
+ *
+ * Addresses are in network byte order, identifiers and indexes in host byte order.
+ * Every byte is named: the kernel compares map keys whole, and padding is undefined.
+ */
+#ifndef WEFT_DATAPATH_ABI_H
+#define WEFT_DATAPATH_ABI_H
+
+#include <linux/types.h>
+
+/* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
+#define WEFT_ABI_VERSION 1u
+
+/* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
+#define WEFT_GATEWAY_MAC0 0x0au
+#define WEFT_GATEWAY_MAC1 0x77u
+#define WEFT_GATEWAY_MAC2 0x65u
+#define WEFT_GATEWAY_MAC3 0x66u
+#define WEFT_GATEWAY_MAC4 0x74u
+#define WEFT_GATEWAY_MAC5 0x01u
+
+/* 169.254.77.53, the resolver's address in every sandbox, in host byte order. */
+#define WEFT_RESOLVER_IPV4 0xa9fe4d35u
+
+/* Map sizes: entries are allocated on demand (BPF_F_NO_PREALLOC). */
+#define WEFT_MAX_LOCAL_ENDPOINTS 16384u
+#define WEFT_MAX_FORWARD_ENTRIES 1048576u
+#define WEFT_MAX_VTEP_ENTRIES 262144u
+#define WEFT_MAX_SUBNETS 65536u
+
+/* Map weft_config, an array of one. */
+struct weft_config {
+    __u32 abi_version;
+    __u32 underlay_ifindex;
+    __u32 vtep_ipv4;       /* this node's data-path address, network order */
+    __u32 vxlan_port;      /* UDP port, host order */
+};
+
+/* Map weft_endpoint: host end's interface index -> the endpoint behind it. */
+struct weft_endpoint_key {
+    __u32 ifindex;
+};
+
+enum weft_endpoint_flag {
+    WEFT_ENDPOINT_INTERNAL = 1u << 0,   /* its network has no way out */
+};
+
+struct weft_endpoint {
+    __u32 vni;
+    __u32 ipv4;            /* network order */
+    __u32 gateway_ipv4;    /* network order, 0 = none */
+    __u32 subnet_ipv4;     /* network order */
+    __u32 subnet_mask;     /* network order */
+    __u32 flags;           /* enum weft_endpoint_flag */
+    __u8 mac[6];
+    __u8 reserved[2];
+};
+
+/* Map weft_forward: where an address of a network lives. */
+struct weft_forward_key {
+    __u32 vni;
+    __u32 ipv4;            /* network order */
+};
+
+struct weft_forward {
+    __u32 ifindex;         /* local endpoint: host end of its veth; remote: 0 */
+    __u32 vtep_ipv4;       /* remote endpoint: its node's data-path address, network order; local: 0 */
+    __u8 mac[6];
+    __u8 reserved[2];
+};
+
+/* Map weft_vtep: which peers may send for which network. Presence is membership. */
+struct weft_vtep_key {
+    __u32 vni;
+    __u32 vtep_ipv4;       /* network order */
+};
+
+struct weft_vtep {
+    __u32 flags;           /* none defined */
+};
+
+/* Map weft_subnet, an LPM trie: every overlay subnet of the swarm -> its VNI. Overlay addresses never leave by the host's routes. */
+struct weft_subnet_key {
+    __u32 prefix_length;   /* 0...32: the LPM trie's own field */
+    __u32 ipv4;            /* network order */
+};
+
+struct weft_subnet {
+    __u32 vni;
+};
+
+/* Why a packet was dropped. Append only: the numbers are in metrics and on dashboards. */
+enum weft_drop_reason {
+    WEFT_DROP_NONE = 0,
+    WEFT_DROP_TRUNCATED = 1,            /* shorter than its headers say */
+    WEFT_DROP_UNKNOWN_ENDPOINT = 2,     /* interface without an entry in weft_endpoint */
+    WEFT_DROP_SPOOFED_MAC = 3,          /* source MAC is not the endpoint's */
+    WEFT_DROP_SPOOFED_ADDRESS = 4,      /* source address, or ARP sender, is not the endpoint's */
+    WEFT_DROP_UNSUPPORTED_PROTOCOL = 5, /* neither IPv4 nor ARP */
+    WEFT_DROP_MULTICAST = 6,            /* broadcast or multicast destination */
+    WEFT_DROP_NO_ENDPOINT = 7,          /* an address of this network that no endpoint has */
+    WEFT_DROP_OTHER_NETWORK = 8,        /* an address of another overlay network */
+    WEFT_DROP_INTERNAL = 9,             /* outside destination, internal network */
+    WEFT_DROP_ENCAP_FAILED = 10,        /* no room for the outer headers */
+    WEFT_DROP_UNKNOWN_VTEP = 11,        /* VXLAN from a peer that is no member of that VNI */
+    WEFT_DROP_DECAP_FAILED = 12,        /* outer headers could not be removed */
+    WEFT_DROP_BAD_VXLAN = 13,           /* I flag missing or reserved bits unusable (RFC 7348, section 5) */
+    WEFT_DROP_FORGED_SOURCE = 14,       /* inner source address is not behind that peer */
+    WEFT_DROP_ARP_UNANSWERED = 15,      /* ARP for an address nobody has, or not a request */
+    WEFT_DROP_REASON_COUNT
+};
+
+/* Map weft_counter, per CPU: host end's interface index (0 = the underlay, no endpoint known) -> what passed and what did not. */
+struct weft_counter_key {
+    __u32 ifindex;
+};
+
+struct weft_counter {
+    __u64 sent_packets;        /* from the endpoint, accepted */
+    __u64 sent_bytes;
+    __u64 received_packets;    /* to the endpoint, delivered */
+    __u64 received_bytes;
+    __u64 dropped[16];         /* by enum weft_drop_reason */
+};
+
+_Static_assert(sizeof(struct weft_config) == 16, "ABI");
+_Static_assert(sizeof(struct weft_endpoint) == 32, "ABI");
+_Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
+_Static_assert(sizeof(struct weft_forward) == 16, "ABI");
+_Static_assert(sizeof(struct weft_counter) == 160, "ABI");
+_Static_assert(WEFT_DROP_REASON_COUNT <= 16, "ABI");
+
+#endif

@@ -1,0 +1,31 @@
+package import WeftNet
+
+/// A sandbox's attachment to a network. Made by the node that holds the sandbox, known to all.
+package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
+    package let id: EndpointID
+    package var version: Version
+    package let network: NetworkID
+    package let node: NodeID
+    package let sandbox: SandboxID
+    package let ipv4: IPv4Address
+    package let mac: MACAddress
+    /// The container's or sandbox's name: what PTR answers.
+    package var name: String
+    /// Further names that resolve to this endpoint on this network, the short id among them.
+    package var aliases: [String]
+
+    package init(
+        id: EndpointID, version: Version = .none, network: NetworkID, node: NodeID, sandbox: SandboxID,
+        ipv4: IPv4Address, mac: MACAddress, name: String, aliases: [String] = []
+    ) {
+        self.id = id
+        self.version = version
+        self.network = network
+        self.node = node
+        self.sandbox = sandbox
+        self.ipv4 = ipv4
+        self.mac = mac
+        self.name = name
+        self.aliases = aliases
+    }
+}

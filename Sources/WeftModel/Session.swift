@@ -1,0 +1,96 @@
+package import WeftNet
+
+/// What every node knows of every other.
+package struct Peer: Hashable, Sendable, Codable, Identifiable {
+    package let id: NodeID
+    package var hostname: String
+    package var state: NodeState
+    package var dataPathAddress: IPv4Address?
+    /// `address:port` of a manager, nil for a worker.
+    package var managerAddress: String?
+
+    package init(
+        id: NodeID, hostname: String, state: NodeState, dataPathAddress: IPv4Address?, managerAddress: String?
+    ) {
+        self.id = id
+        self.hostname = hostname
+        self.state = state
+        self.dataPathAddress = dataPathAddress
+        self.managerAddress = managerAddress
+    }
+}
+
+/// What a node needs of the cluster's own settings.
+package struct ClusterView: Hashable, Sendable, Codable {
+    package let id: ClusterID
+    package var dataPathPort: UInt16
+    package var heartbeatSeconds: Int64
+    /// Trust roots, PEM, concatenated.
+    package var rootCertificatesPEM: String
+
+    package init(id: ClusterID, dataPathPort: UInt16, heartbeatSeconds: Int64, rootCertificatesPEM: String) {
+        self.id = id
+        self.dataPathPort = dataPathPort
+        self.heartbeatSeconds = heartbeatSeconds
+        self.rootCertificatesPEM = rootCertificatesPEM
+    }
+}
+
+/// Changes to what a node must know. A full set replaces everything, a delta is laid over it; both end at `revision`.
+package struct Assignments: Hashable, Sendable, Codable {
+    /// True: what is not in here is gone.
+    package var isFull: Bool
+    /// The revision a delta starts from; ignored for a full set. A node at another revision asks for a full set.
+    package var baseRevision: Version
+    package var revision: Version
+    package var cluster: ClusterView?
+    package var networks: [Network] = []
+    package var removedNetworks: [NetworkID] = []
+    package var peers: [Peer] = []
+    package var removedPeers: [NodeID] = []
+    /// Endpoints of all nodes, the receiver's own among them.
+    package var endpoints: [Endpoint] = []
+    package var removedEndpoints: [EndpointID] = []
+    /// The receiver's own leases.
+    package var leases: [AddressLease] = []
+    /// `AddressLease.id` of leases the receiver holds no longer.
+    package var removedLeases: [String] = []
+
+    package init(isFull: Bool, baseRevision: Version, revision: Version) {
+        self.isFull = isFull
+        self.baseRevision = baseRevision
+        self.revision = revision
+    }
+}
+
+/// Identifies a request within one session.
+package typealias RequestNumber = UInt64
+
+/// From a node to its manager.
+package enum NodeMessage: Hashable, Sendable {
+    /// Opens the session. `endpoints` is the node's whole truth about its own endpoints;
+    /// `appliedRevision` is where its knowledge ends, 0 for none.
+    case hello(NodeDescription, dataPathAddress: IPv4Address, appliedRevision: Version, endpoints: [Endpoint])
+    case heartbeat(appliedRevision: Version)
+    case endpointsChanged(added: [Endpoint], removed: [EndpointID])
+    /// Wants a block with at least one free address, or the one address named.
+    case leaseRequest(RequestNumber, NetworkID, address: IPv4Address?)
+    /// Gives blocks back in which no address is used or resting. `AddressLease.id` each.
+    case leasesReturned([String])
+    /// The delta did not fit: send everything.
+    case resyncRequest
+    case descriptionChanged(NodeDescription)
+    /// The operator makes this node leave.
+    case leaving
+}
+
+/// From a manager to a node.
+package enum ManagerMessage: Hashable, Sendable {
+    case assignments(Assignments)
+    /// The lease itself travels in assignments, before this.
+    case leaseGranted(RequestNumber)
+    /// A sentence for the user.
+    case leaseRefused(RequestNumber, reason: String)
+    /// The node was removed from the swarm, or its session was replaced by a newer one.
+    case goodbye(reason: String)
+}
