@@ -1,0 +1,60 @@
+package import WeftModel
+
+/// What the API server asks of weftd. The server shapes JSON, checks what a request says by itself and knows who may ask
+/// for what (swarm verbs outside a swarm, verbs of managers on a worker); the backend does the work.
+///
+/// A method that cannot do what it was asked throws an `APIError` with a sentence for the user. Any other error becomes a
+/// 500 with that error's description.
+package protocol APIBackend: Sendable {
+    /// Describes the host. Called for `/info` and `/version`, in a swarm or not.
+    func hostInformation() async -> HostInformation
+    /// Tells what this node knows of its own membership. Called on nearly every request: answer from memory.
+    func swarmState() async -> SwarmState
+
+    /// Makes this node the first manager of a new swarm, and returns its id. Called outside a swarm only.
+    func swarmInit(_ request: SwarmInitRequest) async throws -> NodeID
+    /// Joins a swarm, and returns once the node has its certificate. Called outside a swarm only.
+    func swarmJoin(_ request: SwarmJoinRequest) async throws
+    /// Leaves the swarm. `force` false on the last manager: throws `.lastManager`. Called inside a swarm only.
+    func swarmLeave(force: Bool) async throws
+    /// Replaces the swarm's spec and then rotates tokens; managers only. Throws `.outOfSequence` for a stale version.
+    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: Set<JoinTokenKind>) async throws
+
+    /// Lists all nodes, in any order; managers only.
+    func nodes() async throws -> [Node]
+    /// Replaces a node's spec; managers only. Throws `.outOfSequence` for a stale version.
+    func nodeUpdate(_ id: NodeID, version: Version, spec: NodeSpec) async throws
+    /// Removes a node; managers only. Without `force` a node that is not down is refused with `.nodeNotDown`.
+    func nodeRemove(_ id: NodeID, force: Bool) async throws
+
+    /// Returns what this node knows of networks, endpoints and peers (itself among them), on managers and workers alike.
+    /// On a manager it holds what the last successful write made, though the agent may not have been told yet.
+    func clusterSnapshot() async -> ClusterSnapshot
+    /// Makes an overlay network and returns its id; managers only. Throws `.networkExists` for a taken name.
+    func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID
+    /// Removes a network; managers only. Throws `.networkInUse` while an endpoint is on it, on any node.
+    func networkRemove(_ id: NetworkID) async throws
+
+    /// Lists this node's sandboxes, running or not, in any order.
+    func sandboxes() async -> [SandboxSummary]
+    /// Makes a sandbox with its endpoints. Its command does not run before `sandboxStart`.
+    func sandboxCreate(_ request: SandboxCreateRequest) async throws -> SandboxCreated
+    /// Runs the sandbox's command. On a running sandbox it does nothing.
+    func sandboxStart(_ id: SandboxID) async throws
+    /// Sends SIGTERM, and SIGKILL after `timeout`; returns once the sandbox has exited. On an exited one it does nothing.
+    func sandboxStop(_ id: SandboxID, timeout: Duration) async throws
+    /// Sends a signal, by number, to the sandbox's first process.
+    func sandboxKill(_ id: SandboxID, signal: Int32) async throws
+    /// Removes a sandbox and its endpoints. Without `force` a running one is refused.
+    func sandboxRemove(_ id: SandboxID, force: Bool) async throws
+    /// Attaches a sandbox to one more network, running or not.
+    func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) async throws
+    /// Detaches a sandbox from a network, running or not.
+    func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws
+
+    /// Reports the node's session, endpoints and underlay with their counters.
+    func status() async throws -> NodeStatus
+}
+
+/// Which of a swarm's two join tokens.
+package enum JoinTokenKind: Hashable, Sendable { case worker, manager }
