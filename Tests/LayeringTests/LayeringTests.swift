@@ -1,0 +1,185 @@
+// Guards the layers that ARCHITECTURE.md draws. SwiftPM lets a target import whatever its dependencies import, so the
+// import graph is checked here: one table, read from top to bottom, and every `import` line of every target against it.
+import Foundation
+import Testing
+
+/// Modules of the toolchain and of packages that only doors, shells and executables may touch.
+private let foundation: Set = ["FoundationEssentials", "Foundation"]
+private let system: Set = ["Glibc", "Synchronization", "Dispatch"]
+private let nio: Set = ["NIOCore", "NIOPosix", "NIOConcurrencyHelpers"]
+
+private struct Layer {
+    let name: String
+    let targets: [String: Set<String>]
+}
+
+/// Target → what it may import. A target may import only targets of its own or an earlier layer.
+private let layers = [
+    Layer(
+        name: "headers", targets: ["CDatapathABI": [], "CLinuxUAPI": []]),
+    Layer(
+        name: "values",
+        targets: [
+            "WeftNet": [],
+            "WeftModel": ["WeftNet"],
+            "WeftWire": ["WeftNet", "CLinuxUAPI"],
+        ]),
+    Layer(
+        name: "pure machines",
+        targets: [
+            "WeftIPAM": ["WeftNet", "WeftModel"],
+            "WeftControl": ["WeftNet", "WeftModel", "WeftIPAM"],
+            "WeftNode": ["WeftNet", "WeftModel", "WeftIPAM"],
+            "WeftDatapath": ["WeftNet", "WeftModel", "CDatapathABI"],
+            "WeftDNS": ["WeftNet", "WeftModel", "WeftWire"],
+            "WeftSim": ["WeftNet", "WeftModel", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"],
+            "WeftTemplate": [],
+        ]),
+    Layer(
+        name: "doors to the world",
+        targets: [
+            "CLinux": [], "CSandbox": [], "CBPF": [], "CBench": [],
+            "WeftLinux": ["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"].union(system),
+            "WeftBPF": ["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"].union(system).union(foundation),
+            "WeftKernel": ["WeftNet", "WeftModel", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI", "Synchronization"],
+            "WeftSandbox": ["WeftLinux", "CSandbox"].union(system).union(foundation),
+            "WeftStore": ["WeftNet", "WeftModel"],
+            "WeftStoreSQLite": ["WeftStore", "WeftModel", "GRDB"].union(foundation),
+            "WeftRPC": [
+                "WeftNet", "WeftModel", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
+                "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOCertificateReloading", "Logging",
+                "Synchronization", "Glibc",
+            ].union(nio).union(foundation),
+            "WeftClient": ["NIOHTTP1", "Synchronization"].union(nio).union(foundation),
+        ]),
+    Layer(
+        name: "shells",
+        targets: [
+            "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", "Logging", "Synchronization"],
+            "WeftAgent": [
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "Logging", "Synchronization",
+            ].union(nio).union(foundation),
+            "WeftAPI": ["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Synchronization"].union(nio).union(foundation),
+            "WeftLab": ["WeftNet", "WeftLinux", "WeftClient", "CLinux"].union(system).union(foundation),
+        ]),
+]
+
+/// Executables wire everything together; what they must not link is checked apart.
+private let executables: Set = ["weftd", "weft", "weft-shim", "weft-bench"]
+/// No CLI, CNI or plugin executable, and nothing it is made of, may import gRPC (DESIGN, section 4).
+private let grpcImporters: Set = ["WeftRPC"]
+
+private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+private func sources(of target: String) throws -> [(path: String, text: String)] {
+    let directory = root.appendingPathComponent("Sources/\(target)")
+    let files = FileManager.default.enumerator(at: directory, includingPropertiesForKeys: nil)
+    var result: [(String, String)] = []
+    while let file = files?.nextObject() as? URL {
+        guard file.pathExtension == "swift" else { continue }
+        result.append((file.path.replacingOccurrences(of: root.path + "/", with: ""), try String(contentsOf: file, encoding: .utf8)))
+    }
+    return result.sorted { $0.0 < $1.0 }
+}
+
+private func imports(in text: String) -> [String] {
+    // #if-guarded, @_exported, @testable and access-level imports count as well.
+    let pattern = #/^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/#
+    return text.split(separator: "\n").compactMap { line in (try? pattern.firstMatch(in: line)).flatMap { $0 }.map { String($0.1) } }
+}
+
+private func allTargets() throws -> Set<String> {
+    Set(try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent("Sources").path))
+}
+
+@Suite("The layers hold")
+struct LayeringTests {
+    @Test("Every target has a row, and every row a target")
+    func tableIsComplete() throws {
+        let rows = Set(layers.flatMap { $0.targets.keys }).union(executables)
+        let onDisk = try allTargets()
+        #expect(onDisk.subtracting(rows) == [], "targets without a row")
+        #expect(rows.subtracting(onDisk).subtracting(["CLinuxUAPI", "CBench"]) == [], "rows without a target")
+    }
+
+    @Test("Imports go only where the table allows")
+    func importsFollowTheTable() throws {
+        var seen = 0
+        for layer in layers {
+            for (target, allowed) in layer.targets {
+                for (path, text) in try sources(of: target) {
+                    for name in imports(in: text) {
+                        seen += 1
+                        #expect(allowed.contains(name), "\(path) imports \(name), which \(target) (\(layer.name)) may not")
+                    }
+                }
+            }
+        }
+        #expect(seen > 100, "the reader of import lines sees nothing")
+    }
+
+    @Test("The table itself goes downwards and never in a circle")
+    func tableGoesDown() {
+        var below: Set<String> = []
+        for layer in layers {
+            for (target, allowed) in layer.targets {
+                let own = allowed.filter { layer.targets[$0] != nil }
+                let weft = allowed.filter { $0.hasPrefix("Weft") || ["CLinux", "CSandbox", "CBPF", "CDatapathABI", "CLinuxUAPI"].contains($0) }
+                for name in weft.subtracting(own) {
+                    #expect(below.contains(name), "\(target) imports \(name) of a higher layer")
+                }
+            }
+            var open = layer.targets.mapValues { $0.filter { layer.targets[$0] != nil } }
+            while let leaf = open.first(where: { $0.value.isEmpty })?.key {
+                open[leaf] = nil
+                for key in open.keys { open[key]?.remove(leaf) }
+            }
+            #expect(open.isEmpty, "a circle in \(layer.name): \(open.keys.sorted())")
+            below.formUnion(layer.targets.keys)
+        }
+    }
+
+    @Test("Only WeftRPC imports gRPC, and no command-line executable reaches it")
+    func grpcStaysAtTheEdge() throws {
+        for target in try allTargets() where !grpcImporters.contains(target) {
+            for (path, text) in try sources(of: target) {
+                for name in imports(in: text) {
+                    #expect(!name.hasPrefix("GRPC"), "\(path) imports \(name)")
+                    if executables.contains(target), target != "weftd" {
+                        #expect(name != "WeftRPC", "\(path) would link gRPC")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("Pure layers have no clock, no randomness of their own, no async")
+    func pureLayersArePure() throws {
+        let banned = [
+            #/\bDate\(/#, #/\bSystemRandomNumberGenerator\b/#, #/\.random\(in: [^,)]*\)/#, #/\bContinuousClock\b/#,
+            #/\bSuspendingClock\b/#, #/\bTask\s*\{/#, #/\basync\b/#, #/\bawait\b/#, #/\.shuffled\(\)/#, #/\btry!/#,
+            #/\bfatalError\(/#,
+        ]
+        for layer in layers where layer.name == "values" || layer.name == "pure machines" {
+            for target in layer.targets.keys.sorted() {
+                for (path, text) in try sources(of: target) {
+                    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+                        let code = line.split(separator: "//", maxSplits: 1, omittingEmptySubsequences: false).first ?? line
+                        for word in banned where code.contains(word) {
+                            Issue.record("\(path):\(number + 1): \(line)")
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("ARCHITECTURE.md names every target")
+    func architectureNamesTargets() throws {
+        let text = try String(contentsOf: root.appendingPathComponent("ARCHITECTURE.md"), encoding: .utf8)
+        for target in try allTargets().sorted() {
+            #expect(text.contains("`\(target)`"), "ARCHITECTURE.md does not tell what \(target) is for")
+        }
+    }
+}
