@@ -141,7 +141,7 @@ let package = Package(
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
         tests("WeftTemplateTests", ["WeftTemplate"]),
-        tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet"]),
+        tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
         tests("WeftRPCTests", ["WeftRPC", "WeftModel", "WeftNet"]),
         tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet"]),
         tests("WeftCommandTests", ["weft", "WeftTemplate"]),

@@ -1,0 +1,47 @@
+package import WeftModel
+
+/// Keeps the swarm's objects: read a snapshot, commit a transaction guarded by versions, watch from a revision.
+///
+/// Commits are totally ordered; each that changes anything makes the next revision. A snapshot at revision r and the
+/// watch from r together give every object without a gap. A reader of a watch is served at its own pace.
+package protocol Store: Sendable {
+    /// Everything at the newest revision.
+    func snapshot() async throws -> StoreSnapshot
+
+    /// Carries out the transaction as a whole, and returns once it is durable. Every object put gets the new revision
+    /// as its version. An empty transaction changes nothing and returns the newest revision.
+    ///
+    /// Throws `StoreError.conflict` when a guard does not hold, and then nothing was changed.
+    @discardableResult
+    func commit(_ transaction: Transaction) async throws -> Version
+
+    /// Commits after `revision`, in order, without end.
+    ///
+    /// The sequence throws `StoreError.compacted` or `.unknownRevision` when the commits after `revision` are not
+    /// to be had: take a snapshot and watch from there.
+    func watch(from revision: Version) -> any AsyncSequence<StoreCommit, any Error> & Sendable
+}
+
+/// One change that a commit made.
+package enum StoreChange: Hashable, Sendable {
+    case put(StoredObject)
+    case delete(StoreKey)
+
+    package var key: StoreKey {
+        switch self {
+        case .put(let object): object.key
+        case .delete(let key): key
+        }
+    }
+}
+
+/// What one transaction changed, in its own order.
+package struct StoreCommit: Hashable, Sendable {
+    package let revision: Version
+    package let changes: [StoreChange]
+
+    package init(revision: Version, changes: [StoreChange]) {
+        self.revision = revision
+        self.changes = changes
+    }
+}

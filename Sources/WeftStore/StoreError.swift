@@ -1,0 +1,38 @@
+package import WeftModel
+
+/// Why a store did not do what it was asked.
+package enum StoreError: Error, Hashable, CustomStringConvertible {
+    /// The object's version is not the expected one; `.none` on either side: no such object. Read again and retry.
+    case conflict(StoreKey, expected: Version, found: Version)
+    /// The transaction writes one object twice.
+    case duplicateKey(StoreKey)
+    /// Commits up to `oldest` are forgotten.
+    case compacted(requested: Version, oldest: Version)
+    /// The revision lies ahead of the store, so it comes from another one.
+    case unknownRevision(requested: Version, newest: Version)
+    /// What is stored under the key cannot be read.
+    case corrupt(StoreKey, reason: String)
+    /// The file was written by a newer version of Weft.
+    case newerFormat(path: String)
+
+    package var description: String {
+        switch self {
+        case .conflict(let key, let expected, let found) where found == .none:
+            "\(key) is gone from the store, version \(expected) was expected; read it again and retry"
+        case .conflict(let key, let expected, let found) where expected == .none:
+            "\(key) is in the store already, at version \(found)"
+        case .conflict(let key, let expected, let found):
+            "\(key) is at version \(found), not \(expected); read it again and retry"
+        case .duplicateKey(let key):
+            "the transaction writes \(key) more than once"
+        case .compacted(let requested, let oldest):
+            "the changes after revision \(requested) are kept no longer, only those after \(oldest): take a snapshot"
+        case .unknownRevision(let requested, let newest):
+            "revision \(requested) is ahead of the store's newest, \(newest): take a snapshot"
+        case .corrupt(let key, let reason):
+            "\(key) in the store cannot be read: \(reason)"
+        case .newerFormat(let path):
+            "\(path) was written by a newer version of Weft; start that version, or restore a backup"
+        }
+    }
+}

@@ -1,0 +1,44 @@
+internal import FoundationEssentials
+internal import WeftModel
+internal import WeftStore
+
+/// Objects as JSON, which stays legible to `sqlite3` and bears new optional members.
+enum ObjectCoding {
+    static func encode(_ object: StoredObject) throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return switch object {
+        case .cluster(let value): try encoder.encode(value)
+        case .authority(let value): try encoder.encode(value)
+        case .node(let value): try encoder.encode(value)
+        case .network(let value): try encoder.encode(value)
+        case .endpoint(let value): try encoder.encode(value)
+        case .lease(let value): try encoder.encode(value)
+        }
+    }
+
+    static func decode(kind: String, id: String, version: Int64, body: Data) throws -> StoredObject {
+        guard let kind = StoreKind(rawValue: kind) else {
+            throw StoreError.corrupt(StoreKey(kind: .cluster, id: id), reason: "\(kind) is no kind of object")
+        }
+        let key = StoreKey(kind: kind, id: id)
+        let decoder = JSONDecoder()
+        var object: StoredObject
+        do {
+            object =
+                switch kind {
+                case .cluster: .cluster(try decoder.decode(Cluster.self, from: body))
+                case .authority: .authority(try decoder.decode(AuthorityKey.self, from: body))
+                case .node: .node(try decoder.decode(Node.self, from: body))
+                case .network: .network(try decoder.decode(Network.self, from: body))
+                case .endpoint: .endpoint(try decoder.decode(Endpoint.self, from: body))
+                case .lease: .lease(try decoder.decode(AddressLease.self, from: body))
+                }
+        } catch {
+            throw StoreError.corrupt(key, reason: "\(error)")
+        }
+        guard object.key == key else { throw StoreError.corrupt(key, reason: "it holds \(object.key)") }
+        object.version = Version(version)
+        return object
+    }
+}

@@ -1,0 +1,61 @@
+internal import FoundationEssentials
+internal import GRDB
+package import WeftModel
+package import WeftStore
+
+/// The store of a swarm with one manager: an SQLite file, durable on every commit (WAL, synchronous=FULL).
+package final class SQLiteStore: Store {
+    let pool: DatabasePool
+    /// How many revisions a watch may lag behind.
+    private let revisionsKept: Int64
+
+    /// Opens the file at `path`, or makes it with its directory; both for the owner only, for it holds the CA's key.
+    /// A watch from longer than `revisionsKept` revisions ago is refused.
+    package init(path: String, revisionsKept: Int64 = 10_000) throws {
+        self.revisionsKept = max(1, revisionsKept)
+        let files = FileManager.default
+        if !files.fileExists(atPath: path) {
+            let directory = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+            if !directory.isEmpty {
+                try files.createDirectory(
+                    atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+            }
+            // SQLite gives its -wal and -shm files the mode of the file itself.
+            _ = files.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
+        }
+        var configuration = Configuration()
+        configuration.maximumReaderCount = 4
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+        pool = try DatabasePool(path: path, configuration: configuration)
+        if try pool.read(Schema.migrator.hasBeenSuperseded) { throw StoreError.newerFormat(path: path) }
+        try Schema.migrator.migrate(pool)
+    }
+
+    /// Closes the file; further calls fail.
+    package func close() throws { try pool.close() }
+
+    package func snapshot() async throws -> StoreSnapshot {
+        try await pool.read { database in
+            let rows = try Row.fetchCursor(database, sql: "SELECT kind, id, version, body FROM object")
+            var objects: [StoredObject] = []
+            while let row = try rows.next() {
+                objects.append(try ObjectCoding.decode(kind: row[0], id: row[1], version: row[2], body: row[3]))
+            }
+            objects.sort { $0.key < $1.key }
+            return StoreSnapshot(revision: try Revisions.read(database).newest, objects: objects)
+        }
+    }
+
+    @discardableResult
+    package func commit(_ transaction: Transaction) async throws -> Version {
+        let keep = revisionsKept
+        return try await pool.write { database in
+            try Commit(transaction: transaction, revisionsKept: keep).perform(in: database)
+        }
+    }
+
+    package func watch(from revision: Version) -> any AsyncSequence<StoreCommit, any Error> & Sendable {
+        SQLiteWatch(pool: pool, start: revision)
+    }
+}

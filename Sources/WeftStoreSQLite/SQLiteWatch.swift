@@ -1,0 +1,94 @@
+internal import FoundationEssentials
+internal import GRDB
+internal import WeftModel
+internal import WeftStore
+
+/// Commits after a revision. The reader pulls: nothing is buffered for a slow one but a bounded batch.
+struct SQLiteWatch: AsyncSequence, Sendable {
+    typealias Element = StoreCommit
+    typealias Failure = any Error
+
+    let pool: DatabasePool
+    let start: Version
+
+    func makeAsyncIterator() -> Iterator { Iterator(pool: pool, cursor: start) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        /// Most changes read at a time; a commit is never split.
+        private static let batch = 500
+
+        private let pool: DatabasePool
+        private var cursor: Version
+        private var pending: [StoreCommit] = []
+        /// Yields when there may be more to read.
+        private var wakeUps: AsyncThrowingStream<Int64, any Error>.Iterator
+
+        fileprivate init(pool: DatabasePool, cursor: Version) {
+            self.pool = pool
+            self.cursor = cursor
+            let (stream, continuation) = AsyncThrowingStream.makeStream(
+                of: Int64.self, bufferingPolicy: .bufferingNewest(1))
+            let observation = ValueObservation.tracking { try Revisions.read($0).newest.index }.start(
+                in: pool, scheduling: .task,
+                onError: { continuation.finish(throwing: $0) }, onChange: { continuation.yield($0) })
+            continuation.onTermination = { _ in observation.cancel() }
+            wakeUps = stream.makeAsyncIterator()
+        }
+
+        mutating func next() async throws -> StoreCommit? {
+            while pending.isEmpty {
+                try Task.checkCancellation()
+                pending = try await read(after: cursor).reversed()
+                if pending.isEmpty, try await wakeUps.next(isolation: #isolation) == nil { return nil }
+            }
+            guard let commit = pending.popLast() else { return nil }
+            cursor = commit.revision
+            return commit
+        }
+
+        private func read(after cursor: Version) async throws -> [StoreCommit] {
+            try await pool.read { database in
+                let revisions = try Revisions.read(database)
+                guard cursor >= revisions.compacted else {
+                    throw StoreError.compacted(requested: cursor, oldest: revisions.compacted)
+                }
+                guard cursor <= revisions.newest else {
+                    throw StoreError.unknownRevision(requested: cursor, newest: revisions.newest)
+                }
+                let rows = try Row.fetchCursor(
+                    database,
+                    sql: "SELECT revision, kind, id, body FROM change WHERE revision > ? ORDER BY revision, position",
+                    arguments: [cursor.index])
+                var commits: [StoreCommit] = []
+                var changes: [StoreChange] = []
+                var current: Int64?
+                var count = 0
+                while let row = try rows.next() {
+                    let revision: Int64 = row[0]
+                    if let current, current != revision {
+                        commits.append(StoreCommit(revision: Version(current), changes: changes))
+                        changes = []
+                        if count >= Self.batch { return commits }
+                    }
+                    current = revision
+                    changes.append(try Self.change(row, revision: revision))
+                    count += 1
+                }
+                if let current { commits.append(StoreCommit(revision: Version(current), changes: changes)) }
+                return commits
+            }
+        }
+
+        private static func change(_ row: Row, revision: Int64) throws -> StoreChange {
+            let kind: String = row[1]
+            let id: String = row[2]
+            if let body: Data = row[3] {
+                return .put(try ObjectCoding.decode(kind: kind, id: id, version: revision, body: body))
+            }
+            guard let kind = StoreKind(rawValue: kind) else {
+                throw StoreError.corrupt(StoreKey(kind: .cluster, id: id), reason: "\(kind) is no kind of object")
+            }
+            return .delete(StoreKey(kind: kind, id: id))
+        }
+    }
+}

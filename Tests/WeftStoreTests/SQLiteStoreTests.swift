@@ -1,0 +1,208 @@
+import Foundation
+import GRDB
+import Testing
+import WeftModel
+import WeftNet
+import WeftStore
+import WeftStoreSQLite
+
+/// A store in a directory of its own, removed with it.
+private final class Scratch {
+    let directory = FileManager.default.temporaryDirectory.appending(path: "weft-store-\(UUID().uuidString)").path
+    var path: String { directory + "/state/store.sqlite" }
+
+    func open(revisionsKept: Int64 = 10_000) throws -> SQLiteStore {
+        try SQLiteStore(path: path, revisionsKept: revisionsKept)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: directory) }
+}
+
+private func node(_ id: String, hostname: String = "h") -> StoredObject {
+    var node = Node(id: NodeID(id), createdAt: Instant(nanoseconds: 1), spec: NodeSpec(role: .worker))
+    node.description = NodeDescription(
+        hostname: hostname, architecture: "x86_64", nanoCPUs: 1, memoryBytes: 2, weftVersion: "0")
+    return .node(node)
+}
+
+private func put(_ object: StoredObject, expecting: Version = .none) -> Transaction {
+    Transaction([.put(object, expecting: expecting)])
+}
+
+@Suite("The SQLite store") struct SQLiteStoreTests {
+    @Test("stamps every object with the revision of its commit and reads all kinds back")
+    func allKinds() async throws {
+        let scratch = Scratch()
+        let store = try scratch.open()
+        let prefix = try #require(IPv4Prefix("10.1.0.0/24"))
+        let vni = try #require(VNI(4096))
+        let gateway = try #require(IPv4Address("10.1.0.1"))
+        let objects: [StoredObject] = [
+            .cluster(
+                Cluster(
+                    id: ClusterID("c"), createdAt: Instant(nanoseconds: 5), spec: ClusterSpec(), rootCertificatePEM: "P",
+                    workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))),
+            .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
+            node("n"),
+            .network(
+                Network(
+                    id: NetworkID("net"), createdAt: Instant(nanoseconds: 5), spec: NetworkSpec(name: "my_net"), vni: vni,
+                    subnet: prefix, gateway: gateway)),
+            .endpoint(
+                Endpoint(
+                    id: EndpointID("e"), network: NetworkID("net"), node: NodeID("n"), sandbox: SandboxID("s"),
+                    ipv4: gateway, mac: MACAddress(forIPv4: gateway), name: "a1", aliases: ["x"])),
+            .lease(AddressLease(network: NetworkID("net"), block: prefix, node: NodeID("n"))),
+        ]
+        let revision = try await store.commit(Transaction(objects.map { .put($0, expecting: .none) }))
+        #expect(revision == Version(1))
+        let snapshot = try await store.snapshot()
+        #expect(snapshot.revision == revision)
+        let expected = objects.map { object in
+            var object = object
+            object.version = revision
+            return object
+        }
+        #expect(snapshot.objects == expected)
+        guard case .authority(let key) = snapshot.objects[1] else {
+            Issue.record("the authority is not second")
+            return
+        }
+        #expect(key.privateKeyPEM.exposed == "key")
+    }
+
+    @Test("refuses a write whose guard does not hold, and then changes nothing")
+    func guards() async throws {
+        let scratch = Scratch()
+        let store = try scratch.open()
+        try await store.commit(put(node("a")))
+        let key = StoreKey(kind: .node, id: "a")
+
+        await #expect(throws: StoreError.conflict(key, expected: .none, found: Version(1))) {
+            try await store.commit(Transaction([.put(node("b"), expecting: .none), .put(node("a"), expecting: .none)]))
+        }
+        await #expect(throws: StoreError.conflict(key, expected: Version(7), found: Version(1))) {
+            try await store.commit(put(node("a"), expecting: Version(7)))
+        }
+        await #expect(throws: StoreError.conflict(key, expected: Version(7), found: Version(1))) {
+            try await store.commit(Transaction([.delete(key, expecting: Version(7))]))
+        }
+        let missing = StoreKey(kind: .node, id: "zz")
+        await #expect(throws: StoreError.conflict(missing, expected: Version(3), found: .none)) {
+            try await store.commit(Transaction([.delete(missing, expecting: Version(3))]))
+        }
+        await #expect(throws: StoreError.duplicateKey(key)) {
+            try await store.commit(
+                Transaction([.put(node("a"), expecting: Version(1)), .delete(key, expecting: nil)]))
+        }
+        let snapshot = try await store.snapshot()
+        #expect(snapshot.revision == Version(1))
+        #expect(snapshot.objects.map(\.key) == [key])
+
+        let second = try await store.commit(put(node("a", hostname: "renamed"), expecting: Version(1)))
+        #expect(second == Version(2))
+        #expect(try await store.commit(Transaction()) == second)
+        #expect(try await store.commit(Transaction([.delete(missing, expecting: nil)])) == second)
+    }
+
+    @Test("gives a watch every commit after its revision, in order, deletions among them")
+    func watchOrder() async throws {
+        let scratch = Scratch()
+        let store = try scratch.open()
+        try await store.commit(put(node("before")))
+        let start = try await store.snapshot().revision
+        try await store.commit(Transaction([.put(node("a"), expecting: .none), .put(node("b"), expecting: .none)]))
+        let watcher = Task {
+            var seen: [StoreCommit] = []
+            for try await commit in store.watch(from: start) {
+                seen.append(commit)
+                if seen.count == 41 { break }
+            }
+            return seen
+        }
+        // More than one batch, so that the watch has to page.
+        for index in 0..<39 {
+            try await store.commit(
+                Transaction((0..<20).map { .put(node("n\(index)-\($0)"), expecting: .none) }))
+        }
+        let last = try await store.commit(Transaction([.delete(StoreKey(kind: .node, id: "a"), expecting: Version(2))]))
+        let seen = try await watcher.value
+        #expect(seen.map(\.revision.index) == Array(2...last.index))
+        #expect(seen[0].changes.map(\.key.id) == ["a", "b"])
+        #expect(seen[40].changes == [.delete(StoreKey(kind: .node, id: "a"))])
+        guard case .put(let object) = seen[5].changes.first else {
+            Issue.record("no put")
+            return
+        }
+        #expect(object.version == seen[5].revision)
+    }
+
+    @Test("tells a watch that starts too early or in the future to take a snapshot")
+    func compaction() async throws {
+        let scratch = Scratch()
+        let store = try scratch.open(revisionsKept: 5)
+        for index in 0..<12 { try await store.commit(put(node("n\(index)"))) }
+        await #expect(throws: StoreError.compacted(requested: Version(6), oldest: Version(7))) {
+            for try await _ in store.watch(from: Version(6)) { break }
+        }
+        await #expect(throws: StoreError.unknownRevision(requested: Version(13), newest: Version(12))) {
+            for try await _ in store.watch(from: Version(13)) { break }
+        }
+        for try await commit in store.watch(from: Version(7)) {
+            #expect(commit.revision == Version(8))
+            break
+        }
+    }
+
+    @Test("keeps everything over a reopening without a close, in a file for its owner only")
+    func reopen() async throws {
+        let scratch = Scratch()
+        let first = try scratch.open()
+        for index in 0..<20 { try await first.commit(put(node("n\(index)"))) }
+        let before = try await first.snapshot()
+
+        let second = try scratch.open()
+        #expect(try await second.snapshot() == before)
+        #expect(try await second.commit(put(node("more"))) == Version(21))
+        let mode = try FileManager.default.attributesOfItem(atPath: scratch.path)[.posixPermissions] as? Int
+        #expect(mode == 0o600)
+        let wal = try FileManager.default.attributesOfItem(atPath: scratch.path + "-wal")[.posixPermissions] as? Int
+        #expect(wal == 0o600)
+    }
+
+    @Test("lets exactly one of many concurrent writers of a version through")
+    func concurrentWriters() async throws {
+        let scratch = Scratch()
+        let store = try scratch.open()
+        try await store.commit(put(node("a")))
+        let won = await withTaskGroup(of: Bool.self) { group in
+            for index in 0..<20 {
+                group.addTask {
+                    do {
+                        try await store.commit(put(node("a", hostname: "h\(index)"), expecting: Version(1)))
+                        return true
+                    } catch { return false }
+                }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(won == 1)
+        try await withThrowingTaskGroup { group in
+            for index in 0..<50 { group.addTask { _ = try await store.commit(put(node("x\(index)"))) } }
+            try await group.waitForAll()
+        }
+        let snapshot = try await store.snapshot()
+        #expect(snapshot.revision == Version(52))
+        #expect(Set(snapshot.objects.map(\.version)).count == 51)
+    }
+
+    @Test("refuses a file of a newer format")
+    func newerFormat() async throws {
+        let scratch = Scratch()
+        try scratch.open().close()
+        let database = try DatabaseQueue(path: scratch.path)
+        try await database.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('9999 from the future')") }
+        try database.close()
+        #expect(throws: StoreError.newerFormat(path: scratch.path)) { try scratch.open() }
+    }
+}
