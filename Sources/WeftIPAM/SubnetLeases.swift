@@ -1,0 +1,46 @@
+package import WeftModel
+package import WeftNet
+
+/// Which node leases which block of one network's subnet. Blocks never overlap.
+package struct SubnetLeases: Sendable {
+    package let layout: SubnetLayout
+    package private(set) var owners: [IPv4Prefix: NodeID] = [:]
+
+    package init(layout: SubnetLayout) { self.layout = layout }
+
+    package mutating func insert(_ block: IPv4Prefix, node: NodeID) { owners[block] = node }
+    package mutating func remove(_ block: IPv4Prefix) { owners[block] = nil }
+
+    /// The block that holds an address, and who leases it.
+    package func lease(holding address: IPv4Address) -> (block: IPv4Prefix, node: NodeID)? {
+        // Blocks are few sizes only: look each up instead of walking all of them.
+        for length in stride(from: 32, through: layout.subnet.length, by: -1) {
+            if let block = IPv4Prefix(address, length: length), let node = owners[block] { return (block, node) }
+        }
+        return nil
+    }
+
+    /// A node's blocks, sorted.
+    package func blocks(of node: NodeID) -> [IPv4Prefix] { owners.filter { $0.value == node }.keys.sorted() }
+
+    /// The lowest free block for one of `nodes` nodes that holds an address for an endpoint. Where no whole block is
+    /// left, a smaller one between leases.
+    package func freeBlock(nodes: Int) -> IPv4Prefix? {
+        let taken = Array(owners.keys)
+        for length in layout.blockLength(nodes: nodes)...32 {
+            let block = PrefixSearch.firstFree(length: length, in: layout.range, avoiding: taken) {
+                layout.hostCount(in: $0) > 0
+            }
+            if let block { return block }
+        }
+        return nil
+    }
+
+    /// Whether every one of `nodes` nodes could still lease a whole block. Blocks of one address are never given
+    /// out ahead of need: an idle node would keep the last address from a busy one.
+    package func hasBlockForEach(nodes: Int) -> Bool {
+        let length = layout.blockLength(nodes: nodes)
+        return length < 32
+            && PrefixSearch.countFree(length: length, in: layout.range, avoiding: Array(owners.keys), limit: nodes) >= nodes
+    }
+}
