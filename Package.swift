@@ -61,11 +61,12 @@ let package = Package(
     targets: [
         // Headers shared with the kernel's side.
         .target(name: "CDatapathABI"),
+        .target(name: "CLinuxUAPI"),
 
         // Values.
         module("WeftNet"),
         module("WeftModel", ["WeftNet"]),
-        module("WeftWire", ["WeftNet"]),
+        module("WeftWire", ["WeftNet", "CLinuxUAPI"]),
 
         // Pure machines.
         module("WeftIPAM", ["WeftNet", "WeftModel"]),
@@ -84,7 +85,7 @@ let package = Package(
             linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
         module("WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
         module("WeftBPF", ["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
-        module("WeftKernel", ["WeftNet", "WeftModel", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
+        module("WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
         module("WeftSandbox", ["WeftLinux", "CSandbox"]),
         module("WeftStore", ["WeftNet", "WeftModel"]),
         module("WeftStoreSQLite", ["WeftStore", "WeftModel", .product(name: "GRDB", package: "GRDB.swift")]),
@@ -133,7 +134,7 @@ let package = Package(
         tests("LayeringTests", []),
         tests("WeftNetTests", ["WeftNet"]),
         tests("WeftModelTests", ["WeftModel", "WeftNet"]),
-        tests("WeftWireTests", ["WeftWire", "WeftNet"]),
+        tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI"]),
         tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet"]),
         tests("WeftControlTests", ["WeftControl", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
@@ -146,7 +147,7 @@ let package = Package(
         tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet"]),
         tests("WeftCommandTests", ["weft", "WeftTemplate"]),
         // Tests that need root: namespaces of their own.
-        tests("NetnsTests", ["WeftNet", "WeftModel", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),
+        tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),
         tests("SandboxTests", ["WeftSandbox", "WeftLinux"]),
     ]
 )

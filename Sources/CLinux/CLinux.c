@@ -1,1 +1,139 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+int clx_setns_network(int descriptor) { return setns(descriptor, CLONE_NEWNET); }
+
+int clx_unshare_network(void) { return unshare(CLONE_NEWNET); }
+
+int clx_netlink_open(void)
+{
+    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (descriptor < 0)
+        return -1;
+    int on = 1;
+    /* Dumps of large tables arrive faster than they are read. */
+    int buffer = 4 << 20;
+    struct sockaddr_nl any = { .nl_family = AF_NETLINK };
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
+    setsockopt(descriptor, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+    setsockopt(descriptor, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+    setsockopt(descriptor, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
+    if (bind(descriptor, (struct sockaddr *)&any, sizeof any) < 0) {
+        int code = errno;
+        close(descriptor);
+        errno = code;
+        return -1;
+    }
+    return descriptor;
+}
+
+ssize_t clx_netlink_send(int descriptor, const void *bytes, size_t count)
+{
+    struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+    ssize_t sent;
+    do
+        sent = sendto(descriptor, bytes, count, 0, (struct sockaddr *)&kernel, sizeof kernel);
+    while (sent < 0 && errno == EINTR);
+    return sent;
+}
+
+ssize_t clx_netlink_receive(int descriptor, void *bytes, size_t capacity)
+{
+    for (;;) {
+        struct sockaddr_nl from = { 0 };
+        struct iovec vector = { .iov_base = bytes, .iov_len = capacity };
+        struct msghdr message = { .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1 };
+        ssize_t count = recvmsg(descriptor, &message, 0);
+        if (count < 0) {
+            if (errno == EINTR)
+                continue;
+            return -1;
+        }
+        if (from.nl_pid != 0)
+            continue;
+        if (message.msg_flags & MSG_TRUNC) {
+            errno = EMSGSIZE;
+            return -1;
+        }
+        return count;
+    }
+}
+
+int clx_spawn(pid_t *pid, char *const arguments[], int input, int output, int error)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    int code = posix_spawn_file_actions_init(&actions);
+    if (code != 0)
+        return code;
+    code = posix_spawnattr_init(&attributes);
+    if (code != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return code;
+    }
+    /* The child starts with ordinary signals, whatever this process blocks or ignores. */
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    code = posix_spawn_file_actions_adddup2(&actions, input, 0);
+    if (code == 0)
+        code = posix_spawn_file_actions_adddup2(&actions, output, 1);
+    if (code == 0)
+        code = posix_spawn_file_actions_adddup2(&actions, error, 2);
+    if (code == 0)
+        code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    if (code == 0)
+        code = posix_spawnp(pid, arguments[0], &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return code;
+}
+
+int clx_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int clx_open(const char *path, int flags, mode_t mode)
+{
+    int descriptor;
+    do
+        descriptor = open(path, flags | O_CLOEXEC, mode);
+    while (descriptor < 0 && errno == EINTR);
+    return descriptor;
+}
+
+int64_t clx_clock(int clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int clx_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+{
+    return mount(source, target, type, flags, data);
+}
+
+int clx_unmount(const char *target, int flags) { return umount2(target, flags); }
+
+int clx_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+
+const char *clx_error_text(int code, char *buffer, size_t capacity) { return strerror_r(code, buffer, capacity); }

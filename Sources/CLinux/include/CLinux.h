@@ -1,1 +1,42 @@
-/* placeholder */
+/* The C side of WeftLinux: what Swift's importer does not see of the C library (setns, netlink sockets, pidfds, spawning).
+ * No _GNU_SOURCE here: it would change the C library's types under other modules. It is defined in the .c file.
+ * Functions return -1 and set errno, as system calls do. */
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Moves the calling thread into the network namespace behind the descriptor. */
+int clx_setns_network(int descriptor);
+
+/* A NETLINK_ROUTE socket of the calling thread's namespace: bound to a port of the kernel's choice, extended acknowledgements,
+ * strict dump requests, close-on-exec. */
+int clx_netlink_open(void);
+ssize_t clx_netlink_send(int descriptor, const void *bytes, size_t count);
+/* Receives one datagram from the kernel whole; EMSGSIZE if it does not fit. Datagrams of other senders are skipped. */
+ssize_t clx_netlink_receive(int descriptor, void *bytes, size_t capacity);
+
+/* Starts a program found by PATH with the descriptors as its standard streams; everything else is close-on-exec by the opener's care.
+ * Returns 0 or an errno value. */
+int clx_spawn(pid_t *pid, char *const arguments[], int input, int output, int error);
+
+int clx_pidfd_open(pid_t pid);
+/* An open file in memory, without a path. */
+int clx_memory_file(const char *name);
+int clx_open(const char *path, int flags, mode_t mode);
+
+/* clock_gettime in nanoseconds; clock is CLOCK_REALTIME or CLOCK_MONOTONIC. */
+int64_t clx_clock(int clock);
+
+/* The reason in words; in `buffer` or static. Safe on any thread. */
+const char *clx_error_text(int code, char *buffer, size_t capacity);
+
+/* mount(2) and umount2(2). */
+int clx_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
+int clx_unmount(const char *target, int flags);
+/* Moves the calling thread into a new network namespace. */
+int clx_unshare_network(void);
+
+#endif

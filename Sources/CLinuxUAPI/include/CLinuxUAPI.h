@@ -1,0 +1,27 @@
+/* Kernel constants and structures of the netlink codec. No functions, nothing of the C library. */
+#ifndef CLINUX_UAPI_H
+#define CLINUX_UAPI_H
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/if_link.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/fib_rules.h>
+#include <linux/veth.h>
+#include <linux/ip.h>
+
+/* <linux/if.h> and <net/if.h> cannot be told apart by every importer: the one flag needed here is repeated. */
+enum { WEFT_IFF_UP = 1 };
+
+/* AF_INET and AF_UNSPEC are in <sys/socket.h> only, which is the C library's. */
+enum { WEFT_AF_UNSPEC = 0, WEFT_AF_INET = 2 };
+
+_Static_assert(sizeof(struct nlmsghdr) == 16, "ABI");
+_Static_assert(sizeof(struct ifinfomsg) == 16, "ABI");
+_Static_assert(sizeof(struct ifaddrmsg) == 8, "ABI");
+_Static_assert(sizeof(struct rtmsg) == 12, "ABI");
+_Static_assert(sizeof(struct ndmsg) == 12, "ABI");
+_Static_assert(sizeof(struct fib_rule_hdr) == 12, "ABI");
+
+#endif

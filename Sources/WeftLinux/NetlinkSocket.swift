@@ -1,0 +1,101 @@
+internal import CLinux
+internal import Glibc
+package import WeftWire
+internal import Synchronization
+
+/// A route netlink socket of one network namespace. It stays there whatever thread uses it; requests are taken one at a time.
+package final class NetlinkSocket: Sendable {
+    private let descriptor: OwnedDescriptor
+    /// The last sequence number used, and the lock around request and answer.
+    private let sequence = Mutex<UInt32>(0)
+
+    private init(owning descriptor: Int32) { self.descriptor = OwnedDescriptor(owning: descriptor) }
+
+    /// Opens a socket in `namespace`.
+    package static func open(in namespace: NetworkNamespace = .current) throws -> NetlinkSocket {
+        try namespace.run {
+            let descriptor = clx_netlink_open()
+            guard descriptor >= 0 else { throw SystemError.last("open a netlink socket") }
+            return NetlinkSocket(owning: descriptor)
+        }
+    }
+
+    /// Sends a request that changes something and waits for the acknowledgement. `operation` is an infinitive, for the error.
+    package func change(_ request: NetlinkWriter, _ operation: @autoclosure () -> String) throws(SystemError) {
+        _ = try exchange(request, operation, isDump: false)
+    }
+
+    /// Asks for one object.
+    package func get<Object>(
+        _ request: NetlinkWriter, _ operation: @autoclosure () -> String, _ decode: (NetlinkMessage) -> Object?
+    ) throws(SystemError) -> Object {
+        let messages = try exchange(request, operation, isDump: false)
+        guard let object = messages.lazy.compactMap(decode).first else {
+            throw SystemError(operation(), code: 0, detail: "the kernel's answer is not understood")
+        }
+        return object
+    }
+
+    /// Asks for all objects of a kind; repeats the dump if the tables changed meanwhile. Objects that `decode` has no use for are left out.
+    package func dump<Object>(
+        _ request: NetlinkWriter, _ operation: @autoclosure () -> String, _ decode: (NetlinkMessage) -> Object?
+    ) throws(SystemError) -> [Object] {
+        var messages: [NetlinkMessage] = []
+        // After that many attempts on a busy host a slightly torn picture has to do: the next observation corrects it.
+        for _ in 0..<8 {
+            messages = try exchange(request, operation, isDump: true)
+            if !messages.contains(where: \.isInterruptedDump) { break }
+        }
+        return messages.compactMap(decode)
+    }
+
+    private func exchange(
+        _ request: NetlinkWriter, _ operation: () -> String, isDump: Bool
+    ) throws(SystemError) -> [NetlinkMessage] {
+        let outcome: Result<[NetlinkMessage], SystemError> = sequence.withLock { last in
+            last &+= 1
+            do throws(SystemError) {
+                try send(request.message(sequence: last), operation)
+                return .success(try receive(last, operation, isDump: isDump))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try outcome.get()
+    }
+
+    private func send(_ bytes: [UInt8], _ operation: () -> String) throws(SystemError) {
+        guard clx_netlink_send(descriptor.rawValue, bytes, bytes.count) == bytes.count else { throw .last(operation()) }
+    }
+
+    private func receive(
+        _ expected: UInt32, _ operation: () -> String, isDump: Bool
+    ) throws(SystemError) -> [NetlinkMessage] {
+        var objects: [NetlinkMessage] = []
+        // The kernel fills at most 32 KiB per dump datagram, and answers a get in one of page size.
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let count = clx_netlink_receive(descriptor.rawValue, &buffer, buffer.count)
+            guard count >= 0 else { throw .last(operation()) }
+            guard let messages = NetlinkMessage.parse(Array(buffer[..<count])) else { throw malformed(operation) }
+            // Answers to an earlier request that was given up are not ours.
+            for message in messages where message.sequence == expected {
+                guard let meaning = message.meaning else { throw malformed(operation) }
+                switch meaning {
+                case .noise: continue
+                case .success:
+                    if message.isInterruptedDump { objects.append(message) }
+                    return objects
+                case .failure(let code, let detail): throw SystemError(operation(), code: code, detail: detail)
+                case .object:
+                    objects.append(message)
+                    if !isDump { return objects }
+                }
+            }
+        }
+    }
+
+    private func malformed(_ operation: () -> String) -> SystemError {
+        SystemError(operation(), code: 0, detail: "the kernel's answer is malformed")
+    }
+}
