@@ -1,0 +1,131 @@
+import CBPF
+import CDatapathABI
+package import WeftNet
+
+extension MapSizes {
+    /// For a node of a swarm of any size. The two big tables take 20 MB when empty.
+    package static let standard = MapSizes(
+        endpoints: WEFT_MAX_LOCAL_ENDPOINTS, forwardEntries: WEFT_MAX_FORWARD_ENTRIES, vteps: WEFT_MAX_VTEP_ENTRIES,
+        subnets: WEFT_MAX_SUBNETS)
+
+    /// For many nodes on one machine.
+    package static let small = MapSizes(endpoints: 4096, forwardEntries: 65536, vteps: 16384, subnets: 4096)
+}
+
+extension DatapathPrograms {
+    // MARK: Node
+
+    /// Nil before the first `setConfig`.
+    package func config() throws(BPFError) -> DatapathConfig? { try configMap.get(0).flatMap(DatapathConfig.init) }
+    package func setConfig(_ config: DatapathConfig) throws(BPFError) { try configMap.put(0, config.value) }
+
+    // MARK: Local endpoints, by the host end's interface index
+
+    package func endpoints() throws(BPFError) -> [UInt32: LocalEndpoint] {
+        var found: [UInt32: LocalEndpoint] = [:]
+        for (key, value) in try endpointMap.all() {
+            guard let endpoint = LocalEndpoint(value) else {
+                try endpointMap.remove(key)
+                continue
+            }
+            found[key.ifindex] = endpoint
+        }
+        return found
+    }
+
+    /// Sets the entry; counters start at 0 unless the interface has some.
+    package func putEndpoint(_ endpoint: LocalEndpoint, interface: UInt32) throws(BPFError) {
+        try counterMap.putIfAbsent(weft_counter_key(ifindex: interface))
+        try endpointMap.put(weft_endpoint_key(ifindex: interface), endpoint.value)
+    }
+
+    /// Takes the entry and its counters away.
+    package func removeEndpoint(interface: UInt32) throws(BPFError) {
+        try endpointMap.remove(weft_endpoint_key(ifindex: interface))
+        if interface != 0 { try counterMap.remove(weft_counter_key(ifindex: interface)) }
+    }
+
+    // MARK: Where addresses live
+
+    package func forward() throws(BPFError) -> [ForwardKey: ForwardTarget] {
+        let entries = try forwardMap.all()
+        var found: [ForwardKey: ForwardTarget] = Dictionary(minimumCapacity: entries.count)
+        for (key, value) in entries {
+            guard let name = ForwardKey(key) else {
+                try forwardMap.remove(key)
+                continue
+            }
+            found[name] = ForwardTarget(value)
+        }
+        return found
+    }
+
+    package func putForward(_ key: ForwardKey, _ target: ForwardTarget) throws(BPFError) {
+        try forwardMap.put(key.key, target.value)
+    }
+
+    /// One system call for all; after a failure some of them are set.
+    package func putForward(_ entries: [(ForwardKey, ForwardTarget)]) throws(BPFError) {
+        try forwardMap.put(entries.map { ($0.0.key, $0.1.value) })
+    }
+
+    package func removeForward(_ key: ForwardKey) throws(BPFError) { try forwardMap.remove(key.key) }
+
+    // MARK: Members
+
+    package func vteps() throws(BPFError) -> Set<VTEPMembership> {
+        var found: Set<VTEPMembership> = []
+        for (key, _) in try vtepMap.all() {
+            guard let membership = VTEPMembership(key) else {
+                try vtepMap.remove(key)
+                continue
+            }
+            found.insert(membership)
+        }
+        return found
+    }
+
+    package func putVTEPs(_ memberships: [VTEPMembership]) throws(BPFError) {
+        try vtepMap.put(memberships.map { ($0.key, weft_vtep(flags: 0)) })
+    }
+
+    package func removeVTEP(_ membership: VTEPMembership) throws(BPFError) { try vtepMap.remove(membership.key) }
+
+    // MARK: Subnets of the swarm
+
+    package func subnets() throws(BPFError) -> [IPv4Prefix: VNI] {
+        var found: [IPv4Prefix: VNI] = [:]
+        for (key, value) in try subnetMap.all() {
+            guard let prefix = IPv4Prefix(key), let vni = VNI(value.vni) else {
+                try subnetMap.remove(key)
+                continue
+            }
+            found[prefix] = vni
+        }
+        return found
+    }
+
+    package func putSubnet(_ subnet: IPv4Prefix, _ vni: VNI) throws(BPFError) {
+        try subnetMap.put(subnet.key, weft_subnet(vni: vni.rawValue))
+    }
+
+    package func removeSubnet(_ subnet: IPv4Prefix) throws(BPFError) { try subnetMap.remove(subnet.key) }
+
+    // MARK: Counters
+
+    /// By the host end's interface index; 0 holds what was dropped on the underlay or from an unknown interface.
+    package func counters() throws(BPFError) -> [UInt32: EndpointCounters] {
+        try counterMap.allCPUs().reduce(into: [:]) { sums, entry in
+            for value in entry.1 { sums[entry.0.ifindex, default: EndpointCounters()].add(value) }
+        }
+    }
+}
+
+extension BPFMap where Key == weft_counter_key, Value == weft_counter {
+    /// Makes an entry of zeros on every CPU.
+    func putIfAbsent(_ key: Key) throws(BPFError) {
+        let cpus = try call("count CPUs") { cbpf_possible_cpus() }
+        let zeros = [UInt8](repeating: 0, count: Int(cpus) * ((MemoryLayout<Value>.size + 7) / 8 * 8))
+        try putIfAbsent(key, rawValue: zeros)
+    }
+}

@@ -1,0 +1,184 @@
+import CBPF
+import CDatapathABI
+import Glibc
+
+/// The overlay's programs and maps in the kernel, held by a pin directory: they work on when this object and its process are gone.
+///
+/// Blocking calls; attaching waits for the kernel (about 13 ms). Safe to use from several threads.
+package final class DatapathPrograms: Sendable {
+    /// What `open` found in the pin directory.
+    package struct Adoption: Sendable, Hashable {
+        /// Maps that kept their contents.
+        package var adopted: [String] = []
+        /// Maps made empty: there was none, or it was of another ABI version or shape.
+        package var created: [String] = []
+        /// Interfaces whose running program was replaced by this one.
+        package var updatedInterfaces: [UInt32] = []
+        /// Interfaces that run the former program on the former maps until `updateLinks()`.
+        package var pendingInterfaces: [UInt32] = []
+    }
+
+    package let adoption: Adoption
+    let pins: PinDirectory
+    private let endpointProgram: Descriptor
+    private let underlayProgram: Descriptor
+    private let vxlanProgram: Descriptor
+    let configMap: BPFMap<UInt32, weft_config>
+    let endpointMap: BPFMap<weft_endpoint_key, weft_endpoint>
+    let forwardMap: BPFMap<weft_forward_key, weft_forward>
+    let vtepMap: BPFMap<weft_vtep_key, weft_vtep>
+    let subnetMap: BPFMap<weft_subnet_key, weft_subnet>
+    let counterMap: BPFMap<weft_counter_key, weft_counter>
+
+    /// Loads the programs. Pinned maps of the same ABI version and shape are adopted with their contents, others are made anew.
+    ///
+    /// Running programs are replaced at once, link by link and without losing a packet, when all maps were adopted.
+    /// When a map had to be made anew they go on with the former maps: fill the maps, then call `updateLinks()`.
+    package static func open(pinDirectory: String, sizes: MapSizes = .standard) throws(BPFError) -> DatapathPrograms {
+        try DatapathPrograms(pins: PinDirectory(path: pinDirectory), sizes: sizes)
+    }
+
+    /// Detaches everything and removes the pin directory. Traffic stops.
+    package static func removeAll(pinDirectory: String) throws(BPFError) {
+        try PinDirectory(path: pinDirectory).removeAll()
+    }
+
+    private init(pins: PinDirectory, sizes: MapSizes) throws(BPFError) {
+        let object = try OverlayObject(sizes: sizes)
+        var adoption = Adoption()
+        if try Self.hasCurrentVersion(pins) {
+            for name in MapName.allCases {
+                if let map = try Descriptor(pinnedAt: pins.map(name.rawValue)), try object.reuse(name, map) {
+                    adoption.adopted.append(name.rawValue)
+                }
+            }
+        }
+        try object.load()
+        adoption.created = MapName.allCases.map(\.rawValue).filter { !adoption.adopted.contains($0) }
+
+        self.pins = pins
+        endpointProgram = try object.program(.endpoint)
+        underlayProgram = try object.program(.underlay)
+        vxlanProgram = try object.program(.vxlan)
+        configMap = try object.map(.config, UInt32.self, weft_config.self)
+        endpointMap = try object.map(.endpoint, weft_endpoint_key.self, weft_endpoint.self)
+        forwardMap = try object.map(.forward, weft_forward_key.self, weft_forward.self)
+        vtepMap = try object.map(.vtep, weft_vtep_key.self, weft_vtep.self)
+        subnetMap = try object.map(.subnet, weft_subnet_key.self, weft_subnet.self)
+        counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
+        // The version is in place before the maps get their names: a process that dies between leaves no map without one.
+        if adoption.created.contains(MapName.config.rawValue) {
+            try configMap.put(
+                0, weft_config(abi_version: WEFT_ABI_VERSION, underlay_ifindex: 0, vtep_ipv4: 0, vxlan_port: 0))
+        }
+        try counterMap.putIfAbsent(weft_counter_key(ifindex: 0))
+        for name in adoption.created {
+            guard let name = MapName(rawValue: name) else { continue }
+            try pins.pin(try object.map(name), at: pins.map(name.rawValue))
+        }
+
+        // Links of interfaces that are gone keep nothing but a name.
+        let links = try Self.liveLinks(pins)
+        if adoption.created.isEmpty {
+            adoption.updatedInterfaces = links.map(\.interface)
+        } else {
+            adoption.pendingInterfaces = links.map(\.interface)
+        }
+        self.adoption = adoption
+        if adoption.created.isEmpty { try updateLinks() }
+    }
+
+    private static func hasCurrentVersion(_ pins: PinDirectory) throws(BPFError) -> Bool {
+        guard let descriptor = try Descriptor(pinnedAt: pins.map(MapName.config.rawValue)) else { return false }
+        let number = descriptor.rawValue
+        var shape = cbpf_map_shape()
+        try call("inspect pinned map \(MapName.config.rawValue)") { cbpf_map_shape(number, &shape) }
+        guard shape.value_size == MemoryLayout<weft_config>.size else { return false }
+        let map = BPFMap<UInt32, weft_config>(name: MapName.config.rawValue, descriptor: descriptor)
+        return try map.get(0)?.abi_version == WEFT_ABI_VERSION
+    }
+
+    /// The programs' descriptors, for test runs and for attaching.
+    func withProgram<Result>(
+        _ role: AttachmentRole, _ body: (Int32) throws(BPFError) -> Result
+    ) throws(BPFError) -> Result {
+        switch role {
+        case .endpoint: try body(endpointProgram.rawValue)
+        case .underlay: try body(underlayProgram.rawValue)
+        case .vxlan: try body(vxlanProgram.rawValue)
+        }
+    }
+
+    // MARK: Attachment
+
+    /// Puts the endpoint's program at the host end of a veth. Write its entry first: packets of an unknown interface are dropped.
+    package func attachEndpoint(interface: UInt32) throws(BPFError) { try attach(interface, .endpoint) }
+    /// Puts the underlay's program at the interface that leads to the other nodes.
+    package func attachUnderlay(interface: UInt32) throws(BPFError) { try attach(interface, .underlay) }
+    /// Puts the vxlan device's program at it.
+    package func attachVXLAN(interface: UInt32) throws(BPFError) { try attach(interface, .vxlan) }
+
+    /// Attaches in the calling thread's network namespace. An interface that has the program already gets this version of it.
+    package func attach(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) {
+        for other in AttachmentRole.allCases where other != role { try pins.remove(pins.link(interface, other)) }
+        if try updateLink(interface, role) { return }
+        let link = try withProgram(role) { program throws(BPFError) in
+            try call("attach \(role.program) to interface \(interface)") { cbpf_tcx_attach(program, interface) }
+        }
+        try pins.pin(Descriptor(link), at: pins.link(interface, role))
+    }
+
+    /// Takes the program off an interface. None there, or no interface, is no error.
+    package func detach(interface: UInt32) throws(BPFError) {
+        for role in AttachmentRole.allCases { try pins.remove(pins.link(interface, role)) }
+    }
+
+    /// Interfaces that have a program of ours, by index. Pins of interfaces that are gone are removed on the way.
+    package func attachedInterfaces() throws(BPFError) -> [UInt32: AttachmentRole] {
+        try Self.liveLinks(pins).reduce(into: [:]) { $0[$1.interface] = $1.role }
+    }
+
+    /// Replaces the programs on all interfaces by this version of them. Each one changes atomically; no packet is lost.
+    package func updateLinks() throws(BPFError) {
+        for (interface, role) in try pins.pinnedLinks() { _ = try updateLink(interface, role) }
+    }
+
+    private static func liveLinks(_ pins: PinDirectory) throws(BPFError) -> [(interface: UInt32, role: AttachmentRole)] {
+        var live: [(interface: UInt32, role: AttachmentRole)] = []
+        for (interface, role) in try pins.pinnedLinks() where try liveLink(pins, interface, role) != nil {
+            live.append((interface, role))
+        }
+        return live
+    }
+
+    /// The pinned link when it is still attached to that interface; removes its pin when not.
+    private static func liveLink(
+        _ pins: PinDirectory, _ interface: UInt32, _ role: AttachmentRole
+    ) throws(BPFError) -> Descriptor? {
+        let path = pins.link(interface, role)
+        guard let link = try Descriptor(pinnedAt: path) else { return nil }
+        let number = link.rawValue
+        let index = try call("inspect link \(path)") {
+            let result = cbpf_tcx_ifindex(number)
+            return result == -Int64(EMEDIUMTYPE) ? 0 : result
+        }
+        if index == Int64(interface) { return link }
+        try pins.remove(path)
+        return nil
+    }
+
+    /// False when there is no link to update.
+    private func updateLink(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) -> Bool {
+        guard let link = try Self.liveLink(pins, interface, role) else { return false }
+        let number = link.rawValue
+        let result = try withProgram(role) { program throws(BPFError) in
+            try call("update \(role.program) at interface \(interface)") {
+                let result = cbpf_link_update(number, program)
+                // The interface went away since we looked.
+                return result == -ENOLINK ? 1 : result
+            }
+        }
+        if result == 1 { try pins.remove(pins.link(interface, role)) }
+        return result == 0
+    }
+}

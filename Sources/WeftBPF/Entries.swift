@@ -1,0 +1,140 @@
+import CDatapathABI
+package import WeftNet
+
+/// What the programs know about this node.
+package struct DatapathConfig: Hashable, Sendable {
+    /// Index of the interface that leads to the other nodes.
+    package var underlayInterface: UInt32
+    /// This node's data-path address.
+    package var vtep: IPv4Address
+    /// The VXLAN port, the same on all nodes.
+    package var port: UInt16
+
+    package init(underlayInterface: UInt32, vtep: IPv4Address, port: UInt16 = 4789) {
+        self.underlayInterface = underlayInterface
+        self.vtep = vtep
+        self.port = port
+    }
+}
+
+/// The endpoint behind the host end of a veth.
+package struct LocalEndpoint: Hashable, Sendable {
+    package var vni: VNI
+    package var address: IPv4Address
+    package var mac: MACAddress
+    package var subnet: IPv4Prefix
+    package var gateway: IPv4Address?
+    /// Its network has no way out.
+    package var isInternal: Bool
+
+    package init(
+        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address?, isInternal: Bool
+    ) {
+        self.vni = vni
+        self.address = address
+        self.mac = mac
+        self.subnet = subnet
+        self.gateway = gateway
+        self.isInternal = isInternal
+    }
+}
+
+/// An address of a network.
+package struct ForwardKey: Hashable, Sendable, Comparable {
+    package var vni: VNI
+    package var address: IPv4Address
+
+    package init(vni: VNI, address: IPv4Address) {
+        self.vni = vni
+        self.address = address
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { (left.vni, left.address) < (right.vni, right.address) }
+}
+
+/// Where an address of a network lives.
+package enum ForwardTarget: Hashable, Sendable {
+    /// Behind the host end with this index.
+    case local(interface: UInt32, mac: MACAddress)
+    /// On the node with this data-path address.
+    case remote(vtep: IPv4Address, mac: MACAddress)
+}
+
+/// A node that may send for a network.
+package struct VTEPMembership: Hashable, Sendable, Comparable {
+    package var vni: VNI
+    package var vtep: IPv4Address
+
+    package init(vni: VNI, vtep: IPv4Address) {
+        self.vni = vni
+        self.vtep = vtep
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { (left.vni, left.vtep) < (right.vni, right.vtep) }
+}
+
+/// Why the data plane drops a packet. The names are those of metrics and of `enum weft_drop_reason`.
+package enum DropReason: String, Sendable, CaseIterable {
+    case truncated
+    case unknownEndpoint = "unknown_endpoint"
+    case spoofedMAC = "spoofed_mac"
+    case spoofedAddress = "spoofed_address"
+    case unsupportedProtocol = "unsupported_protocol"
+    case multicast
+    case noEndpoint = "no_endpoint"
+    case otherNetwork = "other_network"
+    case isInternal = "internal"
+    case encapFailed = "encap_failed"
+    case unknownVTEP = "unknown_vtep"
+    case decapFailed = "decap_failed"
+    case badVXLAN = "bad_vxlan"
+    case forgedSource = "forged_source"
+    case arpUnanswered = "arp_unanswered"
+
+    var number: Int {
+        let value =
+            switch self {
+            case .truncated: WEFT_DROP_TRUNCATED
+            case .unknownEndpoint: WEFT_DROP_UNKNOWN_ENDPOINT
+            case .spoofedMAC: WEFT_DROP_SPOOFED_MAC
+            case .spoofedAddress: WEFT_DROP_SPOOFED_ADDRESS
+            case .unsupportedProtocol: WEFT_DROP_UNSUPPORTED_PROTOCOL
+            case .multicast: WEFT_DROP_MULTICAST
+            case .noEndpoint: WEFT_DROP_NO_ENDPOINT
+            case .otherNetwork: WEFT_DROP_OTHER_NETWORK
+            case .isInternal: WEFT_DROP_INTERNAL
+            case .encapFailed: WEFT_DROP_ENCAP_FAILED
+            case .unknownVTEP: WEFT_DROP_UNKNOWN_VTEP
+            case .decapFailed: WEFT_DROP_DECAP_FAILED
+            case .badVXLAN: WEFT_DROP_BAD_VXLAN
+            case .forgedSource: WEFT_DROP_FORGED_SOURCE
+            case .arpUnanswered: WEFT_DROP_ARP_UNANSWERED
+            }
+        return Int(value.rawValue)
+    }
+}
+
+/// What passed at an endpoint and what did not, since its entry was made.
+package struct EndpointCounters: Hashable, Sendable {
+    package var sentPackets: UInt64 = 0
+    package var sentBytes: UInt64 = 0
+    package var receivedPackets: UInt64 = 0
+    package var receivedBytes: UInt64 = 0
+    /// Packets by reason; reasons without any are absent.
+    package var dropped: [DropReason: UInt64] = [:]
+
+    package init() {}
+
+    mutating func add(_ counter: weft_counter) {
+        sentPackets &+= counter.sent_packets
+        sentBytes &+= counter.sent_bytes
+        receivedPackets &+= counter.received_packets
+        receivedBytes &+= counter.received_bytes
+        withUnsafeBytes(of: counter.dropped) { bytes in
+            for reason in DropReason.allCases {
+                let count = bytes.loadUnaligned(fromByteOffset: reason.number * 8, as: UInt64.self)
+                if count > 0 { dropped[reason, default: 0] &+= count }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ *
+ * The maps that weftd fills and the programs read. Shapes are in weft_datapath_abi.h; sizes may be changed by the loader.
+ */
+#ifndef WEFT_LIB_MAPS_H
+#define WEFT_LIB_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "weft_datapath_abi.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct weft_config);
+} weft_config SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_LOCAL_ENDPOINTS);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_endpoint_key);
+    __type(value, struct weft_endpoint);
+} weft_endpoint SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_FORWARD_ENTRIES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_forward_key);
+    __type(value, struct weft_forward);
+} weft_forward SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_VTEP_ENTRIES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_vtep_key);
+    __type(value, struct weft_vtep);
+} weft_vtep SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, WEFT_MAX_SUBNETS);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_subnet_key);
+    __type(value, struct weft_subnet);
+} weft_subnet SEC(".maps");
+
+/* Entries are made by the loader: one per endpoint and one for interface index 0. A missing entry counts nothing. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(max_entries, WEFT_MAX_LOCAL_ENDPOINTS + 1);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_counter_key);
+    __type(value, struct weft_counter);
+} weft_counter SEC(".maps");
+
+static __always_inline const struct weft_config *configuration(void)
+{
+    __u32 zero = 0;
+
+    return bpf_map_lookup_elem(&weft_config, &zero);
+}
+
+static __always_inline const struct weft_forward *forward_entry(__u32 vni, __be32 address)
+{
+    struct weft_forward_key key = { .vni = vni, .ipv4 = address };
+
+    return bpf_map_lookup_elem(&weft_forward, &key);
+}
+
+#endif

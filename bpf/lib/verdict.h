@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ *
+ * What becomes of a packet, and the counters that say so.
+ * A function that judges a packet returns an action of tcx, or DROPPED(reason), or SWALLOWED; only the programs themselves count and translate.
+ */
+#ifndef WEFT_LIB_VERDICT_H
+#define WEFT_LIB_VERDICT_H
+
+#include "maps.h"
+
+/* Actions of tcx (enum tcx_action_base, Linux 6.6), which older headers lack. */
+#define WEFT_TCX_NEXT (-1)
+#define WEFT_TCX_PASS 0
+#define WEFT_TCX_DROP 2
+
+#define DROPPED_BIT 0x100
+#define DROPPED(reason) (DROPPED_BIT | (reason))
+/* Dealt with: accepted, and nothing goes on. */
+#define SWALLOWED 0x200
+
+/* Before adjust_room, which clears gso_segs. */
+static __always_inline __u32 packets_in(const struct __sk_buff *skb)
+{
+    return skb->gso_segs ?: 1;
+}
+
+static __always_inline struct weft_counter *counter_of(__u32 ifindex)
+{
+    struct weft_counter_key key = { .ifindex = ifindex };
+
+    return bpf_map_lookup_elem(&weft_counter, &key);
+}
+
+static __always_inline void count_received(__u32 ifindex, __u32 packets, __u32 bytes)
+{
+    struct weft_counter *counter = counter_of(ifindex);
+
+    if (!counter)
+        return;
+    counter->received_packets += packets;
+    counter->received_bytes += bytes;
+}
+
+static __always_inline void count_drop(struct weft_counter *counter, int verdict, __u32 packets)
+{
+    if (counter)
+        counter->dropped[verdict & 15] += packets;
+}
+
+/* Verdict on a packet that came from the wire: drops go to the counter of interface 0. */
+static __always_inline int conclude(int verdict, __u32 packets)
+{
+    if (!(verdict > 0 && verdict & DROPPED_BIT))
+        return verdict;
+    count_drop(counter_of(0), verdict, packets);
+    return WEFT_TCX_DROP;
+}
+
+#endif

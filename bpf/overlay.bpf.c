@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ *
+ * The overlay's data plane: three programs at tcx ingress, no bridge and no learning.
+ *
+ *   sandbox | eth0 ----- wv… | weft_from_container ---> another sandbox here       (redirect into its namespace)
+ *                                                  \--> underlay, wrapped in VXLAN (redirect to the neighbour)
+ *                                                   \-> host: DNS, the outside     (pass up the stack)
+ *   underlay | weft_from_underlay ---> sandbox, unwrapped
+ *            \-> odd ones: stack ---> weft_vxlan | weft_from_vxlan ---> sandbox
+ *
+ * A packet that is not allowed is dropped and counted by reason (enum weft_drop_reason); nothing is forwarded that no map names.
+ */
+#include "lib/arp.h"
+#include "lib/gateway.h"
+#include "lib/maps.h"
+#include "lib/packet.h"
+#include "lib/verdict.h"
+#include "lib/vxlan.h"
+
+/* The helpers used here are for GPL-compatible programs. */
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* The resolver's address leads to weftd on this host: DNS and ping, nothing else of the host. */
+static __always_inline int pass_to_resolver(struct __sk_buff *skb, const struct iphdr *ip)
+{
+    struct ports ports;
+
+    if (ip->protocol == IPPROTO_ICMP)
+        return WEFT_TCX_PASS;
+    if ((ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_TCP) || ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
+        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+    if (bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4, &ports, sizeof(ports)))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    return ports.target == bpf_htons(53) ? WEFT_TCX_PASS : DROPPED(WEFT_DROP_NO_ENDPOINT);
+}
+
+/* No endpoint has the address: the gateway, a hole in the subnet, another network, or the outside. */
+static __always_inline int leave_network(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __be32 target)
+{
+    struct weft_subnet_key key = { .prefix_length = 32, .ipv4 = target };
+
+    if (target && target == endpoint->gateway_ipv4)
+        return answer_as_gateway(skb, endpoint);
+    if ((target & endpoint->subnet_mask) == endpoint->subnet_ipv4) {
+        if (target == (endpoint->subnet_ipv4 | ~endpoint->subnet_mask))
+            return DROPPED(WEFT_DROP_MULTICAST);
+        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+    }
+    if (bpf_map_lookup_elem(&weft_subnet, &key))
+        return DROPPED(WEFT_DROP_OTHER_NETWORK);
+    if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
+        return DROPPED(WEFT_DROP_INTERNAL);
+    return WEFT_TCX_PASS;
+}
+
+static __always_inline int send_from(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
+{
+    const struct weft_forward *to;
+    struct ethhdr *ethernet;
+    struct iphdr *ip;
+    __u32 length;
+
+    if (skb->vlan_present)
+        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+    if (!pull(skb, ETH_HLEN + sizeof(*ip)))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    ethernet = packet_start(skb);
+    ip = (void *)(ethernet + 1);
+    if ((void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (!same_mac(ethernet->h_source, endpoint->mac))
+        return DROPPED(WEFT_DROP_SPOOFED_MAC);
+    if (ethernet->h_proto == bpf_htons(ETH_P_ARP))
+        return answer_arp(skb, endpoint);
+    if (ethernet->h_proto != bpf_htons(ETH_P_IP))
+        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+
+    /* A total length of 0 is a GSO packet past 64 KB. */
+    length = bpf_ntohs(ip->tot_len);
+    if (ip->version != 4 || ip->ihl < 5 || length > skb->len - ETH_HLEN || (length && length < ip->ihl * 4))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (ip->saddr != endpoint->ipv4)
+        return DROPPED(WEFT_DROP_SPOOFED_ADDRESS);
+    if (ethernet->h_dest[0] & 1 || is_group_address(ip->daddr))
+        return DROPPED(WEFT_DROP_MULTICAST);
+    if (ip->daddr == bpf_htonl(WEFT_RESOLVER_IPV4))
+        return pass_to_resolver(skb, ip);
+
+    to = forward_entry(endpoint->vni, ip->daddr);
+    if (!to)
+        return leave_network(skb, endpoint, ip->daddr);
+    if (!to->ifindex)
+        return send_to_peer(skb, endpoint, to, ip->tos);
+    set_mac(ethernet->h_dest, to->mac);
+    count_received(to->ifindex, packets, skb->len);
+    return bpf_redirect_peer(to->ifindex, 0);
+}
+
+SEC("tc")
+int weft_from_container(struct __sk_buff *skb)
+{
+    struct weft_endpoint_key key = { .ifindex = skb->ifindex };
+    const struct weft_endpoint *endpoint = bpf_map_lookup_elem(&weft_endpoint, &key);
+    __u32 packets = packets_in(skb), bytes = skb->len;
+    struct weft_counter *counter;
+    int verdict;
+
+    if (!endpoint)
+        return conclude(DROPPED(WEFT_DROP_UNKNOWN_ENDPOINT), packets);
+    verdict = send_from(skb, endpoint, packets);
+    counter = counter_of(key.ifindex);
+    if (verdict & DROPPED_BIT) {
+        count_drop(counter, verdict, packets);
+        return WEFT_TCX_DROP;
+    }
+    if (counter) {
+        counter->sent_packets += packets;
+        counter->sent_bytes += bytes;
+    }
+    return verdict == SWALLOWED ? WEFT_TCX_DROP : verdict;
+}
+
+SEC("tc")
+int weft_from_underlay(struct __sk_buff *skb)
+{
+    __u32 packets = packets_in(skb);
+
+    return conclude(receive_from_underlay(skb, packets), packets);
+}
+
+SEC("tc")
+int weft_from_vxlan(struct __sk_buff *skb)
+{
+    __u32 packets = packets_in(skb);
+
+    return conclude(receive_from_vxlan(skb, packets), packets);
+}
