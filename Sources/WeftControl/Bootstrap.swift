@@ -1,0 +1,41 @@
+import WeftIPAM
+package import WeftModel
+import WeftNet
+
+extension ControlMachine {
+    /// The first commit of a new swarm: its settings, its first manager, and the ingress network.
+    package static func bootstrap(
+        cluster: Cluster, manager: Node, now: Instant, random: inout some RandomNumberGenerator
+    ) throws(ControlError) -> Transaction {
+        try check(cluster.spec)
+        var spec = NetworkSpec(name: "ingress")
+        spec.ingress = true
+        let ingress = try allocate(
+            spec, cluster: cluster.spec, networks: [], nodes: [manager], now: now, random: &random)
+        return Transaction([
+            .put(.cluster(cluster), expecting: .none), .put(.node(manager), expecting: .none),
+            .put(.network(ingress), expecting: .none),
+        ])
+    }
+
+    /// Refuses settings that no network could be made with.
+    static func check(_ spec: ClusterSpec) throws(ControlError) {
+        guard !spec.addressPools.isEmpty else { throw ControlError(.invalid, "a swarm needs an address pool") }
+        guard (8...30).contains(spec.subnetLength) else {
+            throw ControlError(.invalid, "invalid subnet size /\(spec.subnetLength): it must be between /8 and /30")
+        }
+        for (index, pool) in spec.addressPools.enumerated() {
+            guard pool.length <= spec.subnetLength else {
+                throw ControlError(
+                    .invalid, "the address pool \(pool) is smaller than one subnet (/\(spec.subnetLength)): give a larger pool, or "
+                        + "a smaller --default-addr-pool-mask-length")
+            }
+            if let other = spec.addressPools[..<index].first(where: { $0.overlaps(pool) }) {
+                throw ControlError(.invalid, "the address pools \(other) and \(pool) overlap")
+            }
+        }
+        guard (1024...49151).contains(spec.dataPathPort) else {
+            throw ControlError(.invalid, "invalid data path port \(spec.dataPathPort): it must be between 1024 and 49151")
+        }
+    }
+}

@@ -1,0 +1,45 @@
+package import WeftModel
+package import WeftNet
+
+/// Ties a command to its reply; the shell draws it.
+package struct CommandID: Hashable, Sendable, Comparable {
+    package let rawValue: UInt64
+    package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// One connection of one node; the shell draws it, and never twice.
+package struct SessionID: Hashable, Sendable, Comparable {
+    package let rawValue: UInt64
+    package init(_ rawValue: UInt64) { self.rawValue = rawValue }
+    package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// What an operator or a joining node wants done. Each gets exactly one reply.
+package enum ControlCommand: Hashable, Sendable {
+    /// Replies `.network`.
+    case createNetwork(NetworkSpec)
+    /// By id, unique beginning of an id, or name. Replies `.network`, as it was.
+    case removeNetwork(String)
+    /// Lets a node in whose join token was checked. Replies `.node`; again for a node that is in already.
+    case admitNode(NodeID, NodeRole, NodeAvailability)
+    /// Replies `.node`.
+    case updateNode(NodeID, version: Version, NodeSpec)
+    /// A node that is not down goes only with `force`. Replies `.node`, as it was.
+    case removeNode(NodeID, force: Bool)
+    /// Replaces the spec, then the secrets of the named roles' join tokens. Replies `.cluster`.
+    case updateCluster(version: Version, ClusterSpec, rotating: Set<NodeRole>)
+    /// Replaces the secret of one role's join token. Replies `.cluster`.
+    case rotateToken(NodeRole)
+}
+
+/// What happened to the manager.
+package enum ControlInput: Hashable, Sendable {
+    case command(CommandID, ControlCommand)
+    /// A node that proved its identity opened a session, from `address` where that is known.
+    case nodeConnected(NodeID, SessionID, address: IPv4Address?)
+    case nodeMessage(NodeID, SessionID, NodeMessage)
+    case nodeDisconnected(NodeID, SessionID)
+    /// Time passed. At least once a second keeps liveness and rests exact to the second.
+    case tick
+}

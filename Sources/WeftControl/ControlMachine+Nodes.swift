@@ -1,0 +1,103 @@
+import WeftIPAM
+import WeftModel
+import WeftNet
+
+/// Membership, and the swarm's own settings.
+extension ControlMachine {
+    mutating func admitNode(
+        _ id: NodeID, role: NodeRole, availability: NodeAvailability, now: Instant
+    ) throws(ControlError) -> Node {
+        if let node = state.nodes[id] { return node }
+        guard role == .worker else { throw .oneManager }
+        var spec = NodeSpec(role: role)
+        spec.availability = availability
+        let node = Node(id: id, createdAt: now, spec: spec)
+        state.put(.node(node))
+        return node
+    }
+
+    mutating func updateNode(_ id: NodeID, version: Version, spec: NodeSpec, now: Instant) throws(ControlError) -> Node {
+        guard var node = state.nodes[id] else { throw ControlError(.notFound, "node \(id) not found") }
+        guard node.version == version else { throw .outOfSequence }
+        if spec.role != node.spec.role {
+            if spec.role == .manager { throw .oneManager }
+            throw ControlError(
+                .failedPrecondition,
+                "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm")
+        }
+        node.spec = spec
+        node.updatedAt = now
+        state.put(.node(node))
+        return node
+    }
+
+    mutating func removeNode(_ id: NodeID, force: Bool, now: Instant) throws(ControlError) -> Node {
+        guard let node = state.nodes[id] else { throw ControlError(.notFound, "node \(id) not found") }
+        if node.spec.role == .manager {
+            throw ControlError(
+                .failedPrecondition,
+                "rpc error: code = FailedPrecondition desc = node \(id) is a cluster manager and is a member of the raft "
+                    + "cluster. It must be demoted to worker before removal")
+        }
+        if !force, node.state == .ready {
+            throw ControlError(
+                .failedPrecondition,
+                "rpc error: code = FailedPrecondition desc = node \(id) is not down and can't be removed")
+        }
+        forgetEndpoints(of: id, now: now)
+        state.delete(StoreKey(kind: .node, id: id.rawValue))
+        close(id, reason: "node \(node.label) was removed from the swarm", goodbye: true)
+        lastHeard[id] = nil
+        return node
+    }
+
+    /// Removes what a node had; its leases become free after a rest.
+    mutating func forgetEndpoints(of node: NodeID, now: Instant) {
+        for endpoint in (state.nodeEndpoints[node] ?? []).sorted() {
+            state.delete(StoreKey(kind: .endpoint, id: endpoint.rawValue))
+        }
+        for lease in state.leases.values where lease.node == node { restingLeases[lease.id] = now + NodeAddresses.rest }
+    }
+
+    mutating func updateCluster(
+        version: Version, spec: ClusterSpec, rotating roles: Set<NodeRole>, now: Instant,
+        random: inout some RandomNumberGenerator
+    ) throws(ControlError) -> Cluster {
+        guard var cluster = state.cluster else { throw .noCluster }
+        guard cluster.version == version else { throw .outOfSequence }
+        guard spec.addressPools == cluster.spec.addressPools, spec.subnetLength == cluster.spec.subnetLength,
+            spec.dataPathPort == cluster.spec.dataPathPort
+        else {
+            throw ControlError(
+                .invalid, "address pools, subnet size and data path port are chosen at swarm init and cannot be changed")
+        }
+        guard spec.heartbeatSeconds == 0 || (1...3600).contains(spec.heartbeatSeconds) else {
+            throw ControlError(.invalid, "the heartbeat period must be between 1 s and 1 h")
+        }
+        guard spec.certificateLifetimeSeconds == 0 || spec.certificateLifetimeSeconds >= 3600 else {
+            throw ControlError(.invalid, "node certificates must be valid for 1 h at least")
+        }
+        cluster.spec = spec
+        cluster.updatedAt = now
+        state.put(.cluster(cluster))
+        return roles.isEmpty ? cluster : try rotateTokens(roles, now: now, random: &random)
+    }
+
+    mutating func rotateTokens(
+        _ roles: Set<NodeRole>, now: Instant, random: inout some RandomNumberGenerator
+    ) throws(ControlError) -> Cluster {
+        guard var cluster = state.cluster else { throw .noCluster }
+        if roles.contains(.worker) { cluster.workerTokenSecret = Secret(randomText(count: 25, using: &random)) }
+        if roles.contains(.manager) { cluster.managerTokenSecret = Secret(randomText(count: 25, using: &random)) }
+        cluster.updatedAt = now
+        state.put(.cluster(cluster))
+        return cluster
+    }
+}
+
+extension ControlError {
+    static let noCluster = ControlError(.unavailable, "the store holds no swarm: run swarm init first")
+    static let oneManager = ControlError(
+        .unavailable,
+        "this version of Weft runs one manager in a swarm: join with the worker token, and do not promote workers")
+}

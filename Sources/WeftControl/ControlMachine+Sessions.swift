@@ -1,0 +1,164 @@
+import WeftIPAM
+import WeftModel
+import WeftNet
+
+/// The dispatcher's side of the nodes' sessions.
+extension ControlMachine {
+    mutating func connected(_ node: NodeID, _ session: SessionID, address: IPv4Address?, now: Instant) {
+        guard state.nodes[node] != nil else {
+            let reason = "node \(node) is not, or no longer, in this swarm: leave and join again"
+            effects.append(.send(node, session, .goodbye(reason: reason)))
+            effects.append(.closeSession(node, session, reason: reason))
+            return
+        }
+        close(node, reason: "the node opened a newer session", goodbye: true)
+        sessions[node] = Session(id: session, address: address)
+        lastHeard[node] = now
+    }
+
+    mutating func received(_ message: NodeMessage, from node: NodeID, now: Instant) {
+        if case .hello(let description, let vtep, let applied, let endpoints) = message {
+            hello(from: node, description, vtep: vtep, applied: applied, endpoints: endpoints, now: now)
+            return
+        }
+        guard sessions[node]?.isOpen ?? false else {
+            close(node, reason: "the first message of a session must be hello")
+            return
+        }
+        switch message {
+        case .hello, .heartbeat: break
+        case .endpointsChanged(let added, let removed):
+            for id in removed.sorted() where state.endpoints[id]?.node == node {
+                state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
+            }
+            accept(added, from: node)
+        case .leaseRequest(let number, let network, let address):
+            leaseRequested(number, network: network, address: address, by: node)
+        case .leasesReturned(let ids):
+            leasesReturned(ids, by: node)
+        case .resyncRequest:
+            sessions[node]?.told = nil
+            sessions[node]?.owesAnswer = true
+        case .descriptionChanged(let description):
+            guard var record = state.nodes[node], record.description != description else { return }
+            record.description = description
+            record.updatedAt = now
+            state.put(.node(record))
+            noteOverlaps(of: record)
+        case .leaving:
+            left(node, now: now)
+        }
+    }
+
+    private mutating func hello(
+        from node: NodeID, _ description: NodeDescription, vtep: IPv4Address, applied: Version, endpoints: [Endpoint],
+        now: Instant
+    ) {
+        guard var record = state.nodes[node], var session = sessions[node] else { return }
+        guard !vtep.isUnspecified, !vtep.isMulticast, !vtep.isLoopback else {
+            close(node, reason: "\(vtep) cannot be a data path address: give one with --data-path-addr")
+            return
+        }
+        guard freeDataPathAddress(vtep, for: record, now: now) else { return }
+        let before = record
+        record.description = description
+        record.state = .ready
+        record.dataPathAddress = vtep
+        record.address = session.address ?? record.address ?? vtep
+        if record != before {
+            record.updatedAt = now
+            state.put(.node(record))
+            noteOverlaps(of: record)
+        }
+        // It is back: what it leases stays its own.
+        for lease in state.leases.values where lease.node == node { restingLeases[lease.id] = nil }
+
+        let reported = Set(endpoints.map(\.id))
+        for id in (state.nodeEndpoints[node] ?? []).sorted() where !reported.contains(id) {
+            state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
+        }
+        accept(endpoints, from: node)
+        grantFirstBlocks(to: node)
+
+        session.isOpen = true
+        session.owesAnswer = true
+        // The log has what came after `applied`, or the node gets everything.
+        session.told = applied != .none && applied >= logBase && applied <= state.revision ? applied : nil
+        session.examined = session.told ?? .none
+        sessions[node] = session
+    }
+
+    /// Two nodes behind one VTEP would get each other's packets. A node that is gone gives its address up.
+    private mutating func freeDataPathAddress(_ vtep: IPv4Address, for node: Node, now: Instant) -> Bool {
+        let others = state.nodes.values.filter { $0.id != node.id && $0.dataPathAddress == vtep }
+        for var other in others.sorted(by: { $0.id < $1.id }) {
+            if isConnected(other.id) {
+                let reason = "the data path address \(vtep) of \(node.label) is already that of node \(other.label)"
+                effects.append(.note(reason))
+                close(node.id, reason: reason)
+                return false
+            }
+            other.dataPathAddress = nil
+            other.state = .down
+            other.updatedAt = now
+            state.put(.node(other))
+        }
+        return true
+    }
+
+    private mutating func noteOverlaps(of node: Node) {
+        for network in networks {
+            if let route = node.routeOverlapping(network.subnet) {
+                effects.append(
+                    .note(
+                        "network \(network.spec.name) (\(network.subnet)) overlaps with the route \(route) of node \(node.label): "
+                            + "that node's containers cannot reach what lies behind the route"))
+            }
+        }
+    }
+
+    private mutating func left(_ node: NodeID, now: Instant) {
+        guard var record = state.nodes[node] else { return }
+        forgetEndpoints(of: node, now: now)
+        record.state = .down
+        record.updatedAt = now
+        state.put(.node(record))
+        close(node, reason: "node \(record.label) left the swarm", goodbye: true)
+    }
+
+    /// Takes a node's own endpoints in, as far as they are its to make.
+    private mutating func accept(_ endpoints: [Endpoint], from node: NodeID) {
+        for endpoint in endpoints.sorted(by: { $0.id < $1.id }) {
+            if let reason = objection(to: endpoint, from: node) {
+                effects.append(.note("endpoint \(endpoint.name) (\(endpoint.id)) of node \(node) is refused: \(reason)"))
+                continue
+            }
+            var known = state.endpoints[endpoint.id]
+            known?.version = endpoint.version
+            if known != endpoint { state.put(.endpoint(endpoint)) }
+        }
+    }
+
+    private mutating func objection(to endpoint: Endpoint, from node: NodeID) -> String? {
+        guard endpoint.node == node else { return "it says it is node \(endpoint.node)'s" }
+        guard state.networks[endpoint.network] != nil, let leases = state.subnetLeases[endpoint.network] else {
+            return "there is no network \(endpoint.network)"
+        }
+        if let known = state.endpoints[endpoint.id], known.node != node || known.network != endpoint.network {
+            return "its id is another endpoint's"
+        }
+        guard leases.layout.isAssignable(endpoint.ipv4) else {
+            return "\(endpoint.ipv4) is no address for endpoints of \(leases.layout.subnet)"
+        }
+        if let user = state.addressUsers[endpoint.network]?[endpoint.ipv4], user != endpoint.id {
+            return "\(endpoint.ipv4) is endpoint \(user)'s"
+        }
+        if endpoint.mac.isMulticast || endpoint.mac.rawValue == 0 { return "\(endpoint.mac) is no interface's address" }
+        guard let lease = leases.lease(holding: endpoint.ipv4) else {
+            // Nobody's address, in use: the node keeps it (the store is older than the endpoint).
+            state.put(.lease(AddressLease(network: endpoint.network, block: IPv4Prefix(host: endpoint.ipv4), node: node)))
+            return nil
+        }
+        return lease.node == node ? nil : "\(endpoint.ipv4) lies in the block \(lease.block) of node \(lease.node)"
+    }
+}

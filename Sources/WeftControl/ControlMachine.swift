@@ -1,0 +1,176 @@
+import WeftIPAM
+package import WeftModel
+import WeftNet
+
+/// The manager: desired state, membership, allocation and the dispatcher, as one value.
+///
+/// Contract with the shell. It keeps the old value, runs `handle` on a copy, and carries out the actions in their order.
+/// The first may be a commit, whose revision is the old one plus one; if it fails, copy and actions are thrown away, the
+/// machine is made anew from a snapshot, and the input may be handed in again. All sessions live in the machine: one made
+/// anew knows none, so the shell closes every stream with it and the nodes come back.
+package struct ControlMachine: Sendable {
+    /// Missed heartbeats after which a node is down.
+    static let heartbeatsMissed: Int64 = 3
+    /// How many commits can be told as deltas to a node that comes back.
+    static let logRevisionsMax = 1024
+
+    struct Session: Sendable {
+        let id: SessionID
+        let address: IPv4Address?
+        /// False until the node said hello.
+        var isOpen = false
+        /// The revision the node is at, nil when it must get everything.
+        var told: Version?
+        /// Up to here nothing concerns the node beyond what it was told.
+        var examined: Version = .none
+        /// The next assignments go out even when empty.
+        var owesAnswer = false
+    }
+
+    var state: ControlState
+    var sessions: [NodeID: Session] = [:]
+    var lastHeard: [NodeID: Instant] = [:]
+    /// Leases of nodes that left, and when they are free.
+    var restingLeases: [String: Instant] = [:]
+    /// Subnets and VNIs of removed networks, and until when others are preferred.
+    var retired: [(subnet: IPv4Prefix, vni: VNI, until: Instant)] = []
+    /// Commits since `logBase`, oldest first.
+    var log: [(revision: Version, changes: Set<ControlState.Change>)] = []
+    var logBase: Version
+    var started = false
+    /// Actions of the running input that follow the commit and the deltas.
+    var effects: [ControlAction] = []
+
+    package init(snapshot: StoreSnapshot) {
+        state = ControlState(snapshot: snapshot)
+        logBase = snapshot.revision
+    }
+
+    /// Takes one input in, and returns what is to be done.
+    package mutating func handle(
+        _ input: ControlInput, now: Instant, random: inout some RandomNumberGenerator
+    ) -> [ControlAction] {
+        if !started { start(now: now) }
+        switch input {
+        case .command(let id, let command):
+            let result: Result<ControlReply, ControlError>
+            do throws(ControlError) {
+                result = .success(try run(command, now: now, random: &random))
+            } catch {
+                result = .failure(error)
+            }
+            return finish(replying: id, result)
+        case .nodeConnected(let node, let session, let address):
+            connected(node, session, address: address, now: now)
+        case .nodeMessage(let node, let session, let message):
+            guard sessions[node]?.id == session else { break }
+            lastHeard[node] = now
+            received(message, from: node, now: now)
+        case .nodeDisconnected(let node, let session):
+            if sessions[node]?.id == session { sessions[node] = nil }
+        case .tick:
+            expire(now: now)
+        }
+        return finish()
+    }
+
+    /// After a restart every node gets the time to come back before it counts as down.
+    private mutating func start(now: Instant) {
+        started = true
+        for node in state.nodes.values where node.state == .ready { lastHeard[node.id] = now }
+        for lease in state.leases.values where state.nodes[lease.node] == nil {
+            restingLeases[lease.id] = now + NodeAddresses.rest
+        }
+    }
+
+    private mutating func run(
+        _ command: ControlCommand, now: Instant, random: inout some RandomNumberGenerator
+    ) throws(ControlError) -> ControlReply {
+        switch command {
+        case .createNetwork(let spec):
+            .network(try createNetwork(spec, now: now, random: &random))
+        case .removeNetwork(let text):
+            .network(try removeNetwork(text, now: now))
+        case .admitNode(let id, let role, let availability):
+            .node(try admitNode(id, role: role, availability: availability, now: now))
+        case .updateNode(let id, let version, let spec):
+            .node(try updateNode(id, version: version, spec: spec, now: now))
+        case .removeNode(let id, let force):
+            .node(try removeNode(id, force: force, now: now))
+        case .updateCluster(let version, let spec, let roles):
+            .cluster(try updateCluster(version: version, spec: spec, rotating: roles, now: now, random: &random))
+        case .rotateToken(let role):
+            .cluster(try rotateTokens([role], now: now, random: &random))
+        }
+    }
+
+    /// Commit first, then what nodes are told, then the rest.
+    private mutating func finish(
+        replying id: CommandID? = nil, _ result: Result<ControlReply, ControlError>? = nil
+    ) -> [ControlAction] {
+        var actions: [ControlAction] = []
+        if let (transaction, changes) = state.takeTransaction() {
+            actions.append(.commit(transaction))
+            log.append((state.revision, changes))
+            if log.count > Self.logRevisionsMax { logBase = log.removeFirst().revision }
+        }
+        actions += assignmentsDue()
+        actions += effects
+        effects = []
+        if let id, let result { actions.append(.reply(id, result.map(stamped))) }
+        return actions
+    }
+
+    /// Replies carry the versions that the commit gave.
+    private func stamped(_ reply: ControlReply) -> ControlReply {
+        switch reply {
+        case .network(let network): .network(state.networks[network.id] ?? network)
+        case .node(let node): .node(state.nodes[node.id] ?? node)
+        case .cluster(let cluster): .cluster(state.cluster ?? cluster)
+        }
+    }
+
+    private mutating func expire(now: Instant) {
+        let grace = heartbeat * Int(Self.heartbeatsMissed)
+        for node in state.nodes.values.sorted(by: { $0.id < $1.id }) where node.state == .ready {
+            guard let heard = lastHeard[node.id], now - heard >= grace else { continue }
+            effects.append(.note("node \(node.label) is down: nothing was heard of it for \((now - heard).components.seconds) s"))
+            var node = node
+            node.state = .down
+            node.updatedAt = now
+            state.put(.node(node))
+            close(node.id, reason: "no heartbeat came")
+        }
+        // A stream without a hello is no session; it must not stay for ever either.
+        for (id, session) in sessions.sorted(by: { $0.key < $1.key }) where !session.isOpen {
+            if let heard = lastHeard[id], now - heard >= grace { close(id, reason: "no hello came") }
+        }
+        for (id, end) in restingLeases.sorted(by: { $0.key < $1.key }) where end <= now {
+            restingLeases[id] = nil
+            state.delete(StoreKey(kind: .lease, id: id))
+        }
+        retired.removeAll { $0.until <= now }
+    }
+
+    /// Ends a node's session, if it has one.
+    mutating func close(_ node: NodeID, reason: String, goodbye: Bool = false) {
+        guard let session = sessions.removeValue(forKey: node) else { return }
+        if goodbye { effects.append(.send(node, session.id, .goodbye(reason: reason))) }
+        effects.append(.closeSession(node, session.id, reason: reason))
+    }
+
+    var heartbeat: Duration { .seconds(ClusterView.heartbeat(of: state.cluster?.spec)) }
+}
+
+extension Node {
+    /// What messages call the node: its host name, or its id before it told one.
+    var label: String { description.map(\.hostname).flatMap { $0.isEmpty ? nil : $0 } ?? id.rawValue }
+}
+
+extension ClusterView {
+    /// Seconds between heartbeats; a spec that says nothing (0) gets 5, as Docker's.
+    static func heartbeat(of spec: ClusterSpec?) -> Int64 {
+        guard let seconds = spec?.heartbeatSeconds, seconds > 0 else { return 5 }
+        return seconds
+    }
+}

@@ -1,0 +1,139 @@
+import WeftIPAM
+import WeftModel
+import WeftNet
+
+/// The store's objects as the manager sees them, with what must be found quickly, and what the running input changed.
+struct ControlState: Sendable {
+    /// A changed object. A lease's node is kept, because only that node is told.
+    struct Change: Hashable, Sendable {
+        let key: StoreKey
+        var leaseHolder: NodeID?
+    }
+
+    /// The newest commit.
+    var revision: Version
+    private(set) var cluster: Cluster?
+    private(set) var nodes: [NodeID: Node] = [:]
+    private(set) var networks: [NetworkID: Network] = [:]
+    private(set) var endpoints: [EndpointID: Endpoint] = [:]
+    private(set) var leases: [String: AddressLease] = [:]
+
+    private(set) var networkNames: [String: NetworkID] = [:]
+    private(set) var subnetLeases: [NetworkID: SubnetLeases] = [:]
+    private(set) var addressUsers: [NetworkID: [IPv4Address: EndpointID]] = [:]
+    private(set) var nodeEndpoints: [NodeID: Set<EndpointID>] = [:]
+
+    /// Keys changed since the last commit, and the version each had before.
+    private(set) var pending: [StoreKey: Version] = [:]
+    private(set) var pendingChanges: Set<Change> = []
+
+    init(snapshot: StoreSnapshot) {
+        revision = snapshot.revision
+        // Networks before what refers to them: leases need their layouts.
+        for object in snapshot.objects.sorted(by: { $0.key < $1.key }) { insert(object) }
+    }
+
+    /// Writes an object; it gets the version of the commit to come.
+    mutating func put(_ object: StoredObject) {
+        var object = object
+        note(object.key, holder: object.leaseHolder)
+        object.version = next
+        remove(object.key)
+        insert(object)
+    }
+
+    mutating func delete(_ key: StoreKey) {
+        guard version(of: key) != .none else { return }
+        let holder = key.kind == .lease ? leases[key.id]?.node : nil
+        note(key, holder: holder)
+        remove(key)
+    }
+
+    /// Ends a round of changes: the guarded transaction that makes them durable, nil when nothing changed.
+    mutating func takeTransaction() -> (Transaction, changes: Set<Change>)? {
+        var writes: [StoreWrite] = []
+        for (key, before) in pending.sorted(by: { $0.key < $1.key }) {
+            if let object = object(key) {
+                writes.append(.put(object, expecting: before))
+            } else if before != .none {
+                writes.append(.delete(key, expecting: before))
+            }
+        }
+        let changes = pendingChanges
+        pending = [:]
+        pendingChanges = []
+        guard !writes.isEmpty else { return nil }
+        revision = next
+        return (Transaction(writes), changes)
+    }
+
+    private var next: Version { Version(revision.index + 1) }
+
+    private mutating func note(_ key: StoreKey, holder: NodeID?) {
+        if pending[key] == nil { pending[key] = version(of: key) }
+        pendingChanges.insert(Change(key: key, leaseHolder: holder))
+    }
+
+    private func version(of key: StoreKey) -> Version { object(key)?.version ?? .none }
+
+    private func object(_ key: StoreKey) -> StoredObject? {
+        switch key.kind {
+        case .cluster: cluster.flatMap { $0.id.rawValue == key.id ? .cluster($0) : nil }
+        case .authority: nil
+        case .node: nodes[NodeID(key.id)].map { .node($0) }
+        case .network: networks[NetworkID(key.id)].map { .network($0) }
+        case .endpoint: endpoints[EndpointID(key.id)].map { .endpoint($0) }
+        case .lease: leases[key.id].map { .lease($0) }
+        }
+    }
+
+    private mutating func insert(_ object: StoredObject) {
+        switch object {
+        case .cluster(let cluster): self.cluster = cluster
+        case .authority: break
+        case .node(let node): nodes[node.id] = node
+        case .network(let network):
+            networks[network.id] = network
+            networkNames[network.spec.name] = network.id
+            // A network's layout was checked when it was created, and does not change.
+            if subnetLeases[network.id] == nil, let layout = try? SubnetLayout(network) {
+                subnetLeases[network.id] = SubnetLeases(layout: layout)
+            }
+        case .endpoint(let endpoint):
+            endpoints[endpoint.id] = endpoint
+            addressUsers[endpoint.network, default: [:]][endpoint.ipv4] = endpoint.id
+            nodeEndpoints[endpoint.node, default: []].insert(endpoint.id)
+        case .lease(let lease):
+            leases[lease.id] = lease
+            subnetLeases[lease.network]?.insert(lease.block, node: lease.node)
+        }
+    }
+
+    private mutating func remove(_ key: StoreKey) {
+        switch object(key) {
+        case .cluster: cluster = nil
+        case .authority, nil: break
+        case .node(let node): nodes[node.id] = nil
+        case .network(let network):
+            networks[network.id] = nil
+            networkNames[network.spec.name] = nil
+            if subnetLeases[network.id]?.owners.isEmpty ?? false { subnetLeases[network.id] = nil }
+        case .endpoint(let endpoint):
+            endpoints[endpoint.id] = nil
+            addressUsers[endpoint.network]?[endpoint.ipv4] = nil
+            if addressUsers[endpoint.network]?.isEmpty ?? false { addressUsers[endpoint.network] = nil }
+            nodeEndpoints[endpoint.node]?.remove(endpoint.id)
+            if nodeEndpoints[endpoint.node]?.isEmpty ?? false { nodeEndpoints[endpoint.node] = nil }
+        case .lease(let lease):
+            leases[lease.id] = nil
+            subnetLeases[lease.network]?.remove(lease.block)
+            if networks[lease.network] == nil { subnetLeases[lease.network] = nil }
+        }
+    }
+}
+
+extension StoredObject {
+    fileprivate var leaseHolder: NodeID? {
+        if case .lease(let lease) = self { lease.node } else { nil }
+    }
+}

@@ -1,0 +1,71 @@
+import WeftModel
+import WeftNet
+
+/// What a network's spec must be like, whatever else is in the swarm.
+enum NetworkRules {
+    static let mtuOption = "com.docker.network.driver.mtu"
+    static let vniOption = "com.docker.network.driver.overlay.vxlanid_list"
+    static let encryptedOption = "encrypted"
+    private static let predefined: Set = ["bridge", "host", "none", "default"]
+    /// The underlay's MTU: below, the overlay's would be under the 576 bytes that every IPv4 host must take (RFC 1122).
+    private static let mtus = 626...65535
+
+    static func check(_ spec: NetworkSpec) throws(ControlError) {
+        try checkName(spec.name)
+        for (key, value) in spec.options.sorted(by: { $0.key < $1.key }) {
+            switch key {
+            case encryptedOption:
+                guard value.lowercased() == "false" else {
+                    throw ControlError(
+                        .invalid,
+                        "encryption isn't available in this version of Weft: leave the option \"encrypted\" out, or set it to false")
+                }
+            case mtuOption:
+                guard let mtu = Int(value), mtus.contains(mtu) else {
+                    throw ControlError(
+                        .invalid,
+                        "invalid option \(key)=\(value): the MTU of the hosts' network must be a number between "
+                            + "\(mtus.lowerBound) and \(mtus.upperBound)")
+                }
+            case vniOption:
+                _ = try vni(spec)
+            default:
+                throw ControlError(
+                    .invalid,
+                    "unknown option \(key): an overlay network takes \(mtuOption), \(vniOption) and \(encryptedOption)=false")
+            }
+        }
+        if spec.ingress, spec.attachable { throw ControlError(.invalid, "the ingress network cannot be attachable") }
+        if spec.ingress, spec.isInternal { throw ControlError(.invalid, "the ingress network cannot be internal") }
+    }
+
+    private static func checkName(_ name: String) throws(ControlError) {
+        if predefined.contains(name) {
+            throw ControlError(.forbidden, "operation is not permitted on predefined \(name) network")
+        }
+        let bytes = Array(name.utf8)
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+        }
+        guard let first = bytes.first, isAlphanumeric(first), bytes.count <= 63,
+            bytes.allSatisfy({ isAlphanumeric($0) || $0 == 45 || $0 == 46 || $0 == 95 })
+        else {
+            throw ControlError(
+                .invalid,
+                "invalid network name \"\(name)\": it must be 1 to 63 characters of a-z, A-Z, 0-9, '_', '.' and '-', the first a "
+                    + "letter or a digit")
+        }
+    }
+
+    /// The VNI that the user pinned, nil for an automatic one.
+    static func vni(_ spec: NetworkSpec) throws(ControlError) -> VNI? {
+        guard let text = spec.options[vniOption] else { return nil }
+        guard !text.contains(",") else {
+            throw ControlError(.invalid, "invalid option \(vniOption)=\(text): a network of one subnet has one VNI")
+        }
+        guard let number = UInt32(text), let vni = VNI(number) else {
+            throw ControlError(.invalid, "invalid option \(vniOption)=\(text): a VNI is a number between 1 and 16777215")
+        }
+        return vni
+    }
+}

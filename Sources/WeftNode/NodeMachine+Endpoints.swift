@@ -1,0 +1,155 @@
+import WeftIPAM
+import WeftModel
+import WeftNet
+
+/// Attaching and detaching.
+extension NodeMachine {
+    mutating func attach(
+        _ id: RequestID, _ request: AttachRequest, now: Instant, random: inout some RandomNumberGenerator
+    ) {
+        do throws(AttachError) {
+            let network = try network(matching: request.network)
+            try check(request, network: network)
+            var waiter = Waiting(
+                request: request, network: network.id, endpoint: .random(using: &random), deadline: now + Self.patience)
+            waiter.number = nil
+            waiting[id] = waiter
+            // Who waits already comes first.
+            if request.ipv4 == nil, waiting.contains(where: { $0.key != id && $0.value.network == network.id && $0.value.request.ipv4 == nil }) {
+                serveWaiting(now: now)
+            } else {
+                serve(id, now: now)
+            }
+            if waiting[id] != nil { requestLease(for: id) }
+        } catch {
+            effects.replies.append((id, .failure(error)))
+        }
+    }
+
+    private func check(_ request: AttachRequest, network: Network) throws(AttachError) {
+        let name = network.spec.name
+        guard !request.manual || network.spec.attachable else { throw .notAttachable(name) }
+        let sandboxes = own.values.filter { $0.network == network.id }.map(\.sandbox)
+            + waiting.values.filter { $0.network == network.id }.map(\.request.sandbox)
+        guard !sandboxes.contains(request.sandbox) else { throw .alreadyAttached(name: request.name, network: name) }
+        for name in [request.name] + request.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
+            throw .badName(name)
+        }
+        if let mac = request.mac {
+            guard mac.rawValue != 0, !mac.isMulticast else { throw .badMAC(mac) }
+            guard !endpoints.contains(where: { $0.network == network.id && $0.mac == mac }) else {
+                throw .macInUse(mac, network: name)
+            }
+        }
+    }
+
+    /// Tries all that wait, oldest first.
+    mutating func serveWaiting(now: Instant) {
+        for id in waiting.keys.sorted() { serve(id, now: now) }
+    }
+
+    /// Gives a waiting attach its address, if there is one.
+    private mutating func serve(_ id: RequestID, now: Instant) {
+        guard let waiter = waiting[id], let network = view.networks[waiter.network], var allocator = addresses[waiter.network]
+        else { return }
+        let request = waiter.request
+        let address: IPv4Address
+        do throws(IPAMError) {
+            if let asked = request.ipv4 {
+                try allocator.claim(asked, held: held)
+                address = asked
+            } else {
+                address = try allocator.allocate(now: now, held: held)
+            }
+        } catch {
+            switch error {
+            // More may come: a block, or an interface's end.
+            case .addressNotLeased, .addressHeld, .noFreeAddress: return
+            default:
+                guard let asked = request.ipv4 else { return }
+                return fail(id, .addressRefused(asked, network: network.spec.name, reason: error.description))
+            }
+        }
+        addresses[waiter.network] = allocator
+        waiting[id] = nil
+        let endpoint = Endpoint(
+            id: waiter.endpoint, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: address,
+            mac: request.mac ?? MACAddress(forIPv4: address), name: request.name, aliases: request.aliases)
+        own[endpoint.id] = endpoint
+        effects.added.append(endpoint)
+        unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)
+        requestSpare(waiter.network, now: now)
+    }
+
+    /// Asks the manager for what a waiting attach needs: the address itself, or a block.
+    mutating func requestLease(for id: RequestID) {
+        guard session != .closed, let waiter = waiting[id], waiter.number == nil else { return }
+        if let address = waiter.request.ipv4 {
+            if addresses[waiter.network]?.blocks.contains(where: { $0.contains(address) }) ?? false { return }
+        } else if let number = spareRequests[waiter.network] {
+            // A block is on its way already.
+            waiting[id]?.number = number
+            return
+        }
+        let number = nextNumber
+        nextNumber += 1
+        waiting[id]?.number = number
+        if waiter.request.ipv4 == nil { spareRequests[waiter.network] = number }
+        send(.leaseRequest(number, waiter.network, address: waiter.request.ipv4))
+    }
+
+    /// Asks for the next block before the last address is gone, so that attaching needs no round trip. Not where blocks are
+    /// so small that a spare one would be most of what another node needs.
+    private mutating func requestSpare(_ network: NetworkID, now: Instant) {
+        guard session == .synchronised, spareRequests[network] == nil, let allocator = addresses[network],
+            let widest = allocator.blocks.map(\.length).min(), widest <= 29,
+            allocator.freeCount(held: held) <= 1 << (32 - widest - 2)
+        else { return }
+        if let refused = spareRefused[network], now - refused < NodeAddresses.rest { return }
+        let number = nextNumber
+        nextNumber += 1
+        spareRequests[network] = number
+        send(.leaseRequest(number, network, address: nil))
+    }
+
+    mutating func detach(_ id: RequestID, _ endpoint: EndpointID, now: Instant) {
+        guard let removed = removeEndpoints(now: now, where: { $0.id == endpoint }).first else {
+            effects.replies.append((id, .failure(.endpointNotFound(endpoint))))
+            return
+        }
+        unconfirmed[id] = Unconfirmed(endpoint: removed, generation: generation + 1, isAttach: false)
+    }
+
+    /// Removes own endpoints; their addresses rest. Attaches that were about to be confirmed fail.
+    @discardableResult
+    mutating func removeEndpoints(now: Instant, where condition: (Endpoint) -> Bool) -> [Endpoint] {
+        let removed = own.values.filter(condition).sorted { $0.id < $1.id }
+        for endpoint in removed {
+            own[endpoint.id] = nil
+            addresses[endpoint.network]?.release(endpoint.ipv4, now: now)
+            effects.removed.append(endpoint.id)
+            effects.added.removeAll { $0.id == endpoint.id }
+            for (id, pending) in unconfirmed.sorted(by: { $0.key < $1.key })
+            where pending.isAttach && pending.endpoint.id == endpoint.id {
+                unconfirmed[id] = nil
+                effects.replies.append((id, .failure(.detached(endpoint.id))))
+            }
+        }
+        return removed
+    }
+
+    /// Answers what waited for the data path. An endpoint that could not be made is taken back.
+    mutating func datapathApplied(
+        _ generation: Generation, failures: [EndpointID: String], failure: String?, now: Instant
+    ) {
+        for (id, pending) in unconfirmed.sorted(by: { $0.key < $1.key }) where pending.generation <= generation {
+            unconfirmed[id] = nil
+            guard let reason = failures[pending.endpoint.id] ?? failure else {
+                effects.replies.append((id, .success(pending.endpoint)))
+                continue
+            }
+            if pending.isAttach { removeEndpoints(now: now) { $0.id == pending.endpoint.id } }
+            effects.replies.append((id, .failure(.datapath(reason))))
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import WeftIPAM
+import WeftModel
+import WeftNet
+
+/// What the manager says.
+extension NodeMachine {
+    mutating func received(_ message: ManagerMessage, now: Instant) {
+        guard session != .closed else { return }
+        switch message {
+        case .assignments(let assignments):
+            apply(assignments, now: now)
+        case .leaseGranted(let number):
+            // The lease came in the assignments before this. A block that this node gave back, and that is still among its
+            // leases at this point of the stream, was not taken back.
+            if let (_, waiter) = waiting.first(where: { $0.value.number == number }) {
+                for lease in view.leases.values where lease.network == waiter.network {
+                    if waiter.request.ipv4.map(lease.block.contains) ?? true { returned.remove(lease.id) }
+                }
+                refreshBlocks()
+            }
+            spareRequests = spareRequests.filter { $0.value != number }
+            for id in waiting.keys where waiting[id]?.number == number { waiting[id]?.number = nil }
+            serveWaiting(now: now)
+            for id in waiting.keys.sorted() where waiting[id]?.number == nil { requestLease(for: id) }
+        case .leaseRefused(let number, let reason):
+            for (network, spare) in spareRequests where spare == number {
+                spareRequests[network] = nil
+                spareRefused[network] = now
+            }
+            for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.number == number {
+                let network = view.networks[waiter.network]?.spec.name ?? waiter.request.network
+                if let address = waiter.request.ipv4 {
+                    fail(id, .addressRefused(address, network: network, reason: reason))
+                } else {
+                    fail(id, .noFreeAddress(network: network, reason: reason))
+                }
+            }
+        case .goodbye(let reason):
+            session = .closed
+            effects.dismissal = reason
+        }
+    }
+
+    private mutating func apply(_ assignments: Assignments, now: Instant) {
+        if session == .resynchronising, !assignments.isFull { return }
+        let changesOthers = concernsOthers(assignments)
+        guard view.apply(assignments) else {
+            session = .resynchronising
+            send(.resyncRequest)
+            return
+        }
+        // In a new session, the first answer tells which returned blocks the manager took: the rest are this node's.
+        // Later answers may have been on their way before the manager heard of a return.
+        if session == .greeting { returned = [] }
+        returned = returned.filter { view.leases[$0] != nil }
+        session = .synchronised
+        refreshBlocks()
+        dropForeignEndpoints(now: now)
+        for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where view.networks[waiter.network] == nil {
+            fail(id, .networkRemoved(waiter.request.network))
+        }
+        serveWaiting(now: now)
+        effects.persist = true
+        if changesOthers {
+            effects.reconcile = true
+            effects.names = true
+        }
+    }
+
+    /// False for what changes neither data path nor names: leases, and the echo of this node's own endpoints.
+    private func concernsOthers(_ assignments: Assignments) -> Bool {
+        assignments.isFull || assignments.cluster != nil || !assignments.networks.isEmpty
+            || !assignments.removedNetworks.isEmpty || !assignments.peers.isEmpty || !assignments.removedPeers.isEmpty
+            || assignments.endpoints.contains { $0.node != id }
+            || assignments.removedEndpoints.contains { view.endpoints[$0]?.node != id }
+    }
+
+    /// Endpoints go with their network, and when the manager leased their address to no or another node: it knows of all
+    /// that this node leases and, since hello, of all its endpoints.
+    private mutating func dropForeignEndpoints(now: Instant) {
+        let blocks = Dictionary(grouping: view.leases.values, by: \.network)
+        let networks = view.networks
+        let removed = removeEndpoints(now: now) { networks[$0.network] == nil }
+        if !removed.isEmpty { effects.lost.append((removed, "its network was removed")) }
+        let foreign = removeEndpoints(now: now) { endpoint in
+            !(blocks[endpoint.network] ?? []).contains { $0.block.contains(endpoint.ipv4) }
+        }
+        if !foreign.isEmpty { effects.lost.append((foreign, "its address is no longer leased to this node")) }
+    }
+
+    /// Brings the allocators in line with networks and leases.
+    mutating func refreshBlocks() {
+        for network in addresses.keys where view.networks[network] == nil { addresses[network] = nil }
+        let blocks = Dictionary(grouping: usableLeases, by: \.network)
+        for (id, network) in view.networks {
+            if addresses[id] == nil {
+                guard let layout = try? SubnetLayout(network) else { continue }
+                var allocator = NodeAddresses(layout: layout)
+                for rest in strayRests where rest.network == id { allocator.restoreRest(of: rest.address, until: rest.until) }
+                strayRests.removeAll { $0.network == id }
+                for endpoint in own.values where endpoint.network == id { allocator.restoreUse(of: endpoint.ipv4) }
+                addresses[id] = allocator
+            }
+            addresses[id]?.setBlocks((blocks[id] ?? []).map(\.block))
+        }
+    }
+
+    /// Gives blocks back in which nothing is used. They are marked, durably, before the manager hears of it: it may lease
+    /// them to another node at once.
+    mutating func returnBlocks() {
+        guard session == .synchronised else { return }
+        var ids: [String] = []
+        for (network, allocator) in addresses {
+            guard !waiting.values.contains(where: { $0.network == network }), spareRequests[network] == nil else { continue }
+            for block in allocator.returnableBlocks(held: held) {
+                ids.append(AddressLease(network: network, block: block, node: id).id)
+            }
+        }
+        guard !ids.isEmpty else { return }
+        returned.formUnion(ids)
+        refreshBlocks()
+        effects.persist = true
+        effects.persistUrgent = true
+        send(.leasesReturned(ids.sorted()))
+    }
+}

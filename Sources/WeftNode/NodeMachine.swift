@@ -1,0 +1,203 @@
+import WeftIPAM
+package import WeftModel
+package import WeftNet
+
+/// One host's agent: its session, what it was assigned, and its own endpoints, as one value.
+///
+/// The truth about this node's endpoints is here; the manager is told. Everything else is the manager's, and what was
+/// last heard of it stays in force while no manager answers.
+package struct NodeMachine: Sendable {
+    /// How long an attach waits for an address.
+    package static let patience: Duration = .seconds(5)
+
+    enum Session: Hashable, Sendable {
+        case closed
+        /// Hello is sent; nothing came back yet.
+        case greeting
+        case synchronised
+        /// A delta did not fit; everything until the full set is dropped.
+        case resynchronising
+    }
+
+    /// An attach that has no address yet.
+    struct Waiting: Hashable, Sendable {
+        let request: AttachRequest
+        let network: NetworkID
+        let endpoint: EndpointID
+        let deadline: Instant
+        /// The lease request that it rides on; nil until one could be sent.
+        var number: RequestNumber?
+    }
+
+    /// A reply that is due when the data path has reached a generation.
+    struct Unconfirmed: Hashable, Sendable {
+        let endpoint: Endpoint
+        let generation: Generation
+        let isAttach: Bool
+    }
+
+    package let id: NodeID
+    package internal(set) var nodeDescription: NodeDescription
+    package let dataPathAddress: IPv4Address
+    var view = ManagerView()
+    var own: [EndpointID: Endpoint] = [:]
+    /// Leases given back; not to be used, until a new session tells where they are.
+    var returned: Set<String> = []
+    var addresses: [NetworkID: NodeAddresses] = [:]
+    var held: Set<IPv4Address> = []
+    /// Rests on networks that are not known yet, after a restart.
+    var strayRests: [SavedNode.Resting] = []
+
+    var session = Session.closed
+    var nextNumber: RequestNumber = 1
+    var waiting: [RequestID: Waiting] = [:]
+    var unconfirmed: [RequestID: Unconfirmed] = [:]
+    /// Requests for a spare block, by network: one at a time, and none again soon after a refusal.
+    var spareRequests: [NetworkID: RequestNumber] = [:]
+    var spareRefused: [NetworkID: Instant] = [:]
+    var lastHeartbeat: Instant?
+    /// The newest desired state of the data path.
+    package internal(set) var generation: Generation = 0
+    var effects = Effects()
+
+    /// What the running input caused; becomes actions in one fixed order.
+    struct Effects: Sendable {
+        var persist = false
+        var persistUrgent = false
+        var messages: [NodeMessage] = []
+        var reconcile = false
+        var names = false
+        var replies: [(RequestID, Result<Endpoint, AttachError>)] = []
+        var lost: [(endpoints: [Endpoint], reason: String)] = []
+        var dismissal: String?
+        var added: [Endpoint] = []
+        var removed: [EndpointID] = []
+    }
+
+    /// A node as it was when `saved`, or a new one.
+    package init(id: NodeID, description: NodeDescription, dataPathAddress: IPv4Address, saved: SavedNode = SavedNode()) {
+        self.id = id
+        self.nodeDescription = description
+        self.dataPathAddress = dataPathAddress
+        _ = view.apply(saved.view)
+        for lease in saved.own.leases { view.leases[lease.id] = lease }
+        for endpoint in saved.own.endpoints { own[endpoint.id] = endpoint }
+        returned = Set(saved.own.returned)
+        strayRests = saved.own.resting
+        refreshBlocks()
+    }
+
+    /// Takes one input in, and returns what is to be done.
+    package mutating func handle(
+        _ input: NodeInput, now: Instant, random: inout some RandomNumberGenerator
+    ) -> [NodeAction] {
+        switch input {
+        case .sessionOpened:
+            session = .greeting
+            lastHeartbeat = now
+            forgetRequests()
+            send(
+                .hello(
+                    nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.revision,
+                    endpoints: ownEndpoints))
+            for id in waiting.keys.sorted() { requestLease(for: id) }
+        case .sessionClosed:
+            session = .closed
+            forgetRequests()
+        case .received(let message):
+            received(message, now: now)
+        case .attach(let id, let request):
+            attach(id, request, now: now, random: &random)
+        case .detach(let id, let endpoint):
+            detach(id, endpoint, now: now)
+        case .sandboxGone(let sandbox):
+            removeEndpoints(now: now) { $0.sandbox == sandbox }
+            for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.request.sandbox == sandbox {
+                fail(id, .sandboxGone(sandbox))
+            }
+        case .sandboxesFound(let sandboxes):
+            removeEndpoints(now: now) { !sandboxes.contains($0.sandbox) }
+        case .addressesHeld(let addresses):
+            held = addresses
+            serveWaiting(now: now)
+        case .datapathApplied(let generation, let failures, let failure):
+            datapathApplied(generation, failures: failures, failure: failure, now: now)
+        case .descriptionChanged(let description):
+            guard description != nodeDescription else { break }
+            nodeDescription = description
+            send(.descriptionChanged(description))
+        case .leave:
+            send(.leaving)
+        case .tick:
+            tick(now: now)
+        }
+        return takeActions()
+    }
+
+    /// Says something to the manager, if one listens. What is said while none does is in the next hello.
+    mutating func send(_ message: NodeMessage) {
+        if session != .closed { effects.messages.append(message) }
+    }
+
+    private mutating func forgetRequests() {
+        spareRequests = [:]
+        for id in waiting.keys { waiting[id]?.number = nil }
+    }
+
+    private mutating func tick(now: Instant) {
+        if session != .closed, let last = lastHeartbeat, now - last >= .seconds(view.cluster?.heartbeatSeconds ?? 5) {
+            lastHeartbeat = now
+            send(.heartbeat(appliedRevision: view.revision))
+        }
+        for network in addresses.keys { addresses[network]?.expireRests(now: now) }
+        strayRests.removeAll { $0.until <= now }
+        serveWaiting(now: now)
+        for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.deadline <= now {
+            let network = view.networks[waiter.network]?.spec.name ?? waiter.request.network
+            let reason =
+                session == .closed
+                ? "this node's address blocks hold none, and no manager answers; try again once one does"
+                : "the manager granted none within \(Self.patience.components.seconds) s; try again"
+            if let address = waiter.request.ipv4 {
+                fail(id, .addressRefused(address, network: network, reason: reason))
+            } else {
+                fail(id, .noFreeAddress(network: network, reason: reason))
+            }
+        }
+        returnBlocks()
+    }
+
+    /// Ends an attach that got no address.
+    mutating func fail(_ id: RequestID, _ error: AttachError) {
+        waiting[id] = nil
+        effects.replies.append((id, .failure(error)))
+    }
+
+    private mutating func takeActions() -> [NodeAction] {
+        var done = effects
+        effects = Effects()
+        if !done.added.isEmpty || !done.removed.isEmpty {
+            done.persist = true
+            done.persistUrgent = true
+            done.reconcile = true
+            done.names = true
+        }
+        var actions: [NodeAction] = []
+        if done.persist { actions.append(.persist(urgent: done.persistUrgent)) }
+        if session != .closed, !done.added.isEmpty || !done.removed.isEmpty {
+            // An address may go from one endpoint to the next in one message: the manager takes removals first.
+            actions.append(.send(.endpointsChanged(added: done.added, removed: done.removed.sorted())))
+        }
+        actions += done.messages.map { .send($0) }
+        if done.reconcile {
+            // Replies that wait for this change were filed under the generation that starts here.
+            generation += 1
+            actions.append(.reconcile(generation))
+        }
+        if done.names { actions.append(.namesChanged) }
+        actions += done.lost.map { .endpointsLost($0.endpoints, reason: $0.reason) }
+        actions += done.replies.map { .reply($0.0, $0.1) }
+        if let reason = done.dismissal { actions.append(.dismissed(reason: reason)) }
+        return actions
+    }
+}
