@@ -1,0 +1,46 @@
+import NIOCore
+import WeftNet
+
+/// The server's UDP socket.
+final class DNSDatagramHandler: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    private let responder: DNSResponder
+    /// Replies made while datagrams are read go out together at the end.
+    private var isReading = false
+
+    init(_ responder: DNSResponder) { self.responder = responder }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        isReading = true
+        let envelope = unwrapInboundIn(data)
+        let client = envelope.remoteAddress
+        guard let asker = client.ipv4 else { return }
+        responder.receive(Array(envelope.data.readableBytesView), from: asker, over: .udp) { reply in
+            let buffer = context.channel.allocator.buffer(bytes: reply)
+            context.write(
+                self.wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: buffer)), promise: nil)
+            if !self.isReading { context.flush() }
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        context.flush()
+    }
+
+    /// A client that has gone makes sending fail (ECONNREFUSED, EHOSTUNREACH); the socket serves all the others.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
+}
+
+extension SocketAddress {
+    /// The IPv4 address, nil for any other family.
+    var ipv4: WeftNet.IPv4Address? {
+        guard case .v4 = self else { return nil }
+        // struct sockaddr_in (ip(7)): family and port, then the address.
+        return withSockAddr { address, _ in
+            WeftNet.IPv4Address(networkOrder: UnsafeRawPointer(address).load(fromByteOffset: 4, as: UInt32.self))
+        }
+    }
+}

@@ -1,0 +1,129 @@
+package import Logging
+package import NIOCore
+import NIOPosix
+import Synchronization
+package import WeftDNS
+package import WeftModel
+package import WeftNet
+
+/// Answers DNS queries of a node's sandboxes, over UDP and TCP, on one event loop.
+///
+/// All decisions are `Resolver`'s and `UpstreamRace`'s; here are sockets, timers and counters. The table and the
+/// counters are all that is shared with other threads.
+package final class DNSServer: Sendable {
+    /// Where to ask about names outside.
+    package enum Upstreams: Sendable {
+        /// The name servers of a `resolv.conf`, which is read again when it changes.
+        case file(String)
+        case fixed([SocketAddress])
+    }
+
+    /// The address in use; its port is the real one when the server was started with port 0.
+    package let address: SocketAddress
+    private let shared: DNSShared
+    private let responder: NIOLoopBoundBox<DNSResponder?>
+    private let channels: [any Channel]
+
+    private init(
+        address: SocketAddress, shared: DNSShared, responder: NIOLoopBoundBox<DNSResponder?>, channels: [any Channel]
+    ) {
+        self.address = address
+        self.shared = shared
+        self.responder = responder
+        self.channels = channels
+    }
+
+    /// Binds UDP and TCP and begins to answer, from an empty table: refusing everybody.
+    ///
+    /// - Throws: `IOError` when the address or the port is not to be had.
+    package static func start(
+        address: IPv4Address, port: UInt16, node: NodeID, upstreams: Upstreams = .file("/etc/resolv.conf"),
+        on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next(), logger: Logger
+    ) async throws -> DNSServer {
+        let shared = DNSShared(node: node)
+        let box = NIOLoopBoundBox<DNSResponder?>.makeEmptyBox(eventLoop: eventLoop)
+        let source = UpstreamSource(upstreams, excluding: address, logger: logger)
+        try await eventLoop.submit {
+            box.value = DNSResponder(
+                shared: shared, forwarder: UpstreamForwarder(eventLoop: eventLoop, source: source))
+        }.get()
+        let wanted = try SocketAddress(ipAddress: address.description, port: Int(port))
+        let udp = try await datagramBootstrap(eventLoop, box).bind(to: wanted).get()
+        do {
+            let bound = udp.localAddress ?? wanted
+            let tcp = try await streamBootstrap(eventLoop, box).bind(to: bound).get()
+            logger.info("resolver listens", metadata: ["address": "\(bound)"])
+            return DNSServer(address: bound, shared: shared, responder: box, channels: [udp, tcp])
+        } catch {
+            try? await udp.close()
+            throw error
+        }
+    }
+
+    /// Answers from `table` from now on.
+    package func update(table: NameTable) { shared.table.withLock { $0 = table } }
+
+    /// Changes the table in place, which for a delta is cheaper than to replace a table of a hundred thousand names.
+    /// Queries wait meanwhile.
+    package func update(_ change: (inout NameTable) -> Void) { shared.table.withLock { change(&$0) } }
+
+    /// What the server has done since it started.
+    package var counts: DNSCounts { shared.counters.current }
+
+    /// Closes the sockets and gives up queries that wait for an answer from outside.
+    package func stop() async {
+        for channel in channels { try? await channel.close() }
+        try? await responder.eventLoop.submit { [responder] in
+            responder.value?.stop()
+            responder.value = nil
+        }.get()
+    }
+}
+
+/// What the event loop and the rest of the program both touch.
+final class DNSShared: Sendable {
+    let table: Mutex<NameTable>
+    let counters = DNSCounters()
+
+    init(node: NodeID) { table = Mutex(NameTable(node: node)) }
+}
+
+extension DNSServer {
+    /// IP_FREEBIND (ip(7)): the resolver's address may come to `lo` after the server, or go and come back.
+    private static let freeBind = ChannelOptions.Types.SocketOption(level: .ip, name: .init(rawValue: 15))
+
+    private static func datagramBootstrap(
+        _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>
+    ) -> DatagramBootstrap {
+        DatagramBootstrap(group: eventLoop)
+            .channelOption(freeBind, value: 1)
+            .channelOption(.socketOption(.so_rcvbuf), value: 1 << 20)
+            .channelOption(.datagramVectorReadMessageCount, value: 16)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 16 * 4096))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
+                    try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(responder))
+                }
+            }
+    }
+
+    private static func streamBootstrap(
+        _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>
+    ) -> ServerBootstrap {
+        ServerBootstrap(group: eventLoop)
+            .serverChannelOption(freeBind, value: 1)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.backlog, value: 128)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let responder = box.value, let handler = DNSStreamHandler(responder) else {
+                        throw ChannelError.ioOnClosedChannel
+                    }
+                    try channel.pipeline.syncOperations.addHandlers([
+                        IdleStateHandler(readTimeout: DNSStreamHandler.idle), handler,
+                    ])
+                }
+            }
+    }
+}
