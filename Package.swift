@@ -144,7 +144,7 @@ let package = Package(
         tests("WeftTemplateTests", ["WeftTemplate"]),
         tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
         tests("WeftRPCTests", ["WeftRPC", "WeftModel", "WeftNet"]),
-        tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet"]),
+        tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate"]),
         // Tests that need root: namespaces of their own.
         tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),

@@ -1,0 +1,66 @@
+package import Logging
+package import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// The Engine API on a unix socket: HTTP/1.1, one pipeline for weftd's own routes.
+package struct APIServer: Sendable {
+    private let router: Router
+    private let socketPath: String
+    private let logger: Logger
+
+    /// - Parameter socketPath: at most 107 bytes; its directory exists. A socket that is left there is replaced.
+    package init(backend: any APIBackend, socketPath: String, logger: Logger) {
+        self.init(router: Router(backend: backend, logger: logger), socketPath: socketPath, logger: logger)
+    }
+
+    package init(router: Router, socketPath: String, logger: Logger) {
+        self.router = router
+        self.socketPath = socketPath
+        self.logger = logger
+    }
+
+    /// Serves until the task is cancelled; open connections are closed then. Calls `started` once clients can connect.
+    package func run(
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, started: @Sendable () async -> Void = {}
+    ) async throws {
+        if let other = try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: socketPath).get() {
+            try? await other.close()
+            throw APIError(
+                500, "another daemon serves \(socketPath); stop it first, or give this one another run directory")
+        }
+        let router = router
+        let connections = ConnectionSet()
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 256)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    connections.insert(channel)
+                    // By hand, not by `configureHTTPServerPipeline`: its validators and pipelining assistance stand in
+                    // the way of a connection that becomes a raw stream.
+                    try channel.pipeline.syncOperations.addHandlers([
+                        HTTPResponseEncoder(),
+                        ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)),
+                        ConnectionHandler(router: router),
+                    ])
+                }
+            }
+            .bind(unixDomainSocketPath: socketPath, cleanupExistingSocketFile: true).get()
+        do {
+            try SocketFile(path: socketPath).restrict()
+            logger.info("serving the API", metadata: ["socket": "\(socketPath)"])
+            await started()
+        } catch {
+            try? await channel.close()
+            throw error
+        }
+        await withTaskCancellationHandler {
+            try? await channel.closeFuture.get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+        await connections.closeAll()
+        SocketFile(path: socketPath).remove()
+    }
+}

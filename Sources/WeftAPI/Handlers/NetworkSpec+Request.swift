@@ -1,0 +1,125 @@
+import WeftModel
+import WeftNet
+
+extension NetworkSpec {
+    /// Reads the body of `POST /networks/create`. What an overlay network of this version cannot do is refused, by name.
+    init(request fields: Fields) throws(APIError) {
+        let driver = try fields.text("Driver") ?? "bridge"
+        guard driver == "overlay" else {
+            throw .unavailable(
+                "networks of driver \(driver) are a container engine's, and none is connected to weftd; use --driver overlay")
+        }
+        let name = try fields.string("Name") ?? ""
+        try checkName(name, what: "network name")
+        guard !["bridge", "host", "none", "default"].contains(name) else {
+            throw APIError(403, "operation is not permitted on predefined \(name) network")
+        }
+        self.init(name: name)
+        if let scope = try fields.text("Scope"), scope != "swarm" {
+            throw .badRequest("an overlay network has the scope swarm, not \(scope); leave out --scope")
+        }
+        if try fields.bool("EnableIPv6") { throw Self.noIPv6 }
+        if fields.has("EnableIPv4"), try !fields.bool("EnableIPv4") {
+            throw .badRequest("an overlay network needs IPv4 in this version; leave out --ipv4=false")
+        }
+        if try fields.bool("ConfigOnly") {
+            throw .unavailable("ConfigOnly is not available for overlay networks; leave out --config-only")
+        }
+        if try fields.fields("ConfigFrom")?.text("Network") != nil {
+            throw .unavailable("ConfigFrom is not available for overlay networks; leave out --config-from")
+        }
+        if try fields.bool("Ingress") {
+            throw .unavailable("the ingress network is not available in this version of Weft; leave out --ingress")
+        }
+        isInternal = try fields.bool("Internal")
+        attachable = try fields.bool("Attachable")
+        labels = try fields.map("Labels")
+        options = try Self.options(try fields.map("Options"))
+        if let ipam = try fields.fields("IPAM") { self.ipam = try IPAMConfig(request: ipam) }
+    }
+
+    static let noIPv6 = APIError.badRequest(
+        "IPv6 subnets are not available in this version; leave out --ipv6")
+
+    private static let mtuOption = "com.docker.network.driver.mtu"
+
+    private static func options(_ sent: [String: String]) throws(APIError) -> [String: String] {
+        var options: [String: String] = [:]
+        for (key, value) in sent.sorted(by: { $0.key < $1.key }) {
+            switch key {
+            case mtuOption:
+                guard let bytes = Int(value), (576...65535).contains(bytes) else {
+                    throw .badRequest("\(key) is \"\(value)\"; give the MTU in bytes, from 576 to 65535")
+                }
+                options[key] = String(bytes)
+            case "encrypted" where ["false", "0"].contains(value.lowercased()): break
+            case "encrypted":
+                throw .unavailable("encrypted networks are not available in this version of Weft; leave out --opt encrypted")
+            default:
+                throw .badRequest("overlay networks have no option \(key); there is \(mtuOption)")
+            }
+        }
+        return options
+    }
+}
+
+extension IPAMConfig {
+    init(request fields: Fields) throws(APIError) {
+        self.init()
+        if let driver = try fields.text("Driver"), driver != "default" {
+            throw .unavailable("the IPAM driver \(driver) is not available; leave out --ipam-driver")
+        }
+        if let option = try fields.map("Options").keys.min() {
+            throw .unavailable("the default IPAM driver has no option \(option); leave out --ipam-opt")
+        }
+        let configs = try fields.objects("Config")
+        guard configs.count <= 1 else {
+            for config in configs where try config.string("Subnet")?.contains(":") ?? false { throw NetworkSpec.noIPv6 }
+            throw .unavailable("a network has one subnet in this version of Weft; give --subnet once")
+        }
+        if let config = configs.first { try self.init(config: config) }
+    }
+
+    private init(config: Fields) throws(APIError) {
+        self.init()
+        subnet = try Self.prefix(config, "Subnet")
+        range = try Self.prefix(config, "IPRange")
+        gateway = try config.address("Gateway")
+        for (name, text) in try config.map("AuxiliaryAddresses").sorted(by: { $0.key < $1.key }) {
+            auxiliaryAddresses[name] = try ipv4Address(text, named: "AuxiliaryAddresses.\(name)")
+        }
+        guard let subnet else {
+            if range != nil || gateway != nil || !auxiliaryAddresses.isEmpty {
+                throw .badRequest("a gateway, range or auxiliary address needs the subnet it is in; give --subnet too")
+            }
+            return
+        }
+        guard (8...29).contains(subnet.length) else {
+            throw .badRequest("the subnet \(subnet) is too \(subnet.length < 8 ? "large" : "small"); give a /8 to /29")
+        }
+        if let range, !subnet.contains(range) { throw .badRequest("the range \(range) is not inside the subnet \(subnet)") }
+        if let gateway { try Self.check(gateway, "gateway", in: subnet) }
+        var taken = Set(gateway.map { [$0] } ?? [])
+        for (name, address) in auxiliaryAddresses.sorted(by: { $0.key < $1.key }) {
+            try Self.check(address, "auxiliary address \(name)", in: subnet)
+            guard taken.insert(address).inserted else { throw .badRequest("the address \(address) is given twice") }
+        }
+    }
+
+    private static func check(_ address: IPv4Address, _ what: String, in subnet: IPv4Prefix) throws(APIError) {
+        guard subnet.hosts.contains(address.rawValue) else {
+            throw .badRequest("the \(what) \(address) is no host address of the subnet \(subnet)")
+        }
+    }
+
+    /// A prefix without host bits.
+    private static func prefix(_ fields: Fields, _ key: String) throws(APIError) -> IPv4Prefix? {
+        guard let text = try fields.text(key) else { return nil }
+        if text.contains(":") { throw NetworkSpec.noIPv6 }
+        guard let (address, length) = IPv4Prefix.parts(text), let prefix = IPv4Prefix(address, length: length) else {
+            throw .badRequest("\(key) is \"\(text)\"; give an IPv4 subnet such as 10.9.0.0/24")
+        }
+        guard prefix.network == address else { throw .badRequest("invalid \(key) \(text): it should be \(prefix)") }
+        return prefix
+    }
+}

@@ -1,0 +1,200 @@
+import FoundationEssentials
+import NIOHTTP1
+import WeftModel
+import WeftNet
+
+extension Router {
+    func networkList(_ request: APIRequest) async throws -> APIResponse {
+        let filters = try Filters(
+            request, allowed: ["driver", "id", "label", "name", "scope", "type", "dangling"])
+        for type in filters["type"] where type != "custom" && type != "builtin" {
+            throw APIError.badRequest("invalid filter 'type=\(type)'; give custom or builtin")
+        }
+        for text in filters["dangling"] where truth(text) == nil {
+            throw APIError.badRequest("invalid filter 'dangling=\(text)'; give true or false")
+        }
+        let (snapshot, shapes) = await networkView()
+        let networks = snapshot.networks.sorted { ($0.spec.name, $0.id) < ($1.spec.name, $1.id) }.filter { network in
+            filters.matches("driver") { $0 == "overlay" }
+                && filters.matches("id") { matchesPattern(network.id.rawValue, $0) }
+                && filters.matches("name") { matchesPattern(network.spec.name, $0) }
+                && filters.matchesAll("label") { hasLabel(network.spec.labels, $0) }
+                && filters.matches("scope") { $0 == "swarm" }
+                && filters.matches("type") { ($0 == "builtin") == network.spec.ingress }
+                && filters.matches("dangling") { truth($0) != shapes.isUsed(network) }
+        }
+        return .json(.array(networks.map { shapes.json($0, detailed: false) }))
+    }
+
+    func networkInspect(_ request: APIRequest) async throws -> APIResponse {
+        let (snapshot, shapes) = await networkView()
+        let name = request.path[1]
+        guard ["swarm", nil].contains(request.query["scope"]) else { throw APIError.networkNotFound(name) }
+        let network = try find(name, in: snapshot)
+        return .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
+    }
+
+    func networkCreate(_ request: APIRequest) async throws -> APIResponse {
+        let spec = try NetworkSpec(request: try request.fields())
+        _ = try await managerState()
+        let id = try await backend.networkCreate(spec)
+        return .json(["Id": .string(id.rawValue), "Warning": ""], status: .created)
+    }
+
+    func networkRemove(_ request: APIRequest) async throws -> APIResponse {
+        let snapshot = await backend.clusterSnapshot()
+        let network = try find(request.path[1], in: snapshot)
+        _ = try await managerState()
+        try await backend.networkRemove(network.id)
+        return .noContent
+    }
+
+    /// Removes the networks that nothing uses. Off a manager there is nothing that it could remove.
+    func networkPrune(_ request: APIRequest) async throws -> APIResponse {
+        let filters = try Filters(request, allowed: ["label", "label!", "until"])
+        let until = try filters["until"].map { try instant(until: $0) }.min()
+        let (snapshot, shapes) = await networkView()
+        var removed: [String] = []
+        if await backend.swarmState().isManager {
+            for network in snapshot.networks.sorted(by: { $0.spec.name < $1.spec.name }) {
+                let isMeant =
+                    !network.spec.ingress && !shapes.isUsed(network)
+                    && filters.matchesAll("label") { hasLabel(network.spec.labels, $0) }
+                    && filters.matchesAll("label!") { !hasLabel(network.spec.labels, $0) }
+                    && until.map { network.createdAt < $0 } ?? true
+                guard isMeant else { continue }
+                do {
+                    try await backend.networkRemove(network.id)
+                    removed.append(network.spec.name)
+                } catch let error as APIError where [400, 404, 409].contains(error.status) {
+                    // Taken into use, or removed by somebody else, since the snapshot.
+                    continue
+                }
+            }
+        }
+        return .json(["NetworksDeleted": removed.isEmpty ? .null : .strings(removed)])
+    }
+
+    /// Attaches a sandbox; a container would be the engine's.
+    func networkConnect(_ request: APIRequest) async throws -> APIResponse {
+        let fields = try request.fields()
+        let sandbox = try await sandbox(ofContainer: fields)
+        let snapshot = await backend.clusterSnapshot()
+        let network = try find(request.path[1], in: snapshot)
+        let config = try fields.fields("EndpointConfig")
+        for key in ["Links", "DriverOpts", "MacAddress"] {
+            guard let value = config?.json[key], value != .array([]), value != .object([]), value != "" else { continue }
+            throw APIError.unavailable("EndpointConfig.\(key) is not available for sandboxes; leave it out")
+        }
+        let ipam = try config?.fields("IPAMConfig")
+        if try ipam?.text("IPv6Address") != nil { throw Self.noIPv6Address }
+        let attachment = try attachment(
+            to: network, address: try ipam?.address("IPv4Address"), aliases: try config?.strings("Aliases") ?? [])
+        try await backend.sandboxConnect(sandbox.id, attachment)
+        return .ok
+    }
+
+    func networkDisconnect(_ request: APIRequest) async throws -> APIResponse {
+        let sandbox = try await sandbox(ofContainer: try request.fields())
+        let network = try find(request.path[1], in: await backend.clusterSnapshot())
+        try await backend.sandboxDisconnect(sandbox.id, network: network.id)
+        return .ok
+    }
+
+    private func sandbox(ofContainer fields: Fields) async throws -> SandboxSummary {
+        guard let name = try fields.text("Container") else { throw APIError.badRequest("Container is missing; name a sandbox") }
+        do { return try await sandbox(name) } catch let error as APIError where error.status == 404 { throw APIError.noEngine }
+    }
+
+    private func networkView() async -> (ClusterSnapshot, NetworkShapes) {
+        let snapshot = await backend.clusterSnapshot()
+        return (snapshot, NetworkShapes(snapshot: snapshot, local: await backend.swarmState().nodeID))
+    }
+
+    /// Finds a network by id, by name, or by a unique start of its id.
+    func find(_ name: String, in snapshot: ClusterSnapshot) throws(APIError) -> Network {
+        if let network = snapshot.networks.first(where: { $0.id.rawValue == name }) { return network }
+        if let network = snapshot.networks.first(where: { $0.spec.name == name }) { return network }
+        let found = snapshot.networks.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }
+        guard let network = found.first else { throw .networkNotFound(name) }
+        guard found.count == 1 else {
+            throw .badRequest("network \(name) is ambiguous (\(found.count) matches found on ID prefix)")
+        }
+        return network
+    }
+
+    static let noIPv6Address = APIError.badRequest(
+        "IPv6 addresses are not available in this version; leave out --ip6")
+
+    /// Checks what a request says about one attachment against the network.
+    func attachment(to network: Network, address: IPv4Address?, aliases: [String]) throws(APIError) -> AttachmentRequest {
+        guard network.spec.attachable else { throw .notAttachable(network.spec.name) }
+        if let address {
+            guard network.subnet.contains(address), network.subnet.hosts.contains(address.rawValue) else {
+                throw .badRequest(
+                    "\(address) is no host address of network \(network.spec.name); choose one in \(network.subnet)")
+            }
+            guard address != network.gateway else {
+                throw .badRequest("\(address) is the gateway of network \(network.spec.name); choose another address")
+            }
+        }
+        for alias in aliases { try checkName(alias, what: "alias") }
+        return AttachmentRequest(network: network.id, ipv4: address, aliases: aliases)
+    }
+}
+
+/// Checks a name that DNS shall answer: Docker's characters, and no longer than a label (RFC 1035, 2.3.4).
+func checkName(_ name: String, what: String) throws(APIError) {
+    let isFine =
+        (1...63).contains(name.utf8.count)
+        && name.utf8.enumerated().allSatisfy { index, byte in
+            switch byte {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
+            case UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"): index > 0
+            default: false
+            }
+        }
+    guard isFine else {
+        throw .badRequest(
+            "invalid \(what) \"\(name)\": it must be 1 to 63 characters of [a-zA-Z0-9_.-] and begin with a letter or digit")
+    }
+}
+
+/// Go's `strconv.ParseBool`.
+private func truth(_ text: String) -> Bool? {
+    switch text {
+    case "1", "t", "T", "true", "TRUE", "True": true
+    case "0", "f", "F", "false", "FALSE", "False": false
+    default: nil
+    }
+}
+
+/// Reads `until`: a duration back from now (`1h30m`), seconds since 1970, or RFC 3339.
+private func instant(until text: String) throws(APIError) -> Instant {
+    if let duration = goDuration(text) {
+        let now = Instant(nanoseconds: Int64(Date().timeIntervalSince1970 * 1e9))
+        return Instant(nanoseconds: now.nanoseconds - duration)
+    }
+    let seconds = Double(text) ?? (try? Date(text, strategy: .iso8601))?.timeIntervalSince1970
+    guard let seconds, let nanoseconds = Int64(exactly: (seconds * 1e9).rounded()) else {
+        throw .badRequest("invalid filter 'until=\(text)'; give a duration such as 24h, or a time as 2026-01-31T12:00:00Z")
+    }
+    return Instant(nanoseconds: nanoseconds)
+}
+
+/// A duration as Go writes it, in nanoseconds; nil when it is none or beyond 290 years.
+func goDuration(_ text: String) -> Int64? {
+    let units: [String: Double] = ["ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "m": 60e9, "h": 3600e9]
+    var rest = Substring(text)
+    var total = 0.0
+    guard !rest.isEmpty else { return nil }
+    while !rest.isEmpty {
+        let number = rest.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        rest = rest.dropFirst(number.count)
+        let unit = rest.prefix { !($0.isASCII && ($0.isNumber || $0 == ".")) }
+        rest = rest.dropFirst(unit.count)
+        guard let value = Double(number), let scale = units[String(unit)] else { return nil }
+        total += value * scale
+    }
+    return Int64(exactly: total.rounded())
+}

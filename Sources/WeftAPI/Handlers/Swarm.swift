@@ -1,0 +1,215 @@
+import WeftModel
+import WeftNet
+
+extension Router {
+    func swarmInspect(_ request: APIRequest) async throws -> APIResponse {
+        let (state, cluster) = try await managerState()
+        return .json(swarmJSON(cluster, state: state))
+    }
+
+    func swarmInit(_ request: APIRequest) async throws -> APIResponse {
+        guard await backend.swarmState().membership == .inactive else { throw APIError.alreadyInSwarm }
+        let id = try await backend.swarmInit(try SwarmInitRequest(try request.fields()))
+        return .json(.string(id.rawValue))
+    }
+
+    func swarmJoin(_ request: APIRequest) async throws -> APIResponse {
+        guard await backend.swarmState().membership == .inactive else { throw APIError.alreadyInSwarm }
+        try await backend.swarmJoin(try SwarmJoinRequest(try request.fields()))
+        return .ok
+    }
+
+    func swarmLeave(_ request: APIRequest) async throws -> APIResponse {
+        guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
+        try await backend.swarmLeave(force: request.query.flag("force"))
+        return .ok
+    }
+
+    func swarmUpdate(_ request: APIRequest) async throws -> APIResponse {
+        let (_, cluster) = try await managerState()
+        let version = try version(of: request, what: "swarm")
+        if request.query.flag("rotateManagerUnlockKey") {
+            throw APIError.badRequest("managers are not locked in this version of Weft: there is no unlock key to rotate")
+        }
+        var rotate: Set<JoinTokenKind> = []
+        if request.query.flag("rotateWorkerToken") { rotate.insert(.worker) }
+        if request.query.flag("rotateManagerToken") { rotate.insert(.manager) }
+        var spec = cluster.spec
+        try spec.replace(by: try request.fields())
+        try await backend.swarmUpdate(version: version, spec: spec, rotate: rotate)
+        return .ok
+    }
+
+    func swarmUnlockKey(_ request: APIRequest) async throws -> APIResponse {
+        _ = try await managerState()
+        return .json(["UnlockKey": ""])
+    }
+
+    func swarmUnlock(_ request: APIRequest) async throws -> APIResponse {
+        guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
+        throw APIError(409, "swarm is not locked")
+    }
+}
+
+extension SwarmInitRequest {
+    init(_ fields: Fields) throws(APIError) {
+        self.init()
+        let listen = try hostAndPort(fields, "ListenAddr")
+        let advertise = try hostAndPort(fields, "AdvertiseAddr")
+        (listenAddress, listenPort) = (listen.address, listen.port)
+        (advertiseAddress, advertisePort) = (advertise.address, advertise.port)
+        dataPathAddress = try dataPath(fields)
+        availability = try nodeAvailability(fields) ?? .active
+        if try fields.bool("ForceNewCluster") {
+            throw .unavailable("ForceNewCluster is not available in this version of Weft; leave out --force-new-cluster")
+        }
+        if try fields.bool("AutoLockManagers") { throw Self.noAutolock }
+        if let sent = try fields.fields("Spec") { try spec.replace(by: sent) }
+        let pools = try fields.strings("DefaultAddrPool")
+        if !pools.isEmpty { spec.addressPools = try Self.pools(pools) }
+        if let length = try fields.integer("SubnetSize"), length != 0 {
+            guard (1...29).contains(length) else {
+                throw .badRequest("SubnetSize is \(length); give a prefix length from 1 to 29")
+            }
+            spec.subnetLength = Int(length)
+        }
+        if let pool = spec.addressPools.first(where: { $0.length > spec.subnetLength }) {
+            throw .badRequest(
+                "no /\(spec.subnetLength) subnet fits into the pool \(pool); choose a larger pool or SubnetSize")
+        }
+        if let port = try fields.integer("DataPathPort"), port != 0 {
+            guard (1024...49151).contains(port) else {
+                throw .badRequest("DataPathPort is \(port); give a port from 1024 to 49151")
+            }
+            spec.dataPathPort = UInt16(port)
+        }
+    }
+
+    static let noAutolock = APIError.unavailable(
+        "locked managers are not available in this version of Weft; leave out --autolock")
+
+    private static func pools(_ texts: [String]) throws(APIError) -> [IPv4Prefix] {
+        var pools: [IPv4Prefix] = []
+        for text in texts {
+            guard let pool = IPv4Prefix(text) else {
+                throw .badRequest("DefaultAddrPool holds \"\(text)\"; give IPv4 subnets such as 10.20.0.0/16")
+            }
+            if let other = pools.first(where: { $0.overlaps(pool) }) {
+                throw .badRequest("the address pools \(other) and \(pool) overlap; give pools that do not")
+            }
+            pools.append(pool)
+        }
+        return pools
+    }
+}
+
+extension SwarmJoinRequest {
+    init(_ fields: Fields) throws(APIError) {
+        guard let token = try fields.text("JoinToken") else {
+            throw .badRequest("JoinToken is missing; `docker swarm join-token worker` on a manager prints it")
+        }
+        var remotes: [Remote] = []
+        for text in try fields.strings("RemoteAddrs") {
+            let (host, port) = try splitPort(text, named: "RemoteAddrs", fallback: 2377)
+            remotes.append(Remote(host: host, port: port))
+        }
+        guard !remotes.isEmpty else { throw .badRequest("at least one RemoteAddr is required to join") }
+        self.init(remotes: remotes, token: Secret(token))
+        let listen = try hostAndPort(fields, "ListenAddr")
+        let advertise = try hostAndPort(fields, "AdvertiseAddr")
+        (listenAddress, listenPort) = (listen.address, listen.port)
+        (advertiseAddress, advertisePort) = (advertise.address, advertise.port)
+        dataPathAddress = try dataPath(fields)
+        availability = try nodeAvailability(fields) ?? .active
+    }
+}
+
+extension ClusterSpec {
+    /// Takes over a whole `Spec` as sent. What it leaves out, or gives as zero, goes back to the default; the pools, which
+    /// are no part of it, stay. What Weft has no such setting for is refused unless it is as `/swarm` shows it.
+    mutating func replace(by fields: Fields) throws(APIError) {
+        let fresh = ClusterSpec()
+        name = try fields.text("Name") ?? fresh.name
+        labels = try fields.map("Labels")
+        heartbeatSeconds =
+            try Self.seconds(try fields.fields("Dispatcher"), "HeartbeatPeriod", least: 1) ?? fresh.heartbeatSeconds
+        let authority = try fields.fields("CAConfig")
+        certificateLifetimeSeconds =
+            try Self.seconds(authority, "NodeCertExpiry", least: 3600) ?? fresh.certificateLifetimeSeconds
+        if let authority {
+            let isForced = (try authority.integer("ForceRotate") ?? 0) != 0
+            let hasOwnCA = try authority.text("SigningCACert") != nil
+            let hasExternalCA = try !authority.array("ExternalCAs").isEmpty
+            if isForced || hasOwnCA || hasExternalCA {
+                throw .unavailable("the swarm's CA cannot be replaced in this version of Weft; change nothing but NodeCertExpiry")
+            }
+        }
+        if try fields.fields("EncryptionConfig")?.bool("AutoLockManagers") ?? false { throw SwarmInitRequest.noAutolock }
+        try Self.expect(
+            try fields.fields("Orchestration"), "TaskHistoryRetentionLimit", FixedSettings.taskHistoryRetentionLimit)
+        let raft = try fields.fields("Raft")
+        for setting in FixedSettings.raft { try Self.expect(raft, setting.key, setting.value) }
+        if try fields.fields("TaskDefaults")?.has("LogDriver") ?? false {
+            throw .unavailable("TaskDefaults.LogDriver is not available in this version of Weft; leave it out")
+        }
+    }
+
+    private static func seconds(_ fields: Fields?, _ key: String, least: Int64) throws(APIError) -> Int64? {
+        guard let fields, let nanoseconds = try fields.integer(key), nanoseconds != 0 else { return nil }
+        guard nanoseconds >= least * 1_000_000_000, nanoseconds % 1_000_000_000 == 0 else {
+            throw .badRequest("\(fields.name(key)) must be whole seconds, in nanoseconds, and at least \(least) s")
+        }
+        return nanoseconds / 1_000_000_000
+    }
+
+    private static func expect(_ fields: Fields?, _ key: String, _ value: Int64) throws(APIError) {
+        guard let fields, let sent = try fields.integer(key), sent != 0, sent != value else { return }
+        throw .unavailable("\(fields.name(key)) is always \(value) in this version of Weft; leave it as it is")
+    }
+}
+
+// MARK: Addresses of the host
+
+/// Splits `host:port`; the port may be left out.
+func splitPort(_ text: String, named name: String, fallback: UInt16) throws(APIError) -> (host: String, port: UInt16) {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count <= 2 else {
+        throw .badRequest("\(name) is \(text): IPv6 addresses are not available in this version; give an IPv4 address")
+    }
+    guard let host = parts.first, !host.isEmpty else { throw .badRequest("\(name) is \"\(text)\"; give an address, or address:port") }
+    guard parts.count == 2 else { return (String(host), fallback) }
+    guard let port = UInt16(parts[1]), port > 0 else { throw .badRequest("\(name) is \"\(text)\": the port must be 1 to 65535") }
+    return (String(host), port)
+}
+
+/// Reads `address`, `interface`, `address:port` or `interface:port`; every address (0.0.0.0) is nil.
+private func hostAndPort(_ fields: Fields, _ key: String) throws(APIError) -> (address: HostAddress?, port: UInt16) {
+    guard let text = try fields.text(key) else { return (nil, 2377) }
+    let (host, port) = try splitPort(text, named: key, fallback: 2377)
+    return (try hostAddress(host, named: key), port)
+}
+
+private func hostAddress(_ host: String, named name: String) throws(APIError) -> HostAddress? {
+    if let address = IPv4Address(host) { return address.isUnspecified ? nil : .address(address) }
+    guard host.utf8.count <= 15, !host.utf8.allSatisfy({ (48...57).contains($0) || $0 == UInt8(ascii: ".") }),
+        host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") })
+    else { throw .badRequest("\(name) is \"\(host)\", which is neither an IPv4 address nor an interface's name") }
+    return .interface(host)
+}
+
+private func dataPath(_ fields: Fields) throws(APIError) -> HostAddress? {
+    guard let text = try fields.text("DataPathAddr") else { return nil }
+    guard !text.contains(":") else {
+        throw .badRequest("DataPathAddr is \"\(text)\"; give an IPv4 address or an interface's name, without a port")
+    }
+    return try hostAddress(text, named: "DataPathAddr")
+}
+
+/// Reads `Availability`; nil when it is not given.
+func nodeAvailability(_ fields: Fields) throws(APIError) -> NodeAvailability? {
+    guard let text = try fields.text("Availability") else { return nil }
+    guard let availability = NodeAvailability(rawValue: text.lowercased()) else {
+        throw .badRequest("invalid Availability: \"\(text)\"; give active, pause or drain")
+    }
+    return availability
+}

@@ -1,0 +1,107 @@
+import NIOHTTP1
+import WeftModel
+import WeftNet
+
+extension Router {
+    func ping(_ request: APIRequest) async throws -> APIResponse {
+        let state = await backend.swarmState()
+        let swarm =
+            state.membership == .active
+            ? "active/\(state.isManager ? "manager" : "worker")" : state.membership.rawValue
+        return APIResponse(
+            status: .ok,
+            headers: [
+                "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-cache, no-store, must-revalidate",
+                "Pragma": "no-cache", "Swarm": swarm,
+            ], body: .whole(Array("OK".utf8)))
+    }
+
+    func version(_ request: APIRequest) async throws -> APIResponse {
+        let host = await backend.hostInformation()
+        let version = host.description.weftVersion
+        return .json([
+            "Platform": ["Name": "Weft"],
+            "Components": [
+                [
+                    "Name": "Engine", "Version": .string(version),
+                    "Details": [
+                        "ApiVersion": .string("\(APIVersion.newest)"), "MinAPIVersion": .string("\(APIVersion.oldest)"),
+                        "Os": "linux", "Arch": .string(goArchitecture(host.description.architecture)),
+                        "KernelVersion": .string(host.kernelVersion), "Experimental": "false", "BuildTime": "",
+                        "GitCommit": "", "GoVersion": "",
+                    ],
+                ]
+            ],
+            "Version": .string(version), "ApiVersion": .string("\(APIVersion.newest)"),
+            "MinAPIVersion": .string("\(APIVersion.oldest)"), "GitCommit": "", "GoVersion": "", "Os": "linux",
+            "Arch": .string(goArchitecture(host.description.architecture)),
+            "KernelVersion": .string(host.kernelVersion), "BuildTime": "",
+        ])
+    }
+
+    /// Docker's `/info` as far as it is true without an engine: no containers, no images, no storage driver.
+    func info(_ request: APIRequest) async throws -> APIResponse {
+        let host = await backend.hostInformation()
+        let state = await backend.swarmState()
+        let snapshot = await backend.clusterSnapshot()
+        return .json([
+            "ID": .string(state.nodeID?.rawValue ?? ""), "Containers": 0, "ContainersRunning": 0, "ContainersPaused": 0,
+            "ContainersStopped": 0, "Images": 0, "Driver": "", "DriverStatus": [],
+            "Plugins": ["Volume": [], "Network": ["overlay"], "Authorization": .null, "Log": []],
+            "MemoryLimit": true, "SwapLimit": true, "CpuCfsPeriod": true, "CpuCfsQuota": true, "CPUShares": true,
+            "CPUSet": true, "PidsLimit": true, "IPv4Forwarding": true, "BridgeNfIptables": true,
+            "BridgeNfIp6tables": true, "Debug": false, "OomKillDisable": false, "NFd": 0, "NGoroutines": 0,
+            "SystemTime": "", "LoggingDriver": "", "CgroupDriver": "none", "NEventsListener": 0,
+            "KernelVersion": .string(host.kernelVersion), "OperatingSystem": .string(host.operatingSystem),
+            "OSVersion": .string(host.operatingSystemVersion), "OSType": "linux",
+            "Architecture": .string(host.description.architecture), "IndexServerAddress": "", "RegistryConfig": .null,
+            "NCPU": .integer(host.description.nanoCPUs / 1_000_000_000), "MemTotal": .integer(host.description.memoryBytes),
+            "GenericResources": .null, "DockerRootDir": .string(host.stateDirectory), "HttpProxy": "", "HttpsProxy": "",
+            "NoProxy": "", "Name": .string(host.description.hostname), "Labels": [], "ExperimentalBuild": false,
+            "ServerVersion": .string(host.description.weftVersion), "Runtimes": [:], "DefaultRuntime": "",
+            "Swarm": Self.swarmInfo(state, peers: snapshot.peers), "LiveRestoreEnabled": true, "Isolation": "",
+            "InitBinary": "", "ContainerdCommit": ["ID": "", "Expected": ""], "RuncCommit": ["ID": "", "Expected": ""],
+            "InitCommit": ["ID": "", "Expected": ""], "SecurityOptions": [], "Warnings": [],
+        ])
+    }
+
+    /// `Swarm` of `/info`.
+    private static func swarmInfo(_ state: SwarmState, peers: [Peer]) -> JSON {
+        let managers = state.managers.sorted { $0.node < $1.node }
+        var swarm: JSON = [
+            "NodeID": .string(state.nodeID?.rawValue ?? ""),
+            "NodeAddr": .string(state.nodeAddress?.description ?? ""),
+            "LocalNodeState": .string(state.membership.rawValue), "ControlAvailable": .bool(state.isManager),
+            "Error": .string(state.error),
+            "RemoteManagers": managers.isEmpty
+                ? .null
+                : .array(managers.map { ["NodeID": .string($0.node.rawValue), "Addr": .string($0.address)] }),
+        ]
+        if state.isManager, let cluster = state.cluster {
+            swarm.append("Nodes", .integer(Int64(peers.count)))
+            swarm.append("Managers", .integer(Int64(managers.count)))
+            swarm.append("Cluster", clusterJSON(cluster, state: state))
+        }
+        return swarm
+    }
+
+    /// An image's digest is asked for before a service is created; the quick 404 makes the client go on without one.
+    func distribution(_ request: APIRequest) async throws -> APIResponse {
+        guard request.path.count >= 3, request.path.last == "json" else { throw APIError.pageNotFound }
+        let image = request.path.dropFirst().dropLast().joined(separator: "/")
+        throw APIError.notFound("the digest of \(image) is not looked up: no container engine is connected to weftd")
+    }
+
+    func status(_ request: APIRequest) async throws -> APIResponse {
+        .json(statusJSON(try await backend.status()))
+    }
+}
+
+/// The architecture in Go's words, which `docker version` prints.
+private func goArchitecture(_ machine: String) -> String {
+    switch machine {
+    case "x86_64": "amd64"
+    case "aarch64": "arm64"
+    default: machine
+    }
+}

@@ -1,0 +1,107 @@
+import WeftModel
+import WeftNet
+
+/// Reads typed members of an object that a client sent. A member that is absent or null is nil; one of another type is a
+/// 400 that names it by its path.
+struct Fields {
+    let json: JSON
+    /// Dotted names from the body's root, empty at the root.
+    let path: String
+
+    init(_ json: JSON, path: String = "") throws(APIError) {
+        guard case .object = json else {
+            throw .badRequest(path.isEmpty ? "the request's body must be a JSON object" : "\(path) must be a JSON object")
+        }
+        self.json = json
+        self.path = path
+    }
+
+    func name(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
+
+    func has(_ key: String) -> Bool { json[key] != nil }
+
+    func string(_ key: String) throws(APIError) -> String? {
+        guard let value = json[key] else { return nil }
+        guard case .string(let text) = value else { throw .badRequest("\(name(key)) must be a text") }
+        return text
+    }
+
+    /// A text that says something: nil when it is absent or empty.
+    func text(_ key: String) throws(APIError) -> String? {
+        guard let text = try string(key), !text.isEmpty else { return nil }
+        return text
+    }
+
+    func bool(_ key: String) throws(APIError) -> Bool {
+        guard let value = json[key] else { return false }
+        guard case .bool(let flag) = value else { throw .badRequest("\(name(key)) must be true or false") }
+        return flag
+    }
+
+    func integer(_ key: String) throws(APIError) -> Int64? {
+        guard let value = json[key] else { return nil }
+        switch value {
+        case .integer(let number): return number
+        case .number(let number):
+            guard let exact = Int64(exactly: number) else { throw .badRequest("\(name(key)) must be a whole number") }
+            return exact
+        default: throw .badRequest("\(name(key)) must be a number")
+        }
+    }
+
+    func array(_ key: String) throws(APIError) -> [JSON] {
+        guard let value = json[key] else { return [] }
+        guard case .array(let elements) = value else { throw .badRequest("\(name(key)) must be a list") }
+        return elements
+    }
+
+    func strings(_ key: String) throws(APIError) -> [String] {
+        var texts: [String] = []
+        for element in try array(key) {
+            guard case .string(let text) = element else { throw .badRequest("\(name(key)) must be a list of texts") }
+            texts.append(text)
+        }
+        return texts
+    }
+
+    func map(_ key: String) throws(APIError) -> [String: String] {
+        guard let value = json[key] else { return [:] }
+        guard case .object(let members) = value else { throw .badRequest("\(name(key)) must be a JSON object") }
+        var map: [String: String] = [:]
+        for member in members {
+            guard case .string(let text) = member.value else {
+                throw .badRequest("\(name(key)).\(member.key) must be a text")
+            }
+            map[member.key] = text
+        }
+        return map
+    }
+
+    func fields(_ key: String) throws(APIError) -> Fields? {
+        guard let value = json[key] else { return nil }
+        return try Fields(value, path: name(key))
+    }
+
+    func objects(_ key: String) throws(APIError) -> [Fields] {
+        var list: [Fields] = []
+        for (index, element) in try array(key).enumerated() {
+            list.append(try Fields(element, path: "\(name(key))[\(index)]"))
+        }
+        return list
+    }
+
+    /// An IPv4 address; nil when absent or empty. An IPv6 address gets an answer of its own.
+    func address(_ key: String) throws(APIError) -> IPv4Address? {
+        guard let text = try text(key) else { return nil }
+        return try ipv4Address(text, named: name(key))
+    }
+}
+
+/// Reads an IPv4 address out of `name`.
+func ipv4Address(_ text: String, named name: String) throws(APIError) -> IPv4Address {
+    if let address = IPv4Address(text) { return address }
+    if text.contains(":") {
+        throw .badRequest("\(name) is \(text): IPv6 addresses are not available in this version; give an IPv4 address")
+    }
+    throw .badRequest("\(name) is \"\(text)\", which is not an IPv4 address")
+}

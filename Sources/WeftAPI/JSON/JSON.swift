@@ -1,0 +1,126 @@
+/// A JSON value (RFC 8259). Objects keep the order of their members, so that a body reads as it was written, and are
+/// looked up as Go does it: the exact key first, then any spelling of it; of two equal keys the last counts.
+package enum JSON: Sendable {
+    case null
+    case bool(Bool)
+    case integer(Int64)
+    case number(Double)
+    case string(String)
+    case array([JSON])
+    case object([(key: String, value: JSON)])
+
+    /// The member of an object; nil when it is absent or null, or when this is no object.
+    package subscript(key: String) -> JSON? {
+        guard case .object(let members) = self else { return nil }
+        let wanted = key.lowercased()
+        let found =
+            members.last { $0.key == key } ?? members.last { $0.key.utf8.count == wanted.utf8.count && $0.key.lowercased() == wanted }
+        guard let value = found?.value, !value.isNull else { return nil }
+        return value
+    }
+
+    package var isNull: Bool { if case .null = self { true } else { false } }
+
+    /// An unsigned counter; beyond 2^63−1 it stays there.
+    static func counter(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
+
+    /// The text, or null for nil.
+    static func optional(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
+
+    static func strings(_ texts: [String]) -> JSON { .array(texts.map(JSON.string)) }
+
+    /// An object with sorted keys.
+    static func map(_ texts: [String: String]) -> JSON {
+        .object(texts.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
+    }
+
+    static func counters(_ values: [String: UInt64]) -> JSON {
+        .object(values.sorted { $0.key < $1.key }.map { ($0.key, .counter($0.value)) })
+    }
+
+    /// Adds a member at the end of an object.
+    mutating func append(_ key: String, _ value: JSON) {
+        guard case .object(var members) = self else { return }
+        self = .null
+        members.append((key, value))
+        self = .object(members)
+    }
+}
+
+extension JSON: Equatable {
+    package static func == (left: JSON, right: JSON) -> Bool {
+        switch (left, right) {
+        case (.null, .null): true
+        case (.bool(let a), .bool(let b)): a == b
+        case (.integer(let a), .integer(let b)): a == b
+        case (.number(let a), .number(let b)): a == b
+        case (.string(let a), .string(let b)): a == b
+        case (.array(let a), .array(let b)): a == b
+        case (.object(let a), .object(let b)):
+            a.count == b.count && zip(a, b).allSatisfy { $0.key == $1.key && $0.value == $1.value }
+        case (.null, _), (.bool, _), (.integer, _), (.number, _), (.string, _), (.array, _), (.object, _): false
+        }
+    }
+}
+
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral {
+    package init(stringLiteral value: String) { self = .string(value) }
+    package init(integerLiteral value: Int64) { self = .integer(value) }
+    package init(booleanLiteral value: Bool) { self = .bool(value) }
+}
+
+extension JSON: ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
+    package init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    package init(dictionaryLiteral elements: (String, JSON)...) { self = .object(elements.map { ($0.0, $0.1) }) }
+}
+
+extension JSON {
+    /// The value as UTF-8 text without white space.
+    package var utf8: [UInt8] {
+        var bytes: [UInt8] = []
+        write(to: &bytes)
+        return bytes
+    }
+
+    private func write(to bytes: inout [UInt8]) {
+        switch self {
+        case .null: bytes += "null".utf8
+        case .bool(let value): bytes += (value ? "true" : "false").utf8
+        case .integer(let value): bytes += String(value).utf8
+        case .number(let value): bytes += (value.isFinite ? String(value) : "null").utf8
+        case .string(let text): Self.write(text, to: &bytes)
+        case .array(let elements):
+            bytes.append(UInt8(ascii: "["))
+            for (index, element) in elements.enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                element.write(to: &bytes)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        case .object(let members):
+            bytes.append(UInt8(ascii: "{"))
+            for (index, member) in members.enumerated() {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                Self.write(member.key, to: &bytes)
+                bytes.append(UInt8(ascii: ":"))
+                member.value.write(to: &bytes)
+            }
+            bytes.append(UInt8(ascii: "}"))
+        }
+    }
+
+    private static func write(_ text: String, to bytes: inout [UInt8]) {
+        let hex = Array("0123456789abcdef".utf8)
+        bytes.append(UInt8(ascii: "\""))
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
+            case 0x0a: bytes += "\\n".utf8
+            case 0x0d: bytes += "\\r".utf8
+            case 0x09: bytes += "\\t".utf8
+            case 0..<0x20, 0x7f: bytes += "\\u00".utf8 + [hex[Int(byte >> 4)], hex[Int(byte & 15)]]
+            default: bytes.append(byte)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+}

@@ -1,0 +1,92 @@
+import WeftModel
+import WeftNet
+
+/// Shapes networks from what this node knows.
+struct NetworkShapes {
+    private let local: NodeID?
+    private let nodes: [NodeID: Peer]
+    private let endpoints: [NetworkID: [Endpoint]]
+
+    init(snapshot: ClusterSnapshot, local: NodeID?) {
+        self.local = local
+        nodes = Dictionary(snapshot.peers.map { ($0.id, $0) }) { first, _ in first }
+        endpoints = Dictionary(grouping: snapshot.endpoints, by: \.network)
+            .mapValues { $0.sorted { ($0.name, $0.id) < ($1.name, $1.id) } }
+    }
+
+    func isUsed(_ network: Network) -> Bool { endpoints[network.id] != nil }
+
+    /// As in `GET /networks`, where the endpoints are left out, or as in `GET /networks/{id}`.
+    func json(_ network: Network, detailed: Bool, verbose: Bool = false) -> JSON {
+        let spec = network.spec
+        let all = endpoints[network.id] ?? []
+        let own = all.filter { $0.node == local }
+        var options = spec.options
+        options["com.docker.network.driver.overlay.vxlanid_list"] = network.vni.description
+        var json: JSON = [
+            "Name": .string(spec.name), "Id": .string(network.id.rawValue),
+            "Created": .string(network.createdAt.rfc3339), "Scope": "swarm", "Driver": "overlay", "EnableIPv4": true,
+            "EnableIPv6": false,
+            "IPAM": ["Driver": "default", "Options": .null, "Config": [ipam(network)]],
+            "Internal": .bool(spec.isInternal), "Attachable": .bool(spec.attachable), "Ingress": .bool(spec.ingress),
+            "ConfigFrom": ["Network": ""], "ConfigOnly": false,
+            "Containers": own.isEmpty ? .null : containers(detailed ? own : [], prefix: network.subnet),
+            "Options": .map(options), "Labels": spec.labels.isEmpty && own.isEmpty ? .null : .map(spec.labels),
+        ]
+        if !all.isEmpty { json.append("Peers", peers(all)) }
+        if verbose, !all.isEmpty { json.append("Services", ["": service(all)]) }
+        return json
+    }
+
+    private func ipam(_ network: Network) -> JSON {
+        var config: JSON = ["Subnet": .string(network.subnet.description)]
+        if let range = network.spec.ipam.range { config.append("IPRange", .string(range.description)) }
+        config.append("Gateway", .string(network.gateway.description))
+        let auxiliary = network.spec.ipam.auxiliaryAddresses
+        if !auxiliary.isEmpty { config.append("AuxiliaryAddresses", .map(auxiliary.mapValues(\.description))) }
+        return config
+    }
+
+    /// This node's endpoints, by sandbox.
+    private func containers(_ own: [Endpoint], prefix: IPv4Prefix) -> JSON {
+        .object(
+            own.map { endpoint in
+                (
+                    endpoint.sandbox.rawValue,
+                    [
+                        "Name": .string(endpoint.name), "EndpointID": .string(endpoint.id.rawValue),
+                        "MacAddress": .string(endpoint.mac.description),
+                        "IPv4Address": .string("\(endpoint.ipv4)/\(prefix.length)"), "IPv6Address": "",
+                    ]
+                )
+            })
+    }
+
+    /// The nodes that have an endpoint on the network.
+    private func peers(_ all: [Endpoint]) -> JSON {
+        .array(
+            Set(all.map(\.node)).sorted().map { id in
+                let hostname = nodes[id]?.hostname ?? ""
+                return [
+                    "Name": .string(hostname.isEmpty ? String(id.rawValue.prefix(12)) : hostname),
+                    "IP": .string(dataPathAddress(of: id)),
+                ]
+            })
+    }
+
+    /// Sandboxes and containers that no service made stand under a service without a name.
+    private func service(_ all: [Endpoint]) -> JSON {
+        [
+            "VIP": "<nil>", "Ports": [], "LocalLBIndex": 0,
+            "Tasks": .array(
+                all.map {
+                    [
+                        "Name": .string($0.name), "EndpointID": .string($0.id.rawValue),
+                        "EndpointIP": .string($0.ipv4.description), "Info": ["Host IP": .string(dataPathAddress(of: $0.node))],
+                    ]
+                }),
+        ]
+    }
+
+    private func dataPathAddress(of node: NodeID) -> String { nodes[node]?.dataPathAddress?.description ?? "" }
+}

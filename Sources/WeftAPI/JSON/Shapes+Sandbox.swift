@@ -1,0 +1,57 @@
+import WeftModel
+import WeftNet
+
+func sandboxJSON(_ sandbox: SandboxSummary) -> JSON {
+    [
+        "Id": .string(sandbox.id.rawValue), "Name": .string(sandbox.name), "Command": .strings(sandbox.command),
+        "CreatedAt": .string(sandbox.createdAt.rfc3339), "State": .string(sandbox.state.rawValue),
+        "ExitCode": .integer(Int64(sandbox.exitCode)), "Pid": .integer(Int64(sandbox.pid)),
+        "Networks": .object(sandbox.endpoints.map { ($0.networkName, endpointJSON($0)) }),
+        "Hostname": .string(sandbox.hostname), "Socket": .string(sandbox.socket),
+        "Directory": .string(sandbox.directory), "StartedAt": .string(sandbox.startedAt?.rfc3339 ?? zeroTime),
+        "FinishedAt": .string(sandbox.finishedAt?.rfc3339 ?? zeroTime),
+    ]
+}
+
+private func endpointJSON(_ summary: EndpointSummary) -> JSON {
+    let endpoint = summary.endpoint
+    return [
+        "IPAddress": .string(endpoint.ipv4.description), "MacAddress": .string(endpoint.mac.description),
+        "EndpointID": .string(endpoint.id.rawValue), "NetworkID": .string(endpoint.network.rawValue),
+        "Gateway": .string(summary.gateway?.description ?? ""), "IPPrefixLen": .integer(Int64(summary.prefixLength)),
+        "Aliases": .strings(endpoint.aliases),
+    ]
+}
+
+func statusJSON(_ status: NodeStatus) -> JSON {
+    [
+        "NodeID": .string(status.nodeID?.rawValue ?? ""),
+        "Session": [
+            "Connected": .bool(status.session?.isConnected ?? false), "Manager": .string(status.session?.manager ?? ""),
+            "AppliedRevision": .integer(status.session?.appliedRevision.index ?? 0),
+        ],
+        "Endpoints": .array(
+            status.endpoints.sorted { ($0.name, $0.id) < ($1.name, $1.id) }.map {
+                [
+                    "EndpointID": .string($0.id.rawValue), "Name": .string($0.name), "Network": .string($0.network),
+                    "IPAddress": .string($0.ipv4.description), "Interface": .string($0.interface),
+                    "SentPackets": .counter($0.sentPackets), "SentBytes": .counter($0.sentBytes),
+                    "ReceivedPackets": .counter($0.receivedPackets), "ReceivedBytes": .counter($0.receivedBytes),
+                    "Drops": .counters($0.drops),
+                ]
+            }),
+        "Underlay": status.underlay.map {
+            [
+                "Interface": .string($0.interface), "Address": .string($0.address.description),
+                "MTU": .integer(Int64($0.mtu.bytes)), "Port": .integer(Int64($0.port)), "Drops": .counters($0.drops),
+            ]
+        } ?? .null,
+        "Peers": .array(
+            status.peers.sorted { ($0.hostname, $0.id) < ($1.hostname, $1.id) }.map {
+                [
+                    "NodeID": .string($0.id.rawValue), "Hostname": .string($0.hostname), "State": .string($0.state.rawValue),
+                    "Address": .string($0.dataPathAddress?.description ?? ""),
+                ]
+            }),
+    ]
+}

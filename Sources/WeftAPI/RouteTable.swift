@@ -1,0 +1,87 @@
+package import NIOHTTP1
+
+/// A method and a path that weftd answers itself.
+package struct Route: Sendable {
+    let method: HTTPMethod
+    /// Segments; `*` stands for any one, a last `**` for one or more.
+    let pattern: [Substring]
+    let operation: Router.Operation
+
+    package init(_ method: HTTPMethod, _ pattern: String, _ operation: @escaping Router.Operation) {
+        self.method = method
+        self.pattern = pattern.split(separator: "/")
+        self.operation = operation
+    }
+
+    func matches(_ path: [String]) -> Bool {
+        if pattern.last == "**" {
+            return path.count >= pattern.count && zip(pattern.dropLast(), path).allSatisfy { $0 == "*" || $0 == $1 }
+        }
+        return path.count == pattern.count && zip(pattern, path).allSatisfy { $0 == "*" || $0 == $1 }
+    }
+}
+
+/// weftd's own routes; the first that fits counts.
+enum RouteTable {
+    static let routes: [Route] = system + swarm + networks + sandboxes
+
+    private static let system: [Route] = [
+        Route(.GET, "_ping") { try await $0.ping($1) },
+        Route(.GET, "version") { try await $0.version($1) },
+        Route(.GET, "info") { try await $0.info($1) },
+        Route(.GET, "distribution/**") { try await $0.distribution($1) },
+        Route(.GET, "weft/v1/status") { try await $0.status($1) },
+    ]
+
+    private static let swarm: [Route] = [
+        Route(.GET, "swarm") { try await $0.swarmInspect($1) },
+        Route(.POST, "swarm/init") { try await $0.swarmInit($1) },
+        Route(.POST, "swarm/join") { try await $0.swarmJoin($1) },
+        Route(.POST, "swarm/leave") { try await $0.swarmLeave($1) },
+        Route(.POST, "swarm/update") { try await $0.swarmUpdate($1) },
+        Route(.GET, "swarm/unlockkey") { try await $0.swarmUnlockKey($1) },
+        Route(.POST, "swarm/unlock") { try await $0.swarmUnlock($1) },
+        Route(.GET, "nodes") { try await $0.nodeList($1) },
+        Route(.GET, "nodes/*") { try await $0.nodeInspect($1) },
+        Route(.POST, "nodes/*/update") { try await $0.nodeUpdate($1) },
+        Route(.DELETE, "nodes/*") { try await $0.nodeRemove($1) },
+        Route(.GET, "services") { try await $0.emptyList($1) },
+        Route(.GET, "tasks") { try await $0.emptyList($1) },
+        Route(.GET, "secrets") { try await $0.emptyList($1) },
+        Route(.GET, "configs") { try await $0.emptyList($1) },
+        Route(.GET, "services/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.GET, "services/*/logs") { try await $0.noSuchOrchestrated($1) },
+        Route(.GET, "tasks/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.GET, "tasks/*/logs") { try await $0.noSuchOrchestrated($1) },
+        Route(.GET, "secrets/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.GET, "configs/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.POST, "services/**") { try await $0.notOrchestrating($1) },
+        Route(.POST, "secrets/**") { try await $0.notOrchestrating($1) },
+        Route(.POST, "configs/**") { try await $0.notOrchestrating($1) },
+        Route(.DELETE, "services/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.DELETE, "secrets/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.DELETE, "configs/*") { try await $0.noSuchOrchestrated($1) },
+    ]
+
+    private static let networks: [Route] = [
+        Route(.GET, "networks") { try await $0.networkList($1) },
+        Route(.GET, "networks/*") { try await $0.networkInspect($1) },
+        Route(.POST, "networks/create") { try await $0.networkCreate($1) },
+        Route(.POST, "networks/prune") { try await $0.networkPrune($1) },
+        Route(.POST, "networks/*/connect") { try await $0.networkConnect($1) },
+        Route(.POST, "networks/*/disconnect") { try await $0.networkDisconnect($1) },
+        Route(.DELETE, "networks/*") { try await $0.networkRemove($1) },
+    ]
+
+    private static let sandboxes: [Route] = [
+        Route(.GET, "weft/v1/sandboxes") { try await $0.sandboxList($1) },
+        Route(.POST, "weft/v1/sandboxes") { try await $0.sandboxCreate($1) },
+        Route(.GET, "weft/v1/sandboxes/*") { try await $0.sandboxInspect($1) },
+        Route(.DELETE, "weft/v1/sandboxes/*") { try await $0.sandboxRemove($1) },
+        Route(.POST, "weft/v1/sandboxes/*/start") { try await $0.sandboxStart($1) },
+        Route(.POST, "weft/v1/sandboxes/*/stop") { try await $0.sandboxStop($1) },
+        Route(.POST, "weft/v1/sandboxes/*/kill") { try await $0.sandboxKill($1) },
+        Route(.POST, "weft/v1/sandboxes/*/connect") { try await $0.sandboxConnect($1) },
+        Route(.POST, "weft/v1/sandboxes/*/disconnect") { try await $0.sandboxDisconnect($1) },
+    ]
+}

@@ -1,0 +1,83 @@
+package import Logging
+package import NIOHTTP1
+import WeftModel
+
+/// Decides what becomes of a request, and runs weftd's own operations.
+package struct Router: Sendable {
+    package typealias Operation = @Sendable (Router, APIRequest) async throws -> APIResponse
+
+    package enum Decision: Sendable {
+        case own(Operation, RequestTarget)
+        case refused(APIError)
+    }
+
+    let backend: any APIBackend
+    let logger: Logger
+    private let routes: [Route]
+
+    /// - Parameter extra: routes besides weftd's own, which they do not replace.
+    package init(backend: any APIBackend, logger: Logger, extra: [Route] = []) {
+        self.backend = backend
+        self.logger = logger
+        routes = RouteTable.routes + extra
+    }
+
+    /// First segments of the Engine API's paths that only a container engine can answer.
+    private static let enginePaths: Set<String> = [
+        "containers", "images", "volumes", "exec", "build", "commit", "events", "system", "auth", "session", "grpc",
+        "plugins", "networks",
+    ]
+
+    /// Decides by method and target alone, before any of the body is read.
+    package func route(method: HTTPMethod, uri: String) -> Decision {
+        guard let target = RequestTarget(uri) else {
+            return .refused(.badRequest("the request's path is malformed"))
+        }
+        do { try target.version?.check() } catch { return .refused(error) }
+        // HEAD is answered wherever GET is.
+        let meant = method == .HEAD ? .GET : method
+        if let route = routes.first(where: { $0.method == meant && $0.matches(target.path) }) {
+            return .own(route.operation, target)
+        }
+        if let first = target.path.first, Self.enginePaths.contains(first) { return .refused(.noEngine) }
+        return .refused(.pageNotFound)
+    }
+
+    /// Runs an operation, and makes an answer of whatever it throws.
+    func run(_ operation: Operation, _ request: APIRequest) async -> APIResponse {
+        var response: APIResponse
+        do {
+            response = try await operation(self, request)
+        } catch let error as APIError {
+            response = .failure(error)
+        } catch is CancellationError {
+            response = .failure(APIError(503, "weftd is shutting down"))
+        } catch {
+            logger.error("a request failed", metadata: ["path": "\(request.path.joined(separator: "/"))", "error": "\(error)"])
+            response = .failure(APIError(500, "\(error)"))
+        }
+        response.headers.add(contentsOf: [
+            "Api-Version": "\(APIVersion.newest)", "Docker-Experimental": "false", "Ostype": "linux", "Server": "Weft (linux)",
+        ])
+        return response
+    }
+
+    // MARK: What many operations start with
+
+    /// The swarm's state, on a manager; else the error that says why not.
+    func managerState() async throws(APIError) -> (swarm: SwarmState, cluster: Cluster) {
+        let state = await backend.swarmState()
+        guard state.membership != .inactive else { throw .notAManagerOutsideSwarm }
+        guard state.isManager, let cluster = state.cluster else { throw .notAManagerOnWorker }
+        return (state, cluster)
+    }
+
+    /// `?version=` of an update.
+    func version(of request: APIRequest, what: String) throws(APIError) -> Version {
+        let text = request.query["version"] ?? ""
+        guard let index = Int64(text), index >= 0 else {
+            throw .badRequest("invalid \(what) version '\(text)': give the Version.Index of the object as last read")
+        }
+        return Version(index)
+    }
+}

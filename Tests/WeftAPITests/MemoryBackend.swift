@@ -1,0 +1,273 @@
+import Synchronization
+import WeftAPI
+import WeftModel
+import WeftNet
+
+/// A backend that keeps everything in memory: a real one in small, with versions, conflicts and refusals.
+final class MemoryBackend: APIBackend {
+    struct State {
+        var swarm = SwarmState.outside
+        var nodes: [Node] = []
+        var snapshot = ClusterSnapshot()
+        var sandboxes: [SandboxSummary] = []
+        var revision: Int64 = 10
+        var serial: UInt32 = 1
+        var signals: [Int32] = []
+        var stopTimeouts: [Duration] = []
+        var lastInit: SwarmInitRequest?
+        var lastJoin: SwarmJoinRequest?
+        var lastCreate: SandboxCreateRequest?
+    }
+
+    static let epoch = Instant(nanoseconds: 1_795_254_443_122_615_443)
+    private let state = Mutex(State())
+
+    func read<Value>(_ body: (inout sending State) -> sending Value) -> Value { state.withLock { body(&$0) } }
+
+    func hostInformation() -> HostInformation {
+        HostInformation(
+            description: Self.description("host1"), operatingSystem: "Debian GNU/Linux 12 (bookworm)",
+            operatingSystemVersion: "12", kernelVersion: "6.18.0", stateDirectory: "/var/lib/weft")
+    }
+
+    static func description(_ hostname: String) -> NodeDescription {
+        NodeDescription(
+            hostname: hostname, architecture: "x86_64", nanoCPUs: 2_000_000_000, memoryBytes: 25_276_514_304,
+            weftVersion: "0.1.0")
+    }
+
+    func swarmState() -> SwarmState { read { $0.swarm } }
+
+    func swarmInit(_ request: SwarmInitRequest) throws -> NodeID {
+        let address = IPv4Address(rawValue: 0xac1e_0001)
+        let id = NodeID("ilvid9zat14ivlex8yuy7qccv")
+        return read { state in
+            state.lastInit = request
+            state.swarm = SwarmState(membership: .active)
+            state.swarm.nodeID = id
+            state.swarm.nodeAddress = address
+            state.swarm.isManager = true
+            state.swarm.leader = id
+            state.swarm.managers = [ManagerAddress(node: id, address: "\(address):2377")]
+            state.swarm.joinTokens = JoinTokens(worker: Secret("SWMTKN-1-aa-ww"), manager: Secret("SWMTKN-1-aa-mm"))
+            state.swarm.trust = TrustInformation(
+                rootsPEM: "-----BEGIN CERTIFICATE-----\n", issuerSubject: [1, 2, 3], issuerPublicKey: [4])
+            state.swarm.cluster = Cluster(
+                id: ClusterID("wa0bmewb8nv51ri0clmfj7nxv"), version: Version(10), createdAt: Self.epoch,
+                spec: request.spec, rootCertificatePEM: "", workerTokenSecret: Secret("ww"),
+                managerTokenSecret: Secret("mm"))
+            state.nodes = [Self.node(id, "host1", role: .manager, address: address)]
+            state.snapshot.peers = [
+                Peer(
+                    id: id, hostname: "host1", state: .ready, dataPathAddress: address, managerAddress: "\(address):2377")
+            ]
+            return id
+        }
+    }
+
+    private static func node(_ id: NodeID, _ hostname: String, role: NodeRole, address: IPv4Address) -> Node {
+        var node = Node(id: id, version: Version(9), createdAt: epoch, spec: NodeSpec(role: role))
+        node.description = description(hostname)
+        node.state = .ready
+        node.address = address
+        node.dataPathAddress = address
+        if role == .manager { node.managerAddress = "\(address):2377" }
+        return node
+    }
+
+    /// Adds a second node, a worker, with an endpoint on every network there is.
+    func addWorker() {
+        let address = IPv4Address(rawValue: 0xac1e_0002)
+        let id = NodeID("zzvid9zat14ivlex8yuy7qccv")
+        read { state in
+            state.nodes.append(Self.node(id, "host2", role: .worker, address: address))
+            state.snapshot.peers.append(
+                Peer(id: id, hostname: "host2", state: .ready, dataPathAddress: address, managerAddress: nil))
+            for network in state.snapshot.networks {
+                let address = IPv4Address(rawValue: network.subnet.network.rawValue + 9)
+                state.snapshot.endpoints.append(
+                    Endpoint(
+                        id: EndpointID("remote-\(network.spec.name)"), network: network.id, node: id,
+                        sandbox: SandboxID("remote"), ipv4: address, mac: MACAddress(forIPv4: address), name: "b1"))
+            }
+        }
+    }
+
+    /// Makes this node a worker, as seen by itself.
+    func becomeWorker() {
+        read {
+            $0.swarm.isManager = false
+            $0.swarm.cluster = nil
+            $0.swarm.joinTokens = nil
+        }
+    }
+
+    func swarmJoin(_ request: SwarmJoinRequest) throws {
+        read {
+            $0.lastJoin = request
+            $0.swarm = SwarmState(membership: .active)
+            $0.swarm.nodeID = NodeID("joined")
+        }
+    }
+
+    func swarmLeave(force: Bool) throws {
+        let isManager = read { $0.swarm.isManager }
+        if isManager, !force { throw APIError.lastManager }
+        read { $0 = State() }
+    }
+
+    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: Set<JoinTokenKind>) throws {
+        let isCurrent = read { state in
+            guard state.swarm.cluster?.version == version else { return false }
+            state.revision += 1
+            state.swarm.cluster?.spec = spec
+            state.swarm.cluster?.version = Version(state.revision)
+            let old = state.swarm.joinTokens
+            state.swarm.joinTokens = JoinTokens(
+                worker: rotate.contains(.worker) ? Secret("SWMTKN-1-aa-w2") : old?.worker ?? Secret(""),
+                manager: rotate.contains(.manager) ? Secret("SWMTKN-1-aa-m2") : old?.manager ?? Secret(""))
+            return true
+        }
+        if !isCurrent { throw APIError.outOfSequence }
+    }
+
+    func nodes() -> [Node] { read { $0.nodes } }
+
+    func nodeUpdate(_ id: NodeID, version: Version, spec: NodeSpec) throws {
+        let isCurrent = read { state in
+            guard let index = state.nodes.firstIndex(where: { $0.id == id && $0.version == version }) else { return false }
+            state.revision += 1
+            state.nodes[index].spec = spec
+            state.nodes[index].version = Version(state.revision)
+            return true
+        }
+        if !isCurrent { throw APIError.outOfSequence }
+    }
+
+    func nodeRemove(_ id: NodeID, force: Bool) throws {
+        let isDown = read { $0.nodes.first { $0.id == id }?.state == .down }
+        guard force || isDown else { throw APIError.nodeNotDown(id) }
+        read { $0.nodes.removeAll { $0.id == id } }
+    }
+
+    func clusterSnapshot() -> ClusterSnapshot { read { $0.snapshot } }
+
+    func networkCreate(_ spec: NetworkSpec) throws -> NetworkID {
+        let id: NetworkID? = read { state in
+            guard !state.snapshot.networks.contains(where: { $0.spec.name == spec.name }) else { return nil }
+            state.serial += 1
+            let serial = state.serial
+            guard let vni = VNI(4095 + serial),
+                let subnet = spec.ipam.subnet ?? IPv4Prefix("10.0.\(serial).0/24")
+            else { return nil }
+            let id = NetworkID("net\(serial)4dgis952rg9d3ke5pj2w9t")
+            state.snapshot.networks.append(
+                Network(
+                    id: id, version: Version(11), createdAt: Self.epoch, spec: spec, vni: vni, subnet: subnet,
+                    gateway: spec.ipam.gateway ?? IPv4Address(rawValue: subnet.hosts.lowerBound)))
+            return id
+        }
+        guard let id else { throw APIError.networkExists(spec.name) }
+        return id
+    }
+
+    func networkRemove(_ id: NetworkID) throws {
+        if let user = read({ $0.snapshot.endpoints.first { $0.network == id } }) {
+            throw APIError.networkInUse(id, by: user.id.rawValue)
+        }
+        read { $0.snapshot.networks.removeAll { $0.id == id } }
+    }
+
+    func sandboxes() -> [SandboxSummary] { read { $0.sandboxes } }
+
+    func sandboxCreate(_ request: SandboxCreateRequest) throws -> SandboxCreated {
+        let sandbox = read { state in
+            state.lastCreate = request
+            state.serial += 1
+            let id = SandboxID("5a\(state.serial)b0xbox")
+            let sandbox = SandboxSummary(
+                id: id, name: request.name ?? id.rawValue, hostname: request.hostname ?? id.rawValue,
+                command: request.command, createdAt: Self.epoch + .seconds(Int(state.serial)), state: .created,
+                socket: "/run/weft/\(id)/shim.sock", directory: "/run/weft/\(id)")
+            state.sandboxes.append(sandbox)
+            return sandbox
+        }
+        for network in request.networks { try sandboxConnect(sandbox.id, network) }
+        return SandboxCreated(
+            id: sandbox.id, name: sandbox.name, socket: sandbox.socket, directory: sandbox.directory)
+    }
+
+    func sandboxStart(_ id: SandboxID) throws {
+        change(id) {
+            $0.state = .running
+            $0.pid = 4242
+            $0.startedAt = Self.epoch
+        }
+    }
+
+    func sandboxStop(_ id: SandboxID, timeout: Duration) throws {
+        read { $0.stopTimeouts.append(timeout) }
+        change(id) {
+            $0.state = .exited
+            $0.pid = 0
+        }
+    }
+
+    func sandboxKill(_ id: SandboxID, signal: Int32) throws { read { $0.signals.append(signal) } }
+
+    func sandboxRemove(_ id: SandboxID, force: Bool) throws {
+        read { state in
+            state.sandboxes.removeAll { $0.id == id }
+            state.snapshot.endpoints.removeAll { $0.sandbox == id }
+        }
+    }
+
+    func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) throws {
+        read { state in
+            guard let network = state.snapshot.networks.first(where: { $0.id == attachment.network }),
+                let index = state.sandboxes.firstIndex(where: { $0.id == id })
+            else { return }
+            state.serial += 1
+            let address = attachment.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + state.serial)
+            let endpoint = Endpoint(
+                id: EndpointID("ep\(state.serial)"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
+                sandbox: id, ipv4: address, mac: MACAddress(forIPv4: address), name: state.sandboxes[index].name,
+                aliases: attachment.aliases)
+            state.snapshot.endpoints.append(endpoint)
+            state.sandboxes[index].endpoints.append(
+                EndpointSummary(
+                    endpoint: endpoint, networkName: network.spec.name, gateway: network.gateway,
+                    prefixLength: network.subnet.length))
+        }
+    }
+
+    func sandboxDisconnect(_ id: SandboxID, network: NetworkID) throws {
+        read { $0.snapshot.endpoints.removeAll { $0.sandbox == id && $0.network == network } }
+        change(id) { $0.endpoints.removeAll { $0.endpoint.network == network } }
+    }
+
+    private func change(_ id: SandboxID, _ body: (inout SandboxSummary) -> Void) {
+        read { state in
+            if let index = state.sandboxes.firstIndex(where: { $0.id == id }) { body(&state.sandboxes[index]) }
+        }
+    }
+
+    func status() throws -> NodeStatus {
+        let state = read { $0 }
+        var status = NodeStatus()
+        status.nodeID = state.swarm.nodeID
+        status.session = NodeStatus.Session(
+            isConnected: true, manager: "172.30.0.1:2377", appliedRevision: Version(state.revision))
+        status.endpoints = state.snapshot.endpoints.map {
+            var counters = NodeStatus.EndpointCounters(
+                id: $0.id, name: $0.name, network: "my_net", ipv4: $0.ipv4, interface: "wv00000001")
+            counters.sentPackets = 3
+            counters.drops = ["NO_ENDPOINT": 2, "FORGED_SOURCE": 1]
+            return counters
+        }
+        status.underlay = NodeStatus.Underlay(
+            interface: "eth0", address: IPv4Address(rawValue: 0xac1e_0001), mtu: .ethernet, port: 4789)
+        status.peers = state.snapshot.peers
+        return status
+    }
+}
