@@ -1,0 +1,168 @@
+internal import GRPCCore
+internal import GRPCNIOTransportHTTP2Posix
+package import Logging
+package import NIOPosix
+internal import Synchronization
+internal import WeftModel
+
+/// Keeps a node in session with one of the swarm's managers, and its certificate fresh.
+package final class DispatcherClient: Sendable {
+    private let credentials: NodeCredentials
+    private let managers: Mutex<[HostPort]>
+    private let queueLimit: Int
+    private let eventLoopGroup: MultiThreadedEventLoopGroup
+    private let logger: Logger
+    private let renewal: CertificateRenewal
+
+    /// A session must be open within this time.
+    private static let openTimeout = Duration.seconds(5)
+
+    package init(
+        credentials: NodeCredentials, managers: [HostPort], queueLimit: Int = 1024,
+        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
+    ) {
+        self.credentials = credentials
+        self.managers = Mutex(managers)
+        self.queueLimit = queueLimit
+        self.eventLoopGroup = eventLoopGroup
+        self.logger = logger
+        renewal = CertificateRenewal(credentials: credentials, logger: logger)
+    }
+
+    /// The managers to try from the next attempt on.
+    package func setManagers(_ new: [HostPort]) { managers.withLock { $0 = new } }
+
+    /// Opens sessions, one after the other, until the task is cancelled. `serve` is called for each that opens: it sends
+    /// the hello, reads `incoming` and returns or throws when the session is to end; it is cancelled when the session is
+    /// over. `ended` is told of each session and of each attempt that failed, before the wait for the next.
+    package func run(
+        serve: @escaping @Sendable (_ session: ManagerSession, _ incoming: ManagerMessages) async throws -> Void,
+        ended: @Sendable (SessionEnd) async -> Void
+    ) async {
+        var backoff = Backoff()
+        var index = 0
+        while !Task.isCancelled {
+            let candidates = managers.withLock { $0 }
+            guard !candidates.isEmpty else {
+                try? await Task.sleep(for: Backoff.longest)
+                continue
+            }
+            let manager = candidates[index % candidates.count]
+            let (kind, reason) = await oneSession(manager, serve)
+            if Task.isCancelled { return }
+            switch kind {
+            case .finished, .lost: backoff = Backoff()
+            case .notOpened: index = (index + 1) % candidates.count
+            case .refused:
+                index = (index + 1) % candidates.count
+                backoff.exhaust()
+            }
+            let delay = backoff.next()
+            await ended(SessionEnd(manager: manager, kind: kind, reason: reason, retryAfter: delay))
+            try? await Task.sleep(for: delay)
+        }
+    }
+
+    private func oneSession(
+        _ manager: HostPort,
+        _ serve: @escaping @Sendable (ManagerSession, ManagerMessages) async throws -> Void
+    ) async -> (SessionEnd.Kind, String) {
+        let opened = Flag()
+        let session = ManagerSession(manager: manager, queueLimit: queueLimit)
+        do {
+            let transport = try ManagerTransport.make(
+                manager, certificate: credentials.tls, verify: credentials.trust.verifyingManager(),
+                eventLoopGroup: eventLoopGroup)
+            try await withGRPCClient(transport: transport) { client in
+                try await withThrowingTaskGroup { group in
+                    group.addTask {
+                        try await self.hold(session, client, opened, serve)
+                    }
+                    group.addTask {
+                        try await Task.sleep(for: Self.openTimeout)
+                        guard opened.isSet else { throw OpenTimeout() }
+                        try await self.renewal.run(over: Weft_V1_Membership.Client(wrapping: client))
+                    }
+                    defer { group.cancelAll() }
+                    try await group.next()
+                }
+            }
+            if let overflow = session.outbox.overflow { return (.lost, "\(overflow)") }
+            return (.finished, "ended by this node")
+        } catch {
+            return describe(error, wasOpen: opened.isSet)
+        }
+    }
+
+    private func hold(
+        _ session: ManagerSession, _ client: GRPCClient<HTTP2ClientTransport.Posix>, _ opened: Flag,
+        _ serve: @escaping @Sendable (ManagerSession, ManagerMessages) async throws -> Void
+    ) async throws {
+        var options = ManagerTransport.callOptions
+        options.timeout = nil
+        let dispatcher = Weft_V1_Dispatcher.Client(wrapping: client)
+        // gRPC runs the producer of requests by itself; it hands its writer over to the tasks of the session.
+        let (writers, writersIn) = AsyncStream<RPCWriter<Weft_V1_NodeMessage>>.makeStream()
+        let done = AsyncStream<Never>.makeStream()
+        let request = StreamingClientRequest<Weft_V1_NodeMessage> { writer in
+            writersIn.yield(writer)
+            for await _ in done.stream {}
+        }
+        try await dispatcher.session(request: request, options: options) { response in
+            defer { done.continuation.finish() }
+            _ = try response.accepted.get()
+            let incoming = ManagerMessages(wire: response.messages)
+            guard let writer = await writers.first(where: { _ in true }) else { throw SessionError.closed }
+            opened.set()
+            let failure = await SessionTasks.run(
+                outbox: session.outbox, write: { try await writer.write(Weft_V1_NodeMessage($0)) },
+                serve: { try await serve(session, incoming) })
+            if let failure { throw failure }
+        }
+    }
+
+    private func describe(_ error: any Error, wasOpen: Bool) -> (SessionEnd.Kind, String) {
+        let kind: SessionEnd.Kind = wasOpen ? .lost : .notOpened
+        switch error {
+        case is OpenTimeout:
+            return (.notOpened, "no session within \(Self.openTimeout); check the network between here and the manager")
+        case let error as RPCError where error.code == .permissionDenied:
+            return (.refused, error.message)
+        case let error as RPCError where !wasOpen && error.code == .unavailable:
+            let now = Instant.now
+            let identity = credentials.identity
+            if identity.expiry < now {
+                return (
+                    .refused,
+                    "this node's certificate has expired; run `weft swarm leave --force` and join the swarm again"
+                )
+            }
+            return (kind, "it cannot be reached, or does not accept this node's certificate: \(error.message)")
+        case let error as RPCError:
+            return (kind, error.message)
+        default:
+            return (kind, "\(error)")
+        }
+    }
+
+    private struct OpenTimeout: Error {}
+
+    private final class Flag: Sendable {
+        private let value = Mutex(false)
+        var isSet: Bool { value.withLock { $0 } }
+        func set() { value.withLock { $0 = true } }
+    }
+}
+
+/// Waiting times between attempts: 0.1 s doubled up to 5 s, each drawn between half of it and the whole.
+struct Backoff {
+    static let longest = Duration.seconds(5)
+    private var ceiling = Duration.milliseconds(100)
+
+    mutating func next() -> Duration {
+        defer { ceiling = min(ceiling * 2, Self.longest) }
+        return ceiling * Double.random(in: 0.5...1)
+    }
+
+    mutating func exhaust() { ceiling = Self.longest }
+}

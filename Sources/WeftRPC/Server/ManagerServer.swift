@@ -1,0 +1,80 @@
+internal import GRPCCore
+internal import GRPCNIOTransportHTTP2Posix
+package import NIOPosix
+internal import WeftModel
+
+/// Why a manager cannot listen.
+package enum ListenError: Error, CustomStringConvertible {
+    case cannotListen(HostPort, reason: String)
+
+    package var description: String {
+        switch self {
+        case .cannotListen(let address, let reason):
+            "cannot listen on \(address) for nodes of the swarm: \(reason); "
+                + "give another with --listen-addr, or stop what listens there"
+        }
+    }
+}
+
+/// A manager's port (2377): joins, renewals and sessions, over mutual TLS.
+package final class ManagerServer: Sendable {
+    private let server: GRPCServer<HTTP2ServerTransport.Posix>
+    private let address: HostPort
+
+    /// Sets the server up; `run` opens the port. `address` is an IPv4 address, 0.0.0.0 for all of them; port 0 takes any.
+    /// A session is closed when `queueLimit` messages wait in it.
+    package init(
+        credentials: NodeCredentials, service: any ManagerService, address: HostPort, queueLimit: Int = 256,
+        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup
+    ) throws {
+        self.address = address
+        let security = try HTTP2ServerTransport.Posix.TransportSecurity.mTLS(
+            certificateReloader: LiveCertificate(credentials: credentials)
+        ) {
+            $0.customVerificationCallback = credentials.trust.verifyingClients()
+            $0.requireALPN = true
+        }
+        let transport = HTTP2ServerTransport.Posix(
+            address: .ipv4(host: address.host, port: address.port), transportSecurity: security,
+            config: .defaults {
+                $0.connection.keepalive.time = .seconds(10)
+                $0.connection.keepalive.timeout = .seconds(5)
+                $0.connection.keepalive.clientBehavior.allowWithoutCalls = true
+                $0.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(1)
+                $0.http2.maxConcurrentStreams = 16
+                $0.rpc.maxRequestPayloadSize = Limits.messageBytes
+            },
+            eventLoopGroup: eventLoopGroup)
+        server = GRPCServer(
+            transport: transport,
+            services: [
+                MembershipHandler(service: service), DispatcherHandler(service: service, queueLimit: queueLimit),
+            ],
+            interceptors: [AccessInterceptor(service: service)])
+    }
+
+    /// Serves until `shutDown` or until the task is cancelled.
+    package func run() async throws {
+        do { try await server.serve() } catch {
+            if Task.isCancelled { return }
+            let cause = (error as? RuntimeError)?.cause ?? error
+            throw ListenError.cannotListen(address, reason: "\(cause)")
+        }
+    }
+
+    /// Where the server listens, once it does.
+    package var listeningAddress: HostPort {
+        get async throws {
+            guard let bound = try await server.transport.listeningAddress.ipv4 else { return address }
+            return HostPort(host: bound.host, port: bound.port)
+        }
+    }
+
+    /// Takes no more calls. Sessions go on until their nodes or the service end them.
+    package func shutDown() { server.beginGracefulShutdown() }
+}
+
+enum Limits {
+    /// A full set of assignments for tens of thousands of endpoints.
+    static let messageBytes = 64 << 20
+}

@@ -1,0 +1,76 @@
+package import WeftModel
+
+/// What a new node gets.
+package struct JoinGrant: Sendable, Hashable {
+    package var node: NodeID
+    package var cluster: ClusterID
+    package var certificatePEM: String
+    /// Trust roots, concatenated.
+    package var rootCertificatesPEM: String
+
+    package init(node: NodeID, cluster: ClusterID, certificatePEM: String, rootCertificatesPEM: String) {
+        self.node = node
+        self.cluster = cluster
+        self.certificatePEM = certificatePEM
+        self.rootCertificatesPEM = rootCertificatesPEM
+    }
+}
+
+/// A refusal that the caller is to read.
+package struct Refusal: Error, Hashable, CustomStringConvertible {
+    package enum Kind: Sendable, Hashable {
+        /// The secret or the caller is not accepted; trying again is of no use.
+        case denied
+        /// What was sent makes no sense.
+        case invalid
+        /// Not now: the swarm is not in a state for it.
+        case unavailable
+    }
+    package let kind: Kind
+    /// What is wrong, and what to do.
+    package let sentence: String
+
+    package init(_ kind: Kind, _ sentence: String) {
+        self.kind = kind
+        self.sentence = sentence
+    }
+    package var description: String { sentence }
+}
+
+/// What stands behind a `ManagerServer`. Errors other than `Refusal` reach the caller as internal errors, with their
+/// description.
+package protocol ManagerService: Sendable {
+    /// The certificate whose digest is in the join tokens. Anybody may ask.
+    func rootCertificatePEM() async throws -> String
+    /// Lets a node in whose token holds `secret`, with a role that follows from it. `remoteAddress` is `address:port`.
+    func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant
+    /// A new certificate for a member, PEM; and the trust roots of the moment, concatenated.
+    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (certificatePEM: String, rootCertificatesPEM: String)
+    /// False for a node that was removed: none of its calls is answered. Asked on every call.
+    func isMember(_ node: NodeID) -> Bool
+    /// Serves one session until it returns, which ends the session, or until the task is cancelled, for the node is
+    /// gone or the session was closed. A node that comes again may have its new session before the old one is over.
+    func session(_ session: NodeSession, incoming: NodeMessages) async throws
+}
+
+/// The manager's end of a session.
+package final class NodeSession: Sendable {
+    package let peer: PeerIdentity
+    /// `address:port` that the node's connection comes from.
+    package let remoteAddress: String
+    let outbox: Outbox<ManagerMessage>
+
+    init(peer: PeerIdentity, remoteAddress: String, queueLimit: Int) {
+        self.peer = peer
+        self.remoteAddress = remoteAddress
+        outbox = Outbox(limit: queueLimit)
+    }
+
+    package var node: NodeID { peer.node }
+
+    /// Queues a message, without waiting. When the node does not keep up the session is closed.
+    package func send(_ message: ManagerMessage) throws(SessionError) { try outbox.send(message) }
+
+    /// Tells the node why, and ends the session.
+    package func close(reason: String) { outbox.close(last: .goodbye(reason: reason)) }
+}

@@ -1,0 +1,137 @@
+internal import WeftModel
+internal import WeftNet
+
+extension Weft_V1_Assignments {
+    init(_ value: Assignments) {
+        self.init()
+        full = value.isFull
+        baseRevision = value.baseRevision.index
+        revision = value.revision.index
+        if let view = value.cluster { cluster = Weft_V1_ClusterView(view) }
+        networks = value.networks.map(Weft_V1_Network.init)
+        removedNetworks = value.removedNetworks.map(\.rawValue)
+        peers = value.peers.map(Weft_V1_Peer.init)
+        removedPeers = value.removedPeers.map(\.rawValue)
+        endpoints = value.endpoints.map(Weft_V1_Endpoint.init)
+        removedEndpoints = value.removedEndpoints.map(\.rawValue)
+        leases = value.leases.map(Weft_V1_AddressLease.init)
+        removedLeases = value.removedLeases
+    }
+}
+
+extension Assignments {
+    init(wire: Weft_V1_Assignments, _ field: String) throws(WireError) {
+        self.init(
+            isFull: wire.full, baseRevision: try Wire.version(wire.baseRevision, "\(field).base_revision"),
+            revision: try Wire.version(wire.revision, "\(field).revision"))
+        if wire.hasCluster { cluster = try ClusterView(wire: wire.cluster, "\(field).cluster") }
+        networks = try Wire.list(wire.networks, "\(field).networks", Network.init(wire:_:))
+        removedNetworks = try Wire.identifiers(wire.removedNetworks, "\(field).removed_networks")
+        peers = try Wire.list(wire.peers, "\(field).peers", Peer.init(wire:_:))
+        removedPeers = try Wire.identifiers(wire.removedPeers, "\(field).removed_peers")
+        endpoints = try Wire.list(wire.endpoints, "\(field).endpoints", Endpoint.init(wire:_:))
+        removedEndpoints = try Wire.identifiers(wire.removedEndpoints, "\(field).removed_endpoints")
+        leases = try Wire.list(wire.leases, "\(field).leases", AddressLease.init(wire:_:))
+        removedLeases = wire.removedLeases
+    }
+}
+
+extension Weft_V1_NodeMessage {
+    init(_ message: NodeMessage) {
+        self.init()
+        switch message {
+        case .hello(let description, let dataPathAddress, let appliedRevision, let endpoints):
+            hello.description_p = Weft_V1_NodeDescription(description)
+            hello.dataPathAddress = dataPathAddress.rawValue
+            hello.appliedRevision = appliedRevision.index
+            hello.endpoints = endpoints.map(Weft_V1_Endpoint.init)
+        case .heartbeat(let appliedRevision):
+            heartbeat.appliedRevision = appliedRevision.index
+        case .endpointsChanged(let added, let removed):
+            endpointsChanged.added = added.map(Weft_V1_Endpoint.init)
+            endpointsChanged.removed = removed.map(\.rawValue)
+        case .leaseRequest(let number, let network, let address):
+            leaseRequest.number = number
+            leaseRequest.network = network.rawValue
+            if let address { leaseRequest.address = address.rawValue }
+        case .leasesReturned(let leases):
+            leasesReturned.leases = leases
+        case .resyncRequest:
+            resyncRequest = .init()
+        case .descriptionChanged(let description):
+            descriptionChanged = Weft_V1_NodeDescription(description)
+        case .leaving:
+            leaving = .init()
+        }
+    }
+}
+
+extension NodeMessage {
+    init(wire: Weft_V1_NodeMessage) throws(WireError) {
+        switch wire.body {
+        case nil:
+            throw WireError(field: "body", problem: "missing, or of a kind that this version does not know")
+        case .hello(let hello):
+            self = .hello(
+                try NodeDescription(
+                    wire: Wire.require(hello.hasDescription_p, hello.description_p, "hello.description"),
+                    "hello.description"),
+                dataPathAddress: IPv4Address(rawValue: hello.dataPathAddress),
+                appliedRevision: try Wire.version(hello.appliedRevision, "hello.applied_revision"),
+                endpoints: try Wire.list(hello.endpoints, "hello.endpoints", Endpoint.init(wire:_:)))
+        case .heartbeat(let heartbeat):
+            self = .heartbeat(
+                appliedRevision: try Wire.version(heartbeat.appliedRevision, "heartbeat.applied_revision"))
+        case .endpointsChanged(let changed):
+            self = .endpointsChanged(
+                added: try Wire.list(changed.added, "endpoints_changed.added", Endpoint.init(wire:_:)),
+                removed: try Wire.identifiers(changed.removed, "endpoints_changed.removed"))
+        case .leaseRequest(let request):
+            self = .leaseRequest(
+                request.number, try Wire.identifier(request.network, "lease_request.network"),
+                address: request.hasAddress ? IPv4Address(rawValue: request.address) : nil)
+        case .leasesReturned(let returned):
+            self = .leasesReturned(returned.leases)
+        case .resyncRequest:
+            self = .resyncRequest
+        case .descriptionChanged(let description):
+            self = .descriptionChanged(try NodeDescription(wire: description, "description_changed"))
+        case .leaving:
+            self = .leaving
+        }
+    }
+}
+
+extension Weft_V1_ManagerMessage {
+    init(_ message: ManagerMessage) {
+        self.init()
+        switch message {
+        case .assignments(let value):
+            assignments = Weft_V1_Assignments(value)
+        case .leaseGranted(let number):
+            leaseGranted.number = number
+        case .leaseRefused(let number, let reason):
+            leaseRefused.number = number
+            leaseRefused.reason = reason
+        case .goodbye(let reason):
+            goodbye.reason = reason
+        }
+    }
+}
+
+extension ManagerMessage {
+    init(wire: Weft_V1_ManagerMessage) throws(WireError) {
+        switch wire.body {
+        case nil:
+            throw WireError(field: "body", problem: "missing, or of a kind that this version does not know")
+        case .assignments(let value):
+            self = .assignments(try Assignments(wire: value, "assignments"))
+        case .leaseGranted(let granted):
+            self = .leaseGranted(granted.number)
+        case .leaseRefused(let refused):
+            self = .leaseRefused(refused.number, reason: refused.reason)
+        case .goodbye(let goodbye):
+            self = .goodbye(reason: goodbye.reason)
+        }
+    }
+}

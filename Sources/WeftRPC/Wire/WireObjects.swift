@@ -1,0 +1,193 @@
+internal import WeftModel
+internal import WeftNet
+
+extension Weft_V1_NodeDescription {
+    init(_ value: NodeDescription) {
+        self.init()
+        hostname = value.hostname
+        architecture = value.architecture
+        nanoCpus = value.nanoCPUs
+        memoryBytes = value.memoryBytes
+        weftVersion = value.weftVersion
+        engineVersion = value.engineVersion
+        routes = value.routes.map(Weft_V1_Prefix.init)
+    }
+}
+
+extension NodeDescription {
+    init(wire: Weft_V1_NodeDescription, _ field: String) throws(WireError) {
+        self.init(
+            hostname: wire.hostname, architecture: wire.architecture,
+            nanoCPUs: try Wire.count(wire.nanoCpus, "\(field).nano_cpus"),
+            memoryBytes: try Wire.count(wire.memoryBytes, "\(field).memory_bytes"), weftVersion: wire.weftVersion)
+        engineVersion = wire.engineVersion
+        routes = try Wire.list(wire.routes, "\(field).routes", Wire.prefix)
+    }
+}
+
+extension Weft_V1_Endpoint {
+    init(_ value: Endpoint) {
+        self.init()
+        id = value.id.rawValue
+        version = value.version.index
+        network = value.network.rawValue
+        node = value.node.rawValue
+        sandbox = value.sandbox.rawValue
+        ipv4 = value.ipv4.rawValue
+        mac = value.mac.rawValue
+        name = value.name
+        aliases = value.aliases
+    }
+}
+
+extension Endpoint {
+    init(wire: Weft_V1_Endpoint, _ field: String) throws(WireError) {
+        self.init(
+            id: try Wire.identifier(wire.id, "\(field).id"), version: try Wire.version(wire.version, "\(field).version"),
+            network: try Wire.identifier(wire.network, "\(field).network"),
+            node: try Wire.identifier(wire.node, "\(field).node"),
+            sandbox: try Wire.identifier(wire.sandbox, "\(field).sandbox"), ipv4: IPv4Address(rawValue: wire.ipv4),
+            mac: try Wire.mac(wire.mac, "\(field).mac"), name: wire.name, aliases: wire.aliases)
+    }
+}
+
+extension Weft_V1_NetworkSpec {
+    init(_ value: NetworkSpec) {
+        self.init()
+        name = value.name
+        labels = value.labels
+        attachable = value.attachable
+        `internal` = value.isInternal
+        ingress = value.ingress
+        options = value.options
+        var config = Weft_V1_IPAMConfig()
+        if let subnet = value.ipam.subnet { config.subnet = Weft_V1_Prefix(subnet) }
+        if let range = value.ipam.range { config.range = Weft_V1_Prefix(range) }
+        if let gateway = value.ipam.gateway { config.gateway = gateway.rawValue }
+        config.auxiliaryAddresses = value.ipam.auxiliaryAddresses.mapValues(\.rawValue)
+        ipam = config
+    }
+}
+
+extension NetworkSpec {
+    init(wire: Weft_V1_NetworkSpec, _ field: String) throws(WireError) {
+        self.init(name: wire.name)
+        labels = wire.labels
+        attachable = wire.attachable
+        isInternal = wire.internal
+        ingress = wire.ingress
+        options = wire.options
+        let config = wire.ipam
+        if config.hasSubnet { ipam.subnet = try Wire.prefix(config.subnet, "\(field).ipam.subnet") }
+        if config.hasRange { ipam.range = try Wire.prefix(config.range, "\(field).ipam.range") }
+        if config.hasGateway { ipam.gateway = IPv4Address(rawValue: config.gateway) }
+        ipam.auxiliaryAddresses = config.auxiliaryAddresses.mapValues(IPv4Address.init(rawValue:))
+    }
+}
+
+extension Weft_V1_Network {
+    init(_ value: Network) {
+        self.init()
+        id = value.id.rawValue
+        version = value.version.index
+        createdAt = value.createdAt.nanoseconds
+        updatedAt = value.updatedAt.nanoseconds
+        spec = Weft_V1_NetworkSpec(value.spec)
+        vni = value.vni.rawValue
+        subnet = Weft_V1_Prefix(value.subnet)
+        gateway = value.gateway.rawValue
+    }
+}
+
+extension Network {
+    init(wire: Weft_V1_Network, _ field: String) throws(WireError) {
+        self.init(
+            id: try Wire.identifier(wire.id, "\(field).id"), version: try Wire.version(wire.version, "\(field).version"),
+            createdAt: Instant(nanoseconds: wire.createdAt),
+            spec: try NetworkSpec(wire: Wire.require(wire.hasSpec, wire.spec, "\(field).spec"), "\(field).spec"),
+            vni: try Wire.vni(wire.vni, "\(field).vni"),
+            subnet: try Wire.prefix(Wire.require(wire.hasSubnet, wire.subnet, "\(field).subnet"), "\(field).subnet"),
+            gateway: IPv4Address(rawValue: wire.gateway))
+        updatedAt = Instant(nanoseconds: wire.updatedAt)
+    }
+}
+
+extension Weft_V1_Peer {
+    init(_ value: Peer) {
+        self.init()
+        id = value.id.rawValue
+        hostname = value.hostname
+        state =
+            switch value.state {
+            case .unknown: .unknown
+            case .down: .down
+            case .ready: .ready
+            case .disconnected: .disconnected
+            }
+        if let address = value.dataPathAddress { dataPathAddress = address.rawValue }
+        if let address = value.managerAddress { managerAddress = address }
+    }
+}
+
+extension Peer {
+    init(wire: Weft_V1_Peer, _ field: String) throws(WireError) {
+        let state: NodeState
+        switch wire.state {
+        case .unspecified: throw WireError(field: "\(field).state", problem: "missing")
+        case .down: state = .down
+        case .ready: state = .ready
+        case .disconnected: state = .disconnected
+        // A newer manager may know states that this node does not.
+        case .unknown, .UNRECOGNIZED: state = .unknown
+        }
+        self.init(
+            id: try Wire.identifier(wire.id, "\(field).id"), hostname: wire.hostname, state: state,
+            dataPathAddress: wire.hasDataPathAddress ? IPv4Address(rawValue: wire.dataPathAddress) : nil,
+            managerAddress: wire.hasManagerAddress ? wire.managerAddress : nil)
+    }
+}
+
+extension Weft_V1_ClusterView {
+    init(_ value: ClusterView) {
+        self.init()
+        id = value.id.rawValue
+        dataPathPort = UInt32(value.dataPathPort)
+        heartbeatSeconds = value.heartbeatSeconds
+        rootCertificatesPem = value.rootCertificatesPEM
+    }
+}
+
+extension ClusterView {
+    init(wire: Weft_V1_ClusterView, _ field: String) throws(WireError) {
+        guard let port = UInt16(exactly: wire.dataPathPort), port > 0 else {
+            throw WireError(field: "\(field).data_path_port", problem: "\(wire.dataPathPort) is not a port")
+        }
+        guard (1...86_400).contains(wire.heartbeatSeconds) else {
+            throw WireError(
+                field: "\(field).heartbeat_seconds", problem: "\(wire.heartbeatSeconds) is outside 1...86400")
+        }
+        self.init(
+            id: try Wire.identifier(wire.id, "\(field).id"), dataPathPort: port, heartbeatSeconds: wire.heartbeatSeconds,
+            rootCertificatesPEM: wire.rootCertificatesPem)
+    }
+}
+
+extension Weft_V1_AddressLease {
+    init(_ value: AddressLease) {
+        self.init()
+        network = value.network.rawValue
+        block = Weft_V1_Prefix(value.block)
+        node = value.node.rawValue
+        version = value.version.index
+    }
+}
+
+extension AddressLease {
+    init(wire: Weft_V1_AddressLease, _ field: String) throws(WireError) {
+        self.init(
+            network: try Wire.identifier(wire.network, "\(field).network"),
+            block: try Wire.prefix(Wire.require(wire.hasBlock, wire.block, "\(field).block"), "\(field).block"),
+            node: try Wire.identifier(wire.node, "\(field).node"),
+            version: try Wire.version(wire.version, "\(field).version"))
+    }
+}

@@ -1,0 +1,81 @@
+internal import WeftModel
+internal import WeftNet
+
+/// Reads single values out of messages; nothing a peer sends makes it trap.
+enum Wire {
+    static func identifier<Tag>(_ text: String, _ field: String) throws(WireError) -> Identifier<Tag> {
+        guard (1...128).contains(text.utf8.count) else {
+            throw WireError(field: field, problem: "an id has 1 to 128 characters, this one \(text.utf8.count)")
+        }
+        let allowed = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        guard allowed else { throw WireError(field: field, problem: "an id is made of letters, digits, and -_.") }
+        return Identifier(text)
+    }
+
+    static func identifiers<Tag>(_ texts: [String], _ field: String) throws(WireError) -> [Identifier<Tag>] {
+        var result: [Identifier<Tag>] = []
+        result.reserveCapacity(texts.count)
+        for (index, text) in texts.enumerated() { result.append(try identifier(text, "\(field)[\(index)]")) }
+        return result
+    }
+
+    /// Converts every element, and names the index of one that does not convert.
+    static func list<From, To>(
+        _ values: [From], _ field: String, _ convert: (From, String) throws(WireError) -> To
+    ) throws(WireError) -> [To] {
+        var result: [To] = []
+        result.reserveCapacity(values.count)
+        for (index, value) in values.enumerated() { result.append(try convert(value, "\(field)[\(index)]")) }
+        return result
+    }
+
+    static func version(_ value: Int64, _ field: String) throws(WireError) -> Version {
+        Version(try count(value, field))
+    }
+
+    static func count(_ value: Int64, _ field: String) throws(WireError) -> Int64 {
+        guard value >= 0 else { throw WireError(field: field, problem: "\(value) is negative") }
+        return value
+    }
+
+    static func prefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv4Prefix {
+        let address = IPv4Address(rawValue: wire.network)
+        guard let length = Int(exactly: wire.length), let prefix = IPv4Prefix(address, length: length) else {
+            throw WireError(field: field, problem: "a prefix of \(wire.length) bits; there are 0 to 32")
+        }
+        guard prefix.network == address else {
+            throw WireError(field: field, problem: "\(address)/\(length) has bits set outside its prefix")
+        }
+        return prefix
+    }
+
+    static func mac(_ value: UInt64, _ field: String) throws(WireError) -> MACAddress {
+        guard value >> 48 == 0 else { throw WireError(field: field, problem: "more than 48 bits") }
+        return MACAddress(rawValue: value)
+    }
+
+    static func vni(_ value: UInt32, _ field: String) throws(WireError) -> VNI {
+        guard let vni = VNI(value) else { throw WireError(field: field, problem: "\(value) is not a 24-bit VNI") }
+        return vni
+    }
+
+    static func require<Value>(_ present: Bool, _ value: Value, _ field: String) throws(WireError) -> Value {
+        guard present else { throw WireError(field: field, problem: "missing") }
+        return value
+    }
+}
+
+extension Weft_V1_Prefix {
+    init(_ prefix: IPv4Prefix) {
+        self.init()
+        network = prefix.network.rawValue
+        length = UInt32(prefix.length)
+    }
+}
