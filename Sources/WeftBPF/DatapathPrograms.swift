@@ -99,6 +99,7 @@ package final class DatapathPrograms: Sendable {
     }
 
     /// The programs' descriptors, for test runs and for attaching.
+    @discardableResult
     func withProgram<Result>(
         _ role: AttachmentRole, _ body: (Int32) throws(BPFError) -> Result
     ) throws(BPFError) -> Result {
@@ -180,5 +181,33 @@ package final class DatapathPrograms: Sendable {
         }
         if result == 1 { try pins.remove(pins.link(interface, role)) }
         return result == 0
+    }
+}
+
+extension DatapathPrograms {
+    /// What a program did to a packet that it was given.
+    package struct TestRun: Sendable, Hashable {
+        /// −1 next, 0 pass, 2 drop, 7 redirect.
+        package let action: Int32
+        /// The packet as the program left it, with its Ethernet header.
+        package let packet: [UInt8]
+
+        package init(action: Int32, packet: [UInt8]) {
+            self.action = action
+            self.packet = packet
+        }
+    }
+
+    /// Runs a program once over a packet as if it came in at the loopback interface (index 1), without sending anything on.
+    package func testRun(_ role: AttachmentRole, packet: [UInt8]) throws(BPFError) -> TestRun {
+        var output = [UInt8](repeating: 0, count: packet.count + 256)
+        var length = UInt32(output.count)
+        var action: Int32 = 0
+        try withProgram(role) { program throws(BPFError) in
+            try call("run \(role.program)") {
+                cbpf_test_run(program, packet, UInt32(packet.count), &output, &length, &action)
+            }
+        }
+        return TestRun(action: action, packet: Array(output.prefix(Int(length))))
     }
 }

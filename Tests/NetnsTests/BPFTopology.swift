@@ -1,0 +1,184 @@
+import Glibc
+import Synchronization
+import Testing
+import WeftBPF
+import WeftLinux
+import WeftNet
+
+// Two hosts of a swarm, each a network namespace, joined by a veth that is the underlay:
+//
+//   sandboxes    A1 10.77.0.11   A2 10.77.0.12          B1 10.77.0.21   B2 10.77.0.22 ...   (namespaces, eth0, MTU 1450)
+//                     |               |                      |               |
+//                 weft_from_container at wv…             weft_from_container at wv…
+//              +------+---------------+------+        +------+---------------+------+
+//   hosts      | A          lo 169.254.77.53 |        | B          lo 169.254.77.53 |      (namespaces)
+//              |   weft_vxlan (collect_md)   |        |   weft_vxlan (collect_md)   |
+//              +-------------+---------------+        +---------------+-------------+
+//                 under 172.31.0.1  ------------ veth ----------  under 172.31.0.2
+//                 weft_from_underlay                       weft_from_underlay         (MTU 1500)
+
+/// True where the kernel lets us make namespaces and load programs.
+let mayLoadPrograms = geteuid() == 0
+
+/// Runs a command in a namespace, with the command line split at blanks. A failure is an error that shows what it printed.
+@discardableResult
+func shell(_ namespace: NetworkNamespace, _ command: String, allowFailure: Bool = false) throws -> ChildProcess.Outcome {
+    let arguments = command.split(separator: " ").map(String.init)
+    let outcome = try namespace.run { try ChildProcess.run(arguments) }
+    if outcome.status != 0, !allowFailure {
+        throw CommandFailure(command: command, output: outcome.output + outcome.errorOutput)
+    }
+    return outcome
+}
+
+struct CommandFailure: Error, CustomStringConvertible {
+    let command: String
+    let output: String
+    var description: String { "\(command) failed: \(output)" }
+}
+
+/// Polls a condition for at most ten seconds.
+func eventually(_ condition: () throws -> Bool) throws -> Bool {
+    for _ in 0..<1000 {
+        if try condition() { return true }
+        usleep(10_000)
+    }
+    return false
+}
+
+private let topologies = Atomic<Int>(0)
+
+/// A sandbox's namespace and the host end that leads to it.
+struct BPFSandbox: Sendable {
+    let namespace: NetworkNamespace
+    let interface: UInt32
+    let endpoint: LocalEndpoint
+    var forwardKey: ForwardKey { ForwardKey(vni: endpoint.vni, address: endpoint.address) }
+
+    /// Whether `count` pings to an address are all answered.
+    func pings(_ address: String, count: Int = 1, options: String = "") throws -> Bool {
+        // Its exit status tells only whether any was answered.
+        try shell(namespace, "ping -n -q -c \(count) -i 0.01 -W 1 \(options) \(address)", allowFailure: true)
+            .output.contains(" \(count) received")
+    }
+}
+
+/// One host of the topology.
+final class BPFHost: Sendable {
+    let name: String
+    let namespace: NetworkNamespace
+    let vtep: IPv4Address
+    let pinDirectory: String
+    let programs: DatapathPrograms
+    let underlay: UInt32
+
+    fileprivate init(name: String, vtep: String, pinDirectory: String) throws {
+        self.name = name
+        self.pinDirectory = pinDirectory
+        let namespace = NetworkNamespace(path: "/run/netns/\(name)")
+        self.namespace = namespace
+        self.vtep = try #require(IPv4Address(vtep))
+        try shell(namespace, "ip address add \(vtep)/24 dev under")
+        try shell(namespace, "ip address add 169.254.77.53/32 dev lo")
+        try shell(namespace, "ip link set lo up")
+        try shell(namespace, "ip link set under up")
+        try shell(namespace, "ip link add weft_vxlan type vxlan external dstport 4789")
+        try shell(namespace, "ip link set weft_vxlan up")
+        let programs = try DatapathPrograms.open(pinDirectory: pinDirectory, sizes: .small)
+        let underlay = try namespace.run { if_nametoindex("under") }
+        try programs.setConfig(DatapathConfig(underlayInterface: underlay, vtep: self.vtep))
+        try namespace.run {
+            try programs.attachUnderlay(interface: underlay)
+            try programs.attachVXLAN(interface: if_nametoindex("weft_vxlan"))
+        }
+        self.programs = programs
+        self.underlay = underlay
+    }
+
+    func counters(_ interface: UInt32 = 0) throws -> EndpointCounters {
+        try programs.counters()[interface] ?? EndpointCounters()
+    }
+
+    func drops(_ reason: DropReason, _ interface: UInt32 = 0) throws -> UInt64 {
+        try counters(interface).dropped[reason] ?? 0
+    }
+}
+
+/// The drawing above: built by `init`, gone with `remove`.
+final class BPFTopology: Sendable {
+    static let gatewayMAC = "0a:77:65:66:74:01"
+    let prefix: String
+    let a: BPFHost
+    let b: BPFHost
+    private let namespaces = Mutex<[String]>([])
+    private let sandboxes = Mutex<Int>(0)
+
+    init() throws {
+        _ = try PinDirectory.mountFileSystemIfAbsent()
+        let number = topologies.add(1, ordering: .relaxed).newValue
+        prefix = "A\(getpid())n\(number)"
+        let (nameA, nameB) = ("\(prefix)A", "\(prefix)B")
+        for name in [nameA, nameB] { try shell(.current, "ip netns add \(name)") }
+        try shell(.current, "ip -n \(nameA) link add under type veth peer name under netns \(nameB)")
+        a = try BPFHost(name: nameA, vtep: "172.31.0.1", pinDirectory: "/sys/fs/bpf/weft-test/\(nameA)")
+        b = try BPFHost(name: nameB, vtep: "172.31.0.2", pinDirectory: "/sys/fs/bpf/weft-test/\(nameB)")
+        namespaces.withLock { $0 = [nameA, nameB] }
+    }
+
+    /// Builds the topology, and removes it after `body`, whatever happens there.
+    static func with(_ body: (BPFTopology) throws -> Void) throws {
+        let topology = try BPFTopology()
+        defer { topology.remove() }
+        try body(topology)
+    }
+
+    private func remove() {
+        for name in namespaces.withLock({ $0 }) { _ = try? shell(.current, "ip netns delete \(name)", allowFailure: true) }
+        for host in [a, b] { try? DatapathPrograms.removeAll(pinDirectory: host.pinDirectory) }
+    }
+
+    /// Adds a sandbox on `host` and tells both hosts, as a manager would.
+    func addSandbox(
+        on host: BPFHost, _ address: String, vni: UInt32 = 4096, subnet: String = "10.77.0.0/24",
+        gateway: String = "10.77.0.1", isInternal: Bool = false
+    ) throws -> BPFSandbox {
+        let number = sandboxes.withLock {
+            $0 += 1
+            return $0
+        }
+        let name = "\(prefix)s\(number)"
+        let wire = "wv\(number)"
+        try shell(.current, "ip netns add \(name)")
+        namespaces.withLock { $0.append(name) }
+        let sandbox = NetworkNamespace(path: "/run/netns/\(name)")
+        let ipv4 = try #require(IPv4Address(address))
+        let mac = MACAddress(forIPv4: ipv4)
+        let prefix = try #require(IPv4Prefix(subnet))
+        let endpoint = LocalEndpoint(
+            vni: try #require(VNI(vni)), address: ipv4, mac: mac, subnet: prefix, gateway: IPv4Address(gateway),
+            isInternal: isInternal)
+        try shell(
+            host.namespace,
+            "ip link add \(wire) address \(Self.gatewayMAC) mtu 1450 type veth peer name eth0 netns \(name) mtu 1450 address \(mac)")
+        try shell(host.namespace, "ip link set \(wire) up")
+        for command in [
+            "ip link set lo up", "ip address add \(address)/\(prefix.length) dev eth0", "ip link set eth0 up",
+            "ip route add default via \(gateway)", "ip route add 169.254.77.53/32 dev eth0 scope link",
+        ] { try shell(sandbox, command) }
+        try shell(host.namespace, "ip route add \(address)/32 dev \(wire)")
+        try shell(host.namespace, "ip neighbor add \(address) lladdr \(mac) dev \(wire) nud permanent")
+
+        let interface = try host.namespace.run { if_nametoindex(wire) }
+        try host.programs.putEndpoint(endpoint, interface: interface)
+        try host.namespace.run { try host.programs.attachEndpoint(interface: interface) }
+        let result = BPFSandbox(namespace: sandbox, interface: interface, endpoint: endpoint)
+        for other in [a, b] {
+            let target: ForwardTarget =
+                other === host ? .local(interface: interface, mac: mac) : .remote(vtep: host.vtep, mac: mac)
+            try other.programs.putForward(result.forwardKey, target)
+            try other.programs.putSubnet(prefix, endpoint.vni)
+            if other !== host { try other.programs.putVTEPs([VTEPMembership(vni: endpoint.vni, vtep: host.vtep)]) }
+        }
+        return result
+    }
+}
