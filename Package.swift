@@ -66,6 +66,7 @@ let package = Package(
         // Values.
         module("WeftNet"),
         module("WeftModel", ["WeftNet"]),
+        module("WeftSandboxWire"),
         module("WeftWire", ["WeftNet", "CLinuxUAPI"]),
 
         // Pure machines.
@@ -86,7 +87,7 @@ let package = Package(
         module("WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
         module("WeftBPF", ["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
         module("WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
-        module("WeftSandbox", ["WeftLinux", "CSandbox"]),
+        module("WeftSandbox", ["WeftSandboxWire", "CSandbox"]),
         module("WeftStore", ["WeftNet", "WeftModel"]),
         module("WeftStoreSQLite", ["WeftStore", "WeftModel", .product(name: "GRDB", package: "GRDB.swift")]),
         module(
@@ -112,7 +113,7 @@ let package = Package(
             ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", logging]),
         module(
             "WeftAgent",
-            ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", logging] + nio),
+            ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
         module("WeftAPI", ["WeftNet", "WeftModel", logging] + nioHTTP),
         module("WeftLab", ["WeftNet", "WeftLinux", "WeftClient"]),
 
@@ -125,7 +126,7 @@ let package = Package(
                 logging, argumentParser,
             ]),
         program("weft", ["WeftNet", "WeftModel", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser]),
-        program("weft-shim", ["WeftLinux", "WeftSandbox"]),
+        program("weft-shim", ["WeftSandboxWire", "CSandbox"]),
         program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", argumentParser]),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),
@@ -143,11 +144,21 @@ let package = Package(
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
         tests("WeftTemplateTests", ["WeftTemplate"]),
         tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
-        tests("WeftRPCTests", ["WeftRPC", "WeftModel", "WeftNet"]),
+        tests(
+            "WeftRPCTests",
+            [
+                "WeftRPC", "WeftModel", "WeftNet", logging,
+                .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "X509", package: "swift-certificates"),
+            ] + nio),
         tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate"]),
         // Tests that need root: namespaces of their own.
         tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),
-        tests("SandboxTests", ["WeftSandbox", "WeftLinux"]),
+        .executableTarget(
+            name: "sandbox-driver", dependencies: ["WeftSandbox"], path: "Tests/SandboxDriver", swiftSettings: swift),
+        tests("SandboxTests", ["WeftSandbox", "WeftSandboxWire", "CSandbox", "weft-shim", "sandbox-driver"]),
     ]
 )

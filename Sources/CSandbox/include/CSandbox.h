@@ -1,1 +1,90 @@
-/* placeholder */
+#ifndef CSANDBOX_H
+#define CSANDBOX_H
+
+/* Namespaces, mounts and process start of sandboxes.
+ *
+ * Everything that runs between clone and execve is here in C: after a fork only one thread of the
+ * parent exists in the child, so nothing of a language runtime with threads or locks may run there.
+ * The supervisor `weft-shim` is the caller of csb_create and csb_exec; it is single-threaded.
+ * Functions return 0 or a descriptor on success and a negative errno value on failure. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A command to run inside a sandbox. */
+struct csb_process {
+    char *const *argv;            /* ends with NULL; at least one word */
+    char *const *envp;            /* ends with NULL */
+    const char *working_directory;
+    bool terminal;                /* makes a pseudo terminal inside the sandbox */
+    int stdio[3];                 /* descriptors for 0, 1, 2 when there is no terminal */
+    uint16_t rows, columns;       /* initial size of the terminal, 0 = leave */
+};
+
+/* What a sandbox looks like from inside. */
+struct csb_layout {
+    const char *hostname;
+    const char *rootfs;           /* NULL: the host's root, in a private mount namespace */
+    const char *hosts;            /* files that appear as /etc/hosts, /etc/resolv.conf, /etc/hostname */
+    const char *resolv_conf;
+    const char *hostname_file;
+};
+
+/* How the start of a process went. */
+struct csb_outcome {
+    int code;                     /* 0 = runs; 125, 126 or 127 with text otherwise */
+    int terminal;                 /* master side of the terminal, or -1 */
+    char text[512];
+};
+
+/* Makes the namespaces with a first process that waits for csb_start on `control`. */
+int csb_create(const struct csb_layout *layout, const struct csb_process *process, pid_t *pid, int *control);
+/* Lets the process of csb_create go and waits until its command runs or has failed. Closes `control`. */
+void csb_start(int control, uint16_t rows, uint16_t columns, struct csb_outcome *outcome);
+/* Runs another command in the namespaces of process `target`, as a child of the caller. */
+int csb_exec(pid_t target, const struct csb_process *process, pid_t *pid, struct csb_outcome *outcome);
+
+/* Starts `path` detached: own session, stdio on /dev/null, `fd` as descriptor 3, no other descriptor,
+ * no child left to wait for once it has made itself independent with csb_detach. */
+int csb_spawn(const char *path, char *const *argv, char *const *envp, int fd);
+/* Continues in a child in a session of its own while the process itself exits. */
+int csb_detach(void);
+int csb_protect_from_oom(void);
+
+/* The start time of a process in clock ticks since boot, or 0 when there is none (or only a zombie). */
+uint64_t csb_start_time(pid_t pid);
+
+/* Unix stream sockets. Paths may be longer than sockaddr_un holds. */
+int csb_listen(const char *directory, const char *name);
+int csb_connect(const char *path);
+int csb_accept(int fd);
+int csb_socketpair(int fds[2]);
+int csb_pipe(int fds[2]);
+int csb_set_nonblocking(int fd, bool on);
+/* Writes with MSG_NOSIGNAL. */
+ssize_t csb_send(int fd, const void *bytes, size_t count);
+
+/* A descriptor on which blocked SIGCHLD arrive; SIGPIPE is ignored from then on. */
+int csb_child_signals(void);
+/* Reaps one child: its pid and its exit code in the shell's manner, or 0 when none is ready. */
+pid_t csb_reap(int *exit_code);
+int csb_kill(pid_t pid, int signal);
+
+/* Terminal size and raw mode of the client's side. */
+int csb_get_size(int fd, uint16_t *rows, uint16_t *columns);
+int csb_set_size(int fd, uint16_t rows, uint16_t columns);
+/* A new pseudo terminal of this side: the master's descriptor, and the other side's path. */
+int csb_open_terminal(char *path, size_t size);
+/* Puts a terminal into raw mode, and csb_restore_terminal back. One terminal per process at a time. */
+int csb_raw_terminal(int fd);
+void csb_restore_terminal(void);
+/* Delivers signals as bytes on a pipe until csb_signal_pipe_close. One pipe per process at a time. */
+int csb_signal_pipe(const int *signals, size_t count);
+void csb_signal_pipe_close(void);
+
+/* inotify on a directory: something in it was written, created or renamed. */
+int csb_watch_directory(const char *path);
+
+#endif

@@ -1,0 +1,92 @@
+import CSandbox
+import Glibc
+package import WeftSandboxWire
+
+/// A blocking connection to a supervisor.
+package final class SandboxConnection {
+    package let fd: Int32
+    /// What has been read beyond the last message.
+    private var buffer = ShimMessage.Buffer()
+
+    init(fd: Int32) { self.fd = fd }
+
+    /// Connects to `<sandbox directory>/shim.sock`.
+    /// - Throws: `SandboxError.notRunning` when nobody listens there.
+    package init(socket: String) throws(SandboxError) {
+        let result = csb_connect(socket)
+        if result == -ENOENT || result == -ECONNREFUSED {
+            throw .notRunning(String(socket.split(separator: "/").dropLast().last ?? "?"))
+        }
+        guard result >= 0 else { throw .system("cannot connect to \(socket)", errno: -result) }
+        fd = result
+    }
+
+    deinit { close(fd) }
+
+    package func send(_ message: ShimMessage) throws(SandboxError) {
+        var rest = message.encoded()[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { csb_send(fd, $0.baseAddress, $0.count) }
+            if count == -Int(EINTR) { continue }
+            guard count > 0 else { throw .connectionLost }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// The next message, or nil at the end of the connection.
+    package func receive() throws(SandboxError) -> ShimMessage? {
+        while true {
+            if let message = try buffered() { return message }
+            guard try fill() else { return nil }
+        }
+    }
+
+    /// A message that has arrived already.
+    func buffered() throws(SandboxError) -> ShimMessage? {
+        do {
+            return try buffer.next()
+        } catch {
+            throw .refused(code: 125, reason: "the sandbox's supervisor sent \(error)")
+        }
+    }
+
+    /// Reads once, which may block. False at the end of the connection.
+    func fill() throws(SandboxError) -> Bool {
+        while true {
+            var count = 0
+            let bytes = [UInt8](unsafeUninitializedCapacity: 64 << 10) { space, used in
+                count = read(fd, space.baseAddress, space.count)
+                used = max(count, 0)
+            }
+            if count > 0 {
+                buffer.append(bytes)
+                return true
+            }
+            // A reset is an end too: the supervisor went while something was on its way to it.
+            if count == 0 || errno == ECONNRESET { return false }
+            guard errno == EINTR else { throw .system("cannot read from the sandbox's supervisor", errno: errno) }
+        }
+    }
+
+    /// Waits for the answer to a request.
+    func expectAccepted() throws(SandboxError) {
+        switch try receive() {
+        case .accepted: return
+        case .failed(let code, let reason): throw .refused(code: code, reason: reason)
+        default: throw .connectionLost
+        }
+    }
+}
+
+/// Passes texts to C as a list that ends with a null pointer.
+func withCStrings<Result>(
+    _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+    var pointers = texts.map { strdup($0) }
+    pointers.append(nil)
+    defer { for pointer in pointers { free(pointer) } }
+    return pointers.withUnsafeBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { preconditionFailure("a list with its end is not empty") }
+        return body(base)
+    }
+}

@@ -1,0 +1,63 @@
+import Glibc
+import WeftSandboxWire
+
+/// What weftd does with a running sandbox.
+package enum SandboxControl {
+    /// Lets the process go, and returns once its command runs.
+    /// - Throws: `SandboxError.refused` with 127 (no such command), 126 (cannot be run) or 125 (the sandbox
+    ///   could not be set up); the sandbox has ended then.
+    package static func start(_ directory: SandboxDirectory) throws(SandboxError) {
+        let connection = try SandboxConnection(socket: directory.socket)
+        try connection.send(.start)
+        try connection.expectAccepted()
+    }
+
+    /// Sends a signal to the sandbox's first process. As everywhere with a first process, signals it does
+    /// not handle do nothing, except SIGKILL and SIGSTOP.
+    package static func signal(_ directory: SandboxDirectory, _ number: UInt8) throws(SandboxError) {
+        let connection = try SandboxConnection(socket: directory.socket)
+        try connection.send(.signal(number))
+        try connection.expectAccepted()
+    }
+
+    /// Blocks until the sandbox has ended.
+    /// - Returns: its exit code.
+    package static func waitForExit(_ directory: SandboxDirectory) throws(SandboxError) -> Int32 {
+        try SandboxWatch(directory).exitCode()
+    }
+}
+
+/// Waits for a sandbox's end: `fd` becomes readable then. Nothing else ever arrives on it, so one poll or one
+/// event loop can watch any number of sandboxes. Works for one whose supervisor is killed as well.
+package struct SandboxWatch {
+    private let connection: SandboxConnection?
+    private let directory: SandboxDirectory
+    /// Becomes readable at the end; -1 when that has come already.
+    package var fd: Int32 { connection?.fd ?? -1 }
+
+    package init(_ directory: SandboxDirectory) throws(SandboxError) {
+        self.directory = directory
+        do {
+            let connection = try SandboxConnection(socket: directory.socket)
+            try connection.send(.wait)
+            try connection.expectAccepted()
+            self.connection = connection
+        } catch {
+            // It ended while this was asked. Otherwise the error is what it is.
+            guard directory.state()?.status == .exited else { throw error }
+            connection = nil
+        }
+    }
+
+    /// The exit code; blocks as long as `fd` is not readable.
+    package func exitCode() throws(SandboxError) -> Int32 {
+        if case .exited(let code)? = try connection?.receive() { return code }
+        // The supervisor went without a word, or had gone before. It may take a moment until a process that
+        // was killed is gone.
+        for _ in 0..<100 {
+            if let state = directory.state(), state.status == .exited { return state.exitCode ?? 137 }
+            usleep(10_000)
+        }
+        throw .connectionLost
+    }
+}
