@@ -1,5 +1,4 @@
 import FoundationEssentials
-package import NIOCore
 package import NIOHTTP1
 
 /// A whole answer.
@@ -15,32 +14,4 @@ package struct ClientResponse: Sendable {
     package func decode<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
         try JSONDecoder().decode(type, from: Data(body))
     }
-}
-
-/// The body of an answer, chunk by chunk as it arrives.
-package struct ClientBody: AsyncSequence {
-    package typealias Element = ByteBuffer
-    private let parts: NIOAsyncChannelInboundStream<HTTPClientResponsePart>.AsyncIterator
-
-    init(parts: NIOAsyncChannelInboundStream<HTTPClientResponsePart>.AsyncIterator) { self.parts = parts }
-
-    package struct AsyncIterator: AsyncIteratorProtocol {
-        private var parts: NIOAsyncChannelInboundStream<HTTPClientResponsePart>.AsyncIterator
-        private var ended = false
-
-        init(parts: NIOAsyncChannelInboundStream<HTTPClientResponsePart>.AsyncIterator) { self.parts = parts }
-
-        package mutating func next() async throws -> ByteBuffer? {
-            while !ended, let part = try await parts.next() {
-                switch part {
-                case .body(let buffer): return buffer
-                case .end: ended = true
-                case .head: continue
-                }
-            }
-            return nil
-        }
-    }
-
-    package func makeAsyncIterator() -> AsyncIterator { AsyncIterator(parts: parts) }
 }

@@ -30,11 +30,9 @@ package struct WeftClient: Sendable {
     package func request(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], body: [UInt8]? = nil
     ) async throws -> ClientResponse {
-        try await withResponse(method, path, query: query, body: body) { head, chunks in
-            var bytes: [UInt8] = []
-            for try await chunk in chunks { bytes += chunk.readableBytesView }
-            return ClientResponse(status: Int(head.status.code), headers: head.headers, body: bytes)
-        }
+        var bytes: [UInt8] = []
+        let head = try await stream(method, path, query: query, body: body) { _, chunk in bytes += chunk }
+        return ClientResponse(status: Int(head.status.code), headers: head.headers, body: bytes)
     }
 
     /// As `request`, and throws `ClientError.refused` with weftd's own sentence for a status of 400 and up.
@@ -46,33 +44,30 @@ package struct WeftClient: Sendable {
         return response
     }
 
-    /// Sends a request and hands the body over as it comes; the connection closes when `handle` returns.
-    package func withResponse<Result: Sendable>(
+    /// Sends a request and hands the body over as it comes, each time with the status; returns at its end.
+    @discardableResult
+    package func stream(
         _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], body: [UInt8]? = nil,
-        handle: (HTTPResponseHead, ClientBody) async throws -> Result
-    ) async throws -> Result {
+        chunk: (Int, [UInt8]) async throws -> Void
+    ) async throws -> HTTPResponseHead {
         let channel = try await connect()
         do {
             return try await channel.executeThenClose { inbound, outbound in
-                var head = HTTPRequestHead(version: .http1_1, method: method, uri: Self.uri(path, query))
-                head.headers.add(name: "Host", value: "weftd")
-                head.headers.add(name: "Connection", value: "close")
-                if let body {
-                    head.headers.add(name: "Content-Type", value: "application/json")
-                    head.headers.add(name: "Content-Length", value: String(body.count))
-                } else if method != .GET, method != .HEAD {
-                    head.headers.add(name: "Content-Length", value: "0")
-                }
-                try await outbound.write(.head(head))
+                try await outbound.write(.head(requestHead(method, path, query, body)))
                 if let body { try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
                 try await outbound.write(.end(nil))
-                var parts = inbound.makeAsyncIterator()
-                while let part = try await parts.next() {
+                var head: HTTPResponseHead?
+                for try await part in inbound {
+                    switch part {
                     // 100-continue and the like announce nothing.
-                    guard case .head(let head) = part, !(100..<200).contains(head.status.code) else { continue }
-                    return try await handle(head, ClientBody(parts: parts))
+                    case .head(let received): head = (100..<200).contains(received.status.code) ? nil : received
+                    case .body(let buffer):
+                        if let head { try await chunk(Int(head.status.code), Array(buffer.readableBytesView)) }
+                    case .end:
+                        if let head { return head }
+                    }
                 }
-                throw ClientError.broken(host: host, reason: "no answer came")
+                throw ClientError.broken(host: host, reason: head == nil ? "no answer came" : "the answer is not whole")
             }
         } catch let error as HTTPParserError {
             throw ClientError.broken(host: host, reason: "the answer is not HTTP (\(error))")
@@ -81,6 +76,19 @@ package struct WeftClient: Sendable {
         } catch is ChannelError {
             throw ClientError.broken(host: host, reason: "it was closed")
         }
+    }
+
+    private func requestHead(
+        _ method: HTTPMethod, _ path: String, _ query: [(String, String)], _ body: [UInt8]?
+    ) -> HTTPRequestHead {
+        var head = HTTPRequestHead(version: .http1_1, method: method, uri: Self.uri(path, query))
+        head.headers.add(name: "Host", value: "weftd")
+        head.headers.add(name: "Connection", value: "close")
+        if body != nil { head.headers.add(name: "Content-Type", value: "application/json") }
+        if body != nil || (method != .GET && method != .HEAD) {
+            head.headers.add(name: "Content-Length", value: String(body?.count ?? 0))
+        }
+        return head
     }
 
     private typealias Channel = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
