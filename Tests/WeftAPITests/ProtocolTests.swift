@@ -4,7 +4,7 @@ import WeftAPI
 
 @Suite struct ProtocolTests {
     @Test func `ping tells version and membership, with and without a body`() async throws {
-        try await withServer { client, backend in
+        try await withServer { client, backend async throws in
             let get = try await client.send("GET", "/_ping")
             #expect(get.status == 200 && get.text == "OK")
             #expect(get.headers["api-version"] == "1.41" && get.headers["ostype"] == "linux")
@@ -20,7 +20,7 @@ import WeftAPI
     }
 
     @Test func `versions outside 1_24 to 1_41 are refused in Docker's words`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             #expect(try await client.send("GET", "/v1.24/networks").status == 200)
             let new = try await client.send("GET", "/v1.48/networks")
             #expect(new.status == 400)
@@ -31,7 +31,7 @@ import WeftAPI
     }
 
     @Test func `pipelined requests are answered in order on one connection`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             let one = "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
             let two = "POST /swarm/init HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}"
             let three = "GET /swarm HTTP/1.1\r\nHost: d\r\n\r\n"
@@ -44,7 +44,7 @@ import WeftAPI
     }
 
     @Test func `an answer still comes after the client has ended its side`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             let answers = try await client.talk(
                 ["GET /version HTTP/1.1\r\nHost: d\r\n\r\n"], halfClose: true, count: 2)
             #expect(answers.map(\.status) == [200])
@@ -52,7 +52,7 @@ import WeftAPI
     }
 
     @Test func `a chunked body is read, and 100-continue is answered`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             let head = "POST /swarm/init HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
             let answers = try await client.talk([head, "1\r\n{\r\n1\r\n}\r\n", "0\r\n\r\n"], count: 2)
             #expect(answers.map(\.status) == [100, 200])
@@ -60,7 +60,7 @@ import WeftAPI
     }
 
     @Test func `a body beyond 16 MB is refused with 413, announced or not`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             let announced = "POST /networks/create HTTP/1.1\r\nHost: d\r\nContent-Length: 16777217\r\n\r\n"
             #expect(try await client.talk([announced], count: 1).map(\.status) == [413])
             let chunk = "100000\r\n" + String(repeating: " ", count: 1 << 20) + "\r\n"
@@ -73,7 +73,7 @@ import WeftAPI
     }
 
     @Test func `what is not JSON or not HTTP is a 400 with a sentence`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             for body in ["{", "[1]", "{\"Name\": tru}", "{\"Name\":1,}", "{} {}", String(repeating: "[", count: 5000)] {
                 let answer = try await client.send("POST", "/networks/create", body)
                 #expect(answer.status == 400, "\(body.prefix(20))")
@@ -88,7 +88,7 @@ import WeftAPI
     }
 
     @Test func `unknown paths are 404, and what is an engine's is 503`() async throws {
-        try await withServer { client, _ in
+        try await withServer { client, _ async throws in
             let unknown = try await client.send("GET", "/v1.41/nosuch")
             #expect(unknown.status == 404 && unknown.text == "{\"message\":\"page not found\"}\n")
             #expect(try await client.send("PUT", "/networks").status == 503)
@@ -119,7 +119,7 @@ import WeftAPI
                     })
             }
         ]
-        try await withServer(extra: routes) { client, _ in
+        try await withServer(extra: routes) { client, _ async throws in
             let whole = try await client.send("GET", "/stream")
             #expect(whole.status == 200 && whole.body.count == 2_000_000 && whole.headers["content-length"] == nil)
             let next = "GET /stream HTTP/1.1\r\nHost: d\r\n\r\nGET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
@@ -143,7 +143,7 @@ import WeftAPI
                     })
             }
         ]
-        try await withServer(extra: routes) { client, _ in
+        try await withServer(extra: routes) { client, _ async throws in
             _ = try await client.raw(["GET /endless HTTP/1.1\r\nHost: d\r\n\r\n"]) { $0.count > 100_000 }
             for await _ in ended {}
         }

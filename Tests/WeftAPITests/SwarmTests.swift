@@ -1,0 +1,194 @@
+import Testing
+import WeftAPI
+import WeftModel
+import WeftNet
+
+@Suite struct SwarmTests {
+    private static let outside =
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."
+    private static let onWorker =
+        "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager."
+
+    @Test func `init as the CLI sends it, and as SDKs send it`() async throws {
+        try await withServer { client, backend async throws in
+            let body = """
+                {"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"172.29.0.1","DataPathAddr":"eth1","DataPathPort":7789,
+                "ForceNewCluster":false,"Spec":{"Labels":null,"Orchestration":{},"Raft":{"ElectionTick":0,"HeartbeatTick":0},
+                "Dispatcher":{},"CAConfig":{"NodeCertExpiry":172800000000000},"TaskDefaults":{},
+                "EncryptionConfig":{"AutoLockManagers":false}},"AutoLockManagers":false,"Availability":"drain",
+                "DefaultAddrPool":["10.20.0.0/16"],"SubnetSize":26}
+                """
+            let answer = try await client.send("POST", "/v1.41/swarm/init", body)
+            #expect(answer.status == 200)
+            #expect(try answer.json() == "ilvid9zat14ivlex8yuy7qccv")
+            let sent = backend.read { $0.lastInit }
+            #expect(sent?.listenAddress == nil && sent?.listenPort == 2377)
+            #expect(sent?.advertiseAddress == IPv4Address("172.29.0.1").map(HostAddress.address))
+            #expect(sent?.dataPathAddress == .interface("eth1") && sent?.availability == .drain)
+            #expect(sent?.spec.addressPools.map(\.description) == ["10.20.0.0/16"] && sent?.spec.subnetLength == 26)
+            #expect(sent?.spec.dataPathPort == 7789 && sent?.spec.certificateLifetimeSeconds == 172800)
+            let again = try await client.send("POST", "/swarm/init", "{}")
+            #expect(again.status == 503 && again.message?.hasPrefix("This node is already part of a swarm.") == true)
+            #expect(try await client.send("POST", "/swarm/join", "{}").message == again.message)
+        }
+        try await withServer { client, backend async throws in
+            let body = #"{"advertiseaddr":null,"LISTENADDR":"eth0:2400","forceNewCluster":false,"spec":{}}"#
+            #expect(try await client.send("POST", "/swarm/init", body).status == 200)
+            let sent = backend.read { $0.lastInit }
+            #expect(sent?.listenAddress == .interface("eth0") && sent?.listenPort == 2400)
+            #expect(sent?.spec == ClusterSpec())
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"ListenAddr":"[::]:2377"}"#, 400, "IPv6"), (#"{"AdvertiseAddr":"1.2.3.4:0"}"#, 400, "port"),
+        (#"{"AdvertiseAddr":"1.2.3.999"}"#, 400, "neither"), (#"{"DataPathAddr":"1.2.3.4:1"}"#, 400, "without a port"),
+        (#"{"DataPathPort":80}"#, 400, "1024"), (#"{"SubnetSize":30}"#, 400, "1 to 29"),
+        (#"{"DefaultAddrPool":["10.0.0.0/8","10.1.0.0/16"]}"#, 400, "overlap"),
+        (#"{"DefaultAddrPool":["10.0.0.0/28"]}"#, 400, "no /24"), (#"{"DefaultAddrPool":["fd00::/8"]}"#, 400, "IPv4"),
+        (#"{"AutoLockManagers":true}"#, 501, "--autolock"), (#"{"ForceNewCluster":true}"#, 501, "--force-new-cluster"),
+        (#"{"Availability":"maybe"}"#, 400, "invalid Availability"),
+        (#"{"Spec":{"Orchestration":{"TaskHistoryRetentionLimit":9}}}"#, 501, "TaskHistoryRetentionLimit"),
+        (#"{"Spec":{"Raft":{"SnapshotInterval":1}}}"#, 501, "Spec.Raft.SnapshotInterval"),
+        (#"{"Spec":{"CAConfig":{"NodeCertExpiry":5}}}"#, 400, "at least 3600 s"),
+        (#"{"Spec":{"CAConfig":{"ExternalCAs":[{"URL":"x"}]}}}"#, 501, "CA"),
+    ])
+    func `what init cannot do is refused, and the node stays outside`(body: String, status: Int, text: String) async throws {
+        try await withServer { client, backend async throws in
+            let answer = try await client.send("POST", "/swarm/init", body)
+            #expect(answer.status == status && answer.message?.contains(text) == true, "\(answer.text)")
+            #expect(backend.swarmState().membership == .inactive)
+        }
+    }
+
+    @Test func `join takes tokens and several managers`() async throws {
+        try await withServer { client, backend async throws in
+            #expect(try await client.send("POST", "/swarm/join", #"{"RemoteAddrs":["1.2.3.4"]}"#).status == 400)
+            #expect(try await client.send("POST", "/swarm/join", #"{"JoinToken":"x","RemoteAddrs":[]}"#).status == 400)
+            let body = #"{"JoinToken":"SWMTKN-1-a-b","RemoteAddrs":["1.2.3.4","m2:99"],"ListenAddr":"0.0.0.0:2377"}"#
+            let answer = try await client.send("POST", "/swarm/join", body)
+            #expect(answer.status == 200 && answer.body.isEmpty)
+            let sent = backend.read { $0.lastJoin }
+            #expect(sent?.token.exposed == "SWMTKN-1-a-b")
+            #expect(sent?.remotes == [.init(host: "1.2.3.4", port: 2377), .init(host: "m2", port: 99)])
+        }
+    }
+
+    @Test func `the swarm is shown and updated as Docker does it`() async throws {
+        try await withServer { client, _ async throws in
+            #expect(try await client.send("GET", "/swarm").message == Self.outside)
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            let swarm = try await client.send("GET", "/swarm")
+            let json = try swarm.json()
+            #expect(json["Version"]?["Index"] == 10 && json["JoinTokens"]?["Worker"] == "SWMTKN-1-aa-ww")
+            #expect(json["Spec"]?["Dispatcher"]?["HeartbeatPeriod"] == 5_000_000_000)
+            #expect(json["Spec"]?["CAConfig"]?["NodeCertExpiry"] == 7_776_000_000_000_000)
+            #expect(json["TLSInfo"]?["CertIssuerSubject"] == "AQID" && json["TLSInfo"]?["CertIssuerPublicKey"] == "BA==")
+            #expect(json["CreatedAt"] == "2026-11-21T09:47:23.122615443Z" && json["DefaultAddrPool"] == ["10.0.0.0/8"])
+            // The Spec as read goes back unchanged.
+            guard let spec = json["Spec"] else { throw RawClient.Failure(reason: "no list or object where one is expected") }
+            let text = String(decoding: spec.utf8, as: UTF8.self)
+            let rotate = "rotateManagerToken=false&rotateManagerUnlockKey=False&rotateWorkerToken=True"
+            #expect(try await client.send("POST", "/swarm/update?version=10&\(rotate)", text).status == 200)
+            let rotated = try await client.send("GET", "/swarm").json()
+            #expect(rotated["JoinTokens"] == ["Worker": "SWMTKN-1-aa-w2", "Manager": "SWMTKN-1-aa-mm"])
+            #expect(rotated["Spec"] == spec)
+            let stale = try await client.send("POST", "/swarm/update?version=10", text)
+            #expect(stale.status == 500 && stale.message == "rpc error: code = Unknown desc = update out of sequence")
+            #expect(try await client.send("POST", "/swarm/update?version=x", text).status == 400)
+            #expect(try await client.send("GET", "/swarm/unlockkey").text == "{\"UnlockKey\":\"\"}\n")
+        }
+    }
+
+    @Test func `leaving says why it cannot`() async throws {
+        try await withServer { client, _ async throws in
+            #expect(try await client.send("POST", "/swarm/leave?force=1").status == 503)
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            let last = try await client.send("POST", "/swarm/leave")
+            #expect(last.status == 503 && last.message?.hasSuffix("Use `--force` to ignore this message.") == true)
+            #expect(try await client.send("POST", "/swarm/leave?force=True").status == 200)
+            #expect(try await client.send("GET", "/nodes").message == Self.outside)
+        }
+    }
+
+    @Test func `info tells of the swarm`() async throws {
+        try await withServer { client, _ async throws in
+            #expect(try await client.send("GET", "/info").json()["Swarm"]?["LocalNodeState"] == "inactive")
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            let info = try await client.send("GET", "/info").json()
+            #expect(info["Name"] == "host1" && info["NCPU"] == 2 && info["KernelVersion"] == "6.18.0")
+            let swarm = info["Swarm"]
+            #expect(swarm?["NodeID"] == "ilvid9zat14ivlex8yuy7qccv" && swarm?["ControlAvailable"] == true)
+            #expect(swarm?["RemoteManagers"] == [["NodeID": "ilvid9zat14ivlex8yuy7qccv", "Addr": "172.30.0.1:2377"]])
+            #expect(swarm?["Nodes"] == 1 && swarm?["Managers"] == 1 && swarm?["Cluster"]?["JoinTokens"] == nil)
+            let version = try await client.send("GET", "/version").json()
+            #expect(version["ApiVersion"] == "1.41" && version["MinAPIVersion"] == "1.24" && version["Arch"] == "amd64")
+        }
+    }
+
+    @Test func `nodes are found, updated and removed`() async throws {
+        try await withServer { client, backend async throws in
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            backend.addWorker()
+            let own = try await client.send("GET", "/nodes/self").json()
+            #expect(own["ManagerStatus"] == ["Leader": true, "Reachability": "reachable", "Addr": "172.30.0.1:2377"])
+            #expect(own["Spec"] == ["Labels": [:], "Role": "manager", "Availability": "active"])
+            #expect(own["Status"] == ["State": "ready", "Addr": "172.30.0.1"])
+            let worker = try await client.send("GET", "/nodes/host2").json()
+            #expect(worker["ID"] == "zzvid9zat14ivlex8yuy7qccv" && worker["ManagerStatus"] == nil)
+            #expect(try await client.send("GET", "/nodes/zzv").json() == worker)
+            let missing = try await client.send("GET", "/nodes/host3")
+            #expect(missing.status == 404 && missing.message == "node host3 not found")
+            for (filter, count) in [
+                (#"{"role":{"worker":true}}"#, 1), (#"{"name":["host"]}"#, 2), (#"{"id":["zz"],"role":["manager"]}"#, 0),
+            ] {
+                let encoded = filter.utf8.map { "%" + (String($0, radix: 16)) }.joined()
+                guard case .array(let list) = try await client.send("GET", "/nodes?filters=\(encoded)").json() else {
+                    Issue.record("no list")
+                    continue
+                }
+                #expect(list.count == count, "\(filter)")
+            }
+            #expect(try await client.send("GET", "/nodes?filters=%7B%22x%22:%5B%5D%7D").status == 400)
+            let spec = #"{"Labels":{"zone":"a"},"Role":"worker","Availability":"drain"}"#
+            #expect(try await client.send("POST", "/nodes/host2/update?version=9", spec).status == 200)
+            #expect(try await client.send("POST", "/nodes/host2/update?version=9", spec).status == 500)
+            #expect(try await client.send("GET", "/nodes/host2").json()["Spec"]?["Labels"] == ["zone": "a"])
+            #expect(try await client.send("POST", "/nodes/host2/update?version=11", #"{"Role":"king"}"#).status == 400)
+            #expect(try await client.send("DELETE", "/nodes/host2").status == 400)
+            #expect(try await client.send("DELETE", "/nodes/host2?force=1").status == 200)
+            #expect(try await client.send("GET", "/nodes/host2").status == 404)
+        }
+    }
+
+    @Test func `what needs a manager says so on a worker`() async throws {
+        try await withServer { client, backend async throws in
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            backend.becomeWorker()
+            let create = #"{"Name":"n","Driver":"overlay"}"#
+            for (method, path) in [
+                ("GET", "/swarm"), ("GET", "/nodes"), ("POST", "/networks/create"), ("GET", "/services"),
+                ("GET", "/tasks"), ("GET", "/secrets"), ("GET", "/configs"), ("GET", "/swarm/unlockkey"),
+            ] {
+                let answer = try await client.send(method, path, method == "POST" ? create : nil)
+                #expect(answer.status == 503 && answer.message == Self.onWorker, "\(path)")
+            }
+            #expect(try await client.send("GET", "/networks").status == 200)
+        }
+    }
+
+    @Test func `services, tasks, secrets and configs are empty and cannot be made`() async throws {
+        try await withServer { client, _ async throws in
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            for kind in ["services", "tasks", "secrets", "configs"] {
+                #expect(try await client.send("GET", "/\(kind)?filters=%7B%7D").text == "[]\n")
+                #expect(try await client.send("GET", "/\(kind)/x").status == 404)
+            }
+            for kind in ["services", "secrets", "configs"] {
+                let answer = try await client.send("POST", "/v1.41/\(kind)/create", "{}")
+                #expect(answer.status == 501 && answer.message?.hasPrefix(kind) == true)
+            }
+            #expect(try await client.send("GET", "/distribution/a/b/nginx:latest/json").status == 404)
+        }
+    }
+}
