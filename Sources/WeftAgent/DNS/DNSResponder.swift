@@ -1,3 +1,4 @@
+import NIOCore
 import Synchronization
 import WeftDNS
 import WeftNet
@@ -12,7 +13,9 @@ final class DNSResponder {
     private let resolver = Resolver()
     private var generator = SystemRandomNumberGenerator()
     /// TCP connections that are open.
-    var connectionCount = 0
+    private var connections: [ObjectIdentifier: any Channel] = [:]
+    /// Connections open at once; one more is closed as soon as it is accepted.
+    private static let connectionsMax = 256
 
     init(shared: DNSShared, forwarder: UpstreamForwarder) {
         self.shared = shared
@@ -53,7 +56,20 @@ final class DNSResponder {
         }
     }
 
-    func stop() { forwarder.stop() }
+    /// False when there are too many connections.
+    func opened(_ connection: any Channel) -> Bool {
+        guard connections.count < Self.connectionsMax else { return false }
+        connections[ObjectIdentifier(connection)] = connection
+        return true
+    }
+
+    func closed(_ connection: any Channel) { connections[ObjectIdentifier(connection)] = nil }
+
+    /// Gives up queries under way and closes connections.
+    func stop() {
+        forwarder.stop()
+        for connection in connections.values { connection.close(promise: nil) }
+    }
 
     private func finish(_ message: DNSMessage?, sizeMax: Int, _ reply: ([UInt8]) -> Void) {
         guard let message else {

@@ -24,13 +24,17 @@ package final class DNSServer: Sendable {
     private let responder: NIOLoopBoundBox<DNSResponder?>
     private let channels: [any Channel]
 
+    private static let portDrawsMax = 10
+
     private init(
-        address: SocketAddress, shared: DNSShared, responder: NIOLoopBoundBox<DNSResponder?>, channels: [any Channel]
+        _ bound: (udp: any Channel, tcp: any Channel, address: SocketAddress), shared: DNSShared,
+        responder: NIOLoopBoundBox<DNSResponder?>, logger: Logger
     ) {
-        self.address = address
+        self.address = bound.address
         self.shared = shared
         self.responder = responder
-        self.channels = channels
+        channels = [bound.udp, bound.tcp]
+        logger.info("resolver listens", metadata: ["address": "\(bound.address)"])
     }
 
     /// Binds UDP and TCP and begins to answer, from an empty table: refusing everybody.
@@ -48,12 +52,22 @@ package final class DNSServer: Sendable {
                 shared: shared, forwarder: UpstreamForwarder(eventLoop: eventLoop, source: source))
         }.get()
         let wanted = try SocketAddress(ipAddress: address.description, port: Int(port))
+        // A port that the kernel chose for UDP may be taken for TCP: then another one is drawn.
+        for _ in 1..<(port == 0 ? portDrawsMax : 1) {
+            if let channels = try? await bind(wanted, eventLoop, box) {
+                return DNSServer(channels, shared: shared, responder: box, logger: logger)
+            }
+        }
+        return DNSServer(try await bind(wanted, eventLoop, box), shared: shared, responder: box, logger: logger)
+    }
+
+    private static func bind(
+        _ wanted: SocketAddress, _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>
+    ) async throws -> (udp: any Channel, tcp: any Channel, address: SocketAddress) {
         let udp = try await datagramBootstrap(eventLoop, box).bind(to: wanted).get()
         do {
-            let bound = udp.localAddress ?? wanted
-            let tcp = try await streamBootstrap(eventLoop, box).bind(to: bound).get()
-            logger.info("resolver listens", metadata: ["address": "\(bound)"])
-            return DNSServer(address: bound, shared: shared, responder: box, channels: [udp, tcp])
+            let address = udp.localAddress ?? wanted
+            return (udp, try await streamBootstrap(eventLoop, box).bind(to: address).get(), address)
         } catch {
             try? await udp.close()
             throw error
@@ -117,11 +131,9 @@ extension DNSServer {
             .serverChannelOption(.backlog, value: 128)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard let responder = box.value, let handler = DNSStreamHandler(responder) else {
-                        throw ChannelError.ioOnClosedChannel
-                    }
+                    guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
                     try channel.pipeline.syncOperations.addHandlers([
-                        IdleStateHandler(readTimeout: DNSStreamHandler.idle), handler,
+                        IdleStateHandler(readTimeout: DNSStreamHandler.idle), DNSStreamHandler(responder),
                     ])
                 }
             }

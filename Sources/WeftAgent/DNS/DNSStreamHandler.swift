@@ -7,8 +7,6 @@ final class DNSStreamHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Connections open at once; one more is closed as soon as it is accepted.
-    static let connectionsMax = 256
     /// A connection on which nothing arrives is closed after this.
     static let idle = TimeAmount.seconds(10)
 
@@ -16,17 +14,14 @@ final class DNSStreamHandler: ChannelInboundHandler {
     private var decoder = DNSStreamDecoder()
     private var asker: IPv4Address?
 
-    /// Nil when there are too many connections.
-    init?(_ responder: DNSResponder) {
-        guard responder.connectionCount < Self.connectionsMax else { return nil }
-        self.responder = responder
+    init(_ responder: DNSResponder) { self.responder = responder }
+
+    func channelActive(context: ChannelHandlerContext) {
+        asker = context.remoteAddress?.ipv4
+        if !responder.opened(context.channel) { context.close(promise: nil) }
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { responder.connectionCount += 1 }
-
-    func handlerRemoved(context: ChannelHandlerContext) { responder.connectionCount -= 1 }
-
-    func channelActive(context: ChannelHandlerContext) { asker = context.remoteAddress?.ipv4 }
+    func channelInactive(context: ChannelHandlerContext) { responder.closed(context.channel) }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard let asker else {

@@ -1,11 +1,11 @@
 import FoundationEssentials
-import Logging
-import NIOCore
+package import Logging
+package import NIOCore
 import WeftDNS
-import WeftNet
+package import WeftNet
 
 /// Says which resolvers to ask, and notices when the host's `resolv.conf` changes.
-struct UpstreamSource: Sendable {
+package struct UpstreamSource: Sendable {
     /// How often the file's date is looked at, at most.
     private static let checkInterval = TimeAmount.seconds(1)
 
@@ -22,7 +22,7 @@ struct UpstreamSource: Sendable {
         var size: UInt64?
     }
 
-    init(_ upstreams: DNSServer.Upstreams, excluding own: IPv4Address, logger: Logger) {
+    package init(_ upstreams: DNSServer.Upstreams, excluding own: IPv4Address, logger: Logger) {
         self.own = own
         self.logger = logger
         switch upstreams {
@@ -34,7 +34,7 @@ struct UpstreamSource: Sendable {
     }
 
     /// The resolvers to ask now. Reads a small local file now and then.
-    mutating func current(now: NIODeadline) -> [SocketAddress] {
+    package mutating func current(now: NIODeadline) -> [SocketAddress] {
         guard let path, now >= nextCheck else { return addresses }
         nextCheck = now + Self.checkInterval
         let attributes = try? FileManager.default.attributesOfItem(atPath: path)

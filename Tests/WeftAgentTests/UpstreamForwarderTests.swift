@@ -1,0 +1,165 @@
+import NIOCore
+import Testing
+import WeftAgent
+import WeftNet
+import WeftWire
+
+@Suite struct UpstreamForwarderTests {
+    private let outside: UInt32 = 0xc000_0201
+
+    /// A resolver outside that knows every name.
+    private func knowing() async throws -> TestUpstream {
+        try await TestUpstream { [outside] in [$0.query.response(.noError, [outside])] }
+    }
+
+    /// An address on which nobody listens.
+    private static func dead() throws -> SocketAddress { try SocketAddress(ipAddress: "127.0.0.9", port: 9) }
+
+    @Test(arguments: [false, true])
+    func `another name is asked outside, under an identifier of its own`(overTCP: Bool) async throws {
+        let upstream = try await knowing()
+        let server = try await startServer([upstream.address])
+        let client = try await TestClient(of: server.address, overTCP: overTCP)
+        var identifiers = Set<UInt16>()
+        for _ in 0..<20 {
+            let reply = try await client.ask("ExAmple.org", id: 7, payloadSize: 1000)
+            #expect(reply.header.id == 7 && reply.answers.count == 1)
+            #expect(reply.questions.first?.name.description == "ExAmple.org.")
+            let asked = try await DNSMessage(decoding: upstream.asked.next())
+            #expect(asked.edns?.payloadSize == 1000 && asked.header.recursionDesired)
+            identifiers.insert(asked.header.id)
+        }
+        // Twenty times the same of 65,536 is no chance.
+        #expect(identifiers.count > 10)
+        #expect(server.counts.forwarded == 20 && server.counts.failed == 0 && server.counts.replies == [.noError: 20])
+        await server.stop()
+        try await upstream.close()
+    }
+
+    @Test func `answers with another identifier or question are not believed`() async throws {
+        let upstream = try await TestUpstream { [outside] asked in
+            var identifier = asked.query.response(.noError, [1])
+            identifier.header.id ^= 1
+            var question = asked.query
+            question.questions[0].name = .root
+            var type = asked.query
+            type.questions[0].type = .aaaa
+            return [
+                identifier, question.response(.noError, [2]), type.response(.noError, [3]), asked.query,
+                asked.query.response(.noError, [outside]),
+            ]
+        }
+        let server = try await startServer([upstream.address])
+        let client = try await TestClient(of: server.address)
+        let reply = try await client.ask("example.org")
+        #expect(reply.answers.map(\.data) == [.a(.init(rawValue: outside))])
+        await server.stop()
+        try await upstream.close()
+    }
+
+    @Test func `a resolver that is silent, dead or failing is no reason to wait`() async throws {
+        let silent = try await TestUpstream { _ in [] }
+        let failing = try await TestUpstream { [$0.query.response(.serverFailure)] }
+        let good = try await knowing()
+        let dead = try Self.dead()
+        for others in [
+            [silent.address], [failing.address], [dead], [silent.address, failing.address], [dead, failing.address],
+        ] {
+            let server = try await startServer(others + [good.address])
+            let client = try await TestClient(of: server.address)
+            let start = ContinuousClock.now
+            #expect(try await client.ask("example.org").answers.count == 1)
+            // Well below the two seconds after which a resolver is asked again.
+            #expect(ContinuousClock.now - start < .milliseconds(1500))
+            await server.stop()
+        }
+        for upstream in [silent, failing, good] { try await upstream.close() }
+    }
+
+    @Test func `that a name does not exist outside is passed on`() async throws {
+        let upstream = try await TestUpstream { [$0.query.response(.nameError)] }
+        let silent = try await TestUpstream { _ in [] }
+        for upstreams in [[upstream.address], [silent.address, upstream.address]] {
+            let server = try await startServer(upstreams)
+            let client = try await TestClient(of: server.address)
+            #expect(try await client.ask("example.org").responseCode == .nameError)
+            #expect(server.counts.failed == 0)
+            await server.stop()
+        }
+        try await upstream.close()
+        try await silent.close()
+    }
+
+    @Test func `a query that got lost is asked once more`() async throws {
+        let upstream = try await TestUpstream { [outside] in
+            $0.number == 0 ? [] : [$0.query.response(.noError, [outside])]
+        }
+        let server = try await startServer([upstream.address])
+        let client = try await TestClient(of: server.address)
+        #expect(try await client.ask("example.org").answers.count == 1)
+        #expect(upstream.asked.count == 2)
+        await server.stop()
+        try await upstream.close()
+    }
+
+    @Test func `without any resolver, or with none alive, the answer is SERVFAIL at once`() async throws {
+        for upstreams in [[], [try Self.dead()]] {
+            let server = try await startServer(upstreams)
+            let client = try await TestClient(of: server.address)
+            let start = ContinuousClock.now
+            #expect(try await client.ask("example.org").responseCode == .serverFailure)
+            #expect(ContinuousClock.now - start < .milliseconds(1500))
+            #expect(server.counts.failed == 1 && server.counts.replies == [.serverFailure: 1])
+            await server.stop()
+        }
+    }
+
+    @Test func `a cut answer is fetched over TCP for a client on TCP, and passed on to one on UDP`() async throws {
+        let upstream = try await TestUpstream { asked in
+            var reply = asked.query.response(.noError, Array(1...200))
+            if !asked.overTCP {
+                reply.answers = []
+                reply.header.isTruncated = true
+            }
+            return [reply]
+        }
+        let server = try await startServer([upstream.address])
+        let udp = try await TestClient(of: server.address)
+        let cut = try await udp.ask("example.org")
+        #expect(cut.header.isTruncated && cut.answers.isEmpty)
+        let tcp = try await TestClient(of: server.address, overTCP: true)
+        let whole = try await tcp.ask("example.org", id: 99)
+        #expect(!whole.header.isTruncated && whole.answers.count == 200 && whole.header.id == 99)
+        await server.stop()
+        try await upstream.close()
+    }
+
+    @Test func `an answer longer than the client can take is cut`() async throws {
+        let upstream = try await TestUpstream { [$0.query.response(.noError, Array(1...100))] }
+        let server = try await startServer([upstream.address])
+        let client = try await TestClient(of: server.address)
+        try await client.send(query("example.org"))
+        let bytes = try await client.inbox.next()
+        let reply = try DNSMessage(decoding: bytes)
+        #expect(bytes.count <= 512 && reply.header.isTruncated && reply.answers.count == 30)
+        await server.stop()
+        try await upstream.close()
+    }
+
+    @Test func `one asker cannot have more than its share under way`() async throws {
+        let upstream = try await TestUpstream { _ in [] }
+        let server = try await startServer([upstream.address])
+        let client = try await TestClient(of: server.address)
+        for id in 0..<300 as Range<UInt16> { try await client.send(query("example.org", id: id)) }
+        // 256 wait for four seconds; the rest are told at once.
+        _ = try await wait { client.inbox.count >= 44 ? true : nil }
+        #expect(client.inbox.count == 44)
+        for _ in 0..<44 {
+            #expect(try await DNSMessage(decoding: client.inbox.next()).responseCode == .serverFailure)
+        }
+        // Names of the overlay are answered meanwhile.
+        #expect(try await client.ask("client").answers.count == 1)
+        await server.stop()
+        try await upstream.close()
+    }
+}

@@ -1,0 +1,106 @@
+import Testing
+import WeftDNS
+import WeftModel
+import WeftNet
+import WeftWire
+
+/// SplitMix64: the same numbers in every run.
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
+    }
+}
+
+func ip(_ text: String) throws -> IPv4Address { try #require(IPv4Address(text)) }
+func dnsName(_ text: String) throws -> DNSName { try #require(DNSName(text)) }
+
+func network(_ name: String, _ subnet: String, isInternal: Bool = false) throws -> Network {
+    var spec = NetworkSpec(name: name)
+    spec.isInternal = isInternal
+    let prefix = try #require(IPv4Prefix(subnet))
+    return Network(
+        id: NetworkID("net-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(4096)),
+        subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)))
+}
+
+func endpoint(
+    _ name: String, on network: String, _ address: String, node: String = "here", sandbox: String? = nil,
+    aliases: [String] = []
+) throws -> Endpoint {
+    let ipv4 = try ip(address)
+    return Endpoint(
+        id: EndpointID("ep-\(address)"), network: NetworkID("net-\(network)"), node: NodeID(node),
+        sandbox: SandboxID(sandbox ?? "sb-\(name)"), ipv4: ipv4, mac: MACAddress(forIPv4: ipv4), name: name,
+        aliases: aliases)
+}
+
+func peer(_ id: String, _ state: NodeState) -> Peer {
+    Peer(id: NodeID(id), hostname: id, state: state, dataPathAddress: nil, managerAddress: nil)
+}
+
+func query(_ name: String, _ type: DNSRecordType = .a, payloadSize: UInt16? = nil) throws -> DNSMessage {
+    var header = DNSHeader(id: 0x4242)
+    header.recursionDesired = true
+    var message = DNSMessage(header: header)
+    message.questions = [DNSQuestion(name: try dnsName(name), type: type)]
+    message.edns = payloadSize.map { EDNS(payloadSize: $0) }
+    return message
+}
+
+/// Two hosts, here and there; `my_net` and `other` let out, `closed` does not.
+///
+///     my_net  10.0.1.0/24   alpine1 .2 (here)   alpine2 .3 (there)   web .4 (here) .5 .6 (there)   both .7 (here)
+///     other   10.0.2.0/24   secret  .2 (there)  both    .7 (here)
+///     closed  10.0.3.0/24   quiet   .2 (here)
+struct World {
+    var table: NameTable
+    var generator = SeededGenerator(state: 7)
+
+    init() throws {
+        table = NameTable(
+            node: NodeID("here"),
+            networks: [
+                try network("my_net", "10.0.1.0/24"), try network("other", "10.0.2.0/24"),
+                try network("closed", "10.0.3.0/24", isInternal: true),
+            ],
+            endpoints: [
+                try endpoint("alpine1", on: "my_net", "10.0.1.2", aliases: ["3f2a91c0d4e5", "db"]),
+                try endpoint("Alpine2", on: "my_net", "10.0.1.3", node: "there"),
+                try endpoint("web.1", on: "my_net", "10.0.1.4", aliases: ["web"]),
+                try endpoint("web.2", on: "my_net", "10.0.1.5", node: "there", aliases: ["web", "web", "WEB"]),
+                try endpoint("web.3", on: "my_net", "10.0.1.6", node: "there", aliases: ["web"]),
+                try endpoint("both", on: "my_net", "10.0.1.7"),
+                try endpoint("both", on: "other", "10.0.2.7"),
+                try endpoint("secret", on: "other", "10.0.2.2", node: "there"),
+                try endpoint("quiet", on: "closed", "10.0.3.2"),
+            ],
+            peers: [peer("here", .ready), peer("there", .ready)])
+    }
+
+    mutating func decide(_ query: DNSMessage, from asker: String = "10.0.1.2") throws -> Resolver.Decision {
+        Resolver().answer(query, from: try ip(asker), in: table, using: &generator)
+    }
+
+    /// The reply to a query, which must be one.
+    mutating func reply(
+        _ name: String, _ type: DNSRecordType = .a, from asker: String = "10.0.1.2",
+        _ location: SourceLocation = #_sourceLocation
+    ) throws -> DNSMessage {
+        guard case .reply(let message) = try decide(query(name, type), from: asker) else {
+            return try #require(nil as DNSMessage?, "\(name) was not answered", sourceLocation: location)
+        }
+        return message
+    }
+
+    /// The addresses of a reply, ascending.
+    mutating func addresses(_ name: String, from asker: String = "10.0.1.2") throws -> [String] {
+        try reply(name, from: asker).answers.compactMap {
+            if case .a(let address) = $0.data { address } else { nil }
+        }.sorted().map(\.description)
+    }
+}
