@@ -1,0 +1,56 @@
+internal import WeftModel
+internal import WeftNet
+
+/// Derives what the kernel should hold.
+///
+/// Networks without an endpoint here get no entries but their subnet, which keeps their addresses from leaving by the host's routes.
+/// A peer that is down keeps its endpoints' entries: it may be the managers that do not see it.
+package func compile(_ view: NodeView) -> DesiredState {
+    var state = DesiredState(host: view.host)
+    let networks = Dictionary(view.networks.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    for network in view.networks.sorted(by: { $0.id > $1.id }) { state.subnets[network.subnet] = network.vni }
+
+    let attachments = view.attachments.sorted {
+        ($0.namespacePath, $0.interfaceNumber, $0.endpoint.id) < ($1.namespacePath, $1.interfaceNumber, $1.endpoint.id)
+    }
+    var namespacesSeen: Set<String> = []
+    var namespacesWithDefault: Set<String> = []
+    for attachment in attachments {
+        guard let network = networks[attachment.endpoint.network] else { continue }
+        let namespace = attachment.namespacePath
+        let isFirst = namespacesSeen.insert(namespace).inserted
+        let isDefault = !network.spec.isInternal && namespacesWithDefault.insert(namespace).inserted
+        let endpoint = attachment.endpoint
+        let entry = EndpointEntry(
+            vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
+            gateway: network.gateway, isInternal: network.spec.isInternal)
+        state.endpoints[endpoint.id] = DesiredEndpoint(
+            id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: view.underlayMTU), namespacePath: namespace,
+            interfaceName: "eth\(attachment.interfaceNumber)",
+            routes: SandboxRoutes(isDefault: isDefault, toResolver: isFirst))
+        state.locations[OverlayAddress(vni: network.vni, address: endpoint.ipv4)] = .local(endpoint.id, mac: endpoint.mac)
+    }
+
+    let localNetworks = Set(attachments.map(\.endpoint.network))
+    let vteps = Dictionary(
+        view.peers.compactMap { peer in peer.dataPathAddress.map { (peer.id, $0) } },
+        uniquingKeysWith: { first, _ in first })
+    // An address that two endpoints claim is a local one's, else that of the lowest id, on every node the same.
+    for endpoint in view.endpoints.sorted(by: { $0.id < $1.id }) {
+        guard endpoint.node != view.node, localNetworks.contains(endpoint.network),
+            let network = networks[endpoint.network], let vtep = vteps[endpoint.node],
+            vtep != view.host.dataPathAddress
+        else { continue }
+        let key = OverlayAddress(vni: network.vni, address: endpoint.ipv4)
+        if state.locations[key] == nil { state.locations[key] = .remote(vtep: vtep, mac: endpoint.mac) }
+        state.members.insert(Membership(vni: network.vni, vtep: vtep))
+    }
+    return state
+}
+
+/// What fits into the tunnel, or less if the network's options ask for less.
+private func mtu(of network: Network, underlay: MTU) -> MTU {
+    let inside = underlay.insideVXLAN
+    let asked = network.spec.options["com.docker.network.driver.mtu"].flatMap { Int($0) }.flatMap { MTU($0) }
+    return asked.map { min($0, inside) } ?? inside
+}

@@ -1,0 +1,82 @@
+package import WeftModel
+package import WeftNet
+
+/// One idempotent step towards the desired state. Not found on removal and exists on creation are success.
+package enum DatapathOperation: Hashable, Sendable {
+    case prepareHost(HostPart, HostConfiguration)
+    case removeStrayProgram(interface: UInt32)
+    case removeStrayEntry(interface: UInt32)
+    case removeLocation(OverlayAddress)
+    case removeMember(Membership)
+    case removeSubnet(IPv4Prefix)
+    /// Removes the veth pair with everything that refers to it.
+    case removeEndpoint(hostInterface: String)
+    case setSubnet(IPv4Prefix, VNI)
+    case addMember(Membership)
+    case createEndpoint(DesiredEndpoint, hostInterface: String)
+    /// Brings what is there, inside and outside, to what is desired.
+    case repairEndpoint(DesiredEndpoint, hostInterface: String)
+    case setLocation(OverlayAddress, Location)
+
+    /// The endpoint that suffers when the operation fails.
+    package var endpoint: EndpointID? {
+        switch self {
+        case .createEndpoint(let endpoint, _), .repairEndpoint(let endpoint, _): endpoint.id
+        case .setLocation(_, .local(let id, _)): id
+        default: nil
+        }
+    }
+}
+
+/// An operation that did not succeed.
+package struct DatapathFailure: Hashable, Sendable {
+    package let operation: DatapathOperation
+    /// A sentence.
+    package let reason: String
+
+    package init(operation: DatapathOperation, reason: String) {
+        self.operation = operation
+        self.reason = reason
+    }
+
+    /// The endpoint it concerns; nil: the host as a whole.
+    package var endpoint: EndpointID? { operation.endpoint }
+}
+
+/// The kernel, or something that plays it.
+package protocol Datapath {
+    /// Reads what is there and compares the host's parts with `host`.
+    func observe(for host: HostConfiguration) throws -> ObservedState
+    /// Performs the operations in order, goes on after failures, and returns these.
+    func apply(_ operations: [DatapathOperation]) -> [DatapathFailure]
+}
+
+/// Keeps the kernel as desired: remembers what was observed, so that a change costs what it changes.
+package struct DatapathReconciler {
+    private var observed: ObservedState?
+
+    package init() {}
+
+    /// Makes the next reconciliation observe anew: at intervals, for drift, and after events that tell of one.
+    package mutating func forget() { observed = nil }
+
+    /// Brings `datapath` to the desired state. After a failure the next call observes anew.
+    ///
+    /// - Returns: what failed; empty when the kernel is as desired.
+    package mutating func reconcile(
+        _ desired: DesiredState, with datapath: some Datapath
+    ) throws -> [DatapathFailure] {
+        var current = try observed.flatMap { $0.host == desired.host ? $0 : nil } ?? datapath.observe(for: desired.host)
+        let operations = difference(desired: desired, observed: current)
+        guard !operations.isEmpty else {
+            observed = current
+            return []
+        }
+        observed = nil
+        let failures = datapath.apply(operations)
+        guard failures.isEmpty else { return failures }
+        for operation in operations { current.record(operation) }
+        observed = current
+        return []
+    }
+}

@@ -1,0 +1,125 @@
+package import WeftModel
+package import WeftNet
+
+/// What the kernel of this host should hold.
+package struct DesiredState: Hashable, Sendable {
+    package var host: HostConfiguration
+    package var endpoints: [EndpointID: DesiredEndpoint] = [:]
+    /// Where the addresses of the networks that have an endpoint here live.
+    package var locations: [OverlayAddress: Location] = [:]
+    /// Who may send for these networks.
+    package var members: Set<Membership> = []
+    /// The subnets of all networks of the swarm.
+    package var subnets: [IPv4Prefix: VNI] = [:]
+
+    package init(host: HostConfiguration) { self.host = host }
+}
+
+/// An address inside a network.
+package struct OverlayAddress: Hashable, Sendable, Comparable {
+    package let vni: VNI
+    package let address: IPv4Address
+
+    package init(vni: VNI, address: IPv4Address) {
+        self.vni = vni
+        self.address = address
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { (left.vni, left.address) < (right.vni, right.address) }
+}
+
+/// Where an endpoint is.
+package enum Location: Hashable, Sendable {
+    case local(EndpointID, mac: MACAddress)
+    /// Behind another node's VTEP.
+    case remote(vtep: IPv4Address, mac: MACAddress)
+    /// Observed only: behind an interface that is no endpoint's.
+    case stale
+}
+
+/// A node's right to send for a network.
+package struct Membership: Hashable, Sendable, Comparable {
+    package let vni: VNI
+    package let vtep: IPv4Address
+
+    package init(vni: VNI, vtep: IPv4Address) {
+        self.vni = vni
+        self.vtep = vtep
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { (left.vni, left.vtep) < (right.vni, right.vtep) }
+}
+
+/// What the programs know of a local endpoint.
+package struct EndpointEntry: Hashable, Sendable {
+    package var vni: VNI
+    package var address: IPv4Address
+    package var mac: MACAddress
+    package var subnet: IPv4Prefix
+    package var gateway: IPv4Address
+    /// Its network has no way out.
+    package var isInternal: Bool
+
+    package init(
+        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address, isInternal: Bool
+    ) {
+        self.vni = vni
+        self.address = address
+        self.mac = mac
+        self.subnet = subnet
+        self.gateway = gateway
+        self.isInternal = isInternal
+    }
+}
+
+/// A veth pair into a sandbox, and what belongs to it.
+package struct DesiredEndpoint: Hashable, Sendable, Identifiable {
+    package let id: EndpointID
+    package var entry: EndpointEntry
+    package var mtu: MTU
+    package var namespacePath: String
+    /// `eth0`, …
+    package var interfaceName: String
+    package var routes: SandboxRoutes
+
+    package init(
+        id: EndpointID, entry: EndpointEntry, mtu: MTU, namespacePath: String, interfaceName: String,
+        routes: SandboxRoutes
+    ) {
+        self.id = id
+        self.entry = entry
+        self.mtu = mtu
+        self.namespacePath = namespacePath
+        self.interfaceName = interfaceName
+        self.routes = routes
+    }
+
+    /// The endpoint as it is observed when nothing is left to do.
+    package var whenDone: ObservedEndpoint {
+        ObservedEndpoint(
+            id: id, routesInside: routes, isUp: true, mtu: mtu.bytes, entry: entry, hasProgram: true,
+            hostRoutes: [entry.address], neighbours: [entry.address: entry.mac])
+    }
+}
+
+/// What a sandbox reaches through an endpoint besides its subnet.
+package struct SandboxRoutes: Hashable, Sendable {
+    /// Everything outside, by the network's gateway.
+    package var isDefault: Bool
+    package var toResolver: Bool
+
+    package init(isDefault: Bool, toResolver: Bool) {
+        self.isDefault = isDefault
+        self.toResolver = toResolver
+    }
+}
+
+/// The host end's name: `wv` and eight hex digits of a hash of the endpoint's id. `attempt` gives further names
+/// should two ids meet in one.
+package func hostInterfaceName(_ id: EndpointID, attempt: UInt8 = 0) -> String {
+    // FNV-1a: the same in every process and on every machine, unlike Swift's own hash.
+    var hash: UInt32 = 0x811c_9dc5
+    for byte in Array(id.rawValue.utf8) + (attempt == 0 ? [] : [attempt]) { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+    let digits = String(hash, radix: 16)
+    return "wv" + String(repeating: "0", count: 8 - digits.count) + digits
+}

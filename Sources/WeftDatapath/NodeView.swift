@@ -1,0 +1,56 @@
+package import WeftModel
+package import WeftNet
+
+/// What a node knows that its data plane is made from. Order does not matter.
+package struct NodeView: Hashable, Sendable {
+    package var node: NodeID
+    package var host: HostConfiguration
+    /// The MTU of the interface that leads to the other nodes.
+    package var underlayMTU: MTU
+    package var attachments: [SandboxAttachment]
+    package var networks: [Network]
+    package var peers: [Peer]
+    /// Endpoints of all nodes; the node's own among them are ignored in favour of `attachments`.
+    package var endpoints: [Endpoint]
+
+    package init(
+        node: NodeID, host: HostConfiguration, underlayMTU: MTU, attachments: [SandboxAttachment] = [],
+        networks: [Network] = [], peers: [Peer] = [], endpoints: [Endpoint] = []
+    ) {
+        self.node = node
+        self.host = host
+        self.underlayMTU = underlayMTU
+        self.attachments = attachments
+        self.networks = networks
+        self.peers = peers
+        self.endpoints = endpoints
+    }
+}
+
+/// How this host takes part in the tunnels.
+package struct HostConfiguration: Hashable, Sendable {
+    /// This node's VTEP.
+    package var dataPathAddress: IPv4Address
+    /// UDP port of VXLAN on every node.
+    package var dataPathPort: UInt16
+
+    package init(dataPathAddress: IPv4Address, dataPathPort: UInt16 = 4789) {
+        self.dataPathAddress = dataPathAddress
+        self.dataPathPort = dataPathPort
+    }
+}
+
+/// An endpoint of this node and the sandbox it belongs into.
+package struct SandboxAttachment: Hashable, Sendable {
+    package var endpoint: Endpoint
+    /// The sandbox's network namespace: `/proc/1234/ns/net`.
+    package var namespacePath: String
+    /// n of `ethn`, unique in the sandbox; also the order in which networks are asked for a default route.
+    package var interfaceNumber: Int
+
+    package init(endpoint: Endpoint, namespacePath: String, interfaceNumber: Int) {
+        self.endpoint = endpoint
+        self.namespacePath = namespacePath
+        self.interfaceNumber = interfaceNumber
+    }
+}
