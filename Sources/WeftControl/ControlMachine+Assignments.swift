@@ -32,7 +32,7 @@ extension ControlMachine {
         all.networks = networks
         all.peers = peers
         all.endpoints = endpoints
-        all.leases = state.leases.values.filter { $0.node == node }.sorted { $0.id < $1.id }
+        all.leases = leases.filter { $0.node == node }
         return all
     }
 

@@ -9,11 +9,14 @@ extension ControlMachine {
     package var nodes: [Node] { state.nodes.values.sorted { $0.id < $1.id } }
     package var networks: [Network] { state.networks.values.sorted { $0.id < $1.id } }
     package var endpoints: [Endpoint] { state.endpoints.values.sorted { $0.id < $1.id } }
-    package var leases: [AddressLease] { state.leases.values.sorted { $0.id < $1.id } }
+    /// By network, then by block.
+    package var leases: [AddressLease] { state.leases.values.sorted { ($0.network, $0.block) < ($1.network, $1.block) } }
     package var peers: [Peer] { nodes.map(Peer.init) }
 
     package func node(_ id: NodeID) -> Node? { state.nodes[id] }
     package func network(_ id: NetworkID) -> Network? { state.networks[id] }
+    package func endpoint(_ id: EndpointID) -> Endpoint? { state.endpoints[id] }
+    package func lease(_ id: String) -> AddressLease? { state.leases[id] }
     /// True while the node has a session and said hello in it.
     package func isConnected(_ id: NodeID) -> Bool { sessions[id]?.isOpen ?? false }
 

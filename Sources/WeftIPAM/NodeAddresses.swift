@@ -70,7 +70,10 @@ package struct NodeAddresses: Hashable, Sendable {
     }
 
     /// Lets addresses that have rested long enough be used again.
-    package mutating func expireRests(now: Instant) { resting = resting.filter { $0.value > now } }
+    package mutating func expireRests(now: Instant) {
+        // Most of the time there is nothing to do, and nothing should be copied.
+        if resting.values.contains(where: { $0 <= now }) { resting = resting.filter { $0.value > now } }
+    }
 
     /// How many addresses `allocate` could give out now.
     package func freeCount(held: Set<IPv4Address> = []) -> Int {
@@ -83,6 +86,7 @@ package struct NodeAddresses: Hashable, Sendable {
     /// Blocks that can go back: no address in them is used, resting or held. One idle block stays, the widest,
     /// unless blocks are single addresses.
     package func returnableBlocks(held: Set<IPv4Address> = []) -> [IPv4Prefix] {
+        guard blocks.count > 1 || blocks.contains(where: { $0.length == 32 }) else { return [] }
         let busy = used.union(resting.keys).union(held)
         let idle = blocks.filter { block in !busy.contains(where: block.contains) }
         guard let kept = idle.min(by: { ($0.length, $0) < ($1.length, $1) }), kept.length < 32 else { return idle }

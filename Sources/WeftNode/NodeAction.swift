@@ -18,6 +18,7 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
     case detached(EndpointID)
     case datapath(String)
     case endpointNotFound(EndpointID)
+    case leaving
 
     package var description: String {
         switch self {
@@ -39,6 +40,7 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
         case .sandboxGone(let sandbox): "sandbox \(sandbox) ended meanwhile"
         case .detached(let endpoint): "endpoint \(endpoint) was removed meanwhile"
         case .datapath(let reason): reason
+        case .leaving: "this node is leaving the swarm"
         case .endpointNotFound(let endpoint): "endpoint \(endpoint) not found"
         }
     }

@@ -61,7 +61,8 @@ package enum NodeInput: Hashable, Sendable {
     case datapathApplied(Generation, failures: [EndpointID: String] = [:], failure: String? = nil)
     /// The host's routes or engine changed.
     case descriptionChanged(NodeDescription)
-    /// The operator makes this node leave. The manager answers with goodbye.
+    /// The operator makes this node leave: its endpoints go, and it is said in every session until the manager answers
+    /// with goodbye.
     case leave
     /// Time passed. At least once a second keeps timeouts exact to the second.
     case tick

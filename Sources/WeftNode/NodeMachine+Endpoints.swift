@@ -8,18 +8,13 @@ extension NodeMachine {
         _ id: RequestID, _ request: AttachRequest, now: Instant, random: inout some RandomNumberGenerator
     ) {
         do throws(AttachError) {
+            guard !isLeaving else { throw .leaving }
             let network = try network(matching: request.network)
             try check(request, network: network)
-            var waiter = Waiting(
+            waiting[id] = Waiting(
                 request: request, network: network.id, endpoint: .random(using: &random), deadline: now + Self.patience)
-            waiter.number = nil
-            waiting[id] = waiter
             // Who waits already comes first.
-            if request.ipv4 == nil, waiting.contains(where: { $0.key != id && $0.value.network == network.id && $0.value.request.ipv4 == nil }) {
-                serveWaiting(now: now)
-            } else {
-                serve(id, now: now)
-            }
+            serveWaiting(now: now)
             if waiting[id] != nil { requestLease(for: id) }
         } catch {
             effects.replies.append((id, .failure(error)))

@@ -23,9 +23,14 @@ extension NodeMachine {
         endpoints.filter { $0.node == id || view.peers[$0.node]?.state != .down }
     }
 
-    /// Blocks this node allocates from.
+    /// Blocks this node allocates from, by network, then by block.
     package var usableLeases: [AddressLease] {
-        view.leases.values.filter { !returned.contains($0.id) }.sorted { $0.id < $1.id }
+        let leases = sorted(view.leases.values)
+        return returned.isEmpty ? leases : leases.filter { !returned.contains($0.id) }
+    }
+
+    private func sorted(_ leases: some Collection<AddressLease>) -> [AddressLease] {
+        leases.sorted { ($0.network, $0.block) < ($1.network, $1.block) }
     }
 
     package var appliedRevision: Version { view.revision }
@@ -50,8 +55,9 @@ extension NodeMachine {
     package var saved: SavedNode {
         var saved = SavedNode()
         saved.own.endpoints = ownEndpoints
-        saved.own.leases = view.leases.values.sorted { $0.id < $1.id }
+        saved.own.leases = sorted(view.leases.values)
         saved.own.returned = returned.sorted()
+        saved.own.isLeaving = isLeaving
         var resting = strayRests
         for (network, allocator) in addresses {
             for (address, until) in allocator.resting { resting.append(.init(network: network, address: address, until: until)) }

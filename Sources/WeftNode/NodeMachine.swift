@@ -48,6 +48,8 @@ package struct NodeMachine: Sendable {
     /// Rests on networks that are not known yet, after a restart.
     var strayRests: [SavedNode.Resting] = []
 
+    /// Set for good once the operator makes the node leave.
+    package internal(set) var isLeaving = false
     var session = Session.closed
     var nextNumber: RequestNumber = 1
     var waiting: [RequestID: Waiting] = [:]
@@ -84,6 +86,7 @@ package struct NodeMachine: Sendable {
         for endpoint in saved.own.endpoints { own[endpoint.id] = endpoint }
         returned = Set(saved.own.returned)
         strayRests = saved.own.resting
+        isLeaving = saved.own.isLeaving
         refreshBlocks()
     }
 
@@ -100,6 +103,7 @@ package struct NodeMachine: Sendable {
                 .hello(
                     nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.revision,
                     endpoints: ownEndpoints))
+            if isLeaving { send(.leaving) }
             for id in waiting.keys.sorted() { requestLease(for: id) }
         case .sessionClosed:
             session = .closed
@@ -127,6 +131,11 @@ package struct NodeMachine: Sendable {
             nodeDescription = description
             send(.descriptionChanged(description))
         case .leave:
+            isLeaving = true
+            effects.persist = true
+            effects.persistUrgent = true
+            for id in waiting.keys.sorted() { fail(id, .leaving) }
+            removeEndpoints(now: now) { _ in true }
             send(.leaving)
         case .tick:
             tick(now: now)
@@ -149,7 +158,9 @@ package struct NodeMachine: Sendable {
             lastHeartbeat = now
             send(.heartbeat(appliedRevision: view.revision))
         }
-        for network in addresses.keys { addresses[network]?.expireRests(now: now) }
+        for (network, allocator) in addresses where allocator.resting.values.contains(where: { $0 <= now }) {
+            addresses[network]?.expireRests(now: now)
+        }
         strayRests.removeAll { $0.until <= now }
         serveWaiting(now: now)
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.deadline <= now {

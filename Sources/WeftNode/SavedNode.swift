@@ -16,6 +16,8 @@ package struct SavedNode: Hashable, Sendable, Codable {
         /// `AddressLease.id` of leases that the node gave back, though the manager may not know yet.
         package var returned: [String] = []
         package var resting: [Resting] = []
+        /// The manager may have freed what this node leases: nothing may be attached any more.
+        package var isLeaving = false
         package init() {}
     }
 

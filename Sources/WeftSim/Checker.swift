@@ -1,0 +1,130 @@
+import WeftControl
+import WeftIPAM
+import WeftModel
+import WeftNet
+import WeftNode
+
+/// The rules.
+struct Checker {
+    private struct Place: Hashable {
+        let network: NetworkID
+        let address: IPv4Address
+    }
+
+    private struct Use {
+        let endpoint: EndpointID
+        let node: NodeID
+        /// Nil while in use.
+        var end: Instant?
+    }
+
+    private var uses: [Place: Use] = [:]
+
+    /// What holds at all times: no address twice, no freed address elsewhere before it rested, no address in two leases.
+    /// Hosts that the swarm let go are no longer bound by it.
+    mutating func brokenRule(in cluster: SimCluster) -> String? {
+        var current: [Place: Endpoint] = [:]
+        var blocks: [NetworkID: [(block: IPv4Prefix, node: String)]] = [:]
+        let members = cluster.nodes.filter {
+            !$0.isGone && cluster.store.objects[StoreKey(kind: .node, id: $0.id.rawValue)] != nil
+        }
+        for node in members {
+            var endpoints = node.interfaces
+            for endpoint in node.agent?.ownEndpoints ?? [] { endpoints[endpoint.id] = endpoint }
+            for endpoint in endpoints.values {
+                let place = Place(network: endpoint.network, address: endpoint.ipv4)
+                if let other = current[place], other.id != endpoint.id {
+                    return "\(endpoint.ipv4) is \(other.name)'s and \(endpoint.name)'s (\(other.node), \(endpoint.node))"
+                }
+                current[place] = endpoint
+            }
+            for lease in node.agent?.usableLeases ?? [] {
+                blocks[lease.network, default: []].append((lease.block, node.description.hostname))
+            }
+        }
+        for (network, leased) in blocks {
+            let sorted = leased.sorted { $0.block < $1.block }
+            for (one, next) in zip(sorted, sorted.dropFirst()) where one.block.overlaps(next.block) {
+                return "blocks \(one.block) of \(one.node) and \(next.block) of \(next.node) of network \(network) overlap"
+            }
+        }
+        if let overlap = overlappingLeases(cluster) { return overlap }
+
+        for (place, endpoint) in current {
+            if let use = uses[place], use.endpoint != endpoint.id, use.node != endpoint.node, let end = use.end,
+                cluster.now - end < NodeAddresses.rest
+            {
+                return "\(place.address) went from \(use.node) to \(endpoint.node) after \(cluster.now - end)"
+            }
+            uses[place] = Use(endpoint: endpoint.id, node: endpoint.node)
+        }
+        for (place, use) in uses where use.end == nil && current[place] == nil { uses[place]?.end = cluster.now }
+        return nil
+    }
+
+    private func overlappingLeases(_ cluster: SimCluster) -> String? {
+        guard cluster.hasCommitted, let leases = cluster.manager?.leases else { return nil }
+        for (one, next) in zip(leases, leases.dropFirst()) where one.network == next.network && one.block.overlaps(next.block) {
+            return "leases \(one.block) and \(next.block) of network \(one.network) overlap in the store"
+        }
+        return nil
+    }
+
+    /// What holds once nothing is under way: everybody knows the same, forwards by it, and by nothing else.
+    static func difference(in cluster: SimCluster) -> String? {
+        guard let manager = cluster.manager else { return "there is no manager" }
+        let stored = cluster.store.objects.filter { $0.key.kind != .authority }.count
+        let held = manager.nodes.count + manager.networks.count + manager.endpoints.count + manager.leases.count + 1
+        guard stored == held, manager.revision == cluster.store.revision else { return "store and manager differ" }
+        for (key, object) in cluster.store.objects where !manager.holds(object) { return "store and manager differ about \(key)" }
+        for node in cluster.nodes where !node.isGone {
+            let name = node.description.hostname
+            guard let record = manager.node(node.id) else { return "\(name) is no member and does not know it" }
+            guard let agent = node.agent, agent.isSynchronised else { return "\(name) is not synchronised" }
+            guard record.state == .ready else { return "\(name) is \(record.state)" }
+            guard agent.networks == manager.networks else { return "\(name) knows other networks than the manager" }
+            guard agent.peers == manager.peers else { return "\(name) knows other peers than the manager" }
+            guard plain(agent.endpoints) == plain(manager.endpoints) else { return "\(name) knows other endpoints than the manager" }
+            guard agent.usableLeases == manager.leases.filter({ $0.node == node.id }) else { return "\(name) knows other leases" }
+            guard Set(node.interfaces.keys) == Set(agent.ownEndpoints.map(\.id)) else { return "\(name)'s interfaces differ" }
+            guard node.requests.isEmpty else { return "\(name) owes \(node.requests.count) replies" }
+            let table = forwardingTable(
+                of: node.id, networks: manager.networks, endpoints: manager.endpoints, peers: manager.peers)
+            guard node.forwarding == table else { return "\(name) forwards otherwise than the manager's view says" }
+            if let leak = leak(in: node.forwarding, manager) { return "\(name): \(leak)" }
+        }
+        return nil
+    }
+
+    /// An entry under a VNI that is of another network's endpoint.
+    private static func leak(in table: ForwardingTable, _ manager: ControlMachine) -> String? {
+        let endpoints = Dictionary(manager.endpoints.map { ($0.id, $0) }) { first, _ in first }
+        for (key, entry) in table.sorted(by: { $0.key < $1.key }) {
+            guard let endpoint = endpoints[entry.endpoint], let network = manager.network(endpoint.network),
+                network.vni == key.vni, network.subnet.contains(key.ipv4), endpoint.ipv4 == key.ipv4
+            else { return "\(key.ipv4) in VNI \(key.vni) is not of that network" }
+        }
+        return nil
+    }
+
+    private static func plain(_ endpoints: [Endpoint]) -> [Endpoint] {
+        endpoints.map {
+            var endpoint = $0
+            endpoint.version = .none
+            return endpoint
+        }
+    }
+}
+
+extension ControlMachine {
+    fileprivate func holds(_ object: StoredObject) -> Bool {
+        switch object {
+        case .cluster(let cluster): self.cluster == cluster
+        case .authority: true
+        case .node(let node): self.node(node.id) == node
+        case .network(let network): self.network(network.id) == network
+        case .endpoint(let endpoint): self.endpoint(endpoint.id) == endpoint
+        case .lease(let lease): self.lease(lease.id) == lease
+        }
+    }
+}

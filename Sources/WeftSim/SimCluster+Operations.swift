@@ -1,0 +1,120 @@
+import WeftControl
+import WeftModel
+import WeftNet
+import WeftNode
+
+/// What users and fate do.
+extension SimCluster {
+    func operate() throws {
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<45: try attach()
+        case 45..<65: try detach()
+        case 65..<70: try endSandbox()
+        case 70..<78: try createNetwork()
+        case 78..<82: try removeNetwork()
+        case 82..<84: try changeMembership()
+        case 84..<86: try command(.rotateToken(.worker))
+        default: if options.faults { fault() }
+        }
+    }
+
+    private func liveNodes() -> [Int] { nodes.indices.filter { nodes[$0].agent != nil && !nodes[$0].isGone } }
+
+    func attach() throws {
+        guard let index = liveNodes().randomElement(using: &random), let agent = nodes[index].agent,
+            let network = agent.networks.randomElement(using: &random)
+        else { return }
+        let sandbox: SandboxID
+        if random.chance(30), let old = nodes[index].sandboxes.sorted().randomElement(using: &random) {
+            sandbox = old
+        } else {
+            sandbox = .random(using: &random)
+            nodes[index].sandboxes.insert(sandbox)
+        }
+        var request = AttachRequest(network: network.spec.name, sandbox: sandbox, name: "c\(nextName)", aliases: ["svc"])
+        nextName += 1
+        if random.chance(20) {
+            let offset = UInt32(Int.random(in: 0..<Int(network.subnet.count), using: &random))
+            request.ipv4 = network.subnet.network.advanced(by: offset)
+        }
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        nodes[index].requests.insert(id)
+        note("\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) to \(request.network) \(request.ipv4?.description ?? "")")
+        try feed(index, .attach(id, request))
+    }
+
+    private func detach() throws {
+        guard let index = liveNodes().randomElement(using: &random),
+            let endpoint = nodes[index].agent?.ownEndpoints.randomElement(using: &random)
+        else { return }
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        nodes[index].requests.insert(id)
+        note("\(nodes[index].description.hostname) request \(id.rawValue): detach \(endpoint.name) \(endpoint.ipv4)")
+        try feed(index, .detach(id, endpoint.id))
+    }
+
+    private func endSandbox() throws {
+        guard let index = nodes.indices.filter({ !nodes[$0].isGone }).randomElement(using: &random),
+            let sandbox = nodes[index].sandboxes.sorted().randomElement(using: &random)
+        else { return }
+        nodes[index].sandboxes.remove(sandbox)
+        // Its interfaces go with it, whether weftd runs or not.
+        for (id, endpoint) in nodes[index].interfaces where endpoint.sandbox == sandbox { nodes[index].interfaces[id] = nil }
+        try feed(index, .sandboxGone(sandbox))
+    }
+
+    func createNetwork() throws {
+        var spec = NetworkSpec(name: "n\(Int.random(in: 1...8, using: &random))")
+        spec.attachable = true
+        if random.chance(40) {
+            let length = Int.random(in: 26...29, using: &random)
+            let base = IPv4Address(rawValue: 10 << 24 | 77 << 16 | UInt32(Int.random(in: 0...3, using: &random)) << 8)
+            spec.ipam.subnet = IPv4Prefix(base, length: length)
+        }
+        try command(.createNetwork(spec))
+    }
+
+    private func removeNetwork() throws {
+        guard let network = manager?.networks.filter({ !$0.spec.ingress }).randomElement(using: &random) else { return }
+        let before = store.revision
+        try command(.removeNetwork(network.spec.name))
+        if store.revision != before, store.objects[StoreKey(kind: .network, id: network.id.rawValue)] == nil {
+            report.networksRemoved += 1
+            report.networksCreated -= 1
+        }
+    }
+
+    /// A node leaves, or is thrown out, or one joins.
+    private func changeMembership() throws {
+        let members = liveNodes().filter { $0 > 0 }
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0:
+            if members.count > 1, let index = members.randomElement(using: &random) {
+                note("\(nodes[index].description.hostname) leaves")
+                nodes[index].sandboxes = []
+                try feed(index, .leave)
+            }
+        case 1:
+            if members.count > 1, let node = manager?.nodes.filter({ $0.spec.role == .worker }).randomElement(using: &random) {
+                try command(.removeNode(node.id, force: random.chance(30)))
+            }
+        default:
+            if members.count < options.nodes { join() }
+        }
+    }
+
+    private func fault() {
+        switch Int.random(in: 0..<14, using: &random) {
+        case 0: crashManager()
+        case 1, 2:
+            if let index = liveNodes().randomElement(using: &random) { crashAgent(index) }
+        default:
+            if let session = streams.keys.sorted().randomElement(using: &random) {
+                report.brokenSessions += 1
+                breakStream(session)
+            }
+        }
+    }
+}

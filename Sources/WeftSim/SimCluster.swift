@@ -1,0 +1,284 @@
+import WeftControl
+package import WeftModel
+import WeftNet
+import WeftNode
+
+/// What a simulated run is made of.
+package struct SimOptions: Sendable {
+    package var nodes = 3
+    /// Simulated time during which operations and faults happen.
+    package var duration: Duration = .seconds(120)
+    /// Operations a simulated second, about.
+    package var operationsPerSecond = 4
+    /// Broken streams, crashes and failing commits.
+    package var faults = true
+    package init() {}
+}
+
+/// A run that broke a rule. Its description holds the seed, and the run's last events.
+package struct SimFailure: Error, CustomStringConvertible {
+    package let seed: UInt64
+    package let time: Instant
+    package let rule: String
+    package let trace: [String]
+    package var description: String {
+        "seed \(seed), at \(time.nanoseconds / 1_000_000) ms: \(rule)\n" + trace.joined(separator: "\n")
+    }
+}
+
+/// What a run did: zeros show that it tested nothing.
+package struct SimReport: Hashable, Sendable {
+    package var events = 0
+    package var commits = 0
+    package var attached = 0
+    package var detached = 0
+    package var refused = 0
+    package var brokenSessions = 0
+    package var agentCrashes = 0
+    package var managerCrashes = 0
+    package var failedCommits = 0
+    package var networksCreated = 0
+    package var networksRemoved = 0
+    package var nodesLeft = 0
+    package var finalRevision: Version = .none
+    /// A digest of the final state, for runs that must repeat themselves.
+    package var fingerprint: UInt64 = 0
+    package init() {}
+}
+
+/// A whole swarm in one process, driven by one seed: a manager with its store, nodes, and streams that delay and break.
+/// A stream keeps its order, as TCP does; when it breaks, what is under way on it is lost, and each end learns of it in
+/// its own time.
+final class SimCluster {
+    enum Event {
+        case operate
+        case managerTick
+        case managerStart
+        case agentTick(Int, life: Int)
+        case agentStart(Int)
+        case connect(Int, life: Int)
+        case toManager(Int, SessionID, NodeMessage)
+        case toNode(Int, SessionID, ManagerMessage)
+        case managerSeesEnd(Int, SessionID)
+        case nodeSeesEnd(Int, SessionID)
+        case applyDatapath(Int, life: Int, Generation)
+        case save(Int, life: Int)
+    }
+
+    let seed: UInt64
+    let options: SimOptions
+    var random: SeededGenerator
+    var now = Instant(nanoseconds: 1_700_000_000_000_000_000)
+    var queue = EventQueue<Event>()
+    var store = SimStore()
+    /// Nil while the manager is down.
+    var manager: ControlMachine?
+    var nodes: [SimNode] = []
+    /// Streams that carry messages: the node, and when the last message sent each way arrives.
+    var streams: [SessionID: (node: Int, up: Instant, down: Instant)] = [:]
+    var nextSession: UInt64 = 1
+    var nextCommand: UInt64 = 1
+    var nextRequest: UInt64 = 1
+    var nextName = 1
+    /// False once only healing is left.
+    var isStormy = true
+    /// Whether the running event changed anything that the rules are about.
+    var isChanged = false
+    var hasCommitted = false
+    var commands: Set<CommandID> = []
+    var report = SimReport()
+    var trace: [String] = []
+    var checker = Checker()
+
+    init(seed: UInt64, options: SimOptions) throws {
+        self.seed = seed
+        self.options = options
+        random = SeededGenerator(seed: seed)
+        var managerNode = Node(id: .random(using: &random), createdAt: now, spec: NodeSpec(role: .manager))
+        managerNode.managerAddress = "172.30.0.1:2377"
+        let cluster = Cluster(
+            id: .random(using: &random), createdAt: now, spec: ClusterSpec(), rootCertificatePEM: "root",
+            workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))
+        let first = try ControlMachine.bootstrap(cluster: cluster, manager: managerNode, now: now, random: &random)
+        guard store.commit(first) else { throw failure("the first commit does not fit an empty store") }
+        manager = ControlMachine(snapshot: store.snapshot)
+        addNode(managerNode.id)
+        for _ in 1..<options.nodes { join() }
+        queue.plan(.managerTick, at: now + .seconds(1))
+        if options.duration > .zero { queue.plan(.operate, at: now + .milliseconds(500)) }
+    }
+
+    func failure(_ rule: String) -> SimFailure {
+        SimFailure(seed: seed, time: now, rule: rule, trace: trace)
+    }
+
+    func note(_ text: @autoclosure () -> String) {
+        trace.append("  \(now.nanoseconds / 1_000_000 % 10_000_000) \(text())")
+        if trace.count > 400 { trace.removeFirst(200) }
+    }
+
+    func delay(_ milliseconds: ClosedRange<Int>) -> Instant {
+        now + .milliseconds(Int.random(in: milliseconds, using: &random))
+    }
+
+    /// Runs until `end`, checking the rules that hold at all times after each event.
+    func run(until end: Instant) throws {
+        while let (time, event) = queue.next() {
+            if time > end {
+                queue.plan(event, at: time)
+                break
+            }
+            now = time
+            report.events += 1
+            isChanged = false
+            hasCommitted = false
+            try perform(event)
+            guard isChanged else { continue }
+            if let broken = checker.brokenRule(in: self) { throw failure(broken) }
+        }
+        now = max(now, end)
+    }
+
+    private func perform(_ event: Event) throws {
+        switch event {
+        case .operate:
+            guard isStormy else { return }
+            try operate()
+            queue.plan(.operate, at: delay(1...(2000 / options.operationsPerSecond)))
+        case .managerTick:
+            try manage(.tick)
+            queue.plan(.managerTick, at: now + .seconds(1))
+        case .managerStart:
+            if manager == nil {
+                note("manager starts at revision \(store.revision)")
+                manager = ControlMachine(snapshot: store.snapshot)
+            }
+        case .agentTick(let index, let life):
+            guard nodes[index].life == life, nodes[index].agent != nil else { return }
+            try feed(index, .tick)
+            queue.plan(.agentTick(index, life: life), at: now + .seconds(1))
+        case .agentStart(let index):
+            try startAgent(index)
+        case .connect(let index, let life):
+            try connect(index, life: life)
+        case .toManager(let index, let session, let message):
+            if streams[session] != nil { try manage(.nodeMessage(nodes[index].id, session, message)) }
+        case .toNode(let index, let session, let message):
+            if streams[session] != nil, nodes[index].session == session { try feed(index, .received(message)) }
+        case .managerSeesEnd(let index, let session):
+            try manage(.nodeDisconnected(nodes[index].id, session))
+        case .nodeSeesEnd(let index, let session):
+            guard nodes[index].session == session else { return }
+            nodes[index].session = nil
+            try feed(index, .sessionClosed)
+            queue.plan(.connect(index, life: nodes[index].life), at: delay(50...1500))
+        case .applyDatapath(let index, let life, let generation):
+            try applyDatapath(index, life: life, generation)
+        case .save(let index, let life):
+            if nodes[index].life == life, let agent = nodes[index].agent { nodes[index].disk = agent.saved }
+        }
+    }
+
+    // MARK: The manager's shell
+
+    /// Feeds the manager as its contract says: the old value stays until the commit is durable.
+    func manage(_ input: ControlInput) throws {
+        guard let old = manager else { return }
+        var machine = old
+        let actions = machine.handle(input, now: now, random: &random)
+        for (position, action) in actions.enumerated() {
+            if options.faults, isStormy, position > 0, Int.random(in: 0..<3000, using: &random) == 0 {
+                note("manager dies between its actions")
+                manager = machine
+                crashManager()
+                return
+            }
+            switch action {
+            case .commit(let transaction):
+                guard position == 0 else { throw failure("a commit that is not the first action") }
+                if options.faults, isStormy, random.chance(1) {
+                    note("commit fails")
+                    report.failedCommits += 1
+                    reloadManager()
+                    return
+                }
+                guard store.commit(transaction) else { throw failure("a guard of \(transaction) does not hold") }
+                guard store.revision == machine.revision else {
+                    throw failure("the store is at \(store.revision), the machine at \(machine.revision)")
+                }
+                report.commits += 1
+                hasCommitted = true
+                note("commit \(store.revision): \(transaction.writes.map(\.key))")
+            case .send(let node, let session, let message):
+                guard let index = nodes.firstIndex(where: { $0.id == node }), var stream = streams[session] else { continue }
+                stream.down = max(stream.down, delay(1...40))
+                streams[session] = stream
+                queue.plan(.toNode(index, session, message), at: stream.down)
+            case .closeSession(_, let session, let reason):
+                guard let stream = streams[session] else { continue }
+                note("manager closes \(nodes[stream.node].description.hostname)'s stream: \(reason)")
+                // What was sent before still arrives.
+                queue.plan(.nodeSeesEnd(stream.node, session), at: max(stream.down, now) + .milliseconds(1))
+            case .reply(let id, let result):
+                guard commands.remove(id) != nil else { throw failure("command \(id) got a second reply") }
+                note("reply \(result)")
+                if case .success(.network) = result { report.networksCreated += 1 }
+            case .note(let text):
+                note("manager notes: \(text)")
+            }
+        }
+        manager = machine
+        if !actions.isEmpty { isChanged = true }
+    }
+
+    func command(_ command: ControlCommand) throws {
+        guard manager != nil else { return }
+        let id = CommandID(nextCommand)
+        nextCommand += 1
+        commands.insert(id)
+        note("command \(command)")
+        try manage(.command(id, command))
+        if manager != nil, commands.contains(id), !isStormy { throw failure("command \(id) got no reply") }
+    }
+
+    func crashManager() {
+        guard manager != nil else { return }
+        note("manager crashes")
+        report.managerCrashes += 1
+        manager = nil
+        for session in streams.keys.sorted() { breakStream(session, managerSees: false) }
+        queue.plan(.managerStart, at: delay(200...20_000))
+    }
+
+    /// After a failed commit: made anew from the store; no session survives.
+    private func reloadManager() {
+        for session in streams.keys.sorted() { breakStream(session, managerSees: false) }
+        manager = ControlMachine(snapshot: store.snapshot)
+    }
+
+    // MARK: Streams
+
+    /// Loses what is under way; both ends learn of it some time.
+    func breakStream(_ session: SessionID, managerSees: Bool = true) {
+        guard let stream = streams.removeValue(forKey: session) else { return }
+        note("stream \(session.rawValue) of \(nodes[stream.node].description.hostname) breaks")
+        queue.plan(.nodeSeesEnd(stream.node, session), at: delay(1...3000))
+        if managerSees { queue.plan(.managerSeesEnd(stream.node, session), at: delay(1...6000)) }
+    }
+
+    private func connect(_ index: Int, life: Int) throws {
+        guard nodes[index].life == life, nodes[index].agent != nil, nodes[index].session == nil, !nodes[index].isGone
+        else { return }
+        guard manager != nil else {
+            queue.plan(.connect(index, life: life), at: delay(200...2000))
+            return
+        }
+        let session = SessionID(nextSession)
+        nextSession += 1
+        streams[session] = (index, now, now)
+        nodes[index].session = session
+        note("\(nodes[index].description.hostname) connects, stream \(session.rawValue)")
+        try manage(.nodeConnected(nodes[index].id, session, address: nodes[index].vtep))
+        if nodes[index].session == session { try feed(index, .sessionOpened) }
+    }
+}
