@@ -5,14 +5,16 @@ internal import Logging
 internal import SwiftProtobuf
 internal import WeftModel
 
-/// Renews a node's certificate at a random point between half and four fifths of its life.
+/// Renews a node's certificate at a random point within a span of its life, so that nodes that joined together do not
+/// all come back together.
 struct CertificateRenewal: Sendable {
     let credentials: NodeCredentials
     let logger: Logger
     /// Drawn once, so that sessions that come and go do not put it off.
-    private let share = Double.random(in: 0.5...0.8)
+    private let share: Double
 
-    init(credentials: NodeCredentials, logger: Logger) {
+    init(credentials: NodeCredentials, share: ClosedRange<Double>, logger: Logger) {
+        self.share = Double.random(in: share)
         self.credentials = credentials
         self.logger = logger
     }

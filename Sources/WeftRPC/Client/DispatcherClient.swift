@@ -13,20 +13,27 @@ package final class DispatcherClient: Sendable {
     private let eventLoopGroup: MultiThreadedEventLoopGroup
     private let logger: Logger
     private let renewal: CertificateRenewal
+    private let silenceLimit: Duration
 
+    /// A manager from which nothing came for so long counts as dead; keepalive makes a living one answer.
+    package static let defaultSilenceLimit = Duration.seconds(8)
+    /// The part of a certificate's life after which it is renewed lies in here.
+    package static let defaultRenewalShare = 0.5...0.8
     /// A session must be open within this time.
     private static let openTimeout = Duration.seconds(5)
 
     package init(
         credentials: NodeCredentials, managers: [HostPort], queueLimit: Int = 1024,
+        silenceLimit: Duration = defaultSilenceLimit, renewalShare: ClosedRange<Double> = defaultRenewalShare,
         eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
     ) {
         self.credentials = credentials
         self.managers = Mutex(managers)
         self.queueLimit = queueLimit
+        self.silenceLimit = silenceLimit
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
-        renewal = CertificateRenewal(credentials: credentials, logger: logger)
+        renewal = CertificateRenewal(credentials: credentials, share: renewalShare, logger: logger)
     }
 
     /// The managers to try from the next attempt on.
@@ -72,7 +79,7 @@ package final class DispatcherClient: Sendable {
         do {
             let transport = try ManagerTransport.make(
                 manager, certificate: credentials.tls, verify: credentials.trust.verifyingManager(),
-                eventLoopGroup: eventLoopGroup)
+                silenceLimit: silenceLimit, eventLoopGroup: eventLoopGroup)
             try await withGRPCClient(transport: transport) { client in
                 try await withThrowingTaskGroup { group in
                     group.addTask {
@@ -81,6 +88,11 @@ package final class DispatcherClient: Sendable {
                     group.addTask {
                         try await Task.sleep(for: Self.openTimeout)
                         guard opened.isSet else { throw OpenTimeout() }
+                        for await _ in AsyncStream<Never>.makeStream().stream {}
+                    }
+                    group.addTask {
+                        for await _ in opened.signal {}
+                        try Task.checkCancellation()
                         try await self.renewal.run(over: Weft_V1_Membership.Client(wrapping: client))
                     }
                     defer { group.cancelAll() }
@@ -147,10 +159,20 @@ package final class DispatcherClient: Sendable {
 
     private struct OpenTimeout: Error {}
 
+    /// Set once.
     private final class Flag: Sendable {
         private let value = Mutex(false)
+        private let continuation: AsyncStream<Never>.Continuation
+        /// Ends when the flag is set.
+        let signal: AsyncStream<Never>
+
+        init() { (signal, continuation) = AsyncStream.makeStream() }
+
         var isSet: Bool { value.withLock { $0 } }
-        func set() { value.withLock { $0 = true } }
+        func set() {
+            value.withLock { $0 = true }
+            continuation.finish()
+        }
     }
 }
 

@@ -7,12 +7,9 @@ internal import WeftNet
 
 /// Connections to managers.
 enum ManagerTransport {
-    /// The time without a byte from the manager after which it counts as dead.
-    static let silence = TimeAmount.seconds(8)
-
     static func make(
         _ address: HostPort, certificate: NIOSSLContextConfigurationOverride, verify: @escaping TrustRoots.Callback,
-        eventLoopGroup: MultiThreadedEventLoopGroup
+        silenceLimit: Duration = .seconds(8), eventLoopGroup: MultiThreadedEventLoopGroup
     ) throws -> HTTP2ClientTransport.Posix {
         let security = try HTTP2ClientTransport.Posix.TransportSecurity.mTLS(
             certificateReloader: FixedCertificate(sslContextConfigurationOverride: certificate)
@@ -22,11 +19,12 @@ enum ManagerTransport {
             $0.customVerificationCallback = verify
         }
         let config = HTTP2ClientTransport.Posix.Config.defaults {
-            $0.connection.keepalive = .init(time: .seconds(3), timeout: .seconds(10), allowWithoutCalls: true)
+            $0.connection.keepalive = .init(
+                time: silenceLimit * 3 / 8, timeout: silenceLimit * 2, allowWithoutCalls: true)
             $0.connection.maxIdleTime = nil
             $0.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(SilenceHandler(limit: silence), position: .first)
+                    try channel.pipeline.syncOperations.addHandler(SilenceHandler(limit: TimeAmount(silenceLimit)), position: .first)
                 }
             }
         }

@@ -24,7 +24,7 @@ package final class ManagerServer: Sendable {
     /// Sets the server up; `run` opens the port. `address` is an IPv4 address, 0.0.0.0 for all of them; port 0 takes any.
     /// A session is closed when `queueLimit` messages wait in it.
     package init(
-        credentials: NodeCredentials, service: any ManagerService, address: HostPort, queueLimit: Int = 256,
+        credentials: NodeCredentials, service: any ManagerService, address: HostPort, queueLimit: Int = 1024,
         eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup
     ) throws {
         self.address = address

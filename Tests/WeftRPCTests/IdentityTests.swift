@@ -1,0 +1,136 @@
+import Foundation
+import Testing
+import WeftModel
+import X509
+
+@testable import WeftRPC
+
+@Suite("Identities") struct IdentityTests {
+    @Test("survive their directory, in one file for the owner only")
+    func saveAndLoad() throws {
+        let scratch = try Scratch()
+        #expect(try NodeIdentity.load(from: scratch.path) == nil)
+        let authority = try CertificateAuthority.make(now: .now)
+        let identity = try authority.makeIdentity(
+            node: NodeID("n1"), role: .worker, cluster: ClusterID("c1"), lifetimeSeconds: 60, now: .now)
+        try identity.save(to: scratch.path)
+        let loaded = try #require(try NodeIdentity.load(from: scratch.path))
+        #expect(loaded.certificate == identity.certificate)
+        #expect(loaded.roots == [authority.root])
+        #expect(loaded.key.value == identity.key.value)
+        #expect((loaded.node, loaded.role, loaded.cluster) == (NodeID("n1"), .worker, ClusterID("c1")))
+        #expect(loaded.expiry - loaded.issued == .seconds(60))
+        let file = scratch.path + "/node.pem"
+        #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
+        try Data("-----BEGIN NONSENSE".utf8).write(to: URL(filePath: file))
+        #expect(throws: IdentityError.self) { try NodeIdentity.load(from: scratch.path) }
+        try NodeIdentity.remove(from: scratch.path)
+        #expect(try NodeIdentity.load(from: scratch.path) == nil)
+    }
+
+    @Test("come from an authority that is taken up from its own text")
+    func authorityAgain() async throws {
+        let first = try CertificateAuthority.make(now: .now)
+        let second = try CertificateAuthority(
+            rootCertificatePEM: first.rootCertificatePEM, privateKeyPEM: first.privateKeyPEM)
+        let key = NodeKey()
+        let certificate = try second.sign(
+            csrPEM: key.requestPEM(), node: NodeID("n"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 60,
+            now: .now)
+        let identity = try await NodeIdentity(
+            key: key, certificatePEM: certificate, rootCertificatesPEM: first.rootCertificatePEM)
+        #expect(identity.role == .manager)
+
+        let other = try CertificateAuthority.make(now: .now)
+        #expect(throws: IdentityError.keyMismatch) {
+            try CertificateAuthority(rootCertificatePEM: first.rootCertificatePEM, privateKeyPEM: other.privateKeyPEM)
+        }
+        await #expect(throws: IdentityError.untrusted) {
+            try await NodeIdentity(key: key, certificatePEM: certificate, rootCertificatesPEM: other.rootCertificatePEM)
+        }
+        await #expect(throws: IdentityError.keyMismatch) {
+            try await NodeIdentity(
+                key: NodeKey(), certificatePEM: certificate, rootCertificatesPEM: first.rootCertificatePEM)
+        }
+    }
+
+    @Test("are not given for a request that is nonsense")
+    func badRequests() throws {
+        let authority = try CertificateAuthority.make(now: .now)
+        for text in ["", "hello", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"] {
+            #expect(throws: IdentityError.self) {
+                try authority.sign(
+                    csrPEM: text, node: NodeID("n"), role: .worker, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
+            }
+        }
+    }
+
+    @Test("expire")
+    func expiry() async throws {
+        let authority = try CertificateAuthority.make(now: .now)
+        let old = try authority.makeIdentity(
+            node: NodeID("n"), role: .worker, cluster: ClusterID("c"), lifetimeSeconds: 60,
+            now: Instant.now + .seconds(-120))
+        await #expect(throws: IdentityError.untrusted) { try await TrustRoots(old.roots).verify([old.certificate]) }
+    }
+}
+
+@Suite("Join tokens") struct JoinTokenTests {
+    @Test("are read back from what they print")
+    func roundTrip() throws {
+        let authority = try CertificateAuthority.make(now: .now)
+        var generator = SystemRandomNumberGenerator()
+        let token = JoinToken(rootDigest: try authority.rootDigest, secret: JoinToken.randomSecret(using: &generator))
+        #expect(token.exposed.count == 85)
+        #expect(try JoinToken(parsing: token.exposed) == token)
+    }
+
+    @Test("say which part of them is wrong")
+    func errors() {
+        let digest = String(repeating: "a", count: 50)
+        let secret = String(repeating: "b", count: 25)
+        let cases: [(String, JoinTokenError)] = [
+            ("", .prefix), ("swmtkn-1-x", .prefix), ("SWMTKN", .version("")), ("SWMTKN-2-\(digest)-\(secret)", .version("2")),
+            ("SWMTKN-1-\(digest)", .parts(3)), ("SWMTKN-1-\(digest)-\(secret)-", .parts(5)),
+            ("SWMTKN-1-\(digest)a-\(secret)", .digest), ("SWMTKN-1-\(digest.dropLast())A-\(secret)", .digest),
+            ("SWMTKN-1-\(digest)-\(secret)b", .secret), ("SWMTKN-1-\(digest)-\(secret.dropLast())ß", .secret),
+        ]
+        for (text, error) in cases {
+            #expect(throws: error) { try JoinToken(parsing: text) }
+        }
+    }
+
+    @Test("write numbers in base 36 with leading zeros")
+    func base36() {
+        #expect(Base36.encode([0], count: 3) == "000")
+        #expect(Base36.encode([35], count: 2) == "0z")
+        #expect(Base36.encode([0x01, 0x00], count: 1) == "74")
+        // 2^256 − 1, from `python3 -c` with divmod.
+        #expect(
+            Base36.encode([UInt8](repeating: 255, count: 32), count: 50)
+                == "6dp5qcb22im238nr3wvp0ic7q99w035jmy2iw7i6n43d37jtof")
+    }
+
+    @Test("give the role of their secret and of no other")
+    func roles() throws {
+        let manager = try TestManager()
+        let cluster = manager.cluster
+        #expect(JoinToken.role(forSecret: cluster.workerTokenSecret.exposed, in: cluster) == .worker)
+        #expect(JoinToken.role(forSecret: cluster.managerTokenSecret.exposed, in: cluster) == .manager)
+        #expect(JoinToken.role(forSecret: "", in: cluster) == nil)
+        #expect(JoinToken.role(forSecret: cluster.workerTokenSecret.exposed + "0", in: cluster) == nil)
+    }
+}
+
+@Suite("Addresses of managers") struct HostPortTests {
+    @Test("are read with or without a port")
+    func parsing() throws {
+        #expect(try HostPort(parsing: "172.30.0.1") == HostPort(host: "172.30.0.1", port: 2377))
+        #expect(try HostPort(parsing: "m1.example:99").description == "m1.example:99")
+        #expect(throws: HostPortError.host(":2377")) { try HostPort(parsing: ":2377") }
+        #expect(throws: HostPortError.host("172.30.0:1")) { try HostPort(parsing: "172.30.0:1") }
+        #expect(throws: HostPortError.port("a:0")) { try HostPort(parsing: "a:0") }
+        #expect(throws: HostPortError.port("a:65536")) { try HostPort(parsing: "a:65536") }
+        #expect(throws: HostPortError.notIPv4("::1")) { try HostPort(parsing: "::1") }
+    }
+}

@@ -1,0 +1,166 @@
+import SwiftProtobuf
+import Testing
+import WeftModel
+import WeftNet
+
+@testable import WeftRPC
+
+private func endpoint(_ id: String = "e1") -> Endpoint {
+    Endpoint(
+        id: EndpointID(id), version: Version(7), network: NetworkID("n1"), node: NodeID("h1"), sandbox: SandboxID("s1"),
+        ipv4: IPv4Address(rawValue: 0x0a01_0002), mac: MACAddress(rawValue: 0x0242_0a01_0002), name: "a1",
+        aliases: ["web", "0123456789ab"])
+}
+
+private func network() throws -> Network {
+    var spec = NetworkSpec(name: "my_net")
+    spec.labels = ["a": "b", "c": ""]
+    spec.attachable = true
+    spec.isInternal = true
+    spec.ingress = true
+    spec.options = ["com.docker.network.driver.mtu": "1400"]
+    let subnet = try #require(IPv4Prefix("10.1.0.0/16"))
+    let range = try #require(IPv4Prefix("10.1.4.0/24"))
+    let gateway = try #require(IPv4Address("10.1.0.1"))
+    spec.ipam = IPAMConfig(subnet: subnet, range: range, gateway: gateway)
+    spec.ipam.auxiliaryAddresses = ["router": try #require(IPv4Address("10.1.0.9"))]
+    var network = Network(
+        id: NetworkID("n1"), version: Version(3), createdAt: Instant(nanoseconds: 1_700_000_000_123_456_789), spec: spec,
+        vni: try #require(VNI(4097)), subnet: subnet, gateway: gateway)
+    network.updatedAt = Instant(nanoseconds: 1_700_000_000_999_999_999)
+    return network
+}
+
+private func assignments() throws -> Assignments {
+    var result = Assignments(isFull: true, baseRevision: Version(4), revision: Version(9))
+    result.cluster = ClusterView(id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
+    result.networks = [try network()]
+    result.removedNetworks = [NetworkID("gone")]
+    result.peers = NodeState.all.enumerated().map { index, state in
+        Peer(
+            id: NodeID("h\(index)"), hostname: "host\(index)", state: state,
+            dataPathAddress: index == 0 ? nil : IPv4Address(rawValue: UInt32(index)),
+            managerAddress: index == 1 ? "10.0.0.1:2377" : nil)
+    }
+    result.removedPeers = [NodeID("old")]
+    result.endpoints = [endpoint(), endpoint("e2")]
+    result.removedEndpoints = [EndpointID("e0")]
+    result.leases = [
+        AddressLease(
+            network: NetworkID("n1"), block: try #require(IPv4Prefix("10.1.4.0/28")), node: NodeID("h1"),
+            version: Version(2))
+    ]
+    result.removedLeases = ["n1/10.1.5.0/28"]
+    return result
+}
+
+extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down, .ready, .disconnected] } }
+
+@Suite("Messages on the wire") struct WireTests {
+    @Test("carry every node message unchanged")
+    func nodeMessages() throws {
+        var full = description
+        full.engineVersion = "28.2"
+        full.routes = [try #require(IPv4Prefix("192.168.0.0/16")), try #require(IPv4Prefix("0.0.0.0/0"))]
+        let messages: [NodeMessage] = [
+            .hello(
+                full, dataPathAddress: IPv4Address(rawValue: .max), appliedRevision: Version(.max), endpoints: [endpoint()]),
+            .heartbeat(appliedRevision: Version(3)),
+            .endpointsChanged(added: [endpoint()], removed: [EndpointID("x")]),
+            .leaseRequest(.max, NetworkID("n"), address: nil),
+            .leaseRequest(1, NetworkID("n"), address: IPv4Address(rawValue: 0)),
+            .leasesReturned(["a/10.0.0.0/28"]), .resyncRequest, .descriptionChanged(full), .leaving,
+        ]
+        for message in messages {
+            let bytes: [UInt8] = try Weft_V1_NodeMessage(message).serializedBytes()
+            #expect(try NodeMessage(wire: Weft_V1_NodeMessage(serializedBytes: bytes)) == message)
+        }
+    }
+
+    @Test("carry every manager message unchanged")
+    func managerMessages() throws {
+        let messages: [ManagerMessage] = [
+            .assignments(try assignments()),
+            .assignments(Assignments(isFull: false, baseRevision: .none, revision: Version(1))), .leaseGranted(5),
+            .leaseRefused(6, reason: "the network is full"), .goodbye(reason: "removed"),
+        ]
+        for message in messages {
+            let bytes: [UInt8] = try Weft_V1_ManagerMessage(message).serializedBytes()
+            #expect(try ManagerMessage(wire: Weft_V1_ManagerMessage(serializedBytes: bytes)) == message)
+        }
+    }
+
+    @Test("that make no sense are refused with the field's path")
+    func hostileValues() throws {
+        typealias Change = (inout Weft_V1_Assignments) -> Void
+        let cases: [(String, Change)] = [
+            ("assignments.revision", { $0.revision = -1 }),
+            ("assignments.base_revision", { $0.baseRevision = .min }),
+            ("assignments.cluster.data_path_port", { $0.cluster.dataPathPort = 70000 }),
+            ("assignments.cluster.data_path_port", { $0.cluster.dataPathPort = 0 }),
+            ("assignments.cluster.heartbeat_seconds", { $0.cluster.heartbeatSeconds = 0 }),
+            ("assignments.networks[0].vni", { $0.networks[0].vni = 1 << 24 }),
+            ("assignments.networks[0].id", { $0.networks[0].id = "" }),
+            ("assignments.networks[0].spec", { $0.networks[0].clearSpec() }),
+            ("assignments.networks[0].subnet", { $0.networks[0].clearSubnet() }),
+            ("assignments.networks[0].subnet", { $0.networks[0].subnet.length = 33 }),
+            ("assignments.networks[0].subnet", { $0.networks[0].subnet.length = .max }),
+            ("assignments.networks[0].subnet", { $0.networks[0].subnet.network = 0x0a01_0001 }),
+            ("assignments.networks[0].spec.ipam.range", { $0.networks[0].spec.ipam.range.length = 99 }),
+            ("assignments.removed_networks[0]", { $0.removedNetworks[0] = "a b" }),
+            ("assignments.peers[1].state", { $0.peers[1].state = .unspecified }),
+            ("assignments.peers[2].id", { $0.peers[2].id = String(repeating: "x", count: 129) }),
+            ("assignments.endpoints[1].mac", { $0.endpoints[1].mac = 1 << 48 }),
+            ("assignments.endpoints[0].version", { $0.endpoints[0].version = -5 }),
+            ("assignments.endpoints[0].sandbox", { $0.endpoints[0].sandbox = "../x" }),
+            ("assignments.removed_endpoints[0]", { $0.removedEndpoints[0] = "\u{0}" }),
+            ("assignments.leases[0].block", { $0.leases[0].clearBlock() }),
+            ("assignments.leases[0].node", { $0.leases[0].node = "ü" }),
+        ]
+        for (field, change) in cases {
+            var message = Weft_V1_ManagerMessage(.assignments(try assignments()))
+            change(&message.assignments)
+            let error = #expect(throws: WireError.self) { try ManagerMessage(wire: message) }
+            #expect(error?.field == field)
+        }
+        var negative = Weft_V1_NodeMessage(hello)
+        negative.hello.description_p.memoryBytes = -1
+        #expect(throws: WireError(field: "hello.description.memory_bytes", problem: "-1 is negative")) {
+            try NodeMessage(wire: negative)
+        }
+        var bare = Weft_V1_NodeMessage()
+        bare.hello = .init()
+        #expect(throws: WireError(field: "hello.description", problem: "missing")) { try NodeMessage(wire: bare) }
+        let nothing = WireError(field: "body", problem: "missing, or of a kind that this version does not know")
+        #expect(throws: nothing) { try NodeMessage(wire: Weft_V1_NodeMessage()) }
+        #expect(throws: nothing) { try ManagerMessage(wire: Weft_V1_ManagerMessage()) }
+    }
+
+    @Test("survive random damage without a trap")
+    func randomDamage() throws {
+        let good: [UInt8] = try Weft_V1_ManagerMessage(.assignments(try assignments())).serializedBytes()
+        var generator = SplitMix(state: 20)
+        var readable = 0
+        for _ in 0..<5000 {
+            var bytes = good
+            for _ in 0..<Int.random(in: 1...4, using: &generator) {
+                bytes[Int.random(in: bytes.indices, using: &generator)] = .random(in: 0...255, using: &generator)
+            }
+            guard let wire = try? Weft_V1_ManagerMessage(serializedBytes: bytes) else { continue }
+            if (try? ManagerMessage(wire: wire)) != nil { readable += 1 }
+        }
+        // Most damage hits a name or a number that may be anything; else the test would show nothing.
+        #expect((1..<5000).contains(readable))
+    }
+}
+
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
