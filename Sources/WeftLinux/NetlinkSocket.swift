@@ -25,6 +25,34 @@ package final class NetlinkSocket: Sendable {
         _ = try exchange(request, operation, isDump: false)
     }
 
+    /// As `change`, for a creation: what is there already is success.
+    package func create(_ request: NetlinkWriter, _ operation: @autoclosure () -> String) throws(SystemError) {
+        do throws(SystemError) {
+            try change(request, operation())
+        } catch {
+            guard error.alreadyExists else { throw error }
+        }
+    }
+
+    /// As `change`, for a removal: what is gone already is success.
+    package func remove(_ request: NetlinkWriter, _ operation: @autoclosure () -> String) throws(SystemError) {
+        do throws(SystemError) {
+            try change(request, operation())
+        } catch {
+            guard error.isNotFound else { throw error }
+        }
+    }
+
+    /// The interface of that name, nil if there is none.
+    package func link(named name: String) throws(SystemError) -> LinkMessage? {
+        do throws(SystemError) {
+            return try get(.getLink(name: name), "find interface \(name)") { LinkMessage($0) }
+        } catch {
+            guard error.isNotFound else { throw error }
+            return nil
+        }
+    }
+
     /// Asks for one object.
     package func get<Object>(
         _ request: NetlinkWriter, _ operation: @autoclosure () -> String, _ decode: (NetlinkMessage) -> Object?

@@ -33,6 +33,9 @@ package struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         [ENOENT, ENODEV, ESRCH, EADDRNOTAVAIL, ENXIO, ENOTDIR].contains(code)
     }
 
+    /// A port or address is another's.
+    package var isPortTaken: Bool { code == EADDRINUSE }
+
     /// What was to be made is there.
     package var alreadyExists: Bool { code == EEXIST }
 }

@@ -136,10 +136,9 @@ extension NetlinkWriter {
     }
 
     /// A vxlan device whose tunnel key travels in packet metadata (`ip link add … type vxlan external`).
-    package static func createVXLAN(name: String, port: UInt16, mtu: Int, mac: MACAddress) -> NetlinkWriter {
+    package static func createVXLAN(name: String, port: UInt16, mac: MACAddress) -> NetlinkWriter {
         var writer = create()
         writer.attribute(Int(IFLA_IFNAME), text: name)
-        writer.attribute(Int(IFLA_MTU), UInt32(clamping: mtu))
         writer.attribute(Int(IFLA_ADDRESS), mac.octets)
         writer.linkInfo("vxlan") { data in
             data.attribute(Int(IFLA_VXLAN_COLLECT_METADATA), UInt8(1))

@@ -53,10 +53,11 @@ package struct RouteMessage: Hashable, Sendable {
 }
 
 extension NetlinkWriter {
-    /// All IPv4 routes of all tables.
-    package static func dumpRoutes() -> NetlinkWriter {
+    /// The IPv4 routes of one table, ENOENT if there is no such table; nil: of all tables.
+    package static func dumpRoutes(table: UInt32? = nil) -> NetlinkWriter {
         var writer = NetlinkWriter(type: Int(RTM_GETROUTE), flags: Int(NLM_F_DUMP))
         writer.appendRouteHeader(length: 0, protocolNumber: 0, scope: 0, type: 0)
+        if let table { writer.attribute(Int(RTA_TABLE.rawValue), table) }
         return writer
     }
 

@@ -1,0 +1,145 @@
+internal import Synchronization
+internal import WeftBPF
+internal import WeftDatapath
+internal import WeftLinux
+internal import WeftModel
+internal import WeftNet
+internal import WeftWire
+
+extension KernelDatapath {
+    /// Makes the veth pair with its far end in the sandbox, then everything around it; the alias, last, says that it is finished.
+    func createEndpoint(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
+        let sandbox = NetworkNamespace(path: endpoint.namespacePath)
+        let descriptor = try sandbox.open()
+        let request = NetlinkWriter.createVeth(
+            host: VethEnd(name: name, mac: Self.gatewayMAC, mtu: endpoint.mtu.bytes),
+            peer: VethEnd(name: endpoint.interfaceName, mac: endpoint.entry.mac, mtu: endpoint.mtu.bytes),
+            peerNamespace: descriptor.rawValue)
+        let operation = "make interface \(endpoint.interfaceName) for endpoint \(endpoint.id)"
+        // Left by an attempt that was interrupted after the last observation.
+        try removeEndpoint(hostInterface: name)
+        try netlink.change(request, operation)
+        do {
+            let index = try link(name).index
+            try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: index)
+            try namespace.run { try self.programs.attachEndpoint(interface: index) }
+            try configureInside(endpoint, sandbox)
+            try configureHostEnd(endpoint, index)
+            try finish(endpoint, index)
+        } catch {
+            // What is half made would be removed by the next observation; the error is worth more than a failure here.
+            try? removeEndpoint(hostInterface: name)
+            throw error
+        }
+    }
+
+    /// Brings an endpoint that is there to what is desired.
+    func repairEndpoint(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
+        let link = try link(name)
+        let sandbox = NetworkNamespace(path: endpoint.namespacePath)
+        if try programs.endpoints()[link.index] != LocalEndpoint(endpoint.entry) {
+            try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: link.index)
+        }
+        if try programs.attachedInterfaces()[link.index] != .endpoint {
+            try namespace.run { try self.programs.attachEndpoint(interface: link.index) }
+        }
+        if link.mtu != endpoint.mtu.bytes {
+            try netlink.change(.setLink(index: link.index, LinkChange(mtu: endpoint.mtu.bytes)), "set the MTU of \(name)")
+        }
+        try configureInside(endpoint, sandbox)
+        try removeWrongRoutes(endpoint, link.index)
+        try configureHostEnd(endpoint, link.index)
+        try finish(endpoint, link.index)
+    }
+
+    /// Removes the pair and what refers to it; entries first, as interface indexes are used again.
+    func removeEndpoint(hostInterface name: String) throws {
+        guard let found = try netlink.link(named: name) else { return }
+        try programs.removeEndpoint(interface: found.index)
+        // The interface before its program: taking the program off by itself would wait for the kernel once more.
+        try netlink.remove(.deleteLink(index: found.index), "remove interface \(name)")
+        try programs.detach(interface: found.index)
+        interfaces.withLock { table in table = table.filter { $0.value != found.index } }
+    }
+
+    func link(_ name: String) throws -> LinkMessage {
+        guard let link = try netlink.link(named: name) else {
+            throw KernelDatapathError("The interface \(name) is gone.")
+        }
+        return link
+    }
+
+    private func configureInside(_ endpoint: DesiredEndpoint, _ sandbox: NetworkNamespace) throws {
+        let inside = try NetlinkSocket.open(in: sandbox)
+        let name = endpoint.interfaceName
+        let link = try inside.get(.getLink(name: name), "find interface \(name) in its sandbox") { LinkMessage($0) }
+        let address = AddressMessage(
+            interface: link.index, address: endpoint.entry.address, prefixLength: endpoint.entry.subnet.length)
+        try inside.create(.addAddress(address), "give \(endpoint.entry.address) to \(name)")
+        let mtu = link.mtu == endpoint.mtu.bytes ? nil : endpoint.mtu.bytes
+        try inside.change(.setLink(index: link.index, LinkChange(isUp: true, mtu: mtu)), "set up \(name)")
+
+        let toResolver = RouteMessage(
+            destination: IPv4Prefix(host: Self.resolverAddress), interface: link.index, isLinkScope: true)
+        try inside.ensure(toResolver, isWanted: endpoint.routes.toResolver, "the resolver's route by \(name)")
+        if let everything = IPv4Prefix(IPv4Address(rawValue: 0), length: 0) {
+            let gateway = RouteMessage(destination: everything, interface: link.index, gateway: endpoint.entry.gateway)
+            try inside.ensure(gateway, isWanted: endpoint.routes.isDefault, "the default route by \(name)")
+        }
+    }
+
+    private func configureHostEnd(_ endpoint: DesiredEndpoint, _ index: UInt32) throws {
+        let entry = endpoint.entry
+        try netlink.change(
+            .setLink(index: index, LinkChange(isUp: true, reversePathFilter: 0)), "set up the interface of \(endpoint.id)")
+        try netlink.change(
+            .replaceNeighbour(NeighbourMessage(interface: index, address: entry.address, mac: entry.mac)),
+            "set the neighbour \(entry.address)")
+        try netlink.change(.replaceRoute(hostRoute(entry.address, index)), "set the route to \(entry.address)")
+    }
+
+    private func finish(_ endpoint: DesiredEndpoint, _ index: UInt32) throws {
+        let alias = EndpointAlias(id: endpoint.id, routes: endpoint.routes).text
+        try netlink.change(.setLink(index: index, LinkChange(alias: alias)), "name the interface of \(endpoint.id)")
+        interfaces.withLock { $0[endpoint.id] = index }
+    }
+
+    private func removeWrongRoutes(_ endpoint: DesiredEndpoint, _ index: UInt32) throws {
+        let routes = try netlink.dump(.dumpRoutes(table: Self.routingTable), "list routes") { RouteMessage($0) }
+        for route in routes
+        where route.interface == index
+            && route.destination != IPv4Prefix(host: endpoint.entry.address)
+        {
+            try netlink.ensure(route, isWanted: false, "the route to \(route.destination)")
+        }
+        let neighbours = try netlink.dump(.dumpNeighbours(), "list neighbours") { NeighbourMessage($0) }
+        for neighbour in neighbours
+        where neighbour.interface == index && neighbour.isPermanent && neighbour.address != endpoint.entry.address {
+            try netlink.remove(.deleteNeighbour(neighbour), "remove the neighbour \(neighbour.address)")
+        }
+    }
+
+    private func hostRoute(_ address: IPv4Address, _ index: UInt32) -> RouteMessage {
+        RouteMessage(
+            destination: IPv4Prefix(host: address), table: Self.routingTable, interface: index, isLinkScope: true)
+    }
+}
+
+extension NetlinkSocket {
+    /// Sets or removes a route.
+    fileprivate func ensure(_ route: RouteMessage, isWanted: Bool, _ what: String) throws(SystemError) {
+        if isWanted {
+            try change(.replaceRoute(route), "set \(what)")
+        } else {
+            try remove(.deleteRoute(route), "remove \(what)")
+        }
+    }
+}
+
+extension LocalEndpoint {
+    init(_ entry: EndpointEntry) {
+        self.init(
+            vni: entry.vni, address: entry.address, mac: entry.mac, subnet: entry.subnet, gateway: entry.gateway,
+            isInternal: entry.isInternal)
+    }
+}

@@ -1,0 +1,143 @@
+internal import CDatapathABI
+internal import Synchronization
+package import WeftBPF
+package import WeftDatapath
+package import WeftLinux
+package import WeftModel
+package import WeftNet
+internal import WeftWire
+
+/// The data plane in the kernel: veth pairs by netlink, programs and maps by BPF, the way out by nftables.
+///
+/// All calls block, attaching an endpoint for some 15 ms: they belong on a thread of their own. What is pinned works on without it,
+/// and a new instance with the same pin directory adopts it.
+package final class KernelDatapath: Datapath, Sendable {
+    /// What all host ends and gateways have.
+    package static let gatewayMAC = MACAddress(
+        rawValue: [
+            WEFT_GATEWAY_MAC0, WEFT_GATEWAY_MAC1, WEFT_GATEWAY_MAC2, WEFT_GATEWAY_MAC3, WEFT_GATEWAY_MAC4,
+            WEFT_GATEWAY_MAC5,
+        ].reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+    /// 169.254.77.53: where every sandbox finds the resolver.
+    package static let resolverAddress = IPv4Address(rawValue: WEFT_RESOLVER_IPV4)
+    /// The table of the routes to local endpoints, and the priority of the rule that looks it up.
+    package static let routingTable: UInt32 = 7700
+    static let routingRule = RuleMessage(table: routingTable, priority: 100)
+    static let vxlanName = "weft_vxlan"
+
+    let namespace: NetworkNamespace
+    let programs: DatapathPrograms
+    let netlink: NetlinkSocket
+    let firewall: FirewallTable
+    /// Interface indexes of the host ends of finished endpoints.
+    let interfaces = Mutex<[EndpointID: UInt32]>([:])
+    /// True until the programs of a former version run on the maps of this one.
+    private let hasPendingLinks: Mutex<Bool>
+
+    /// Loads the programs, adopting what is pinned. `namespace` is the host's, where the underlay is.
+    package init(
+        pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard
+    ) throws {
+        _ = try PinDirectory.mountFileSystemIfAbsent()
+        self.namespace = namespace
+        programs = try DatapathPrograms.open(pinDirectory: pinDirectory, sizes: sizes)
+        netlink = try NetlinkSocket.open(in: namespace)
+        firewall = FirewallTable(in: namespace)
+        hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
+    }
+
+    package func apply(_ operations: [DatapathOperation]) -> [DatapathFailure] {
+        var failures: [DatapathFailure] = []
+        var rest = operations[...]
+        while let operation = rest.first {
+            let batch = batch(rest)
+            rest = rest.dropFirst(batch.count)
+            // What leads to an endpoint that could not be made has nowhere to lead.
+            if case .setLocation(_, .local(let id, _)) = operation, failures.contains(where: { $0.endpoint == id }) {
+                continue
+            }
+            do {
+                try perform(operation, batch)
+            } catch {
+                failures += batch.map { DatapathFailure(operation: $0, reason: "\(error)") }
+            }
+        }
+        if hasPendingLinks.withLock({ $0 }), failures.isEmpty {
+            do {
+                try programs.updateLinks()
+                hasPendingLinks.withLock { $0 = false }
+            } catch {
+                failures += operations.prefix(1).map { DatapathFailure(operation: $0, reason: "\(error)") }
+            }
+        }
+        return failures
+    }
+
+    /// The operations at the front that one system call can do together: one, or a run of map entries.
+    private func batch(_ operations: ArraySlice<DatapathOperation>) -> ArraySlice<DatapathOperation> {
+        let run = operations.prefix { operation in
+            switch (operations.first, operation) {
+            case (.setLocation(_, .remote), .setLocation(_, .remote)), (.addMember, .addMember): true
+            default: false
+            }
+        }
+        return run.isEmpty ? operations.prefix(1) : run.prefix(4096)
+    }
+
+    private func perform(_ operation: DatapathOperation, _ batch: ArraySlice<DatapathOperation>) throws {
+        switch operation {
+        case .prepareHost(let part, let host): try prepare(part, host)
+        case .removeStrayProgram(let interface): try programs.detach(interface: interface)
+        case .removeStrayEntry(let interface): try programs.removeEndpoint(interface: interface)
+        case .removeLocation(let address): try programs.removeForward(ForwardKey(address))
+        case .removeMember(let member): try programs.removeVTEP(VTEPMembership(vni: member.vni, vtep: member.vtep))
+        case .removeSubnet(let subnet): try programs.removeSubnet(subnet)
+        case .removeEndpoint(let name): try removeEndpoint(hostInterface: name)
+        case .setSubnet(let subnet, let vni): try programs.putSubnet(subnet, vni)
+        case .addMember:
+            try programs.putVTEPs(
+                batch.compactMap {
+                    if case .addMember(let member) = $0 { VTEPMembership(vni: member.vni, vtep: member.vtep) } else { nil }
+                })
+        case .createEndpoint(let endpoint, let name): try createEndpoint(endpoint, hostInterface: name)
+        case .repairEndpoint(let endpoint, let name): try repairEndpoint(endpoint, hostInterface: name)
+        case .setLocation(let address, .local(let id, let mac)):
+            guard let interface = interfaces.withLock({ $0[id] }) else {
+                throw KernelDatapathError("endpoint \(id) has no interface on this host")
+            }
+            try programs.putForward(ForwardKey(address), .local(interface: interface, mac: mac))
+        case .setLocation:
+            try programs.putForward(
+                batch.compactMap {
+                    guard case .setLocation(let address, .remote(let vtep, let mac)) = $0 else { return nil }
+                    return (ForwardKey(address), .remote(vtep: vtep, mac: mac))
+                })
+        }
+    }
+
+    /// What passed and what was dropped, of every endpoint here. Nil: the underlay, and interfaces without an endpoint.
+    package func counters() throws -> [EndpointID?: EndpointCounters] {
+        let names = interfaces.withLock { $0 }.reduce(into: [UInt32: EndpointID]()) { $0[$1.value] = $1.key }
+        return try programs.counters().reduce(into: [:]) { result, entry in
+            if entry.key == 0 || names[entry.key] != nil { result[names[entry.key]] = entry.value }
+        }
+    }
+
+    /// The host end's interface index of an endpoint here: who asks when a DNS query comes in on it.
+    package func interface(of endpoint: EndpointID) -> UInt32? { interfaces.withLock { $0[endpoint] } }
+
+    /// The MTU of the interface that has `address`; 1500 if none has.
+    package static func underlayMTU(for address: IPv4Address, in namespace: NetworkNamespace = .current) throws -> MTU {
+        try HostInterfaces.read(in: namespace).link(with: address)?.mtu.flatMap { MTU($0) } ?? .ethernet
+    }
+}
+
+/// The data plane cannot be made as it should be.
+package struct KernelDatapathError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+    init(_ description: String) { self.description = description }
+}
+
+extension ForwardKey {
+    init(_ address: OverlayAddress) { self.init(vni: address.vni, address: address.address) }
+}
