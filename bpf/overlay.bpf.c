@@ -20,23 +20,41 @@
 /* The helpers used here are for GPL-compatible programs. */
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* The resolver's address leads to weftd on this host: DNS and ping, nothing else of the host. */
-static __always_inline int pass_to_resolver(struct __sk_buff *skb, const struct iphdr *ip)
+/* The target port of UDP and of TCP; 0 in later fragments, in what is too short, and for other protocols. */
+static __always_inline __be16 target_port(struct __sk_buff *skb, const struct iphdr *ip)
 {
     struct ports ports;
 
-    if (ip->protocol == IPPROTO_ICMP)
-        return WEFT_TCX_PASS;
     if ((ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_TCP) || ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
-        return DROPPED(WEFT_DROP_NO_ENDPOINT);
-    if (bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4, &ports, sizeof(ports)))
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    return ports.target == bpf_htons(53) ? WEFT_TCX_PASS : DROPPED(WEFT_DROP_NO_ENDPOINT);
+        return 0;
+    return bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4, &ports, sizeof(ports)) ? 0 : ports.target;
+}
+
+/* The resolver's address leads to weftd on this host: DNS and ping, nothing else of the host. */
+static __always_inline int pass_to_resolver(struct __sk_buff *skb, const struct iphdr *ip)
+{
+    if (ip->protocol == IPPROTO_ICMP || target_port(skb, ip) == bpf_htons(53))
+        return WEFT_TCX_PASS;
+    return DROPPED(WEFT_DROP_NO_ENDPOINT);
+}
+
+/* To the outside, where the host puts its own address in place of the sandbox's: to a peer, VXLAN from here would look like this node's. */
+static __always_inline int pass_outside(struct __sk_buff *skb, const struct iphdr *ip)
+{
+    const struct weft_config *config = configuration();
+
+    if (!config)
+        return DROPPED(WEFT_DROP_ENCAP_FAILED);
+    if (ip->protocol == IPPROTO_UDP && target_port(skb, ip) == bpf_htons(config->vxlan_port))
+        return DROPPED(WEFT_DROP_OTHER_NETWORK);
+    return WEFT_TCX_PASS;
 }
 
 /* No endpoint has the address: the gateway, a hole in the subnet, another network, or the outside. */
-static __always_inline int leave_network(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __be32 target)
+static __always_inline int leave_network(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct iphdr *ip)
 {
+    __be32 target = ip->daddr;
     struct weft_subnet_key key = { .prefix_length = 32, .ipv4 = target };
 
     if (target && target == endpoint->gateway_ipv4)
@@ -50,7 +68,7 @@ static __always_inline int leave_network(struct __sk_buff *skb, const struct wef
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
     if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
         return DROPPED(WEFT_DROP_INTERNAL);
-    return WEFT_TCX_PASS;
+    return pass_outside(skb, ip);
 }
 
 static __always_inline int send_from(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
@@ -88,7 +106,7 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
 
     to = forward_entry(endpoint->vni, ip->daddr);
     if (!to)
-        return leave_network(skb, endpoint, ip->daddr);
+        return leave_network(skb, endpoint, ip);
     if (!to->ifindex)
         return send_to_peer(skb, endpoint, to, ip->tos);
     set_mac(ethernet->h_dest, to->mac);

@@ -168,6 +168,8 @@ final class BPFProgramTests {
             (frame(BPFPacket.ipv4(own, "10.77.0.1", udp)), .noEndpoint),
             (frame(BPFPacket.ipv4(own, "10.88.3.4", udp)), .otherNetwork),
             (frame(BPFPacket.ipv4(own, "169.254.77.53", udp)), .noEndpoint),
+            // Masqueraded by the host, this would be VXLAN from a member.
+            (frame(BPFPacket.ipv4(own, "172.31.0.2", BPFPacket.udp(to: 4789, [8, 0, 0, 0, 0, 16, 0, 0]))), .otherNetwork),
             (frame(BPFPacket.ipv4(own, "239.1.1.1", udp), to: "01:00:5e:01:01:01"), .multicast),
             (frame(BPFPacket.ipv4(own, "10.77.0.255", udp)), .multicast),
             (frame(BPFPacket.ipv4(own, "255.255.255.255", udp), to: "ff:ff:ff:ff:ff:ff"), .multicast),

@@ -102,7 +102,7 @@ enum weft_drop_reason {
     WEFT_DROP_UNSUPPORTED_PROTOCOL = 5, /* neither IPv4 nor ARP */
     WEFT_DROP_MULTICAST = 6,            /* broadcast or multicast destination */
     WEFT_DROP_NO_ENDPOINT = 7,          /* an address of this network that no endpoint has */
-    WEFT_DROP_OTHER_NETWORK = 8,        /* an address of another overlay network */
+    WEFT_DROP_OTHER_NETWORK = 8,        /* an address of another overlay network, or VXLAN to the outside */
     WEFT_DROP_INTERNAL = 9,             /* outside destination, internal network */
     WEFT_DROP_ENCAP_FAILED = 10,        /* no room for the outer headers */
     WEFT_DROP_UNKNOWN_VTEP = 11,        /* VXLAN from a peer that is no member of that VNI */
