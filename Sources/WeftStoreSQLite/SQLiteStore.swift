@@ -15,7 +15,8 @@ package final class SQLiteStore: Store {
         self.revisionsKept = max(1, revisionsKept)
         let files = FileManager.default
         if !files.fileExists(atPath: path) {
-            let directory = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+            let directory = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(
+                separator: "/")
             if !directory.isEmpty {
                 try files.createDirectory(
                     atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])

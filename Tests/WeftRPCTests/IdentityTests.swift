@@ -60,7 +60,8 @@ import X509
         for text in ["", "hello", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"] {
             #expect(throws: IdentityError.self) {
                 try authority.sign(
-                    csrPEM: text, node: NodeID("n"), role: .worker, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
+                    csrPEM: text, node: NodeID("n"), role: .worker, cluster: ClusterID("c"), lifetimeSeconds: 60,
+                    now: .now)
             }
         }
     }
@@ -90,7 +91,8 @@ import X509
         let digest = String(repeating: "a", count: 50)
         let secret = String(repeating: "b", count: 25)
         let cases: [(String, JoinTokenError)] = [
-            ("", .prefix), ("swmtkn-1-x", .prefix), ("SWMTKN", .version("")), ("SWMTKN-2-\(digest)-\(secret)", .version("2")),
+            ("", .prefix), ("swmtkn-1-x", .prefix), ("SWMTKN", .version("")),
+            ("SWMTKN-2-\(digest)-\(secret)", .version("2")),
             ("SWMTKN-1-\(digest)", .parts(3)), ("SWMTKN-1-\(digest)-\(secret)-", .parts(5)),
             ("SWMTKN-1-\(digest)a-\(secret)", .digest), ("SWMTKN-1-\(digest.dropLast())A-\(secret)", .digest),
             ("SWMTKN-1-\(digest)-\(secret)b", .secret), ("SWMTKN-1-\(digest)-\(secret.dropLast())ß", .secret),

@@ -137,7 +137,8 @@ import WeftModel
                     let identity = try service.authority.makeIdentity(
                         node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
                     let server = try ManagerServer(
-                        credentials: NodeCredentials(identity, directory: scratch.path), service: service, address: address)
+                        credentials: NodeCredentials(identity, directory: scratch.path), service: service,
+                        address: address)
                     group.addTask { try await server.run() }
                     try await group.waitForAll()
                 }
@@ -156,7 +157,9 @@ private struct ImpostorService: ManagerService {
         asked.add(secret)
         throw Refusal(.denied, "caught it")
     }
-    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (certificatePEM: String, rootCertificatesPEM: String) {
+    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
+        certificatePEM: String, rootCertificatesPEM: String
+    ) {
         throw Refusal(.unavailable, "no")
     }
     func isMember(_ node: NodeID) -> Bool { false }

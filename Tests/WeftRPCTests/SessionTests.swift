@@ -57,7 +57,9 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
 
             // A set as big as thousands of endpoints make it.
             var big = Assignments(isFull: true, baseRevision: .none, revision: Version(1))
-            big.removedLeases = (0..<100_000).map { "some-network/10.\($0 >> 8 & 255).\($0 & 255).0/28 and a long tail of text" }
+            big.removedLeases = (0..<100_000).map {
+                "some-network/10.\($0 >> 8 & 255).\($0 & 255).0/28 and a long tail of text"
+            }
             try session.send(.assignments(big))
             try await eventually("the big message did not arrive") { log.messages.withLock { $0.count } == 501 }
             #expect(log.messages.withLock { $0.last } == .assignments(big))
@@ -174,7 +176,8 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
             let relay = try Relay(to: UInt16(address.port))
             let client = DispatcherClient(
                 credentials: try NodeCredentials(try await join(service, address), directory: scratch.path),
-                managers: [HostPort(host: "127.0.0.1", port: Int(relay.port))], silenceLimit: .seconds(4), logger: logger)
+                managers: [HostPort(host: "127.0.0.1", port: Int(relay.port))], silenceLimit: .seconds(4),
+                logger: logger)
             let log = NodeLog()
             let running = Task { await log.run(client) }
             defer { running.cancel() }

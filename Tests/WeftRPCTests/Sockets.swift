@@ -17,7 +17,8 @@ private func listeningSocket(backlog: Int32) throws -> (descriptor: Int32, port:
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let bound = withUnsafeMutablePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, length) == 0 && listen(descriptor, backlog) == 0 && getsockname(descriptor, $0, &length) == 0
+            bind(descriptor, $0, length) == 0 && listen(descriptor, backlog) == 0
+                && getsockname(descriptor, $0, &length) == 0
         }
     }
     guard bound else { throw POSIXError(.EADDRNOTAVAIL) }
@@ -131,7 +132,9 @@ final class Relay: Sendable {
             if dropping() { continue }
             var sent = 0
             while sent < count {
-                let result = buffer[sent..<count].withUnsafeBytes { send(to, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+                let result = buffer[sent..<count].withUnsafeBytes {
+                    send(to, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
                 guard result > 0 else { return }
                 sent += result
             }

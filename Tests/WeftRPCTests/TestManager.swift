@@ -39,7 +39,8 @@ final class TestManager: ManagerService {
     let answer: @Sendable (NodeMessage, NodeSession) throws -> Void
 
     init(
-        lifetimeSeconds: Int64 = 3600, answer: @escaping @Sendable (NodeMessage, NodeSession) throws -> Void = { _, _ in }
+        lifetimeSeconds: Int64 = 3600,
+        answer: @escaping @Sendable (NodeMessage, NodeSession) throws -> Void = { _, _ in }
     ) throws {
         authority = try CertificateAuthority.make(now: .now)
         var generator = SystemRandomNumberGenerator()
@@ -68,11 +69,14 @@ final class TestManager: ManagerService {
             csrPEM: csrPEM, node: node, role: role, cluster: cluster.id, lifetimeSeconds: lifetimeSeconds, now: .now)
         members.withLock { _ = $0.insert(node) }
         return JoinGrant(
-            node: node, cluster: cluster.id, certificatePEM: certificate, rootCertificatesPEM: cluster.rootCertificatePEM)
+            node: node, cluster: cluster.id, certificatePEM: certificate,
+            rootCertificatesPEM: cluster.rootCertificatePEM)
     }
 
     /// Makes managers of all, by which a test knows the new certificate from the old.
-    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (certificatePEM: String, rootCertificatesPEM: String) {
+    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
+        certificatePEM: String, rootCertificatesPEM: String
+    ) {
         let certificate = try authority.sign(
             csrPEM: csrPEM, node: peer.node, role: .manager, cluster: peer.cluster, lifetimeSeconds: 3600, now: .now)
         return (certificate, cluster.rootCertificatePEM)

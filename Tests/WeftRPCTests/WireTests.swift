@@ -25,7 +25,8 @@ private func network() throws -> Network {
     spec.ipam = IPAMConfig(subnet: subnet, range: range, gateway: gateway)
     spec.ipam.auxiliaryAddresses = ["router": try #require(IPv4Address("10.1.0.9"))]
     var network = Network(
-        id: NetworkID("n1"), version: Version(3), createdAt: Instant(nanoseconds: 1_700_000_000_123_456_789), spec: spec,
+        id: NetworkID("n1"), version: Version(3), createdAt: Instant(nanoseconds: 1_700_000_000_123_456_789),
+        spec: spec,
         vni: try #require(VNI(4097)), subnet: subnet, gateway: gateway)
     network.updatedAt = Instant(nanoseconds: 1_700_000_000_999_999_999)
     return network
@@ -33,7 +34,8 @@ private func network() throws -> Network {
 
 private func assignments() throws -> Assignments {
     var result = Assignments(isFull: true, baseRevision: Version(4), revision: Version(9))
-    result.cluster = ClusterView(id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
+    result.cluster = ClusterView(
+        id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
     result.networks = [try network()]
     result.removedNetworks = [NetworkID("gone")]
     result.peers = NodeState.all.enumerated().map { index, state in
@@ -64,7 +66,8 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         full.routes = [try #require(IPv4Prefix("192.168.0.0/16")), try #require(IPv4Prefix("0.0.0.0/0"))]
         let messages: [NodeMessage] = [
             .hello(
-                full, dataPathAddress: IPv4Address(rawValue: .max), appliedRevision: Version(.max), endpoints: [endpoint()]),
+                full, dataPathAddress: IPv4Address(rawValue: .max), appliedRevision: Version(.max),
+                endpoints: [endpoint()]),
             .heartbeat(appliedRevision: Version(3)),
             .endpointsChanged(added: [endpoint()], removed: [EndpointID("x")]),
             .leaseRequest(.max, NetworkID("n"), address: nil),
@@ -113,6 +116,9 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             ("assignments.endpoints[1].mac", { $0.endpoints[1].mac = 1 << 48 }),
             ("assignments.endpoints[0].version", { $0.endpoints[0].version = -5 }),
             ("assignments.endpoints[0].sandbox", { $0.endpoints[0].sandbox = "../x" }),
+            ("assignments.endpoints[0].aliases[1]", { $0.endpoints[0].aliases[1] = "\u{1b}[2J" }),
+            ("assignments.endpoints[1].name", { $0.endpoints[1].name = String(repeating: "n", count: 256) }),
+            ("assignments.peers[0].hostname", { $0.peers[0].hostname = "a\nb" }),
             ("assignments.removed_endpoints[0]", { $0.removedEndpoints[0] = "\u{0}" }),
             ("assignments.leases[0].block", { $0.leases[0].clearBlock() }),
             ("assignments.leases[0].node", { $0.leases[0].node = "ü" }),

@@ -40,13 +40,15 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
         let objects: [StoredObject] = [
             .cluster(
                 Cluster(
-                    id: ClusterID("c"), createdAt: Instant(nanoseconds: 5), spec: ClusterSpec(), rootCertificatePEM: "P",
+                    id: ClusterID("c"), createdAt: Instant(nanoseconds: 5), spec: ClusterSpec(),
+                    rootCertificatePEM: "P",
                     workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))),
             .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
             node("n"),
             .network(
                 Network(
-                    id: NetworkID("net"), createdAt: Instant(nanoseconds: 5), spec: NetworkSpec(name: "my_net"), vni: vni,
+                    id: NetworkID("net"), createdAt: Instant(nanoseconds: 5), spec: NetworkSpec(name: "my_net"),
+                    vni: vni,
                     subnet: prefix, gateway: gateway)),
             .endpoint(
                 Endpoint(

@@ -53,7 +53,9 @@ struct CertificateRenewal: Sendable {
         let response = try await client.renew(request, options: ManagerTransport.callOptions)
         let new = try await NodeIdentity(
             key: key, certificatePEM: response.certificatePem, rootCertificatesPEM: response.rootCertificatesPem)
-        guard new.node == old.node, new.cluster == old.cluster else { throw IdentityError.subjectIncomplete(part: "node") }
+        guard new.node == old.node, new.cluster == old.cluster else {
+            throw IdentityError.subjectIncomplete(part: "node")
+        }
         try credentials.replace(with: new)
     }
 }

@@ -16,6 +16,8 @@ enum ManagerTransport {
         ) {
             // The swarm's certificates name nodes and roles, not hosts; the callback checks them.
             $0.serverCertificateVerification = .noHostnameVerification
+            // The default would read all authorities of the system, at every connection, for nothing.
+            $0.trustRoots = .certificates([])
             $0.customVerificationCallback = verify
         }
         let config = HTTP2ClientTransport.Posix.Config.defaults {
@@ -24,7 +26,8 @@ enum ManagerTransport {
             $0.connection.maxIdleTime = nil
             $0.channelDebuggingCallbacks.onCreateTCPConnection = { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(SilenceHandler(limit: TimeAmount(silenceLimit)), position: .first)
+                    try channel.pipeline.syncOperations.addHandler(
+                        SilenceHandler(limit: TimeAmount(silenceLimit)), position: .first)
                 }
             }
         }

@@ -64,7 +64,8 @@ package enum JoinTokenError: Error, Hashable, CustomStringConvertible {
         let advice = "print the token again with `weft swarm join-token` on a manager, and copy all of it"
         return switch self {
         case .prefix: "the join token does not begin with SWMTKN-1-: \(advice)"
-        case .version(let version): "the join token is of version \"\(version)\", and only version 1 is known: \(advice)"
+        case .version(let version):
+            "the join token is of version \"\(version)\", and only version 1 is known: \(advice)"
         case .parts(let count): "the join token has \(count) parts between its dashes, not 4: \(advice)"
         case .digest: "the join token's third part is not 50 characters of 0-9 and a-z: \(advice)"
         case .secret: "the join token's last part is not 25 characters of 0-9 and a-z: \(advice)"

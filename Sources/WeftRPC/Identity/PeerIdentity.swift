@@ -1,5 +1,5 @@
-package import WeftModel
 internal import SwiftASN1
+package import WeftModel
 internal import X509
 
 /// Who a certificate of the swarm says its holder is: CN node, OU role, O cluster, as Swarm writes them.

@@ -44,7 +44,9 @@ final class TrustRoots: Sendable {
         { certificates, promise in
             promise.completeWithTask {
                 let chain = try Self.parse(certificates)
-                guard let leaf = chain.first, try PeerIdentity(certificate: leaf).role == .manager else { return .failed }
+                guard let leaf = chain.first, try PeerIdentity(certificate: leaf).role == .manager else {
+                    return .failed
+                }
                 return try await self.accept(chain)
             }
         }

@@ -14,7 +14,9 @@ struct AccessInterceptor: ServerInterceptor {
     @concurrent
     func intercept<Input: Sendable, Output: Sendable>(
         request: StreamingServerRequest<Input>, context: ServerContext,
-        next: @Sendable @concurrent (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
+        next:
+            @Sendable @concurrent (StreamingServerRequest<Input>, ServerContext) async throws ->
+            StreamingServerResponse<Output>
     ) async throws -> StreamingServerResponse<Output> {
         if !Self.open.contains(context.descriptor) {
             let peer = try Caller.identity(context)

@@ -31,6 +31,8 @@ package final class ManagerServer: Sendable {
         let security = try HTTP2ServerTransport.Posix.TransportSecurity.mTLS(
             certificateReloader: LiveCertificate(credentials: credentials)
         ) {
+            // Not the system's authorities: the callback decides.
+            $0.trustRoots = .certificates([])
             $0.customVerificationCallback = credentials.trust.verifyingClients()
             $0.requireALPN = true
         }

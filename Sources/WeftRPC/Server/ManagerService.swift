@@ -45,7 +45,9 @@ package protocol ManagerService: Sendable {
     /// Lets a node in whose token holds `secret`, with a role that follows from it. `remoteAddress` is `address:port`.
     func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant
     /// A new certificate for a member, PEM; and the trust roots of the moment, concatenated.
-    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (certificatePEM: String, rootCertificatesPEM: String)
+    func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
+        certificatePEM: String, rootCertificatesPEM: String
+    )
     /// False for a node that was removed: none of its calls is answered. Asked on every call.
     func isMember(_ node: NodeID) -> Bool
     /// Serves one session until it returns, which ends the session, or until the task is cancelled, for the node is

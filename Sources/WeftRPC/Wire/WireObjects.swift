@@ -17,10 +17,12 @@ extension Weft_V1_NodeDescription {
 extension NodeDescription {
     init(wire: Weft_V1_NodeDescription, _ field: String) throws(WireError) {
         self.init(
-            hostname: wire.hostname, architecture: wire.architecture,
+            hostname: try Wire.name(wire.hostname, "\(field).hostname"),
+            architecture: try Wire.name(wire.architecture, "\(field).architecture"),
             nanoCPUs: try Wire.count(wire.nanoCpus, "\(field).nano_cpus"),
-            memoryBytes: try Wire.count(wire.memoryBytes, "\(field).memory_bytes"), weftVersion: wire.weftVersion)
-        engineVersion = wire.engineVersion
+            memoryBytes: try Wire.count(wire.memoryBytes, "\(field).memory_bytes"),
+            weftVersion: try Wire.name(wire.weftVersion, "\(field).weft_version"))
+        engineVersion = try Wire.name(wire.engineVersion, "\(field).engine_version")
         routes = try Wire.list(wire.routes, "\(field).routes", Wire.prefix)
     }
 }
@@ -43,11 +45,13 @@ extension Weft_V1_Endpoint {
 extension Endpoint {
     init(wire: Weft_V1_Endpoint, _ field: String) throws(WireError) {
         self.init(
-            id: try Wire.identifier(wire.id, "\(field).id"), version: try Wire.version(wire.version, "\(field).version"),
+            id: try Wire.identifier(wire.id, "\(field).id"),
+            version: try Wire.version(wire.version, "\(field).version"),
             network: try Wire.identifier(wire.network, "\(field).network"),
             node: try Wire.identifier(wire.node, "\(field).node"),
             sandbox: try Wire.identifier(wire.sandbox, "\(field).sandbox"), ipv4: IPv4Address(rawValue: wire.ipv4),
-            mac: try Wire.mac(wire.mac, "\(field).mac"), name: wire.name, aliases: wire.aliases)
+            mac: try Wire.mac(wire.mac, "\(field).mac"), name: try Wire.name(wire.name, "\(field).name"),
+            aliases: try Wire.list(wire.aliases, "\(field).aliases", Wire.name))
     }
 }
 
@@ -71,7 +75,7 @@ extension Weft_V1_NetworkSpec {
 
 extension NetworkSpec {
     init(wire: Weft_V1_NetworkSpec, _ field: String) throws(WireError) {
-        self.init(name: wire.name)
+        self.init(name: try Wire.name(wire.name, "\(field).name"))
         labels = wire.labels
         attachable = wire.attachable
         isInternal = wire.internal
@@ -102,7 +106,8 @@ extension Weft_V1_Network {
 extension Network {
     init(wire: Weft_V1_Network, _ field: String) throws(WireError) {
         self.init(
-            id: try Wire.identifier(wire.id, "\(field).id"), version: try Wire.version(wire.version, "\(field).version"),
+            id: try Wire.identifier(wire.id, "\(field).id"),
+            version: try Wire.version(wire.version, "\(field).version"),
             createdAt: Instant(nanoseconds: wire.createdAt),
             spec: try NetworkSpec(wire: Wire.require(wire.hasSpec, wire.spec, "\(field).spec"), "\(field).spec"),
             vni: try Wire.vni(wire.vni, "\(field).vni"),
@@ -141,7 +146,9 @@ extension Peer {
         case .unknown, .UNRECOGNIZED: state = .unknown
         }
         self.init(
-            id: try Wire.identifier(wire.id, "\(field).id"), hostname: wire.hostname, state: state,
+            id: try Wire.identifier(wire.id, "\(field).id"),
+            hostname: try Wire.name(wire.hostname, "\(field).hostname"),
+            state: state,
             dataPathAddress: wire.hasDataPathAddress ? IPv4Address(rawValue: wire.dataPathAddress) : nil,
             managerAddress: wire.hasManagerAddress ? wire.managerAddress : nil)
     }
@@ -167,7 +174,8 @@ extension ClusterView {
                 field: "\(field).heartbeat_seconds", problem: "\(wire.heartbeatSeconds) is outside 1...86400")
         }
         self.init(
-            id: try Wire.identifier(wire.id, "\(field).id"), dataPathPort: port, heartbeatSeconds: wire.heartbeatSeconds,
+            id: try Wire.identifier(wire.id, "\(field).id"), dataPathPort: port,
+            heartbeatSeconds: wire.heartbeatSeconds,
             rootCertificatesPEM: wire.rootCertificatesPem)
     }
 }

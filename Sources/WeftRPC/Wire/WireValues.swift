@@ -45,6 +45,14 @@ enum Wire {
         return value
     }
 
+    /// A name that people see and that may reach a terminal: at most 255 bytes without control characters.
+    static func name(_ text: String, _ field: String) throws(WireError) -> String {
+        guard text.utf8.count <= 255 else { throw WireError(field: field, problem: "longer than 255 bytes") }
+        let isPlain = text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+        guard isPlain else { throw WireError(field: field, problem: "holds a control character") }
+        return text
+    }
+
     static func prefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv4Prefix {
         let address = IPv4Address(rawValue: wire.network)
         guard let length = Int(exactly: wire.length), let prefix = IPv4Prefix(address, length: length) else {
