@@ -81,6 +81,8 @@ let package = Package(
         // Doors to the world.
         .target(name: "CLinux"),
         .target(name: "CSandbox"),
+        // The load generators of the benchmark.
+        .target(name: "CBench"),
         .target(
             name: "CBPF", dependencies: ["CDatapathABI"],
             linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
@@ -123,11 +125,11 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI",
-                logging, argumentParser,
-            ]),
-        program("weft", ["WeftNet", "WeftModel", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser]),
+                "WeftBPF", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"), logging, argumentParser,
+            ] + nio),
+        program("weft", ["WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
         program("weft-shim", ["WeftSandboxWire", "CSandbox"]),
-        program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", argumentParser]),
+        program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", "CBench", argumentParser] + nioHTTP),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),
 
@@ -155,7 +157,7 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
         tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
-        tests("WeftCommandTests", ["weft", "WeftTemplate"]),
+        tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.
         tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),
         .executableTarget(

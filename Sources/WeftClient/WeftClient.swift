@@ -53,9 +53,10 @@ package struct WeftClient: Sendable {
         let channel = try await connect()
         do {
             return try await channel.executeThenClose { inbound, outbound in
-                try await outbound.write(.head(requestHead(method, path, query, body)))
-                if let body { try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
-                try await outbound.write(.end(nil))
+                var parts: [HTTPClientRequestPart] = [.head(requestHead(method, path, query, body))]
+                if let body { parts.append(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
+                // In one go: who answers the head at once and closes must not make a later write fail.
+                try await outbound.write(contentsOf: parts + [.end(nil)])
                 var head: HTTPResponseHead?
                 for try await part in inbound {
                     switch part {

@@ -216,11 +216,16 @@ struct TemplateEvaluator {
             guard arguments.count == 1, case .string(let key) = arguments[0] else {
                 throw failure(place, "wrong number of args for \(name): want 1 got \(arguments.count)")
             }
-            return headings ? .string(key) : .string(lookup[key] ?? "")
+            return .string(lookup[key] ?? "")
         }
         if let value = object.field(name) {
             guard arguments.isEmpty else { throw failure(place, "\(name) is not a method but has arguments") }
             return value
+        }
+        if headings, case .string(let key)? = arguments.first {
+            // Docker heads the column of a label with the last part of the label's name.
+            let part = key.split(separator: ".", omittingEmptySubsequences: false).last ?? ""
+            return .string(String(part.map { $0 == "-" || $0 == "_" ? " " : $0 }))
         }
         switch object.kind {
         case .map: return .null

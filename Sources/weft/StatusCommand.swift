@@ -1,0 +1,96 @@
+import ArgumentParser
+import WeftTemplate
+
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Shows this node's session, peers, endpoints and what was dropped, and why.",
+        discussion: """
+            Sent is what the sandbox sent. Every packet that is dropped is counted with its reason.
+
+              weft status --format '{{range .Endpoints}}{{.Name}} {{.SentPackets}}{{println}}{{end}}'
+            """)
+
+    @OptionGroup var connection: ConnectionOptions
+    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    var format: String?
+
+    static let endpoints = Listing(
+        table: #"table {{.Name}}\t{{.Network}}\t{{.IPAddress}}\t{{.Interface}}\t{{.Sent}}\t{{.Received}}\t{{.Drops}}"#,
+        headings: [
+            "Name": "ENDPOINT", "Network": "NETWORK", "IPAddress": "ADDRESS", "Interface": "INTERFACE", "Sent": "SENT",
+            "Received": "RECEIVED", "Drops": "DROPPED",
+        ])
+    static let peers = Listing(
+        table: #"table {{.NodeID}}\t{{.Hostname}}\t{{.State}}\t{{.Address}}"#,
+        headings: ["NodeID": "PEER", "Hostname": "HOSTNAME", "State": "STATE", "Address": "ADDRESS"])
+
+    func run() async throws {
+        let status = try await connection.connect().get("weft", "v1", "status")
+        if let format, !format.isEmpty {
+            Terminal.print(try Inspection.render(status, format: format))
+        } else {
+            Terminal.print(try Self.text(status))
+        }
+    }
+
+    static func text(_ status: TemplateValue) throws -> String {
+        guard let node = status["NodeID"].string, !node.isEmpty else {
+            return "This node is not part of a swarm. `weft swarm init` makes one, `weft swarm join` joins one.\n"
+        }
+        var text = "Node:      \(node)\n"
+        let session = status["Session"]
+        if !session.isNull {
+            let manager = session["Manager"].string ?? ""
+            let state = session["Connected"].bool == true ? "connected to" : "not connected, last to"
+            let revision = GoText.value(session["AppliedRevision"])
+            text += "Session:   \(manager.isEmpty ? "not connected" : "\(state) \(manager)"), applied revision \(revision)\n"
+        } else {
+            text += "Session:   none\n"
+        }
+        let underlay = status["Underlay"]
+        if underlay.isNull {
+            text += "Underlay:  the data plane is not attached\n"
+        } else {
+            text += "Underlay:  \(underlay["Interface"].string ?? "") \(underlay["Address"].string ?? ""), MTU "
+            text += "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), dropped: \(drops(underlay["Drops"]))\n"
+        }
+        let peers = status["Peers"].array.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
+        text += "\n" + (try Self.peers.render(peers.map(peer), format: nil))
+        let endpoints = status["Endpoints"].array.sorted {
+            ($0["Network"].string ?? "", $0["Name"].string ?? "") < ($1["Network"].string ?? "", $1["Name"].string ?? "")
+        }
+        text += "\n" + (try Self.endpoints.render(endpoints.map(endpoint), format: nil))
+        return text
+    }
+
+    private static func peer(_ peer: TemplateValue) -> TemplateValue {
+        func text(_ name: String) -> TemplateValue { .string(peer[name].string ?? "") }
+        return ["NodeID": text("NodeID"), "Hostname": text("Hostname"), "State": text("State"), "Address": text("Address")]
+    }
+
+    private static func endpoint(_ endpoint: TemplateValue) -> TemplateValue {
+        func text(_ name: String) -> TemplateValue { .string(endpoint[name].string ?? "") }
+        func counted(_ what: String) -> TemplateValue {
+            let bytes = HumanSize.decimal(endpoint["\(what)Bytes"].int ?? 0)
+            return .string("\(endpoint["\(what)Packets"].int ?? 0) (\(bytes))")
+        }
+        return [
+            "Name": text("Name"), "Network": text("Network"), "IPAddress": text("IPAddress"),
+            "Interface": text("Interface"), "Sent": counted("Sent"), "Received": counted("Received"),
+            "Drops": .string(drops(endpoint["Drops"])),
+        ]
+    }
+
+    /// "none", or every reason that occurred with its count.
+    private static func drops(_ drops: TemplateValue) -> String {
+        let entries: [TemplateObject.Entry] = drops.object?.sortedEntries ?? []
+        let counted = entries.filter { ($0.value.int ?? 0) > 0 }
+        guard !counted.isEmpty else { return "none" }
+        return counted.map { "\($0.value.int ?? 0) \($0.key)" }.joined(separator: ", ")
+    }
+}
+
+/// A scalar as a template prints it.
+enum GoText {
+    static func value(_ value: TemplateValue) -> String { (try? Template("{{.}}").render(value)) ?? "" }
+}

@@ -1,0 +1,68 @@
+import Glibc
+
+/// Standard output and error, and whether a person sits at them.
+enum Terminal {
+    enum Stream: Int32 {
+        case output = 1
+        case error = 2
+    }
+
+    static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+    /// Writes all of it; a reader that went away ends the command as it does for other programs.
+    static func print(_ text: some StringProtocol, to stream: Stream = .output) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let written = bytes.withUnsafeBytes { write(stream.rawValue, $0.baseAddress, $0.count) }
+            if written < 0 {
+                if errno == EINTR { continue }
+                return
+            }
+            bytes = bytes.dropFirst(written)
+        }
+    }
+
+    static func line(_ text: some StringProtocol) { print(text + "\n") }
+
+    /// `weft: …`, the mark in red where someone looks at it.
+    static func complain(_ sentence: String) {
+        let mark = isTerminal(Stream.error.rawValue) && environment("NO_COLOR") == nil ? "\u{1b}[31mweft:\u{1b}[0m" : "weft:"
+        print("\(mark) \(sentence)\n", to: .error)
+    }
+
+    static func environment(_ name: String) -> String? {
+        guard let value = getenv(name) else { return nil }
+        return String(cString: value)
+    }
+
+    static var workingDirectory: String? {
+        guard let path = getcwd(nil, 0) else { return nil }
+        defer { free(path) }
+        return String(cString: path)
+    }
+
+    static func exit(_ code: Int32) -> Never { Glibc.exit(code) }
+
+    /// Seconds since 1970.
+    static func now() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec)
+    }
+
+    /// A file's text; nil when it cannot be read.
+    static func contents(of path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            bytes += chunk[..<count]
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import ArgumentParser
+import Testing
+import WeftTemplate
+
+@testable import weft
+
+private func run(_ arguments: String...) throws -> RunCommand {
+    try #require(try Weft.command(["run"] + arguments) as? RunCommand)
+}
+
+@Suite("Arguments of run")
+struct RunArguments {
+    @Test("the command begins at the first word, with or without --")
+    func command() throws {
+        #expect(try run("--name", "a1", "--network", "n", "--", "sh", "-c", "x").command == ["sh", "-c", "x"])
+        let bare = try run("--name", "a1", "sh", "-c", "x", "--name", "b", "-d", "--", "y")
+        #expect(bare.command == ["sh", "-c", "x", "--name", "b", "-d", "--", "y"])
+        #expect(bare.name == "a1" && !bare.detach)
+        #expect(try run("--", "--odd").command == ["--odd"])
+        #expect(try run("--name=a1", "env").command == ["env"])
+        #expect(try run("-eA=1", "-e", "B=2", "env").command == ["env"])
+        #expect(try run("-w", "/srv", "ls").command == ["ls"])
+    }
+
+    @Test("without a command it is the shell; with another root file system, sh")
+    func shell() throws {
+        #expect(try run("--rootfs", "/srv").command == ["sh"])
+        #expect(try run().command.count == 1)
+    }
+
+    @Test("flags combine as docker's do")
+    func flags() throws {
+        let interactive = try run("-it", "--rm", "sh")
+        #expect(interactive.interactive && interactive.tty && interactive.rm && !interactive.detach)
+        let all = try run("-dit", "sh")
+        #expect(all.detach && all.interactive && all.tty && all.command == ["sh"])
+        let host = try run("-h", "web", "-e", "A=1", "-eB=2", "hostname")
+        #expect(host.hostname == "web" && host.env == ["A=1", "B=2"] && host.command == ["hostname"])
+    }
+
+    @Test("an unknown option is refused, not handed to the sandbox")
+    func unknown() {
+        #expect(throws: (any Error).self) { try run("--publish", "80:80", "sh") }
+        #expect(throws: (any Error).self) { try run("-p", "80:80", "sh") }
+        #expect(throws: (any Error).self) { try run("--name") }
+    }
+
+    @Test("networks with their address and aliases")
+    func networks() throws {
+        #expect(
+            try run("--network", "n1", "--network", "name=n2,alias=x,alias=y,ip=10.0.0.9", "--ip", "10.1.0.5",
+                "--network-alias", "db", "sh").networks() == [
+                    NetworkAttachment(network: "n1", address: "10.1.0.5", aliases: ["db"]),
+                    NetworkAttachment(network: "n2", address: "10.0.0.9", aliases: ["x", "y"]),
+                ])
+        #expect(throws: CommandFailure.self) { try run("--ip", "10.0.0.9", "sh").networks() }
+        #expect(throws: CommandFailure.self) { try run("--network", "name=n,ip=10.0.0.1", "--ip", "10.0.0.2", "sh").networks() }
+        #expect(throws: CommandFailure.self) { try run("--network", "alias=x", "sh").networks() }
+        #expect(throws: CommandFailure.self) { try run("--network", "name=n,speed=3", "sh").networks() }
+    }
+
+    @Test("the request's body")
+    func body() throws {
+        #expect(
+            try run("--name", "a1", "-h", "web", "-t", "-e", "A=1=2", "-w", "/srv", "--rootfs", "/r", "--dns", "9.9.9.9", "--rm",
+                "--network", "n", "--ip", "10.0.0.9", "--", "sh", "-c", "true").body().json
+                == #"{"Command":["sh","-c","true"],"Name":"a1","Hostname":"web","Env":["A=1=2"],"RootFS":"/r","#
+                + #""WorkingDir":"/srv","Tty":true,"OpenStdin":false,"AutoRemove":true,"Dns":["9.9.9.9"],"#
+                + #""Networks":[{"Network":"n","IPv4Address":"10.0.0.9","Aliases":[]}]}"#)
+        #expect(throws: CommandFailure.self) { try run("-e", "=1", "sh").body() }
+        #expect(throws: CommandFailure.self) { try run("--env-file", "/nonexistent/file", "sh").body() }
+    }
+
+    @Test("what kept the command from starting decides the exit code", arguments: [
+        ("command not found: nosuch", 127), ("cannot run /etc/passwd: Permission denied", 126),
+        ("cannot run /x: No such file or directory", 126),
+        ("cannot enter the working directory /nosuch: No such file or directory", 126),
+        ("cannot open /dev/ptmx: No such device", 125),
+    ])
+    func exitCodes(text: String, code: Int32) {
+        #expect(RunCommand.exitCode(startFailure: text) == code)
+    }
+}
+
+@Test("exec: the sandbox, and its command with all its options")
+func execArguments() throws {
+    let exec = try #require(try Weft.command(["exec", "-it", "-e", "A=1", "a1", "ls", "-d", "/"]) as? ExecCommand)
+    let parts = try exec.parts()
+    #expect(parts.sandbox == "a1" && parts.command == ["ls", "-d", "/"] && exec.tty && !exec.detach)
+    let dashed = try #require(try Weft.command(["exec", "a1", "--", "ls", "--", "x"]) as? ExecCommand)
+    #expect(try dashed.parts().command == ["ls", "--", "x"])
+    let leading = try #require(try Weft.command(["exec", "--", "a1", "ls"]) as? ExecCommand)
+    #expect(try leading.parts().sandbox == "a1")
+    let alone = try #require(try Weft.command(["exec", "a1"]) as? ExecCommand)
+    #expect(throws: CommandFailure.self) { try alone.parts() }
+}
+
+@Test("the socket may be named before or behind the command")
+func host() throws {
+    let before = try #require(try Weft.command(["-H", "unix:///a.sock", "network", "ls"]) as? NetworkLs)
+    #expect(before.connection.host == "unix:///a.sock")
+    let behind = try #require(try Weft.command(["network", "ls", "--host=unix:///b.sock"]) as? NetworkLs)
+    #expect(behind.connection.host == "unix:///b.sock")
+    let run = try #require(try Weft.command(["-H", "unix:///a.sock", "run", "-d", "sh", "-H", "x"]) as? RunCommand)
+    #expect(run.connection.host == "unix:///a.sock" && run.command == ["sh", "-H", "x"] && run.detach)
+}
+
+@Test("commands with mistakes are refused before anything is asked", arguments: [
+    ["node", "inspect", "--pretty", "--format", "x", "n"], ["node", "update", "--availability", "idle", "n"],
+    ["swarm", "join", "h:2377"], ["swarm", "join-token", "manager"], ["swarm", "join-token", "boss"], ["network", "rm"],
+    ["stop", "-t", "-1", "a"], ["stop"], ["network", "create"], ["nosuch"], ["swarm", "init", "--data-path-port", "70000"],
+])
+func refused(arguments: [String]) {
+    #expect(throws: (any Error).self) { try Weft.command(arguments) }
+}
+
+@Test("every command has an example in its help")
+func examples() {
+    for name in [
+        ["swarm", "init"], ["swarm", "join"], ["swarm", "join-token"], ["swarm", "leave"], ["node", "ls"], ["node", "inspect"],
+        ["node", "rm"], ["node", "update"], ["network", "create"], ["network", "ls"], ["network", "inspect"], ["network", "rm"],
+        ["network", "connect"], ["network", "disconnect"], ["run"], ["ps"], ["exec"], ["attach"], ["logs"], ["stop"], ["kill"],
+        ["rm"], ["inspect"], ["info"], ["status"], ["version"],
+    ] {
+        var help = ""
+        do {
+            var command = try Weft.command(name + ["--help"])
+            try command.run()
+        } catch {
+            help = Weft.fullMessage(for: error)
+        }
+        #expect(help.contains("  weft \(name.joined(separator: " "))"), "\(name)")
+    }
+}
+
+@Test("logs: how many lines")
+func tail() throws {
+    func lines(_ arguments: String...) throws -> Int? {
+        try #require(try Weft.command(["logs"] + arguments + ["a1"]) as? LogsCommand).lines()
+    }
+    #expect(try lines() == nil)
+    #expect(try lines("--tail", "all") == nil)
+    #expect(try lines("-n", "20") == 20)
+    #expect(throws: CommandFailure.self) { try lines("--tail", "few") }
+}
