@@ -73,10 +73,17 @@ extension NetlinkWriter {
 
     private static func routeRequest(_ type: Int, _ flags: Int, _ route: RouteMessage) -> NetlinkWriter {
         var writer = NetlinkWriter(type: type, flags: flags)
-        let scope = route.isLinkScope ? UInt8(RT_SCOPE_LINK.rawValue) : UInt8(RT_SCOPE_UNIVERSE.rawValue)
-        writer.appendRouteHeader(
-            length: route.destination.length, protocolNumber: UInt8(RTPROT_STATIC), scope: scope,
-            type: UInt8(RTN_UNICAST))
+        if type == Int(RTM_DELROUTE) {
+            // Whoever made it and whatever its scope: the kernel compares both unless they are these.
+            writer.appendRouteHeader(
+                length: route.destination.length, protocolNumber: UInt8(RTPROT_UNSPEC),
+                scope: UInt8(RT_SCOPE_NOWHERE.rawValue), type: UInt8(RTN_UNICAST))
+        } else {
+            let scope = route.isLinkScope ? UInt8(RT_SCOPE_LINK.rawValue) : UInt8(RT_SCOPE_UNIVERSE.rawValue)
+            writer.appendRouteHeader(
+                length: route.destination.length, protocolNumber: UInt8(RTPROT_STATIC), scope: scope,
+                type: UInt8(RTN_UNICAST))
+        }
         if route.destination.length > 0 {
             writer.attribute(Int(RTA_DST.rawValue), route.destination.network.octets)
         }

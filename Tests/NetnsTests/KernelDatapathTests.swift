@@ -1,0 +1,193 @@
+import Glibc
+import Testing
+import WeftBPF
+import WeftDatapath
+import WeftKernel
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftWire
+
+@Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(2)))
+struct KernelDatapathTests {
+    @Test("endpoints of two hosts reach each other, and those of one host too")
+    func overlay() throws {
+        let topology = try KernelTopology()
+        _ = try topology.twoHosts()
+        let (a, b, c) = (try topology.namespace("a"), try topology.namespace("b"), try topology.namespace("c"))
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.1.0/24", vni: 4097)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        try swarm.endpoint("b", on: 1, net, number: 3, in: b)
+        try swarm.endpoint("c", on: 0, net, number: 4, in: c)
+        let (first, second) = (try topology.datapath("h1"), try topology.datapath("h2"))
+        try converge(first, swarm.desired(0))
+        try converge(second, swarm.desired(1))
+
+        #expect(answers("10.77.1.3", from: a))
+        #expect(answers("10.77.1.2", from: b))
+        #expect(answers("10.77.1.4", from: a))
+        #expect(answers("169.254.77.53", from: a))
+        #expect(!answers("10.77.1.9", from: a))
+        let text = try run(in: a, "ip -o addr show dev eth0; ip route; ip -o link show dev eth0")
+        #expect(text.contains("10.77.1.2/24"))
+        #expect(text.contains("default via 10.77.1.1 dev eth0"))
+        #expect(text.contains("169.254.77.53 dev eth0 proto static scope link"))
+        #expect(text.contains("link/ether 02:42:0a:4d:01:02"))
+        #expect(text.contains("mtu 1450"))
+
+        let counters = try first.counters()
+        let of = try #require(counters[EndpointID("a")])
+        #expect(of.sentPackets >= 9)
+        #expect(of.receivedPackets >= 6)
+        #expect(of.dropped[.arpUnanswered, default: 0] > 0, "the address nobody has was asked for")
+    }
+
+    @Test("a second process adopts what is pinned, and no ping is lost")
+    func adoption() throws {
+        let topology = try KernelTopology()
+        _ = try topology.twoHosts()
+        let (a, b) = (try topology.namespace("a"), try topology.namespace("b"))
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.2.0/24", vni: 4098)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        try swarm.endpoint("b", on: 1, net, number: 3, in: b)
+        // The instances end with this scope, as a killed process's would.
+        do {
+            try converge(try topology.datapath("h1"), swarm.desired(0))
+            try converge(try topology.datapath("h2"), swarm.desired(1))
+        }
+        #expect(answers("10.77.2.3", from: a))
+        let log = "/tmp/\(getpid())-adoption.log"
+        defer { unlink(log) }
+        try run(in: a, "ping -c 200 -i 0.01 -W 1 10.77.2.3 >\(log) 2>&1 &")
+        for _ in 0..<3 {
+            for (name, node) in [("h1", 0), ("h2", 1)] {
+                let datapath = try topology.datapath(name)
+                let observed = try datapath.observe(for: swarm.desired(node).host)
+                let operations = difference(desired: swarm.desired(node), observed: observed)
+                #expect(operations.isEmpty, "\(operations)")
+            }
+        }
+        #expect(try eventually { try FileSystem.readText(log).contains("received") })
+        #expect(try FileSystem.readText(log).contains("200 packets transmitted, 200 received"))
+    }
+
+    @Test("leftovers of every kind are removed, and what others changed is put right")
+    func leftovers() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        let (a, b) = (try topology.namespace("a"), try topology.namespace("b"))
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.3.0/24", vni: 4099)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        try swarm.endpoint("gone", on: 0, net, number: 3, in: b)
+        try swarm.endpoint("far", on: 1, net, number: 4, in: b)
+        let datapath = try topology.datapath("h1")
+        try converge(datapath, swarm.desired(0))
+        swarm.remove("gone")
+        swarm.remove("far")
+
+        let name = hostInterfaceName(EndpointID("a"))
+        try run(in: host, "ip link add wv00000000 type veth peer name unfinished; ip link set unfinished up")
+        try run(in: host, "ip route flush table 7700; ip rule del pref 100; nft delete table inet weft")
+        try run(in: host, "ip link set \(name) mtu 1300; sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.\(name).rp_filter=1")
+        try run(in: host, "ip neigh del 10.77.3.2 dev \(name); ip link del weft_vxlan; ip addr del 169.254.77.53/32 dev lo")
+        try run(in: host, "ip neigh add 10.77.3.9 lladdr 02:00:00:00:00:09 dev \(name) nud permanent")
+        try run(in: host, "ip route add 10.77.3.9/32 dev \(name) table 7700")
+        try converge(datapath, swarm.desired(0))
+
+        let links = try HostInterfaces.read(in: host).links.map(\.name)
+        #expect(links.filter { $0.hasPrefix("wv") } == [name])
+        #expect(links.contains("weft_vxlan"))
+        #expect(try run(in: host, "ip route show table 7700") == "10.77.3.2 dev \(name) proto static scope link \n")
+        #expect(try run(in: host, "ip -o link show dev \(name)").contains("mtu 1450"))
+        #expect(try run(in: b, "ip -o link").contains("eth0") == false)
+        #expect(Set(try datapath.counters().keys) == [nil, EndpointID("a")])
+    }
+
+    @Test("the way out is masqueraded; an internal network has none")
+    func egress() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        let outside = try topology.outside(of: host)
+        let (a, b) = (try topology.namespace("a"), try topology.namespace("b"))
+        var swarm = TestSwarm()
+        let open = try swarm.network("open", "10.77.4.0/24", vni: 4100)
+        let closed = try swarm.network("closed", "10.77.5.0/24", vni: 4101, isInternal: true)
+        try swarm.endpoint("a", on: 0, open, number: 2, in: a)
+        try swarm.endpoint("b", on: 0, closed, number: 2, in: b)
+        try swarm.endpoint("a2", on: 0, closed, number: 3, in: a, eth: 1)
+        let datapath = try topology.datapath("h1")
+        try converge(datapath, swarm.desired(0))
+
+        #expect(answers("198.51.100.2", from: a), "the outside host knows only 198.51.100.0/24: without masquerade no answer")
+        #expect(answers("10.77.5.2", from: a))
+        #expect(!(try run(in: b, "ip route")).contains("default"))
+        try run(in: b, "ip route add default via 10.77.5.1")
+        #expect(!answers("198.51.100.2", from: b))
+        let drops = try #require(try datapath.counters()[EndpointID("b")]).dropped
+        #expect(drops[.isInternal, default: 0] > 0)
+        #expect(!answers("10.77.4.2", from: b), "another network, though both are on this host")
+        // From outside, by a route through the host, there is no way in either.
+        try run(in: outside, "ip route add 10.77.4.0/24 via 198.51.100.1")
+        #expect(!answers("10.77.4.2", from: outside))
+
+        // The second network takes over nothing, being internal; the first one's end leaves no default route.
+        swarm.remove("a")
+        try converge(datapath, swarm.desired(0))
+        #expect(!(try run(in: a, "ip route")).contains("default"))
+        #expect(try run(in: a, "ip route").contains("169.254.77.53 dev eth1"))
+    }
+
+    @Test("a VXLAN port that another tunnel holds is reported by the tunnel's name")
+    func portTaken() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        try run(in: host, "ip link add swarm0 type vxlan id 7 dstport 4789; ip link set swarm0 up")
+        let swarm = TestSwarm()
+        let datapath = try topology.datapath("h1")
+        var reconciler = DatapathReconciler()
+        let failures = try reconciler.reconcile(swarm.desired(0), with: datapath)
+        let reason = try #require(failures.first { $0.operation == .prepareHost(.vxlanDevice, swarm.desired(0).host) }).reason
+        #expect(reason.contains("UDP port 4789 is in use by the interface swarm0"))
+        #expect(reason.contains("--data-path-port"))
+        try converge(datapath, swarm.desired(0, port: 4790))
+        #expect(try run(in: host, "ip -d link show weft_vxlan").contains("dstport 4790"))
+    }
+
+    @Test("teardown leaves nothing of ours and everything of others")
+    func teardown() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        let a = try topology.namespace("a")
+        let before = try run(in: host, "ip -o link; ip -4 -o addr; ip rule; nft list ruleset")
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.6.0/24", vni: 4102)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        do { try converge(try topology.datapath("h1"), swarm.desired(0)) }
+        #expect(try run(in: host, "ip -o link; ip -4 -o addr; ip rule; nft list ruleset") != before)
+        let pins = topology.pinDirectory("h1")
+        for _ in 0..<2 { try KernelDatapath.teardown(pinDirectory: pins, namespace: host) }
+        #expect(try run(in: host, "ip -o link; ip -4 -o addr; ip rule; nft list ruleset") == before)
+        #expect(!FileSystem.exists(pins))
+    }
+
+    @Test("an endpoint whose sandbox is gone fails by itself and harms no other")
+    func sandboxGone() throws {
+        let topology = try KernelTopology()
+        _ = try topology.twoHosts()
+        let a = try topology.namespace("a")
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.7.0/24", vni: 4103)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: NetworkNamespace(path: "/run/netns/there-is-none"))
+        try swarm.endpoint("b", on: 0, net, number: 3, in: a)
+        let datapath = try topology.datapath("h1")
+        var reconciler = DatapathReconciler()
+        let failures = try reconciler.reconcile(swarm.desired(0), with: datapath)
+        #expect(failures.map(\.endpoint) == [EndpointID("a")])
+        #expect(answers("169.254.77.53", from: a))
+        swarm.remove("a")
+        #expect(try reconciler.reconcile(swarm.desired(0), with: datapath).isEmpty)
+    }
+}

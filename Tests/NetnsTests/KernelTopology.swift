@@ -1,0 +1,146 @@
+import Glibc
+import Testing
+import WeftBPF
+import WeftDatapath
+import WeftKernel
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftWire
+
+/// Named namespaces of one test, removed at its end.
+///
+///     host 1 (172.30.0.1) ──veth── host 2 (172.30.0.2)       each host: sandboxes, by KernelDatapath
+///        └──veth── outside (198.51.100.2)
+final class KernelTopology {
+    private let prefix: String
+    private var namespaces: [String] = []
+    private var pinDirectories: [String] = []
+
+    init() throws {
+        prefix = "b\(getpid())\(HostSystem.randomBytes(2).map { String($0, radix: 36) }.joined())-"
+        _ = try PinDirectory.mountFileSystemIfAbsent()
+    }
+
+    deinit {
+        for name in namespaces.reversed() { _ = try? ChildProcess.run(["ip", "netns", "del", name]) }
+        for directory in pinDirectories { try? DatapathPrograms.removeAll(pinDirectory: directory) }
+    }
+
+    func namespace(_ name: String) throws -> NetworkNamespace {
+        try script("ip netns add \(prefix)\(name)")
+        namespaces.append(prefix + name)
+        let namespace = path(name)
+        try run(in: namespace, "ip link set lo up")
+        return namespace
+    }
+
+    func path(_ name: String) -> NetworkNamespace { NetworkNamespace(path: "/run/netns/\(prefix)\(name)") }
+
+    func pinDirectory(_ name: String) -> String {
+        let directory = "/sys/fs/bpf/\(prefix)\(name)"
+        if !pinDirectories.contains(directory) { pinDirectories.append(directory) }
+        return directory
+    }
+
+    /// Two hosts with 172.30.0.1 and .2 on `eth0` at each end of a veth.
+    func twoHosts() throws -> (NetworkNamespace, NetworkNamespace) {
+        let first = try namespace("h1")
+        let second = try namespace("h2")
+        try run(in: first, "ip link add eth0 type veth peer name eth0 netns \(prefix)h2")
+        for (host, address) in [(first, "172.30.0.1"), (second, "172.30.0.2")] {
+            try run(in: host, "ip addr add \(address)/24 dev eth0; ip link set eth0 up")
+        }
+        return (first, second)
+    }
+
+    /// A host beyond `host`, 198.51.100.2, that knows no way to the overlay.
+    func outside(of host: NetworkNamespace) throws -> NetworkNamespace {
+        let outside = try namespace("out")
+        try run(in: host, "ip link add out0 type veth peer name eth0 netns \(prefix)out")
+        try run(in: host, "ip addr add 198.51.100.1/24 dev out0; ip link set out0 up")
+        try run(in: outside, "ip addr add 198.51.100.2/24 dev eth0; ip link set eth0 up")
+        return outside
+    }
+
+    func datapath(_ name: String) throws -> KernelDatapath {
+        try KernelDatapath(pinDirectory: pinDirectory(name), namespace: path(name), sizes: .small)
+    }
+}
+
+/// Runs a command line in a namespace; a failure is an error with its output.
+@discardableResult
+func run(in namespace: NetworkNamespace, _ command: String) throws -> String {
+    try namespace.run { try script(command) }
+}
+
+@discardableResult
+func script(_ command: String) throws -> String {
+    let outcome = try ChildProcess.run(["sh", "-ec", command])
+    guard outcome.status == 0 else { throw CommandFailure(command: command, output: outcome.output + outcome.errorOutput) }
+    return outcome.output
+}
+
+/// True if `address` answers one of three pings.
+func answers(_ address: String, from namespace: NetworkNamespace) -> Bool {
+    (try? run(in: namespace, "ping -c 3 -i 0.1 -W 1 \(address) | grep -q ' [123] received'")) != nil
+}
+
+/// A swarm's knowledge, from which each node's view is cut.
+struct TestSwarm {
+    var networks: [Network] = []
+    var endpoints: [Endpoint] = []
+    var attachments: [NodeID: [SandboxAttachment]] = [:]
+    let nodes = [NodeID("n1"), NodeID("n2")]
+
+    mutating func network(_ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false) throws -> NetworkID {
+        var spec = NetworkSpec(name: name)
+        spec.isInternal = isInternal
+        let prefix = try #require(IPv4Prefix(subnet))
+        networks.append(
+            Network(
+                id: NetworkID(name), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(vni)),
+                subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1))))
+        return NetworkID(name)
+    }
+
+    /// Adds an endpoint of a node. `number` is the last octet.
+    mutating func endpoint(
+        _ id: String, on node: Int, _ network: NetworkID, number: UInt32, in sandbox: NetworkNamespace, eth: Int = 0
+    ) throws {
+        let subnet = try #require(networks.first { $0.id == network }).subnet
+        let address = try #require(subnet.network.advanced(by: number))
+        let endpoint = Endpoint(
+            id: EndpointID(id), network: network, node: nodes[node], sandbox: SandboxID(sandbox.description),
+            ipv4: address, mac: MACAddress(forIPv4: address), name: id)
+        endpoints.append(endpoint)
+        attachments[nodes[node], default: []].append(
+            SandboxAttachment(endpoint: endpoint, namespacePath: try #require(sandbox.path), interfaceNumber: eth))
+    }
+
+    mutating func remove(_ id: String) {
+        endpoints.removeAll { $0.id.rawValue == id }
+        for node in nodes { attachments[node]?.removeAll { $0.endpoint.id.rawValue == id } }
+    }
+
+    func desired(_ node: Int, port: UInt16 = 4789) -> DesiredState {
+        let addresses = [IPv4Address(rawValue: 0xac1e_0001), IPv4Address(rawValue: 0xac1e_0002)]
+        let peers = zip(nodes, addresses).filter { $0.0 != nodes[node] }.map {
+            Peer(id: $0.0, hostname: $0.0.rawValue, state: .ready, dataPathAddress: $0.1, managerAddress: nil)
+        }
+        return compile(
+            NodeView(
+                node: nodes[node], host: HostConfiguration(dataPathAddress: addresses[node], dataPathPort: port),
+                underlayMTU: .ethernet, attachments: attachments[nodes[node]] ?? [], networks: networks, peers: peers,
+                endpoints: endpoints))
+    }
+}
+
+/// Brings a host to the desired state from a fresh observation and expects it to hold afterwards.
+func converge(_ datapath: KernelDatapath, _ desired: DesiredState) throws {
+    var reconciler = DatapathReconciler()
+    let failures = try reconciler.reconcile(desired, with: datapath)
+    #expect(failures.isEmpty, "\(failures.map(\.reason))")
+    let rest = difference(desired: desired, observed: try datapath.observe(for: desired.host))
+    #expect(rest.isEmpty, "\(rest)")
+}
