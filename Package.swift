@@ -125,7 +125,8 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI",
-                "WeftBPF", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"), logging, argumentParser,
+                "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
         program("weft", ["WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
         program("weft-shim", ["WeftSandboxWire", "CSandbox"]),

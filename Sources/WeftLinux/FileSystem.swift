@@ -14,6 +14,14 @@ package enum FileSystem {
         String(decoding: try read(path), as: UTF8.self)
     }
 
+    /// Where a symbolic link points.
+    package static func readLink(_ path: String) throws(SystemError) -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &buffer, buffer.count)
+        guard count >= 0 else { throw .last("read the link \(path)") }
+        return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// Replaces or creates a file so that a reader, and the disk after a crash, has the old content or the new, never a part.
     package static func writeAtomically(
         _ bytes: some Collection<UInt8>, to path: String, mode: UInt32 = 0o600

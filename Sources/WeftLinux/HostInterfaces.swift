@@ -31,6 +31,16 @@ package struct HostInterfaces: Sendable {
         return addresses.first { $0.interface == link.index }?.address
     }
 
+    /// The address that packets to `target` leave from: that of the longest matching route in the main table.
+    package func sourceAddress(towards target: IPv4Address) -> IPv4Address? {
+        let matching = routes.filter { $0.table == RouteMessage.mainTable && $0.destination.contains(target) }
+        guard let route = matching.max(by: { $0.destination.length < $1.destination.length }) else {
+            return link(with: target) == nil ? nil : target
+        }
+        if let source = route.preferredSource { return source }
+        return addresses.first { $0.interface == route.interface }?.address
+    }
+
     /// The interface of the default route with the lowest metric.
     package var defaultLink: LinkMessage? {
         routes.filter { $0.destination.length == 0 && $0.table == RouteMessage.mainTable }

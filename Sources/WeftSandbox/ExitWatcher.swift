@@ -14,8 +14,10 @@ package final class ExitWatcher: Sendable {
 
     package init() throws {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0 else {
-            throw SandboxError.system("cannot make a pipe", errno: errno)
+        guard pipe(&ends) == 0 else { throw SandboxError.system("cannot make a pipe", errno: errno) }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
         }
         wakeRead = ends[0]
         wakeWrite = ends[1]

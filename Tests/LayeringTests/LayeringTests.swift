@@ -22,6 +22,7 @@ private let layers = [
         targets: [
             "WeftNet": [],
             "WeftModel": ["WeftNet"],
+            "WeftSandboxWire": [],
             "WeftWire": ["WeftNet", "CLinuxUAPI"],
         ]),
     Layer(
@@ -42,7 +43,7 @@ private let layers = [
             "WeftLinux": ["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"].union(system),
             "WeftBPF": ["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"].union(system).union(foundation),
             "WeftKernel": ["WeftNet", "WeftModel", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI", "Synchronization"],
-            "WeftSandbox": ["WeftLinux", "CSandbox"].union(system).union(foundation),
+            "WeftSandbox": ["WeftSandboxWire", "CSandbox"].union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
             "WeftStoreSQLite": ["WeftStore", "WeftModel", "GRDB"].union(foundation),
             "WeftRPC": [

@@ -1,0 +1,108 @@
+// The agent's shell. It owns the NodeMachine: one task drains one bounded queue of session messages, attaches, outcomes and
+// ticks, and performs the actions. The kernel is brought to the desired state by the reconciler's own thread.
+package import Logging
+package import WeftDNS
+package import WeftModel
+package import WeftNode
+
+package final class Agent: Sendable {
+    /// Events that may wait; past it requests are refused, and a session is closed, which resynchronises it later.
+    static let queueLimit = 65_536
+    /// Seconds between full looks at the kernel, which find what others changed.
+    static let observeSeconds = 30
+    /// Seconds between saves of what the manager said, while it changes.
+    static let saveSeconds = 2
+
+    private let events: AsyncStream<AgentEvent>
+    private let queue: AsyncStream<AgentEvent>.Continuation
+    private let reconciler: Reconciler
+    private let worker: AgentWorker
+
+    /// `names` gets every new table of names; `now` is the wall clock; `lost` learns of endpoints that ended by themselves,
+    /// `dismissed` of the end of this node's membership.
+    package init(
+        machine: NodeMachine, placements: Placements, store: any AgentStore, kernel: any Reconciling,
+        names: @escaping @Sendable (NameTable) -> Void, now: @escaping @Sendable () -> Instant,
+        lost: @escaping @Sendable ([Endpoint], String) -> Void, dismissed: @escaping @Sendable (String) -> Void,
+        logger: Logger
+    ) {
+        (events, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
+        let queue = queue
+        reconciler = Reconciler(kernel: kernel, names: names) { outcome in queue.yield(.reconciled(outcome)) }
+        worker = AgentWorker(
+            machine: machine, placements: placements, store: store, reconciler: reconciler, now: now, lost: lost,
+            dismissed: dismissed, logger: logger)
+    }
+
+    /// Drains the queue until `shutDown` or cancellation. The kernel keeps what it has.
+    package func run() async {
+        await withTaskGroup { group in
+            group.addTask { await self.reconciler.run() }
+            group.addTask {
+                while !Task.isCancelled {
+                    self.queue.yield(.tick)
+                    try? await Task.sleep(for: .seconds(1))
+                }
+            }
+            var worker = self.worker
+            worker.start()
+            for await event in events { worker.process(event) }
+            worker.end()
+            reconciler.finish()
+            group.cancelAll()
+        }
+    }
+
+    package func shutDown() { queue.finish() }
+
+    @discardableResult
+    private func enqueue(_ event: AgentEvent) -> Bool {
+        if case .enqueued = queue.yield(event) { return true }
+        return false
+    }
+
+    // MARK: The session
+
+    /// A manager's stream is open; its messages follow, then its end.
+    package func sessionOpened(_ send: @escaping SessionSender) { enqueue(.sessionOpened(send)) }
+    /// False: the agent does not keep up, and the session must end.
+    package func received(_ message: ManagerMessage) -> Bool { enqueue(.received(message)) }
+    package func sessionClosed() { enqueue(.sessionClosed) }
+    /// Tells the manager that this node leaves.
+    package func leave() { enqueue(.leave) }
+    package func describe(_ description: NodeDescription) { enqueue(.describe(description)) }
+
+    // MARK: Sandboxes
+
+    /// After a start: these sandboxes live, with the paths of their network namespaces; endpoints of others go.
+    package func sandboxesFound(_ namespaces: [SandboxID: String]) { enqueue(.sandboxesFound(namespaces)) }
+    /// A sandbox's namespace exists; call it before the first attach.
+    package func place(_ sandbox: SandboxID, namespacePath: String) {
+        enqueue(.place(sandbox, namespacePath: namespacePath))
+    }
+
+    /// Returns once the endpoint is in the kernel. Throws `AttachError` or `AgentBusy`.
+    package func attach(_ request: AttachRequest) async throws -> Endpoint {
+        try await withCheckedThrowingContinuation { continuation in
+            if !enqueue(.attach(request, continuation)) { continuation.resume(throwing: AgentBusy()) }
+        }
+    }
+
+    /// Returns once the endpoint is out of the kernel. Throws `AttachError` or `AgentBusy`.
+    @discardableResult
+    package func detach(_ endpoint: EndpointID) async throws -> Endpoint {
+        try await withCheckedThrowingContinuation { continuation in
+            if !enqueue(.detach(endpoint, continuation)) { continuation.resume(throwing: AgentBusy()) }
+        }
+    }
+
+    /// The sandbox ended, and its namespace with it.
+    package func sandboxGone(_ sandbox: SandboxID) { enqueue(.sandboxGone(sandbox)) }
+
+    /// Looks at the machine, after everything queued before. Throws `AgentBusy`.
+    package func read<Value: Sendable>(_ body: @escaping @Sendable (NodeMachine) -> Value) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            if !enqueue(.read({ continuation.resume(returning: body($0)) })) { continuation.resume(throwing: AgentBusy()) }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+import Logging
+import WeftModel
+import WeftNode
+
+/// The part of the agent that runs in its one task.
+struct AgentWorker: Sendable {
+    private var machine: NodeMachine
+    private var placements: Placements
+    private let store: any AgentStore
+    private let reconciler: Reconciler
+    private let now: @Sendable () -> Instant
+    private let lost: @Sendable ([Endpoint], String) -> Void
+    private let dismissed: @Sendable (String) -> Void
+    private let logger: Logger
+
+    private var send: SessionSender?
+    private var waiting: [RequestID: CheckedContinuation<Endpoint, any Error>] = [:]
+    private var nextRequest: UInt64 = 1
+    private var generator = SystemRandomNumberGenerator()
+    private var viewIsDirty = false
+    private var ticks = 0
+
+    init(
+        machine: NodeMachine, placements: Placements, store: any AgentStore, reconciler: Reconciler,
+        now: @escaping @Sendable () -> Instant, lost: @escaping @Sendable ([Endpoint], String) -> Void,
+        dismissed: @escaping @Sendable (String) -> Void, logger: Logger
+    ) {
+        self.machine = machine
+        self.placements = placements
+        self.store = store
+        self.reconciler = reconciler
+        self.now = now
+        self.lost = lost
+        self.dismissed = dismissed
+        self.logger = logger
+    }
+
+    /// Names answer at once from what was saved; the kernel waits for `sandboxesFound`.
+    mutating func start() {
+        reconciler.publishNames(of: machine)
+    }
+
+    mutating func process(_ event: AgentEvent) {
+        switch event {
+        case .sessionOpened(let send):
+            self.send = send
+            handle(.sessionOpened)
+        case .sessionClosed:
+            send = nil
+            handle(.sessionClosed)
+        case .received(let message):
+            viewIsDirty = true
+            handle(.received(message))
+        case .place(let sandbox, let path):
+            placements.place(sandbox, namespacePath: path)
+        case .attach(let request, let continuation):
+            handle(.attach(register(continuation), request))
+        case .detach(let endpoint, let continuation):
+            handle(.detach(register(continuation), endpoint))
+        case .sandboxGone(let sandbox):
+            placements.forget(sandbox)
+            handle(.sandboxGone(sandbox))
+        case .sandboxesFound(let namespaces):
+            for (sandbox, path) in namespaces { placements.place(sandbox, namespacePath: path) }
+            handle(.sandboxesFound(Set(namespaces.keys)))
+            reconcile(generation: machine.generation, observe: true)
+        case .describe(let description):
+            handle(.descriptionChanged(description))
+        case .reconciled(let outcome):
+            if let failure = outcome.failure { logger.error("the data path could not be changed", metadata: ["error": "\(failure)"]) }
+            for (endpoint, failure) in outcome.failures.sorted(by: { $0.key < $1.key }) {
+                logger.error("an endpoint is not in place", metadata: ["endpoint": "\(endpoint)", "error": "\(failure)"])
+            }
+            handle(.addressesHeld(outcome.addressesHeld))
+            handle(.datapathApplied(outcome.generation, failures: outcome.failures, failure: outcome.failure))
+        case .leave:
+            handle(.leave)
+        case .tick:
+            tick()
+        case .read(let body):
+            body(machine)
+        }
+    }
+
+    /// Nobody who waits is left hanging, and what is known is on disk.
+    mutating func end() {
+        saveView()
+        for (_, continuation) in waiting.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentBusy()) }
+        waiting = [:]
+    }
+
+    private mutating func tick() {
+        ticks += 1
+        handle(.tick)
+        if ticks % Agent.observeSeconds == 0 { reconcile(generation: machine.generation, observe: true) }
+        if viewIsDirty, ticks % Agent.saveSeconds == 0 { saveView() }
+    }
+
+    private mutating func register(_ continuation: CheckedContinuation<Endpoint, any Error>) -> RequestID {
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        waiting[id] = continuation
+        return id
+    }
+
+    private mutating func handle(_ input: NodeInput) {
+        for action in machine.handle(input, now: now(), random: &generator) { perform(action) }
+    }
+
+    private mutating func perform(_ action: NodeAction) {
+        switch action {
+        case .persist(let urgent):
+            if urgent { saveOwn() } else { viewIsDirty = true }
+        case .send(let message):
+            // A message that does not go out is not lost: the hello of the next session says it all again.
+            if let send, !send(message) { self.send = nil }
+        case .reconcile(let generation):
+            reconcile(generation: generation, observe: false)
+        case .namesChanged:
+            reconciler.publishNames(of: machine)
+        case .reply(let request, let result):
+            waiting.removeValue(forKey: request)?.resume(with: result.mapError { $0 as any Error })
+        case .endpointsLost(let endpoints, let reason):
+            logger.warning("endpoints ended", metadata: ["count": "\(endpoints.count)", "reason": "\(reason)"])
+            lost(endpoints, reason)
+        case .dismissed(let reason):
+            logger.notice("the manager ended the session", metadata: ["reason": "\(reason)"])
+            dismissed(reason)
+        }
+    }
+
+    private mutating func reconcile(generation: Generation, observe: Bool) {
+        if placements.assign(machine.ownEndpoints) { saveOwn() }
+        reconciler.request(
+            ReconcileRequest(machine: machine, placements: placements, generation: generation, observe: observe))
+    }
+
+    private mutating func saveOwn() {
+        _ = placements.assign(machine.ownEndpoints)
+        do {
+            try store.saveOwn(machine.saved.own, interfaceIndexes: placements.interfaceIndexes)
+        } catch {
+            logger.error("the node's endpoints cannot be saved", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private mutating func saveView() {
+        viewIsDirty = false
+        saveOwn()
+        do {
+            try store.saveView(machine.saved.view)
+        } catch {
+            viewIsDirty = true
+            logger.error("what the manager said cannot be saved", metadata: ["error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,217 @@
+// This host's sandboxes: made, attached, started, ended. Their records are their directories; what runs belongs to the
+// shims, so a weftd that starts finds what an earlier one left.
+package import Logging
+package import NIOPosix
+package import WeftModel
+package import WeftNet
+import WeftNode
+package import WeftSandbox
+
+/// Where the resolver answers in every sandbox.
+package let resolverAddress = IPv4Address(rawValue: 0xa9fe_4d35)
+
+package actor SandboxKeeper {
+    /// One network of a sandbox to be.
+    package struct Attachment: Sendable {
+        package var network: NetworkID
+        package var ipv4: IPv4Address?
+        package var aliases: [String]
+        package init(network: NetworkID, ipv4: IPv4Address?, aliases: [String]) {
+            self.network = network
+            self.ipv4 = ipv4
+            self.aliases = aliases
+        }
+    }
+
+    private let store: SandboxStore
+    private let shimExecutable: String
+    private let watcher: ExitWatcher
+    private let threads: NIOThreadPool
+    private let logger: Logger
+    private var agent: Agent?
+    /// Names of sandboxes that are being made.
+    private var namesInUse: Set<String> = []
+    private var waitingForExit: [String: [CheckedContinuation<Void, Never>]] = [:]
+    private var generator = SystemRandomNumberGenerator()
+
+    /// `threads` runs what blocks; one of them is taken for good.
+    package init(runDirectory: String, shimExecutable: String, threads: NIOThreadPool, logger: Logger) throws {
+        store = SandboxStore(runDirectory: runDirectory)
+        self.shimExecutable = shimExecutable
+        self.threads = threads
+        self.logger = logger
+        watcher = try ExitWatcher()
+    }
+
+    /// Finds what runs, and clears away what ended with `--rm` while nobody looked.
+    package func start() {
+        let watcher = watcher
+        threads.submit { [weak self] state in
+            guard state == .active else { return }
+            watcher.run { directory, code in
+                let id = String(directory.path.split(separator: "/").last ?? "")
+                Task { await self?.ended(id, code: code) }
+            }
+        }
+        for entry in store.list() {
+            if entry.state?.isAlive == true {
+                watcher.watch(entry.directory)
+            } else if entry.spec.autoRemove {
+                try? store.remove(id: entry.spec.id)
+            }
+        }
+    }
+
+    package func stop() { watcher.finish() }
+
+    /// The living sandboxes with the paths of their network namespaces.
+    package func namespaces() -> [SandboxID: String] {
+        var result: [SandboxID: String] = [:]
+        for entry in store.list() {
+            if let state = entry.state, state.isAlive { result[SandboxID(entry.spec.id)] = state.netnsPath }
+        }
+        return result
+    }
+
+    /// Who attaches endpoints; nil outside a swarm.
+    package func use(_ agent: Agent?) { self.agent = agent }
+
+    package func list() -> [SandboxStore.Entry] { store.list() }
+
+    /// By name, id, or the beginning of an id.
+    package func find(_ reference: String) throws -> SandboxStore.Entry { try store.find(reference) }
+
+    /// Makes a sandbox, complete but for its process, which `startProcess` lets go. Nothing is left when it throws.
+    package func create(
+        _ spec: SandboxSpec, attachments: [Attachment]
+    ) async throws -> SandboxStore.Entry {
+        var spec = spec
+        guard namesInUse.insert(spec.name).inserted else { throw SandboxError.nameTaken(spec.name) }
+        defer { namesInUse.remove(spec.name) }
+        guard attachments.isEmpty || agent != nil else {
+            throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
+        }
+        let directory = try store.create(spec)
+        let sandbox = SandboxID(spec.id)
+        do {
+            let (initial, shim) = (spec, shimExecutable)
+            let launched = try await threads.runIfActive {
+                try SandboxLauncher.launch(spec: initial, directory: directory, shimExecutable: shim)
+            }
+            watcher.watch(directory)
+            agent?.place(sandbox, namespacePath: launched.netnsPath)
+            for attachment in attachments {
+                let endpoint = try await attach(sandbox, name: spec.name, attachment)
+                spec.hosts.append(hostsEntry(endpoint, spec))
+            }
+            try store.update(spec)
+            try directory.writeHosts(spec.hosts)
+        } catch {
+            await discard(spec.id, directory)
+            throw error
+        }
+        return try entry(spec.id)
+    }
+
+    private func attach(_ sandbox: SandboxID, name: String, _ attachment: Attachment) async throws -> Endpoint {
+        guard let agent else { throw AttachError.datapath("this node has left the swarm") }
+        return try await agent.attach(
+            AttachRequest(
+                network: attachment.network.rawValue, sandbox: sandbox, name: name,
+                aliases: attachment.aliases + [String(sandbox.rawValue.prefix(12))], ipv4: attachment.ipv4))
+    }
+
+    private func hostsEntry(_ endpoint: Endpoint, _ spec: SandboxSpec) -> SandboxSpec.HostsEntry {
+        SandboxSpec.HostsEntry(address: endpoint.ipv4.description, names: [spec.hostname])
+    }
+
+    /// Takes back a sandbox that could not be made.
+    private func discard(_ id: String, _ directory: SandboxDirectory) async {
+        try? SandboxControl.signal(directory, 9)
+        if directory.state()?.isAlive == true { await waitForExit(id) }
+        agent?.sandboxGone(SandboxID(id))
+        try? store.remove(id: id)
+    }
+
+    /// Lets the process go. Nothing on a running one.
+    package func startProcess(_ id: String) async throws {
+        let entry = try entry(id)
+        guard entry.state?.status == .created else {
+            if entry.state?.isAlive == true { return }
+            throw SandboxError.notRunning(entry.spec.name)
+        }
+        try await threads.runIfActive { try SandboxControl.start(entry.directory) }
+    }
+
+    /// SIGTERM, and SIGKILL after the timeout; returns once it has ended.
+    package func stopProcess(_ id: String, timeout: Duration) async throws {
+        let entry = try entry(id)
+        guard entry.state?.isAlive == true else { return }
+        try? SandboxControl.signal(entry.directory, entry.state?.status == .created ? 9 : 15)
+        let killer = Task {
+            try await Task.sleep(for: timeout)
+            try? SandboxControl.signal(entry.directory, 9)
+        }
+        await waitForExit(id)
+        killer.cancel()
+    }
+
+    package func signal(_ id: String, _ number: Int32) throws {
+        let entry = try entry(id)
+        guard entry.state?.isAlive == true, let number = UInt8(exactly: number) else {
+            throw SandboxError.notRunning(entry.spec.name)
+        }
+        try SandboxControl.signal(entry.directory, number)
+    }
+
+    package func remove(_ id: String, force: Bool) async throws {
+        let entry = try entry(id)
+        if entry.state?.isAlive == true {
+            guard force || entry.state?.status == .created else { throw SandboxError.stillRunning(entry.spec.name) }
+            try? SandboxControl.signal(entry.directory, 9)
+            await waitForExit(id)
+        }
+        agent?.sandboxGone(SandboxID(id))
+        try store.remove(id: id)
+    }
+
+    /// Attaches a living sandbox to one more network.
+    package func connect(_ id: String, _ attachment: Attachment) async throws {
+        var entry = try entry(id)
+        guard entry.state?.isAlive == true else { throw SandboxError.notRunning(entry.spec.name) }
+        let endpoint = try await attach(SandboxID(id), name: entry.spec.name, attachment)
+        entry.spec.hosts.append(hostsEntry(endpoint, entry.spec))
+        try store.update(entry.spec)
+        try entry.directory.writeHosts(entry.spec.hosts)
+    }
+
+    package func disconnect(_ id: String, _ endpoint: Endpoint) async throws {
+        guard let agent else { throw AttachError.datapath("this node has left the swarm") }
+        try await agent.detach(endpoint.id)
+        var entry = try entry(id)
+        entry.spec.hosts.removeAll { $0.address == endpoint.ipv4.description }
+        try store.update(entry.spec)
+        try entry.directory.writeHosts(entry.spec.hosts)
+    }
+
+    private func entry(_ id: String) throws -> SandboxStore.Entry {
+        guard let entry = store.load(id: id) else { throw SandboxError.notFound(id) }
+        return entry
+    }
+
+    private func waitForExit(_ id: String) async {
+        guard store.load(id: id)?.state?.isAlive == true else { return }
+        await withCheckedContinuation { waitingForExit[id, default: []].append($0) }
+    }
+
+    private func ended(_ id: String, code: Int32) {
+        logger.info("sandbox ended", metadata: ["sandbox": "\(id)", "code": "\(code)"])
+        agent?.sandboxGone(SandboxID(id))
+        if let entry = store.load(id: id), entry.spec.autoRemove {
+            do { try store.remove(id: id) } catch {
+                logger.error("a sandbox's directory is left", metadata: ["sandbox": "\(id)", "error": "\(error)"])
+            }
+        }
+        for continuation in waitingForExit.removeValue(forKey: id) ?? [] { continuation.resume() }
+    }
+}

@@ -1,0 +1,166 @@
+import NIOPosix
+import WeftAPI
+import WeftAgent
+import WeftBPF
+import WeftDatapath
+import WeftKernel
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftNode
+import WeftSandbox
+import WeftWire
+
+extension Daemon {
+    func sandboxes() async -> [SandboxSummary] {
+        let known = (try? await member?.agent.read { ($0.ownEndpoints, $0.networks) }) ?? nil
+        let networks = Dictionary((known?.1 ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let endpoints = Dictionary(grouping: known?.0 ?? [], by: \.sandbox)
+        return await keeper.list().map { entry in
+            summary(entry, endpoints: endpoints[SandboxID(entry.spec.id)] ?? [], networks: networks)
+        }
+    }
+
+    private func summary(
+        _ entry: SandboxStore.Entry, endpoints: [Endpoint], networks: [NetworkID: Network]
+    ) -> SandboxSummary {
+        let (spec, state) = (entry.spec, entry.state)
+        func instant(_ nanoseconds: UInt64?) -> Instant? { nanoseconds.map { Instant(nanoseconds: Int64($0)) } }
+        let status: SandboxSummary.State =
+            switch state?.status {
+            case .created?: state?.isAlive == true ? .created : .exited
+            case .running?: .running
+            case .exited?, nil: .exited
+            }
+        var summary = SandboxSummary(
+            id: SandboxID(spec.id), name: spec.name, hostname: spec.hostname, command: spec.command,
+            createdAt: instant(state?.createdAt) ?? Instant(nanoseconds: 0), state: status,
+            socket: entry.directory.socket, directory: entry.directory.path)
+        summary.startedAt = instant(state?.startedAt)
+        summary.finishedAt = instant(state?.finishedAt)
+        summary.exitCode = Int(state?.exitCode ?? 0)
+        summary.pid = status == .exited ? 0 : Int(state?.pid ?? 0)
+        summary.endpoints = endpoints.compactMap { endpoint in
+            guard let network = networks[endpoint.network] else { return nil }
+            return EndpointSummary(
+                endpoint: endpoint, networkName: network.spec.name,
+                gateway: network.spec.isInternal ? nil : network.gateway, prefixLength: network.subnet.length)
+        }
+        return summary
+    }
+
+    func sandboxCreate(_ request: SandboxCreateRequest) async throws -> SandboxCreated {
+        var generator = SystemRandomNumberGenerator()
+        let id = SandboxID.random(using: &generator)
+        let short = String(id.rawValue.prefix(12))
+        let upstreams = request.dns.map(\.description)
+        var spec = SandboxSpec(
+            id: id.rawValue, name: request.name ?? "sandbox-\(short.prefix(8))", hostname: request.hostname ?? short,
+            command: request.command, environment: request.environment, rootfs: request.rootFS,
+            workingDirectory: request.workingDirectory, terminal: request.tty, openStdin: request.openStdin,
+            resolver: Self.resolver(hasNetwork: !request.networks.isEmpty, upstreams: upstreams),
+            networks: "")
+        spec.autoRemove = request.autoRemove
+        spec.upstreams = upstreams
+        do {
+            let entry = try await keeper.create(
+                spec,
+                attachments: request.networks.map {
+                    SandboxKeeper.Attachment(network: $0.network, ipv4: $0.ipv4, aliases: $0.aliases)
+                })
+            return SandboxCreated(
+                id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
+        } catch {
+            throw Self.apiError(error)
+        }
+    }
+
+    /// A sandbox on a network asks weftd, one without asks the host's resolvers.
+    private static func resolver(hasNetwork: Bool, upstreams: [String]) -> SandboxSpec.Resolver {
+        if hasNetwork { return .init(addresses: [KernelDatapath.resolverAddress.description], options: ["ndots:0"]) }
+        if !upstreams.isEmpty { return .init(addresses: upstreams) }
+        let text = (try? FileSystem.readText("/etc/resolv.conf")) ?? ""
+        let servers = text.split(separator: "\n").compactMap { line -> String? in
+            let words = line.split(whereSeparator: \.isWhitespace)
+            return words.count > 1 && words[0] == "nameserver" ? String(words[1]) : nil
+        }
+        return .init(addresses: servers)
+    }
+
+    func sandboxStart(_ id: SandboxID) async throws {
+        try await translating { try await keeper.startProcess(id.rawValue) }
+    }
+
+    func sandboxStop(_ id: SandboxID, timeout: Duration) async throws {
+        try await translating { try await keeper.stopProcess(id.rawValue, timeout: timeout) }
+    }
+
+    func sandboxKill(_ id: SandboxID, signal: Int32) async throws {
+        try await translating { try await keeper.signal(id.rawValue, signal) }
+    }
+
+    func sandboxRemove(_ id: SandboxID, force: Bool) async throws {
+        try await translating { try await keeper.remove(id.rawValue, force: force) }
+    }
+
+    func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) async throws {
+        try await translating {
+            try await keeper.connect(
+                id.rawValue, .init(network: attachment.network, ipv4: attachment.ipv4, aliases: attachment.aliases))
+        }
+    }
+
+    func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws {
+        guard let agent = member?.agent else { throw APIError.notInSwarm }
+        try await translating {
+            let endpoint = try await agent.read { machine in
+                machine.ownEndpoints.first { $0.sandbox == id && $0.network == network }
+            }
+            guard let endpoint else { throw APIError(404, "sandbox \(id) is not connected to network \(network)") }
+            try await keeper.disconnect(id.rawValue, endpoint)
+        }
+    }
+
+    private func translating(_ body: () async throws -> Void) async throws {
+        do { try await body() } catch { throw Self.apiError(error) }
+    }
+
+    func status() async throws -> NodeStatus {
+        var status = NodeStatus()
+        guard let member else { return status }
+        let (endpoints, networks, peers, revision) = try await member.agent.read {
+            ($0.ownEndpoints, $0.networks, $0.peers, $0.appliedRevision)
+        }
+        let kernel = member.kernel
+        let counters = try await threads.runIfActive { try kernel.counters() }
+        let session = member.sessionState
+        status.nodeID = member.node
+        status.session = .init(
+            isConnected: session.isConnected, manager: session.manager, appliedRevision: revision)
+        status.peers = peers
+        let names = Dictionary(networks.map { ($0.id, $0.spec.name) }, uniquingKeysWith: { first, _ in first })
+        status.endpoints = endpoints.map { endpoint in
+            var entry = NodeStatus.EndpointCounters(
+                id: endpoint.id, name: endpoint.name, network: names[endpoint.network] ?? endpoint.network.rawValue,
+                ipv4: endpoint.ipv4, interface: hostInterfaceName(endpoint.id))
+            if let counted = counters[endpoint.id] {
+                entry.sentPackets = counted.sentPackets
+                entry.sentBytes = counted.sentBytes
+                entry.receivedPackets = counted.receivedPackets
+                entry.receivedBytes = counted.receivedBytes
+                entry.drops = Self.drops(counted)
+            }
+            return entry
+        }
+        let address = member.membership.dataPathAddress
+        let interface = try HostInterfaces.read().link(with: address)?.name ?? ""
+        let (port, mtu) = member.reconciler.underlay
+        status.underlay = .init(interface: interface, address: address, mtu: mtu, port: port)
+        status.underlay?.drops = counters[nil].map(Self.drops) ?? [:]
+        return status
+    }
+
+    private static func drops(_ counters: EndpointCounters) -> [String: UInt64] {
+        Dictionary(uniqueKeysWithValues: counters.dropped.map { ("\($0.key)", $0.value) })
+    }
+}

@@ -1,0 +1,69 @@
+import WeftAPI
+import WeftLinux
+import WeftModel
+import WeftNet
+
+/// This host, as the swarm and the API describe it.
+enum Host {
+    @Sendable static func now() -> Instant { Instant(nanoseconds: HostSystem.wallClock) }
+
+    /// The host's own routes are among it, so that no overlay pool covers them.
+    static func describe() throws -> NodeDescription {
+        var description = NodeDescription(
+            hostname: HostSystem.hostname, architecture: HostSystem.architecture,
+            nanoCPUs: Int64(HostSystem.processorCount) * 1_000_000_000, memoryBytes: HostSystem.memoryBytes,
+            weftVersion: weftVersion)
+        description.routes = try HostInterfaces.read().routedPrefixes.sorted()
+        return description
+    }
+
+    static func information(stateDirectory: String) -> HostInformation {
+        let release = osRelease()
+        let description =
+            (try? describe())
+            ?? NodeDescription(
+                hostname: HostSystem.hostname, architecture: HostSystem.architecture, nanoCPUs: 0, memoryBytes: 0,
+                weftVersion: weftVersion)
+        return HostInformation(
+            description: description, operatingSystem: release["PRETTY_NAME"] ?? "Linux",
+            operatingSystemVersion: release["VERSION_ID"] ?? "", kernelVersion: HostSystem.kernelRelease,
+            stateDirectory: stateDirectory)
+    }
+
+    private static func osRelease() -> [String: String] {
+        guard let text = try? FileSystem.readText("/etc/os-release") else { return [:] }
+        var values: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            values[String(parts[0])] = String(parts[1].filter { $0 != "\"" })
+        }
+        return values
+    }
+
+    /// An address as the operator gave it, which must be one of this host's; nil: the host's only or default one.
+    static func address(_ given: HostAddress?, option: String) throws -> IPv4Address {
+        let interfaces = try HostInterfaces.read()
+        switch given {
+        case .address(let address):
+            guard interfaces.link(with: address) != nil else {
+                throw APIError.badRequest("\(option) \(address) is no address of this host; `ip address` lists them")
+            }
+            return address
+        case .interface(let name):
+            guard interfaces.link(name: name) != nil else {
+                throw APIError.badRequest("\(option) \(name): this host has no such interface; `ip link` lists them")
+            }
+            guard let address = interfaces.address(ofInterface: name) else {
+                throw APIError.badRequest("\(option) \(name): the interface has no IPv4 address")
+            }
+            return address
+        case nil:
+            guard let address = interfaces.defaultAddress else {
+                throw APIError.badRequest(
+                    "could not choose an address of this host: it has no default route; give one with \(option)")
+            }
+            return address
+        }
+    }
+}

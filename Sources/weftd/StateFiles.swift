@@ -1,0 +1,84 @@
+import FoundationEssentials
+import WeftAgent
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftNode
+
+/// How this node takes part in its swarm; the identity itself lies beside it.
+struct Membership: Codable, Sendable {
+    var isManager: Bool
+    /// Where a manager listens; 0.0.0.0 for every address.
+    var listenAddress: IPv4Address
+    var listenPort: UInt16
+    var advertiseAddress: IPv4Address
+    var advertisePort: UInt16
+    var dataPathAddress: IPv4Address
+    /// `address:port` of the managers known at the join; later ones come with the assignments.
+    var managers: [String]
+}
+
+/// The state directory.
+struct StateFiles: Sendable {
+    let directory: String
+
+    private var membershipPath: String { "\(directory)/membership.json" }
+    private var ownPath: String { "\(directory)/endpoints.json" }
+    private var viewPath: String { "\(directory)/assignments.json" }
+
+    func loadMembership() throws -> Membership? { try read(membershipPath) }
+    func save(_ membership: Membership) throws { try write(membership, to: membershipPath) }
+
+    /// Forgets the swarm: identity, store, everything but the directory.
+    func wipe() throws {
+        for name in try FileSystem.list(directory) { try FileSystem.removeTree("\(directory)/\(name)") }
+    }
+
+    private func read<Value: Decodable>(_ path: String) throws -> Value? {
+        guard FileSystem.exists(path) else { return nil }
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(try FileSystem.read(path)))
+        } catch {
+            throw UnreadableState(path: path, reason: "\(error)")
+        }
+    }
+
+    private func write(_ value: some Encodable, to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        try FileSystem.writeAtomically([UInt8](try encoder.encode(value)), to: path)
+    }
+}
+
+struct UnreadableState: Error, CustomStringConvertible {
+    let path: String
+    let reason: String
+    var description: String {
+        "\(path) cannot be read (\(reason)); restore it from a backup, or move it away and join the swarm again"
+    }
+}
+
+extension StateFiles: AgentStore {
+    private struct Own: Codable {
+        var own: SavedNode.Own
+        var interfaces: [String: Int]
+    }
+
+    func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
+        var node = SavedNode()
+        var indexes: [EndpointID: Int] = [:]
+        if let saved: Own = try read(ownPath) {
+            node.own = saved.own
+            for (id, index) in saved.interfaces { indexes[EndpointID(id)] = index }
+        }
+        if let view: Assignments = try read(viewPath) { node.view = view }
+        return (node, indexes)
+    }
+
+    func saveOwn(_ own: SavedNode.Own, interfaceIndexes: [EndpointID: Int]) throws {
+        let interfaces = Dictionary(uniqueKeysWithValues: interfaceIndexes.map { ($0.key.rawValue, $0.value) })
+        try write(Own(own: own, interfaces: interfaces), to: ownPath)
+    }
+
+    func saveView(_ view: Assignments) throws { try write(view, to: viewPath) }
+}
