@@ -30,6 +30,7 @@ final class Supervisor {
     private var size: TerminalSize
     private var commands: [RunningProcess] = []
     private var clients: [Client] = []
+    private var hasEnded = false
 
     private init(request: LaunchRequest) throws(SupervisorError) {
         guard !request.process.command.isEmpty else { throw SupervisorError("no command given", 0) }
@@ -72,6 +73,7 @@ final class Supervisor {
                     _ = sendAll(launcher, ShimMessage.created(pid: supervisor.process.pid).encoded())
                     close(launcher)
                     supervisor.serve()
+                    exit(0)
                 }
                 guard let bytes = readSome(launcher).bytes else { exit(70) }
                 buffer.append(bytes)
@@ -84,8 +86,10 @@ final class Supervisor {
 
     // MARK: - The loop
 
-    private func serve() -> Never {
-        while true {
+    /// Serves until the sandbox has ended. It returns then: with `Never` here and in `end`, the optimizer of
+    /// Swift 6.3.1 runs for ever.
+    private func serve() {
+        while !hasEnded {
             var sources: [Source] = [.children, .listener]
             var polls = [pollfd(fd: children, events: Int16(POLLIN), revents: 0)]
             polls.append(pollfd(fd: listener, events: Int16(POLLIN), revents: 0))
@@ -324,7 +328,10 @@ final class Supervisor {
             var code: Int32 = 0
             let pid = csb_reap(&code)
             guard pid > 0 else { return }
-            if pid == process.pid { end(code: code) }
+            if pid == process.pid {
+                end(code: code)
+                return
+            }
             guard let index = commands.firstIndex(where: { $0.pid == pid }) else { continue }
             let command = commands.remove(at: index)
             command.exitCode = code
@@ -339,7 +346,8 @@ final class Supervisor {
     }
 
     /// The sandbox's process is gone, and with it everything in its pid namespace.
-    private func end(code: Int32) -> Never {
+    private func end(code: Int32) {
+        hasEnded = true
         drain(process)
         let final = startFailure?.code ?? code
         state.markExited(code: final, reason: startFailure?.reason)
@@ -360,6 +368,5 @@ final class Supervisor {
                 if poll.revents & Int16(POLLERR | POLLHUP) != 0 { client.close() }
             }
         }
-        exit(0)
     }
 }
