@@ -1,0 +1,116 @@
+import FoundationEssentials
+import WeftNet
+
+/// What is compared.
+enum Variant: String, CaseIterable, Codable, Sendable {
+    /// Host to host: the underlay itself.
+    case hosts = "U"
+    /// Docker's layout.
+    case docker = "A"
+    case weft = "W"
+}
+
+enum Metric: String, CaseIterable, Codable, Sendable {
+    case up, down, rtt50, rtt99, packets, connections
+
+    var title: String {
+        switch self {
+        case .up: "TCP up Gb/s"
+        case .down: "TCP down Gb/s"
+        case .rtt50: "RR p50 µs"
+        case .rtt99: "RR p99 µs"
+        case .packets: "UDP kpps"
+        case .connections: "conn k/s"
+        }
+    }
+
+    /// Divides a raw value for showing.
+    var unit: Double {
+        switch self {
+        case .up, .down: 1e9
+        case .rtt50, .rtt99: 1
+        case .packets, .connections: 1e3
+        }
+    }
+}
+
+/// Two ends to measure between: the client is on the first host, the server on the second.
+struct Pair: Sendable {
+    let client: String
+    let server: String
+    let address: IPv4Address
+}
+
+/// Measures one pair. The client is pinned to CPU 0, the server to CPU 1.
+struct Throughput {
+    let program: String
+    let seconds: Int
+
+    func measure(_ pair: Pair) throws -> [Metric: Double] {
+        var values: [Metric: Double] = [:]
+        values[.up] = try stream(pair, reverse: false)
+        values[.down] = try stream(pair, reverse: true)
+        let echo = try drive(pair, serve: "serveEcho", drive: "driveEcho").split(separator: " ").compactMap { Double($0) }
+        guard echo.count == 2 else { throw BenchError("the request/response client said nothing useful") }
+        (values[.rtt50], values[.rtt99]) = (echo[0], echo[1])
+        values[.packets] = try flood(pair)
+        values[.connections] = try number(try drive(pair, serve: "serveAccept", drive: "driveConnect"))
+        return values
+    }
+
+    private struct IperfReport: Decodable {
+        struct End: Decodable {
+            struct Sum: Decodable { let bits_per_second: Double }
+            let sum_received: Sum?
+        }
+        let end: End?
+        let error: String?
+    }
+
+    private func stream(_ pair: Pair, reverse: Bool) throws -> Double {
+        let server = try Companion(
+            inside(pair.server, Self.pinned(1) + ["iperf3", "--server", "--one-off", "--forceflush", "--port", "5201"]))
+        while try !server.readLine().contains("listening") {}
+        let client = [
+            "iperf3", "--client", "\(pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
+        ] + (reverse ? ["--reverse"] : [])
+        let text = try run(inside(pair.client, ["timeout", "\(seconds + 15)"] + Self.pinned(0) + client))
+        let report = try JSONDecoder().decode(IperfReport.self, from: Data(text.utf8))
+        guard let sum = report.end?.sum_received else { throw BenchError("iperf3 failed: \(report.error ?? "no sum")") }
+        return sum.bits_per_second
+    }
+
+    /// On one CPU and before everything else, as the other load generators.
+    private static func pinned(_ cpu: Int) -> [String] { ["nice", "-n", "-20", "taskset", "-c", "\(cpu)"] }
+
+    private func load(_ kind: String, in netns: String, cpu: Int, _ address: IPv4Address, milliseconds: Int) -> [String] {
+        [
+            program, "load", kind, "--netns", netns, "--cpu", "\(cpu)", "--address", "\(address)", "--milliseconds",
+            "\(milliseconds)",
+        ]
+    }
+
+    /// The driver's line.
+    private func drive(_ pair: Pair, serve: String, drive: String) throws -> String {
+        let server = try Companion(load(serve, in: pair.server, cpu: 1, pair.address, milliseconds: 0))
+        guard try server.readLine() == "ready" else { throw BenchError("\(serve) did not start") }
+        let client = try Companion(load(drive, in: pair.client, cpu: 0, pair.address, milliseconds: seconds * 500))
+        return try client.readLine()
+    }
+
+    /// Packets a second that the receiver counted.
+    private func flood(_ pair: Pair) throws -> Double {
+        let sink = try Companion(load("serveSink", in: pair.server, cpu: 1, pair.address, milliseconds: seconds * 500))
+        guard try sink.readLine() == "ready" else { throw BenchError("the UDP receiver did not start") }
+        let source = try Companion(
+            load("driveFlood", in: pair.client, cpu: 0, pair.address, milliseconds: seconds * 500 + 200))
+        _ = try source.readLine()
+        return try number(try sink.readLine())
+    }
+}
+
+/// The number a load generator printed.
+private func number(_ line: String) throws -> Double {
+    guard let value = Double(line) else { throw BenchError("a load generator said \"\(line)\"") }
+    return value
+}

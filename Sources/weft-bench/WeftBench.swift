@@ -1,0 +1,10 @@
+import ArgumentParser
+
+/// Measures Weft beside Docker's layout and the hosts' own path, all in one run on one machine.
+@main
+struct WeftBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "weft-bench",
+        abstract: "Measures Weft beside Docker's overlay layout and the hosts' own path. Needs root.",
+        subcommands: [Measure.self, Load.self, Ask.self, Latency.self], defaultSubcommand: Measure.self)
+}
