@@ -6,7 +6,7 @@ package struct JSONError: Error, Hashable, CustomStringConvertible {
 }
 
 extension TemplateValue {
-    /// Reads one JSON value. Objects whose key is in `maps` have keys of the user's own.
+    /// Reads one JSON value. Objects whose key is in `maps` have keys of the user's own; null there is an empty map.
     package init(json text: some Sequence<UInt8>, maps: Set<String> = []) throws(JSONError) {
         var reader = JSONReader(bytes: Array(text), maps: maps)
         self = try reader.document()
@@ -78,7 +78,10 @@ struct JSONReader {
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try literal("true", true)
         case UInt8(ascii: "f"): return try literal("false", false)
-        case UInt8(ascii: "n"): return try literal("null", .null)
+        case UInt8(ascii: "n"):
+            var empty = TemplateObject(kind: .map)
+            empty.isNil = true
+            return try literal("null", isMap ? .object(empty) : .null)
         default: return try number()
         }
     }
@@ -182,6 +185,7 @@ struct JSONWriter {
         case .string(let text): write(text)
         case .array(let values):
             list("[", "]", values, depth: depth) { $0.write($1, depth: depth + 1) }
+        case .object(let object) where object.isNil && object.entries.isEmpty: output += "null"
         case .object(let object):
             let entries = object.kind == .map ? object.sortedEntries : object.entries
             list("{", "}", entries, depth: depth) { writer, entry in

@@ -27,6 +27,8 @@ package struct TemplateObject: Hashable, Sendable {
     }
 
     package var kind: Kind
+    /// An empty map that JSON has as `null`.
+    package var isNil = false
     package private(set) var entries: [Entry]
     /// Fields that take the name of an entry: `{{.Label "tier"}}`.
     package var lookups: [String: [String: String]] = [:]

@@ -44,4 +44,10 @@ enum HumanTime {
         default: return "\(hours / 24 / 365) years"
         }
     }
+
+    /// `2026-11-21 09:47:23.122615443 +0000 UTC`, as Go prints a time; anything else stays as it is.
+    static func spelled(_ text: String, zone: String = "UTC") -> String {
+        guard seconds(text) != nil, text.hasSuffix("Z") else { return text }
+        return text.dropLast().map { $0 == "T" ? " " : String($0) }.joined() + " +0000 " + zone
+    }
 }

@@ -100,7 +100,7 @@ struct VersionCommand: AsyncParsableCommand {
                 ("Built", value["BuildTime"].string), ("Kernel", value["KernelVersion"].string),
                 ("OS/Arch", value["Os"].string.map { "\($0)/\(value["Arch"].string ?? "")" }),
             ]
-            return title + ":\n"
+            return title + "\n"
                 + rows.map { name, text in
                     text.flatMap { $0.isEmpty ? nil : " \(name):" + String(repeating: " ", count: 17 - name.count) + $0 + "\n" } ?? ""
                 }.joined()

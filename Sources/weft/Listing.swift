@@ -62,7 +62,8 @@ enum Inspection {
                 missing.append(error.description)
             }
         }
-        if !found.isEmpty || missing.isEmpty { Terminal.print(try render(found, format: format)) }
+        // Nothing found is an empty array, and nothing at all for a template.
+        Terminal.print(try render(found, format: format))
         missing.forEach { Terminal.complain($0) }
         if !missing.isEmpty { throw CommandFailure("") }
     }

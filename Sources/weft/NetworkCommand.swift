@@ -101,7 +101,7 @@ struct NetworkLs: AsyncParsableCommand {
             .string((network[name].bool ?? fallback) ? "true" : "false")
         }
         let row: TemplateValue = [
-            "CreatedAt": .string(network["Created"].string ?? ""), "Driver": .string(network["Driver"].string ?? "null"),
+            "CreatedAt": .string(HumanTime.spelled(network["Created"].string ?? "")), "Driver": .string(network["Driver"].string ?? "null"),
             "ID": .string(whole ? id : String(id.prefix(12))), "IPv4": flag("EnableIPv4", true),
             "IPv6": flag("EnableIPv6", false), "Internal": flag("Internal", false),
             "Labels": .string(labels.map { "\($0.0)=\($0.1)" }.joined(separator: ",")),

@@ -63,7 +63,7 @@ enum NodePretty {
         func text(_ value: TemplateValue) -> TemplateValue { .string(value.string ?? "") }
         return [
             "ID": text(node["ID"]), "Labels": node["Spec"]["Labels"], "Hostname": text(description["Hostname"]),
-            "CreatedAt": .string(HumanTime.utc(node["CreatedAt"].string ?? "")),
+            "CreatedAt": .string(HumanTime.spelled(node["CreatedAt"].string ?? "", zone: "utc")),
             "State": .string((node["Status"]["State"].string ?? "").capitalizedFirst),
             "Message": text(node["Status"]["Message"]),
             "Availability": .string((node["Spec"]["Availability"].string ?? "").capitalizedFirst),
@@ -113,13 +113,5 @@ enum HumanSize {
             if text.hasSuffix(".") { text.removeLast() }
         }
         return text + units[unit]
-    }
-}
-
-extension HumanTime {
-    /// `2026-11-21 09:47:23.122615443 +0000 utc`, as docker prints a node's time.
-    static func utc(_ text: String) -> String {
-        guard seconds(text) != nil, text.hasSuffix("Z") else { return text }
-        return text.dropLast().map { $0 == "T" ? " " : String($0) }.joined() + " +0000 utc"
     }
 }

@@ -67,7 +67,7 @@ struct PsCommand: AsyncParsableCommand {
         let short = command.count > 20 ? command.prefix(19) + "…" : command
         return [
             "Addresses": .string(networks.compactMap { $0.value["IPAddress"].string }.joined(separator: ",")),
-            "Command": .string("\"" + (whole ? command : short) + "\""), "CreatedAt": .string(created),
+            "Command": .string("\"" + (whole ? command : short) + "\""), "CreatedAt": .string(HumanTime.spelled(created)),
             "Hostname": .string(sandbox["Hostname"].string ?? ""), "ID": .string(whole ? id : String(id.prefix(12))),
             "Names": .string(sandbox["Name"].string ?? ""),
             "Networks": .string(networks.map(\.key).joined(separator: ",")), "Pid": .int(sandbox["Pid"].int ?? 0),

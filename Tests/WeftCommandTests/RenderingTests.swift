@@ -79,7 +79,7 @@ func networkTable() throws {
     #expect(try NetworkLs.listing.render(rows, format: #"{{.Label "tier"}} {{.Labels}}"#) == "db a=b,tier=db\n")
     #expect(
         try NetworkLs.listing.render(rows, format: "json")
-            == #"{"CreatedAt":"2026-11-21T09:47:23Z","Driver":"overlay","ID":"i4dgis952rg9","IPv4":"true","IPv6":"false","#
+            == #"{"CreatedAt":"2026-11-21 09:47:23 +0000 UTC","Driver":"overlay","ID":"i4dgis952rg9","IPv4":"true","IPv6":"false","#
             + #""Internal":"false","Labels":"a=b,tier=db","Name":"my_net","Scope":"swarm"}"# + "\n")
     #expect(try NetworkLs.listing.render(rows, format: #"table {{.Name}}\t{{.Label "tier"}}"#) == "NAME      tier\nmy_net    db\n")
     let whole = [NetworkLs.row(try json(network), whole: true)]

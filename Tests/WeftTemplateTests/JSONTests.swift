@@ -23,6 +23,9 @@ func maps() throws {
     let value = try TemplateValue(json: #"{"Labels":{"b":"1","a":"2"}}"#.utf8, maps: ["Labels"])
     #expect(value.json == #"{"Labels":{"a":"2","b":"1"}}"#)
     #expect(try Template("{{.Labels.c}}").render(value) == "<no value>")
+    let empty = try TemplateValue(json: #"{"Labels":null,"Other":null}"#.utf8, maps: ["Labels"])
+    #expect(empty.json == #"{"Labels":null,"Other":null}"#)
+    #expect(try Template("{{.Labels}} {{.Labels.c}} {{len .Labels}} {{.Other}}").render(empty) == "map[] <no value> 0 <no value>")
 }
 
 @Test("indented as docker inspect prints it")
