@@ -53,11 +53,13 @@ package struct Router: Sendable {
         } catch is CancellationError {
             response = .failure(APIError(503, "weftd is shutting down"))
         } catch {
-            logger.error("a request failed", metadata: ["path": "\(request.path.joined(separator: "/"))", "error": "\(error)"])
+            logger.error(
+                "a request failed", metadata: ["path": "\(request.path.joined(separator: "/"))", "error": "\(error)"])
             response = .failure(APIError(500, "\(error)"))
         }
         response.headers.add(contentsOf: [
-            "Api-Version": "\(APIVersion.newest)", "Docker-Experimental": "false", "Ostype": "linux", "Server": "Weft (linux)",
+            "Api-Version": "\(APIVersion.newest)", "Docker-Experimental": "false", "Ostype": "linux",
+            "Server": "Weft (linux)",
         ])
         return response
     }

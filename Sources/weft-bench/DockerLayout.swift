@@ -21,7 +21,9 @@ final class DockerLayout {
         Self.remove(hosts.count)
         for (index, host) in hosts.enumerated() { try make(index, host, mtu: mtu) }
         for index in hosts.indices {
-            for (other, peer) in hosts.enumerated() where other != index { try connect(index, to: other, at: peer.address) }
+            for (other, peer) in hosts.enumerated() where other != index {
+                try connect(index, to: other, at: peer.address)
+            }
         }
     }
 
@@ -45,7 +47,8 @@ final class DockerLayout {
             inside(
                 host.netns,
                 [
-                    "ip", "link", "add", device, "type", "vxlan", "id", "\(Self.vni)", "local", "\(host.address)", "dstport",
+                    "ip", "link", "add", device, "type", "vxlan", "id", "\(Self.vni)", "local", "\(host.address)",
+                    "dstport",
                     "\(Self.port)", "nolearning", "proxy", "l2miss", "l3miss",
                 ]))
         try run(inside(host.netns, ["ip", "link", "set", device, "netns", overlay]))
@@ -55,7 +58,8 @@ final class DockerLayout {
         try run(inOverlay + ["link", "set", device, "mtu", "\(mtu)", "master", "br0", "up"])
         try run(
             inOverlay + [
-                "link", "add", "veth0", "mtu", "\(mtu)", "type", "veth", "peer", "name", "eth0", "mtu", "\(mtu)", "address",
+                "link", "add", "veth0", "mtu", "\(mtu)", "type", "veth", "peer", "name", "eth0", "mtu", "\(mtu)",
+                "address",
                 Self.mac(index), "netns", container,
             ])
         try run(inOverlay + ["link", "set", "veth0", "master", "br0", "up"])
@@ -74,7 +78,8 @@ final class DockerLayout {
             inside(
                 netns,
                 [
-                    "ip", "neigh", "add", "\(containers[other].address)", "lladdr", Self.mac(other), "dev", device, "nud",
+                    "ip", "neigh", "add", "\(containers[other].address)", "lladdr", Self.mac(other), "dev", device,
+                    "nud",
                     "permanent",
                 ]))
     }

@@ -37,7 +37,8 @@ final class OwnHosts {
         Self.remove()
         for name in Self.names { try run(["ip", "netns", "add", name]) }
         try run([
-            "ip", "link", "add", "eth0", "netns", Self.names[0], "type", "veth", "peer", "name", "eth0", "netns", Self.names[1],
+            "ip", "link", "add", "eth0", "netns", Self.names[0], "type", "veth", "peer", "name", "eth0", "netns",
+            Self.names[1],
         ])
         for (name, host) in zip(Self.names, hosts) {
             try run(["ip", "-n", name, "addr", "add", "\(host.address)/24", "dev", "eth0"])

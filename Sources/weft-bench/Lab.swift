@@ -28,7 +28,9 @@ final class Lab {
         self.program = program
         try run([weft, "lab", "up", "--nodes", "2"])
         do {
-            anchors = try (1...2).map { try Companion([weft, "lab", "exec", "\($0)", "--", "sh", "-c", "echo $$; exec cat"]) }
+            anchors = try (1...2).map {
+                try Companion([weft, "lab", "exec", "\($0)", "--", "sh", "-c", "echo $$; exec cat"])
+            }
             var hosts: [BenchHost] = []
             var mtu = 1500
             for (index, anchor) in anchors.enumerated() {
@@ -71,7 +73,8 @@ final class Lab {
             _ = try onHost(
                 weft, host, [weft, "run", "--detach", "--name", name, "--network", network, "--", "sleep", "86400"])
             let sandbox = try ask(weft, program, host, "/weft/v1/sandboxes/\(name)", SandboxAnswer.self)
-            guard let text = sandbox.Networks[network]?.IPAddress, let address = IPv4Address(text), sandbox.Pid > 0 else {
+            guard let text = sandbox.Networks[network]?.IPAddress, let address = IPv4Address(text), sandbox.Pid > 0
+            else {
                 throw BenchError("sandbox \(name) does not run; see `weft lab exec \(host) -- weft logs \(name)`")
             }
             ends.append(("/proc/\(sandbox.Pid)/ns/net", address))
@@ -94,8 +97,11 @@ final class Lab {
             let identity = try NetworkNamespace(path: host.netns).identity()
             let pid = daemons.first { (try? NetworkNamespace(path: "/proc/\($0)/ns/net").identity()) == identity }
             guard let pid else { throw BenchError("no weftd runs in \(host.netns)") }
-            let line = try FileSystem.readText("/proc/\(pid)/status").split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-            guard let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({ Int($0) }) else {
+            let line = try FileSystem.readText("/proc/\(pid)/status").split(separator: "\n").first {
+                $0.hasPrefix("VmRSS:")
+            }
+            guard let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({ Int($0) })
+            else {
                 throw BenchError("cannot read the memory of weftd, process \(pid)")
             }
             return kilobytes * 1024

@@ -65,7 +65,8 @@ struct Latency: AsyncParsableCommand {
             guard let address = sandbox.Networks[network]?.IPAddress else { throw BenchError("\(name) has no address") }
             try pinger.write(line: address)
             samples.attach.append(try Self.milliseconds(from: begin, to: pinger.readLine(), what: "ping of \(address)"))
-            samples.name.append(try Self.milliseconds(from: created, to: resolver.readLine(), what: "look-up of \(name)"))
+            samples.name.append(
+                try Self.milliseconds(from: created, to: resolver.readLine(), what: "look-up of \(name)"))
             _ = try await weftd.call(.DELETE, "/weft/v1/sandboxes/\(name)", query: [("force", "1")])
         }
         print(String(decoding: try JSONEncoder().encode(samples), as: UTF8.self))

@@ -81,7 +81,8 @@ struct Measure: AsyncParsableCommand {
             name: name ?? date, date: date, kernel: String(kernel ?? "unknown"),
             processor: model.map { $0.split(separator: " ").joined(separator: " ") } ?? "unknown",
             processors: processors.count { $0.hasPrefix("processor") },
-            loadBefore: Double(try FileSystem.readText("/proc/loadavg").split(separator: " ").first ?? "") ?? 0, rounds: rounds ?? (quick ? 2 : 7),
+            loadBefore: Double(try FileSystem.readText("/proc/loadavg").split(separator: " ").first ?? "") ?? 0,
+            rounds: rounds ?? (quick ? 2 : 7),
             seconds: seconds ?? (quick ? 1 : 2))
     }
 

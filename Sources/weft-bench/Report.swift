@@ -80,6 +80,7 @@ struct Report {
 
     var markdown: String {
         "# Benchmarks\n\nMade by `weft-bench`, \(results.date). \(setting)\n\n\(Self.legend.joined(separator: "\n"))\n\n"
-            + tables.map(\.markdown).joined(separator: "\n\n") + "\n\nAll values of all rounds: `\(results.name).json`.\n"
+            + tables.map(\.markdown).joined(separator: "\n\n")
+            + "\n\nAll values of all rounds: `\(results.name).json`.\n"
     }
 }

@@ -50,7 +50,9 @@ struct Throughput {
         var values: [Metric: Double] = [:]
         values[.up] = try stream(pair, reverse: false)
         values[.down] = try stream(pair, reverse: true)
-        let echo = try drive(pair, serve: "serveEcho", drive: "driveEcho").split(separator: " ").compactMap { Double($0) }
+        let echo = try drive(pair, serve: "serveEcho", drive: "driveEcho").split(separator: " ").compactMap {
+            Double($0)
+        }
         guard echo.count == 2 else { throw BenchError("the request/response client said nothing useful") }
         (values[.rtt50], values[.rtt99]) = (echo[0], echo[1])
         values[.packets] = try flood(pair)
@@ -71,9 +73,10 @@ struct Throughput {
         let server = try Companion(
             inside(pair.server, Self.pinned(1) + ["iperf3", "--server", "--one-off", "--forceflush", "--port", "5201"]))
         while try !server.readLine().contains("listening") {}
-        let client = [
-            "iperf3", "--client", "\(pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
-        ] + (reverse ? ["--reverse"] : [])
+        let client =
+            [
+                "iperf3", "--client", "\(pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
+            ] + (reverse ? ["--reverse"] : [])
         let text = try run(inside(pair.client, ["timeout", "\(seconds + 15)"] + Self.pinned(0) + client))
         let report = try JSONDecoder().decode(IperfReport.self, from: Data(text.utf8))
         guard let sum = report.end?.sum_received else { throw BenchError("iperf3 failed: \(report.error ?? "no sum")") }
@@ -83,7 +86,8 @@ struct Throughput {
     /// On one CPU and before everything else, as the other load generators.
     private static func pinned(_ cpu: Int) -> [String] { ["nice", "-n", "-20", "taskset", "-c", "\(cpu)"] }
 
-    private func load(_ kind: String, in netns: String, cpu: Int, _ address: IPv4Address, milliseconds: Int) -> [String] {
+    private func load(_ kind: String, in netns: String, cpu: Int, _ address: IPv4Address, milliseconds: Int) -> [String]
+    {
         [
             program, "load", kind, "--netns", netns, "--cpu", "\(cpu)", "--address", "\(address)", "--milliseconds",
             "\(milliseconds)",

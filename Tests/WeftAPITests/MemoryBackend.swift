@@ -59,7 +59,8 @@ final class MemoryBackend: APIBackend {
             state.nodes = [Self.node(id, "host1", role: .manager, address: address)]
             state.snapshot.peers = [
                 Peer(
-                    id: id, hostname: "host1", state: .ready, dataPathAddress: address, managerAddress: "\(address):2377")
+                    id: id, hostname: "host1", state: .ready, dataPathAddress: address,
+                    managerAddress: "\(address):2377")
             ]
             return id
         }
@@ -135,7 +136,9 @@ final class MemoryBackend: APIBackend {
 
     func nodeUpdate(_ id: NodeID, version: Version, spec: NodeSpec) throws {
         let isCurrent = read { state in
-            guard let index = state.nodes.firstIndex(where: { $0.id == id && $0.version == version }) else { return false }
+            guard let index = state.nodes.firstIndex(where: { $0.id == id && $0.version == version }) else {
+                return false
+            }
             state.revision += 1
             state.nodes[index].spec = spec
             state.nodes[index].version = Version(state.revision)

@@ -26,7 +26,9 @@ import WeftNet
 
     private static func names(_ client: RawClient, _ filters: String) async throws -> [JSON?] {
         let encoded = filters.utf8.map { "%" + (String($0, radix: 16)) }.joined()
-        guard case .array(let list) = try await client.send("GET", "/networks?filters=\(encoded)").json() else { return [] }
+        guard case .array(let list) = try await client.send("GET", "/networks?filters=\(encoded)").json() else {
+            return []
+        }
         return list.map { $0["Name"] }
     }
 
@@ -78,7 +80,9 @@ import WeftNet
                     ],
                 ])
             #expect(try await client.send("GET", "/networks/my_net").json()["Services"] == nil)
-            guard case .array(let list) = try await client.send("GET", "/networks").json() else { throw RawClient.Failure(reason: "no list or object where one is expected") }
+            guard case .array(let list) = try await client.send("GET", "/networks").json() else {
+                throw RawClient.Failure(reason: "no list or object where one is expected")
+            }
             #expect(list.first?["Containers"] == [:])
             let inUse = try await client.send("DELETE", "/networks/my_net")
             #expect(
@@ -104,13 +108,28 @@ import WeftNet
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Driver":"weird"}}"#, 501, "weird"),
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Options":{"o":"1"}}}"#, 501, "option o"),
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/64"}]}}"#, 400, "IPv6"),
-        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24"},{"Subnet":"fd00::/64"}]}}"#, 400, "IPv6"),
-        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24"},{"Subnet":"10.2.0.0/24"}]}}"#, 501, "once"),
-        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.5/24"}]}}"#, 400, "should be 10.1.0.0/24"),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24"},{"Subnet":"fd00::/64"}]}}"#,
+            400, "IPv6"
+        ),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24"},{"Subnet":"10.2.0.0/24"}]}}"#,
+            501, "once"
+        ),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.5/24"}]}}"#, 400,
+            "should be 10.1.0.0/24"
+        ),
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/31"}]}}"#, 400, "too small"),
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Gateway":"10.1.0.1"}]}}"#, 400, "--subnet"),
-        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","Gateway":"10.2.0.1"}]}}"#, 400, "10.2.0.1"),
-        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","IPRange":"10.2.0.0/25"}]}}"#, 400, "range"),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","Gateway":"10.2.0.1"}]}}"#, 400,
+            "10.2.0.1"
+        ),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","IPRange":"10.2.0.0/25"}]}}"#,
+            400, "range"
+        ),
         (
             #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","Gateway":"10.1.0.1","AuxiliaryAddresses":{"a":"10.1.0.1"}}]}}"#,
             400, "twice"
@@ -162,7 +181,9 @@ import WeftNet
             }
             let old = "/networks/prune?filters=%7B%22until%22:%5B%222001-01-01T00:00:00Z%22%5D%7D"
             #expect(try await client.send("POST", old).json() == ["NetworksDeleted": .null])
-            #expect(try await client.send("POST", "/networks/prune?filters=%7B%22until%22:%5B%22soon%22%5D%7D").status == 400)
+            #expect(
+                try await client.send("POST", "/networks/prune?filters=%7B%22until%22:%5B%22soon%22%5D%7D").status
+                    == 400)
             let kept = "/networks/prune?filters=%7B%22label!%22:%5B%22keep%3Dc%22%5D%7D"
             #expect(try await client.send("POST", kept).json() == ["NetworksDeleted": ["b"]])
             #expect(try await client.send("DELETE", "/networks/c").status == 204)

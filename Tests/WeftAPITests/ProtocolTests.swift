@@ -26,7 +26,8 @@ import WeftAPI
             #expect(new.status == 400)
             #expect(new.message == "client version 1.48 is too new. Maximum supported API version is 1.41")
             let old = try await client.send("GET", "/v1.12/networks")
-            #expect(old.status == 400 && old.message?.contains("too old. Minimum supported API version is 1.24") == true)
+            #expect(
+                old.status == 400 && old.message?.contains("too old. Minimum supported API version is 1.24") == true)
         }
     }
 
@@ -53,7 +54,8 @@ import WeftAPI
 
     @Test func `a chunked body is read, and 100-continue is answered`() async throws {
         try await withServer { client, _ async throws in
-            let head = "POST /swarm/init HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+            let head =
+                "POST /swarm/init HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
             let answers = try await client.talk([head, "1\r\n{\r\n1\r\n}\r\n", "0\r\n\r\n"], count: 2)
             #expect(answers.map(\.status) == [100, 200])
         }
@@ -100,10 +102,12 @@ import WeftAPI
                 #expect(answer.status == 503, "\(path)")
                 #expect(
                     answer.message
-                        == "no container engine is connected to weftd; `weft run` starts a sandbox without one", "\(path)")
+                        == "no container engine is connected to weftd; `weft run` starts a sandbox without one",
+                    "\(path)")
             }
             // The connection goes on after a refused request with a body.
-            let pair = "POST /build HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nabcdeGET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
+            let pair =
+                "POST /build HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nabcdeGET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
             #expect(try await client.talk([pair], count: 2).map(\.status) == [503, 200])
         }
     }

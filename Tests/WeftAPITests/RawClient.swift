@@ -25,13 +25,15 @@ struct RawClient {
     struct Failure: Error { let reason: String }
 
     /// Sends `parts` one after another and reads until `count` responses are whole or the server closes.
-    func talk(_ parts: [String], halfClose: Bool = false, count: Int, head: Bool = false) async throws -> [RawResponse] {
+    func talk(_ parts: [String], halfClose: Bool = false, count: Int, head: Bool = false) async throws -> [RawResponse]
+    {
         let bytes = try await raw(parts, halfClose: halfClose) { Self.parse($0, head: head).count >= count }
         return Self.parse(bytes, head: head)
     }
 
     /// Sends one request and returns its response.
-    func send(_ method: String, _ path: String, _ body: String? = nil, headers: String = "") async throws -> RawResponse {
+    func send(_ method: String, _ path: String, _ body: String? = nil, headers: String = "") async throws -> RawResponse
+    {
         let content = body ?? ""
         let text =
             "\(method) \(path) HTTP/1.1\r\nHost: docker\r\n\(headers)Content-Length: \(content.utf8.count)\r\n\r\n\(content)"
@@ -69,7 +71,9 @@ struct RawClient {
         for part in parts {
             var rest = Array(part.utf8)[...]
             while !rest.isEmpty {
-                let sent = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+                let sent = rest.withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
                 guard sent > 0 else { break }
                 rest = rest.dropFirst(sent)
             }
@@ -80,7 +84,9 @@ struct RawClient {
         while !isDone(bytes) {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             guard count > 0 else {
-                if count < 0, errno == EAGAIN { throw Failure(reason: "timed out after \(String(decoding: bytes, as: UTF8.self))") }
+                if count < 0, errno == EAGAIN {
+                    throw Failure(reason: "timed out after \(String(decoding: bytes, as: UTF8.self))")
+                }
                 break
             }
             bytes += buffer[..<count]
@@ -119,7 +125,9 @@ struct RawClient {
         var body: [UInt8] = []
         var rest = bytes
         while let end = rest.firstRange(of: Array("\r\n".utf8)) {
-            guard let length = Int(String(decoding: rest[..<end.lowerBound], as: UTF8.self), radix: 16) else { return nil }
+            guard let length = Int(String(decoding: rest[..<end.lowerBound], as: UTF8.self), radix: 16) else {
+                return nil
+            }
             rest = rest[end.upperBound...]
             guard rest.count >= length + 2 else { return nil }
             body += rest.prefix(length)
@@ -135,7 +143,8 @@ func withServer(
     _ backend: MemoryBackend = MemoryBackend(), extra: [Route] = [],
     _ body: @escaping @Sendable (RawClient, MemoryBackend) async throws -> Void
 ) async throws {
-    let directory = FileManager.default.temporaryDirectory.appendingPathComponent("weft-api-\(UUID().uuidString.prefix(8))")
+    let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+        "weft-api-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }
     let path = directory.appendingPathComponent("docker.sock").path

@@ -35,12 +35,16 @@ import WeftNet
                 ])
             let sent = backend.read { $0.lastCreate }
             #expect(sent?.command == ["sh", "-c", "x"] && sent?.environment == ["A=b"] && sent?.rootFS == "/srv/root")
-            #expect(sent?.hostname == "h" && sent?.workingDirectory == "/tmp" && sent?.dns.map(\.description) == ["9.9.9.9"])
+            #expect(
+                sent?.hostname == "h" && sent?.workingDirectory == "/tmp" && sent?.dns.map(\.description) == ["9.9.9.9"]
+            )
             #expect(sent?.tty == true && sent?.openStdin == true && sent?.autoRemove == true)
             #expect(sent?.networks.count == 2 && sent?.networks.first?.aliases == ["web"])
             #expect(try await client.send("GET", "/weft/v1/sandboxes").text == "[]\n")
             #expect(try await client.send("POST", "/weft/v1/sandboxes/a1/start").status == 204)
-            guard case .array(let list) = try await client.send("GET", "/weft/v1/sandboxes").json() else { throw RawClient.Failure(reason: "no list or object where one is expected") }
+            guard case .array(let list) = try await client.send("GET", "/weft/v1/sandboxes").json() else {
+                throw RawClient.Failure(reason: "no list or object where one is expected")
+            }
             let shown = try await client.send("GET", "/weft/v1/sandboxes/5a5").json()
             #expect(list == [shown] && shown["State"] == "running" && shown["Pid"] == 4242)
             #expect(shown["FinishedAt"] == "0001-01-01T00:00:00Z" && shown["Command"] == ["sh", "-c", "x"])
@@ -65,9 +69,11 @@ import WeftNet
 
     @Test(arguments: [
         (#"{}"#, 400, "Command"), (#"{"Command":[""]}"#, 400, "Command"), (#"{"Command":"sh"}"#, 400, "list"),
-        (#"{"Command":["sh"],"Name":"a b"}"#, 400, "sandbox name"), (#"{"Command":["sh"],"Env":["A"]}"#, 400, "NAME=value"),
+        (#"{"Command":["sh"],"Name":"a b"}"#, 400, "sandbox name"),
+        (#"{"Command":["sh"],"Env":["A"]}"#, 400, "NAME=value"),
         (#"{"Command":["sh"],"RootFS":"rel"}"#, 400, "absolute"), (#"{"Command":["s\u0000h"]}"#, 400, "NUL"),
-        (#"{"Command":["sh"],"Dns":["::1"]}"#, 400, "IPv6"), (#"{"Command":["sh"],"Networks":[{}]}"#, 400, "Networks[0].Network"),
+        (#"{"Command":["sh"],"Dns":["::1"]}"#, 400, "IPv6"),
+        (#"{"Command":["sh"],"Networks":[{}]}"#, 400, "Networks[0].Network"),
         (#"{"Command":["sh"],"Networks":[{"Network":"no"}]}"#, 404, "network no not found"),
         (#"{"Command":["sh"],"Networks":[{"Network":"closed"}]}"#, 403, "network closed not manually attachable"),
         (#"{"Command":["sh"],"Networks":[{"Network":"n1"},{"Network":"n1"}]}"#, 400, "twice"),
@@ -98,10 +104,13 @@ import WeftNet
             let own = #"{"Network":"n1","IPv4Address":"10.9.0.50","Aliases":["x"]}"#
             #expect(try await client.send("POST", "/weft/v1/sandboxes/a1/connect", own).status == 204)
             #expect(try await client.send("POST", "/weft/v1/sandboxes/a1/connect", own).status == 403)
-            let docker = #"{"Container":"a1","EndpointConfig":{"IPAMConfig":null,"Links":null,"Aliases":["y"],"MacAddress":"","DriverOpts":{},"GwPriority":0}}"#
+            let docker =
+                #"{"Container":"a1","EndpointConfig":{"IPAMConfig":null,"Links":null,"Aliases":["y"],"MacAddress":"","DriverOpts":{},"GwPriority":0}}"#
             #expect(try await client.send("POST", "/networks/n2/connect", docker).status == 200)
             #expect(backend.clusterSnapshot().endpoints.map(\.aliases) == [["x"], ["y"]])
-            #expect(try await client.send("POST", "/networks/n2/disconnect", #"{"Container":"a1","Force":true}"#).status == 200)
+            #expect(
+                try await client.send("POST", "/networks/n2/disconnect", #"{"Container":"a1","Force":true}"#).status
+                    == 200)
             let leave = #"{"Network":"n1"}"#
             #expect(try await client.send("POST", "/weft/v1/sandboxes/a1/disconnect", leave).status == 204)
             #expect(try await client.send("POST", "/weft/v1/sandboxes/a1/disconnect", leave).status == 403)

@@ -53,7 +53,9 @@ import WeftNet
         (#"{"Spec":{"CAConfig":{"NodeCertExpiry":5}}}"#, 400, "at least 3600 s"),
         (#"{"Spec":{"CAConfig":{"ExternalCAs":[{"URL":"x"}]}}}"#, 501, "CA"),
     ])
-    func `what init cannot do is refused, and the node stays outside`(body: String, status: Int, text: String) async throws {
+    func `what init cannot do is refused, and the node stays outside`(body: String, status: Int, text: String)
+        async throws
+    {
         try await withServer { client, backend async throws in
             let answer = try await client.send("POST", "/swarm/init", body)
             #expect(answer.status == status && answer.message?.contains(text) == true, "\(answer.text)")
@@ -83,10 +85,13 @@ import WeftNet
             #expect(json["Version"]?["Index"] == 10 && json["JoinTokens"]?["Worker"] == "SWMTKN-1-aa-ww")
             #expect(json["Spec"]?["Dispatcher"]?["HeartbeatPeriod"] == 5_000_000_000)
             #expect(json["Spec"]?["CAConfig"]?["NodeCertExpiry"] == 7_776_000_000_000_000)
-            #expect(json["TLSInfo"]?["CertIssuerSubject"] == "AQID" && json["TLSInfo"]?["CertIssuerPublicKey"] == "BA==")
+            #expect(
+                json["TLSInfo"]?["CertIssuerSubject"] == "AQID" && json["TLSInfo"]?["CertIssuerPublicKey"] == "BA==")
             #expect(json["CreatedAt"] == "2026-11-21T09:47:23.122615443Z" && json["DefaultAddrPool"] == ["10.0.0.0/8"])
             // The Spec as read goes back unchanged.
-            guard let spec = json["Spec"] else { throw RawClient.Failure(reason: "no list or object where one is expected") }
+            guard let spec = json["Spec"] else {
+                throw RawClient.Failure(reason: "no list or object where one is expected")
+            }
             let text = String(decoding: spec.utf8, as: UTF8.self)
             let rotate = "rotateManagerToken=false&rotateManagerUnlockKey=False&rotateWorkerToken=True"
             #expect(try await client.send("POST", "/swarm/update?version=10&\(rotate)", text).status == 200)
@@ -140,7 +145,8 @@ import WeftNet
             let missing = try await client.send("GET", "/nodes/host3")
             #expect(missing.status == 404 && missing.message == "node host3 not found")
             for (filter, count) in [
-                (#"{"role":{"worker":true}}"#, 1), (#"{"name":["host"]}"#, 2), (#"{"id":["zz"],"role":["manager"]}"#, 0),
+                (#"{"role":{"worker":true}}"#, 1), (#"{"name":["host"]}"#, 2),
+                (#"{"id":["zz"],"role":["manager"]}"#, 0),
             ] {
                 let encoded = filter.utf8.map { "%" + (String($0, radix: 16)) }.joined()
                 guard case .array(let list) = try await client.send("GET", "/nodes?filters=\(encoded)").json() else {

@@ -15,7 +15,8 @@ package struct APIVersion: Hashable, Sendable, Comparable, CustomStringConvertib
     init?(segment: some StringProtocol) {
         guard segment.first == "v" else { return nil }
         let parts = segment.dropFirst().split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 2, parts.allSatisfy({ (1...4).contains($0.count) && $0.utf8.allSatisfy({ (48...57).contains($0) }) }),
+        guard parts.count == 2,
+            parts.allSatisfy({ (1...4).contains($0.count) && $0.utf8.allSatisfy({ (48...57).contains($0) }) }),
             let major = Int(parts[0]), let minor = Int(parts[1])
         else { return nil }
         self.init(major: major, minor: minor)

@@ -111,7 +111,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
             write(.failure(error), to: head, context: context)
             if !head.isKeepAlive { close(context: context) }
         case .own(let operation, let target):
-            if let text = head.headers.first(name: "content-length"), let length = Int(text), length > Self.bodySizeMax {
+            if let text = head.headers.first(name: "content-length"), let length = Int(text), length > Self.bodySizeMax
+            {
                 return refuseBody(of: head, context: context)
             }
             state = .receiving(head, operation, target, body: ByteBuffer())
@@ -127,7 +128,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func refuseBody(of head: HTTPRequestHead, context: ChannelHandlerContext) {
         state = .draining
         write(
-            .failure(APIError(413, "the request's body is larger than \(Self.bodySizeMax) bytes")), to: head, closing: true,
+            .failure(APIError(413, "the request's body is larger than \(Self.bodySizeMax) bytes")), to: head,
+            closing: true,
             context: context)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in

@@ -8,7 +8,8 @@ final class ConnectionSet: Sendable {
     func insert(_ channel: any Channel) {
         let key = ObjectIdentifier(channel)
         channels.withLock { $0[key] = channel }
-        channel.closeFuture.whenComplete { [weak self] _ in _ = self?.channels.withLock { $0.removeValue(forKey: key) } }
+        channel.closeFuture.whenComplete { [weak self] _ in _ = self?.channels.withLock { $0.removeValue(forKey: key) }
+        }
     }
 
     func closeAll() async {

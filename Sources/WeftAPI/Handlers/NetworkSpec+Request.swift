@@ -7,7 +7,8 @@ extension NetworkSpec {
         let driver = try fields.text("Driver") ?? "bridge"
         guard driver == "overlay" else {
             throw .unavailable(
-                "networks of driver \(driver) are a container engine's, and none is connected to weftd; use --driver overlay")
+                "networks of driver \(driver) are a container engine's, and none is connected to weftd; use --driver overlay"
+            )
         }
         let name = try fields.string("Name") ?? ""
         try checkName(name, what: "network name")
@@ -54,7 +55,8 @@ extension NetworkSpec {
                 options[key] = String(bytes)
             case "encrypted" where ["false", "0"].contains(value.lowercased()): break
             case "encrypted":
-                throw .unavailable("encrypted networks are not available in this version of Weft; leave out --opt encrypted")
+                throw .unavailable(
+                    "encrypted networks are not available in this version of Weft; leave out --opt encrypted")
             default:
                 throw .badRequest("overlay networks have no option \(key); there is \(mtuOption)")
             }
@@ -97,7 +99,9 @@ extension IPAMConfig {
         guard (8...29).contains(subnet.length) else {
             throw .badRequest("the subnet \(subnet) is too \(subnet.length < 8 ? "large" : "small"); give a /8 to /29")
         }
-        if let range, !subnet.contains(range) { throw .badRequest("the range \(range) is not inside the subnet \(subnet)") }
+        if let range, !subnet.contains(range) {
+            throw .badRequest("the range \(range) is not inside the subnet \(subnet)")
+        }
         if let gateway { try Self.check(gateway, "gateway", in: subnet) }
         var taken = Set(gateway.map { [$0] } ?? [])
         for (name, address) in auxiliaryAddresses.sorted(by: { $0.key < $1.key }) {

@@ -83,7 +83,9 @@ extension Router {
         let network = try find(request.path[1], in: snapshot)
         let config = try fields.fields("EndpointConfig")
         for key in ["Links", "DriverOpts", "MacAddress"] {
-            guard let value = config?.json[key], value != .array([]), value != .object([]), value != "" else { continue }
+            guard let value = config?.json[key], value != .array([]), value != .object([]), value != "" else {
+                continue
+            }
             throw APIError.unavailable("EndpointConfig.\(key) is not available for sandboxes; leave it out")
         }
         let ipam = try config?.fields("IPAMConfig")
@@ -102,8 +104,12 @@ extension Router {
     }
 
     private func sandbox(ofContainer fields: Fields) async throws -> SandboxSummary {
-        guard let name = try fields.text("Container") else { throw APIError.badRequest("Container is missing; name a sandbox") }
-        do { return try await sandbox(name) } catch let error as APIError where error.status == 404 { throw APIError.noEngine }
+        guard let name = try fields.text("Container") else {
+            throw APIError.badRequest("Container is missing; name a sandbox")
+        }
+        do { return try await sandbox(name) } catch let error as APIError where error.status == 404 {
+            throw APIError.noEngine
+        }
     }
 
     private func networkView() async -> (ClusterSnapshot, NetworkShapes) {
@@ -127,7 +133,8 @@ extension Router {
         "IPv6 addresses are not available in this version; leave out --ip6")
 
     /// Checks what a request says about one attachment against the network.
-    func attachment(to network: Network, address: IPv4Address?, aliases: [String]) throws(APIError) -> AttachmentRequest {
+    func attachment(to network: Network, address: IPv4Address?, aliases: [String]) throws(APIError) -> AttachmentRequest
+    {
         guard network.spec.attachable else { throw .notAttachable(network.spec.name) }
         if let address {
             guard network.subnet.contains(address), network.subnet.hosts.contains(address.rawValue) else {
@@ -156,7 +163,8 @@ func checkName(_ name: String, what: String) throws(APIError) {
         }
     guard isFine else {
         throw .badRequest(
-            "invalid \(what) \"\(name)\": it must be 1 to 63 characters of [a-zA-Z0-9_.-] and begin with a letter or digit")
+            "invalid \(what) \"\(name)\": it must be 1 to 63 characters of [a-zA-Z0-9_.-] and begin with a letter or digit"
+        )
     }
 }
 
@@ -177,7 +185,8 @@ private func instant(until text: String) throws(APIError) -> Instant {
     }
     let seconds = Double(text) ?? (try? Date(text, strategy: .iso8601))?.timeIntervalSince1970
     guard let seconds, let nanoseconds = Int64(exactly: (seconds * 1e9).rounded()) else {
-        throw .badRequest("invalid filter 'until=\(text)'; give a duration such as 24h, or a time as 2026-01-31T12:00:00Z")
+        throw .badRequest(
+            "invalid filter 'until=\(text)'; give a duration such as 24h, or a time as 2026-01-31T12:00:00Z")
     }
     return Instant(nanoseconds: nanoseconds)
 }

@@ -29,7 +29,8 @@ extension Router {
         let (_, cluster) = try await managerState()
         let version = try version(of: request, what: "swarm")
         if request.query.flag("rotateManagerUnlockKey") {
-            throw APIError.badRequest("managers are not locked in this version of Weft: there is no unlock key to rotate")
+            throw APIError.badRequest(
+                "managers are not locked in this version of Weft: there is no unlock key to rotate")
         }
         var rotate: Set<JoinTokenKind> = []
         if request.query.flag("rotateWorkerToken") { rotate.insert(.worker) }
@@ -61,7 +62,8 @@ extension SwarmInitRequest {
         dataPathAddress = try dataPath(fields)
         availability = try nodeAvailability(fields) ?? .active
         if try fields.bool("ForceNewCluster") {
-            throw .unavailable("ForceNewCluster is not available in this version of Weft; leave out --force-new-cluster")
+            throw .unavailable(
+                "ForceNewCluster is not available in this version of Weft; leave out --force-new-cluster")
         }
         if try fields.bool("AutoLockManagers") { throw Self.noAutolock }
         if let sent = try fields.fields("Spec") { try spec.replace(by: sent) }
@@ -141,10 +143,13 @@ extension ClusterSpec {
             let hasOwnCA = try authority.text("SigningCACert") != nil
             let hasExternalCA = try !authority.array("ExternalCAs").isEmpty
             if isForced || hasOwnCA || hasExternalCA {
-                throw .unavailable("the swarm's CA cannot be replaced in this version of Weft; change nothing but NodeCertExpiry")
+                throw .unavailable(
+                    "the swarm's CA cannot be replaced in this version of Weft; change nothing but NodeCertExpiry")
             }
         }
-        if try fields.fields("EncryptionConfig")?.bool("AutoLockManagers") ?? false { throw SwarmInitRequest.noAutolock }
+        if try fields.fields("EncryptionConfig")?.bool("AutoLockManagers") ?? false {
+            throw SwarmInitRequest.noAutolock
+        }
         try Self.expect(
             try fields.fields("Orchestration"), "TaskHistoryRetentionLimit", FixedSettings.taskHistoryRetentionLimit)
         let raft = try fields.fields("Raft")
@@ -176,9 +181,13 @@ func splitPort(_ text: String, named name: String, fallback: UInt16) throws(APIE
     guard parts.count <= 2 else {
         throw .badRequest("\(name) is \(text): IPv6 addresses are not available in this version; give an IPv4 address")
     }
-    guard let host = parts.first, !host.isEmpty else { throw .badRequest("\(name) is \"\(text)\"; give an address, or address:port") }
+    guard let host = parts.first, !host.isEmpty else {
+        throw .badRequest("\(name) is \"\(text)\"; give an address, or address:port")
+    }
     guard parts.count == 2 else { return (String(host), fallback) }
-    guard let port = UInt16(parts[1]), port > 0 else { throw .badRequest("\(name) is \"\(text)\": the port must be 1 to 65535") }
+    guard let port = UInt16(parts[1]), port > 0 else {
+        throw .badRequest("\(name) is \"\(text)\": the port must be 1 to 65535")
+    }
     return (String(host), port)
 }
 

@@ -10,7 +10,8 @@ struct Fields {
 
     init(_ json: JSON, path: String = "") throws(APIError) {
         guard case .object = json else {
-            throw .badRequest(path.isEmpty ? "the request's body must be a JSON object" : "\(path) must be a JSON object")
+            throw .badRequest(
+                path.isEmpty ? "the request's body must be a JSON object" : "\(path) must be a JSON object")
         }
         self.json = json
         self.path = path

@@ -14,7 +14,8 @@ package enum JSON: Sendable {
         guard case .object(let members) = self else { return nil }
         let wanted = key.lowercased()
         let found =
-            members.last { $0.key == key } ?? members.last { $0.key.utf8.count == wanted.utf8.count && $0.key.lowercased() == wanted }
+            members.last { $0.key == key }
+            ?? members.last { $0.key.utf8.count == wanted.utf8.count && $0.key.lowercased() == wanted }
         guard let value = found?.value, !value.isNull else { return nil }
         return value
     }

@@ -144,7 +144,8 @@ struct JSONParser {
     }
 
     private mutating func hexUnit() throws(Failure) -> UInt16 {
-        guard position + 4 <= bytes.count, bytes[position..<position + 4].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
+        guard position + 4 <= bytes.count,
+            bytes[position..<position + 4].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
             let unit = UInt16(String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
         else { throw failure("\\u needs four hexadecimal digits") }
         position += 4

@@ -82,7 +82,8 @@ struct NetworkShapes {
                 all.map {
                     [
                         "Name": .string($0.name), "EndpointID": .string($0.id.rawValue),
-                        "EndpointIP": .string($0.ipv4.description), "Info": ["Host IP": .string(dataPathAddress(of: $0.node))],
+                        "EndpointIP": .string($0.ipv4.description),
+                        "Info": ["Host IP": .string(dataPathAddress(of: $0.node))],
                     ]
                 }),
         ]

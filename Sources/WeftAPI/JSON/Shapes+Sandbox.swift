@@ -49,7 +49,8 @@ func statusJSON(_ status: NodeStatus) -> JSON {
         "Peers": .array(
             status.peers.sorted { ($0.hostname, $0.id) < ($1.hostname, $1.id) }.map {
                 [
-                    "NodeID": .string($0.id.rawValue), "Hostname": .string($0.hostname), "State": .string($0.state.rawValue),
+                    "NodeID": .string($0.id.rawValue), "Hostname": .string($0.hostname),
+                    "State": .string($0.state.rawValue),
                     "Address": .string($0.dataPathAddress?.description ?? ""),
                 ]
             }),
