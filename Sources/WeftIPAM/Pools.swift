@@ -8,14 +8,10 @@ package enum SubnetPool {
     package static func choose(
         pools: [IPv4Prefix], length: Int, avoiding: [IPv4Prefix], resting: [IPv4Prefix] = []
     ) throws(IPAMError) -> IPv4Prefix {
-        for avoided in resting.isEmpty ? [avoiding] : [avoiding + resting, avoiding] {
+        let taken = avoiding + SubnetLayout.special.map(\.prefix)
+        for avoided in resting.isEmpty ? [taken] : [taken + resting, taken] {
             for pool in pools {
-                if let subnet = PrefixSearch.firstFree(
-                    length: length, in: pool, avoiding: avoided,
-                    where: { (try? SubnetLayout.checkUsable($0)) != nil })
-                {
-                    return subnet
-                }
+                if let subnet = PrefixSearch.firstFree(length: length, in: pool, avoiding: avoided) { return subnet }
             }
         }
         throw .poolsExhausted(pools: pools, length: length)

@@ -48,18 +48,19 @@ package struct SubnetLayout: Hashable, Sendable, Codable {
         try self.init(subnet: network.subnet, ipam: ipam)
     }
 
-    /// Refuses subnets in which containers could not talk: too small or too wide ones, and address space with a meaning of
-    /// its own (RFC 6890).
+    /// Address space with a meaning of its own (RFC 6890).
+    static let special: [(prefix: IPv4Prefix, reason: String)] = [
+        ("0.0.0.0/8", "0.0.0.0/8 means \"this network\""), ("127.0.0.0/8", "127.0.0.0/8 is loopback"),
+        ("169.254.0.0/16", "169.254.0.0/16 is link-local, and the resolver's"),
+        ("224.0.0.0/4", "224.0.0.0/4 is multicast"), ("240.0.0.0/4", "240.0.0.0/4 is reserved"),
+    ].compactMap { text, reason in IPv4Prefix(text).map { ($0, reason) } }
+
+    /// Refuses subnets in which containers could not talk: too small or too wide ones, and special address space.
     package static func checkUsable(_ subnet: IPv4Prefix) throws(IPAMError) {
         guard (8...30).contains(subnet.length) else {
             throw .subnetUnusable(subnet, reason: "its length must be between /8 and /30")
         }
-        let special: [(prefix: String, reason: String)] = [
-            ("0.0.0.0/8", "0.0.0.0/8 means \"this network\""), ("127.0.0.0/8", "127.0.0.0/8 is loopback"),
-            ("169.254.0.0/16", "169.254.0.0/16 is link-local, and the resolver's"),
-            ("224.0.0.0/4", "224.0.0.0/4 is multicast"), ("240.0.0.0/4", "240.0.0.0/4 is reserved"),
-        ]
-        for entry in special where IPv4Prefix(entry.prefix)?.overlaps(subnet) ?? false {
+        for entry in special where entry.prefix.overlaps(subnet) {
             throw .subnetUnusable(subnet, reason: entry.reason)
         }
     }

@@ -1,0 +1,111 @@
+import Foundation
+import Testing
+import WeftModel
+import WeftNet
+
+@Suite("The model")
+struct ModelTests {
+    private static let start = Instant(nanoseconds: 1_700_000_000_000_000_000)
+
+    private static var objects: [StoredObject] {
+        get throws {
+            let subnet = try #require(IPv4Prefix("10.0.1.0/24"))
+            let gateway = try #require(IPv4Address("10.0.1.1"))
+            let address = try #require(IPv4Address("10.0.1.2"))
+            var node = Node(id: NodeID("n1"), version: Version(3), createdAt: start, spec: NodeSpec(role: .manager))
+            node.description = NodeDescription(
+                hostname: "h1", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 2, weftVersion: "1")
+            node.dataPathAddress = IPv4Address("172.30.0.1")
+            var spec = NetworkSpec(name: "my_net")
+            spec.labels = ["a": "b"]
+            spec.ipam = IPAMConfig(subnet: subnet, gateway: gateway)
+            spec.ipam.auxiliaryAddresses = ["r1": address]
+            let network = Network(
+                id: NetworkID("w1"), createdAt: start, spec: spec, vni: try #require(VNI(4097)), subnet: subnet, gateway: gateway)
+            let cluster = Cluster(
+                id: ClusterID("c"), createdAt: start, spec: ClusterSpec(), rootCertificatePEM: "PEM",
+                workerTokenSecret: Secret("one"), managerTokenSecret: Secret("two"))
+            return [
+                .cluster(cluster), .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))), .node(node),
+                .network(network),
+                .endpoint(
+                    Endpoint(
+                        id: EndpointID("e1"), network: network.id, node: node.id, sandbox: SandboxID("s1"), ipv4: address,
+                        mac: MACAddress(forIPv4: address), name: "a1", aliases: ["x"])),
+                .lease(AddressLease(network: network.id, block: subnet, node: node.id)),
+            ]
+        }
+    }
+
+    @Test("Every kind of object comes back from JSON the same")
+    func roundTrips() throws {
+        let objects = try Self.objects
+        #expect(Set(objects.map(\.kind)) == Set(StoreKind.allCases))
+        for object in objects {
+            let data = try JSONEncoder().encode(object)
+            #expect(try JSONDecoder().decode(StoredObject.self, from: data) == object)
+        }
+    }
+
+    @Test("Setting an object's version changes nothing else")
+    func versions() throws {
+        for object in try Self.objects {
+            var changed = object
+            changed.version = Version(77)
+            #expect(changed.version == Version(77) && changed.key == object.key && changed != object)
+            changed.version = object.version
+            #expect(changed == object)
+        }
+    }
+
+    @Test("Assignments come back from JSON the same")
+    func assignments() throws {
+        var assignments = Assignments(isFull: true, baseRevision: .none, revision: Version(9))
+        for object in try Self.objects {
+            if case .network(let network) = object { assignments.networks.append(network) }
+            if case .endpoint(let endpoint) = object { assignments.endpoints.append(endpoint) }
+            if case .lease(let lease) = object { assignments.leases.append(lease) }
+        }
+        assignments.peers = [Peer(id: NodeID("n"), hostname: "h", state: .down, dataPathAddress: nil, managerAddress: nil)]
+        assignments.removedLeases = ["w/10.0.0.0/29"]
+        let data = try JSONEncoder().encode(assignments)
+        #expect(try JSONDecoder().decode(Assignments.self, from: data) == assignments)
+    }
+
+    @Test("A lease is named by its network and block")
+    func leaseIdentifier() throws {
+        let lease = AddressLease(network: NetworkID("w1"), block: try #require(IPv4Prefix("10.0.1.8/29")), node: NodeID("n"))
+        #expect(lease.id == "w1/10.0.1.8/29")
+    }
+
+    @Test("A secret shows nothing of itself")
+    func secrets() {
+        let secret = Secret("hush-hush")
+        var dumped = ""
+        dump(secret, to: &dumped)
+        #expect(!"\(secret) \(String(reflecting: secret)) \(dumped)".contains("hush"))
+        #expect(secret.exposed == "hush-hush")
+    }
+
+    @Test("Identifiers are 25 characters of base 36, drawn from the generator given")
+    func identifiers() {
+        struct Steps: RandomNumberGenerator {
+            var state: UInt64 = 0
+            mutating func next() -> UInt64 {
+                state &+= 0x9e37_79b9_7f4a_7c15
+                return state
+            }
+        }
+        var one = Steps(), same = Steps()
+        let id = NodeID.random(using: &one)
+        #expect(id == NodeID.random(using: &same) && id != NodeID.random(using: &one))
+        #expect(id.rawValue.count == 25 && id.rawValue.allSatisfy { $0.isASCII && ($0.isNumber || $0.isLowercase) })
+    }
+
+    @Test("Instants and durations")
+    func instants() {
+        let later = Self.start + .milliseconds(1500)
+        #expect(later - Self.start == .milliseconds(1500) && Self.start < later)
+        #expect((Self.start + .seconds(-2)).nanoseconds == Self.start.nanoseconds - 2_000_000_000)
+    }
+}
