@@ -68,7 +68,8 @@ package struct WeftClient: Sendable {
                         if let head { return head }
                     }
                 }
-                throw ClientError.broken(host: host, reason: head == nil ? "no answer came" : "the answer is not whole")
+                throw ClientError.broken(
+                    host: host, reason: head == nil ? "no answer came" : "the answer is not whole")
             }
         } catch let error as HTTPParserError {
             throw ClientError.broken(host: host, reason: "the answer is not HTTP (\(error))")
@@ -122,7 +123,8 @@ package struct WeftClient: Sendable {
         var output = ""
         for byte in text.utf8 {
             switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: output.unicodeScalars.append(UnicodeScalar(byte))
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e:
+                output.unicodeScalars.append(UnicodeScalar(byte))
             default:
                 let hex = String(byte, radix: 16, uppercase: true)
                 output += "%" + (hex.count < 2 ? "0" : "") + hex

@@ -136,7 +136,9 @@ extension GoFormat {
         padded(text, to: verb.width ?? 0, with: " ", left: verb.minus)
     }
 
-    private static func integer(_ number: Int64, _ radix: Int, _ prefix: String, _ upper: Bool, _ verb: Verb) -> String {
+    private static func integer(_ number: Int64, _ radix: Int, _ prefix: String, _ upper: Bool, _ verb: Verb)
+        -> String
+    {
         var digits = String(number.magnitude, radix: radix, uppercase: upper)
         if let precision = verb.precision { digits = padded(digits, to: precision, with: "0") }
         let body = (verb.sharp ? prefix : "") + digits

@@ -12,7 +12,8 @@ enum GoFormat {
         case .object(let object):
             switch object.kind {
             case .record: "{" + object.entries.map { Self.value($0.value) }.joined(separator: " ") + "}"
-            case .map: "map[" + object.sortedEntries.map { "\($0.key):\(Self.value($0.value))" }.joined(separator: " ") + "]"
+            case .map:
+                "map[" + object.sortedEntries.map { "\($0.key):\(Self.value($0.value))" }.joined(separator: " ") + "]"
             }
         }
     }
@@ -118,7 +119,9 @@ enum GoFormat {
         guard number.isFinite else { return nonFinite(number) }
         var (digits, point) = exactDigits(number.magnitude)
         let zeros = digits.prefix { $0 == 0 }.count
-        guard zeros < digits.count else { return "0" + (decimals > 0 ? "." + String(repeating: "0", count: decimals) : "") + "e+00" }
+        guard zeros < digits.count else {
+            return "0" + (decimals > 0 ? "." + String(repeating: "0", count: decimals) : "") + "e+00"
+        }
         digits.removeFirst(zeros)
         point -= zeros
         let kept = rounded(digits, count: decimals + 1)

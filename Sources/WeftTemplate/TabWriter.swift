@@ -5,7 +5,8 @@ struct TabWriter {
     var padding = 3
 
     func format(_ text: String) -> String {
-        var lines: [[String]] = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+        var lines: [[String]] = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map {
+            line in
             line.split(separator: "\t", omittingEmptySubsequences: false).map { String($0) }
         }
         let ended = lines.last == [""]

@@ -20,4 +20,3 @@ package struct Template: Sendable {
         return evaluator.output
     }
 }
-

@@ -10,7 +10,9 @@ package enum TemplateError: Error, Hashable, CustomStringConvertible {
         case .syntax(let line, let text):
             return "template parsing error: template: :\(line): \(text)"
         case .execution(let line, let column, let node, let text):
-            let shown = node.unicodeScalars.count > 20 ? String(String.UnicodeScalarView(node.unicodeScalars.prefix(20))) + "..." : node
+            let shown =
+                node.unicodeScalars.count > 20
+                ? String(String.UnicodeScalarView(node.unicodeScalars.prefix(20))) + "..." : node
             return "template parsing error: template: :\(line):\(column): executing \"\" at <\(shown)>: \(text)"
         }
     }

@@ -61,7 +61,8 @@ struct TemplateEvaluator {
         return try walk(branches.otherwise, dot)
     }
 
-    private mutating func loop(_ branches: TemplateNode.Branches, _ dot: TemplateValue) throws(TemplateError) -> Flow {
+    private mutating func loop(_ branches: TemplateNode.Branches, _ dot: TemplateValue) throws(TemplateError) -> Flow
+    {
         let scope = variables.count
         defer { variables.removeLast(variables.count - scope) }
         var pipeline = branches.pipeline
@@ -104,7 +105,9 @@ struct TemplateEvaluator {
         if let position = variables.lastIndex(where: { $0.name == name }) { variables[position].value = value }
     }
 
-    private mutating func evaluate(_ pipeline: TemplatePipeline, _ dot: TemplateValue) throws(TemplateError) -> TemplateValue {
+    private mutating func evaluate(_ pipeline: TemplatePipeline, _ dot: TemplateValue) throws(TemplateError)
+        -> TemplateValue
+    {
         var final: TemplateValue?
         for command in pipeline.commands { final = try evaluate(command, dot, final) }
         let value = final ?? .null
@@ -151,7 +154,8 @@ struct TemplateEvaluator {
         case .field(let names): return try fields(names, of: dot, [], dot, nil, place)
         case .variable(let name, let names): return try fields(names, of: variable(name), [], dot, nil, place)
         case .pipeline(let pipeline): return try evaluate(pipeline, dot)
-        case .chain(let inner, let names): return try fields(names, of: try value(inner, dot, place), [], dot, nil, place)
+        case .chain(let inner, let names):
+            return try fields(names, of: try value(inner, dot, place), [], dot, nil, place)
         case .function(let name):
             guard let function = TemplateFunction(rawValue: name) else {
                 throw failure(place, "function \"\(name)\" not defined")
@@ -187,7 +191,8 @@ struct TemplateEvaluator {
     }
 
     private mutating func fields(
-        _ names: [String], of receiver: TemplateValue, _ words: ArraySlice<TemplateCommand.Word>, _ dot: TemplateValue,
+        _ names: [String], of receiver: TemplateValue, _ words: ArraySlice<TemplateCommand.Word>,
+        _ dot: TemplateValue,
         _ final: TemplateValue?, _ place: TemplatePlace
     ) throws(TemplateError) -> TemplateValue {
         var arguments: [TemplateValue] = []

@@ -19,7 +19,8 @@ enum TemplateFunction: String {
 
     func checkArity(_ count: Int) throws(EvaluationFailure) {
         guard !arity.contains(count) else { return }
-        let wanted = arity.upperBound == arity.lowerBound ? "want \(arity.lowerBound)" : "want at least \(arity.lowerBound)"
+        let wanted =
+            arity.upperBound == arity.lowerBound ? "want \(arity.lowerBound)" : "want at least \(arity.lowerBound)"
         throw EvaluationFailure("wrong number of args for \(rawValue): \(wanted) got \(count)")
     }
 
@@ -73,7 +74,9 @@ enum TemplateFunction: String {
         }
     }
 
-    private func refusal(_ text: String) -> EvaluationFailure { EvaluationFailure("error calling \(rawValue): \(text)") }
+    private func refusal(_ text: String) -> EvaluationFailure {
+        EvaluationFailure("error calling \(rawValue): \(text)")
+    }
     private func wrongType(_ value: TemplateValue, _ wanted: String) -> EvaluationFailure {
         EvaluationFailure("wrong type for value; expected \(wanted); got \(value.typeName)")
     }
@@ -98,21 +101,29 @@ enum TemplateFunction: String {
         }
     }
 
-    private func index(_ value: TemplateValue, _ keys: ArraySlice<TemplateValue>) throws(EvaluationFailure) -> TemplateValue {
+    private func index(_ value: TemplateValue, _ keys: ArraySlice<TemplateValue>) throws(EvaluationFailure)
+        -> TemplateValue
+    {
         var value = value
         for key in keys {
             switch value {
             case .object(let object):
-                guard case .string(let name) = key else { throw refusal("value has type \(key.typeName); should be string") }
+                guard case .string(let name) = key else {
+                    throw refusal("value has type \(key.typeName); should be string")
+                }
                 value = object.field(name) ?? .null
             case .array(let values):
-                guard case .int(let position) = key else { throw refusal("cannot index slice/array with type \(key.typeName)") }
+                guard case .int(let position) = key else {
+                    throw refusal("cannot index slice/array with type \(key.typeName)")
+                }
                 guard values.indices.contains(Int(clamping: position)) else {
                     throw refusal("index out of range: \(position)")
                 }
                 value = values[Int(clamping: position)]
             case .string(let text):
-                guard case .int(let position) = key else { throw refusal("cannot index slice/array with type \(key.typeName)") }
+                guard case .int(let position) = key else {
+                    throw refusal("cannot index slice/array with type \(key.typeName)")
+                }
                 let bytes = Array(text.utf8)
                 guard bytes.indices.contains(Int(clamping: position)) else {
                     throw refusal("index out of range: \(position)")
@@ -129,13 +140,16 @@ enum TemplateFunction: String {
         let whole = try length(arguments[0])
         var bounds = [0, whole]
         for (position, argument) in arguments.dropFirst().prefix(2).enumerated() {
-            guard case .int(let bound) = argument else { throw refusal("cannot index slice/array with type \(argument.typeName)") }
+            guard case .int(let bound) = argument else {
+                throw refusal("cannot index slice/array with type \(argument.typeName)")
+            }
             guard (0...whole).contains(Int(clamping: bound)) else { throw refusal("index out of range: \(bound)") }
             bounds[position] = Int(clamping: bound)
         }
         guard bounds[0] <= bounds[1] else { throw refusal("invalid slice index: \(bounds[0]) > \(bounds[1])") }
         switch arguments[0] {
-        case .string(let text): return .string(String(decoding: Array(text.utf8)[bounds[0]..<bounds[1]], as: UTF8.self))
+        case .string(let text):
+            return .string(String(decoding: Array(text.utf8)[bounds[0]..<bounds[1]], as: UTF8.self))
         case .array(let values) where arguments.count < 4: return .array(Array(values[bounds[0]..<bounds[1]]))
         default: throw refusal("can't slice item of type \(arguments[0].typeName)")
         }

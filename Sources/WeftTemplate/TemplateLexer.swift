@@ -40,10 +40,13 @@ struct TemplateLexer {
     private func text(_ range: Range<Int>) -> String { String(decoding: source[range], as: UTF8.self) }
     private func has(_ prefix: String, at offset: Int) -> Bool { source[offset...].starts(with: prefix.utf8) }
     private func byte(_ offset: Int) -> UInt8? { source.indices.contains(offset) ? source[offset] : nil }
-    private static func isSpace(_ byte: UInt8?) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0d }
+    private static func isSpace(_ byte: UInt8?) -> Bool {
+        byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0d
+    }
     private static func isWord(_ byte: UInt8?) -> Bool {
         guard let byte else { return false }
-        return byte >= 0x80 || byte == UInt8(ascii: "_") || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7a) || isDigit(byte)
+        return byte >= 0x80 || byte == UInt8(ascii: "_") || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7a)
+            || isDigit(byte)
     }
     private static func isDigit(_ byte: UInt8?) -> Bool { byte.map { (0x30...0x39).contains($0) } ?? false }
 
@@ -192,7 +195,10 @@ struct TemplateLexer {
     private mutating func quoted(_ quote: UInt8) throws(TemplateError) {
         let start = position
         let raw = quote == UInt8(ascii: "`")
-        let what = raw ? "unterminated raw quoted string" : quote == UInt8(ascii: "'") ? "unterminated character constant" : "unterminated quoted string"
+        let what =
+            raw
+            ? "unterminated raw quoted string"
+            : quote == UInt8(ascii: "'") ? "unterminated character constant" : "unterminated quoted string"
         position += 1
         while let next = byte(position), next != quote {
             if !raw, next == UInt8(ascii: "\n") { throw failure(what, at: start) }

@@ -57,10 +57,13 @@ struct TemplateParser {
     private func place(from start: Int, at offset: Int? = nil) -> TemplatePlace {
         var end = min(current.offset, source.count)
         while end > start, source[end - 1] == 0x20 || source[end - 1] == 0x09 || source[end - 1] == 0x0a { end -= 1 }
-        return TemplatePlace(offset: offset ?? start, source: String(decoding: source[min(start, end)..<end], as: UTF8.self))
+        return TemplatePlace(
+            offset: offset ?? start, source: String(decoding: source[min(start, end)..<end], as: UTF8.self))
     }
 
-    private mutating func nested<Value>(_ body: (inout Self) throws(TemplateError) -> Value) throws(TemplateError) -> Value {
+    private mutating func nested<Value>(_ body: (inout Self) throws(TemplateError) -> Value) throws(TemplateError)
+        -> Value
+    {
         depth += 1
         defer { depth -= 1 }
         guard depth <= Self.depthMax else { throw failure("nested too deeply") }
@@ -90,9 +93,12 @@ struct TemplateParser {
                 try close("end")
                 return (nodes, .endAction)
             case "else": return (nodes, .elseAction)
-            case "if": nodes.append(.condition(try nested { parser throws(TemplateError) in try parser.branches("if") }))
-            case "with": nodes.append(.with(try nested { parser throws(TemplateError) in try parser.branches("with") }))
-            case "range": nodes.append(.range(try nested { parser throws(TemplateError) in try parser.branches("range") }))
+            case "if":
+                nodes.append(.condition(try nested { parser throws(TemplateError) in try parser.branches("if") }))
+            case "with":
+                nodes.append(.with(try nested { parser throws(TemplateError) in try parser.branches("with") }))
+            case "range":
+                nodes.append(.range(try nested { parser throws(TemplateError) in try parser.branches("range") }))
             case "break", "continue":
                 try close(keyword)
                 guard loops > 0 else { throw failure("{{\(keyword)}} outside {{range}}") }
@@ -144,7 +150,9 @@ struct TemplateParser {
 
     // MARK: Pipelines
 
-    private mutating func pipeline(until end: TemplateToken.Kind, context: String) throws(TemplateError) -> TemplatePipeline {
+    private mutating func pipeline(until end: TemplateToken.Kind, context: String) throws(TemplateError)
+        -> TemplatePipeline
+    {
         skipSpace()
         let start = current.offset
         let (variables, assigns) = try declarations(context)
@@ -164,7 +172,9 @@ struct TemplateParser {
                 if current.kind == end { throw failure("missing value for command") }
             }
             let command = try command(context)
-            if !commands.isEmpty, let first = command.words.first { try mayReceive(first.operand, number: commands.count + 1) }
+            if !commands.isEmpty, let first = command.words.first {
+                try mayReceive(first.operand, number: commands.count + 1)
+            }
             commands.append(command)
         }
     }
@@ -207,7 +217,9 @@ struct TemplateParser {
             skipSpace()
         }
         guard !words.isEmpty else {
-            if current.kind == .rightDelimiter || current.kind == .pipe { throw failure("missing value for \(context)") }
+            if current.kind == .rightDelimiter || current.kind == .pipe {
+                throw failure("missing value for \(context)")
+            }
             throw unexpected(context)
         }
         switch current.kind {
@@ -283,7 +295,8 @@ struct TemplateParser {
                 try parser.pipeline(until: .rightParenthesis, context: "parenthesized pipeline")
             }
             return .pipeline(inner)
-        case .text, .leftDelimiter, .rightDelimiter, .keyword, .pipe, .rightParenthesis, .declare, .assign, .comma, .space, .end:
+        case .text, .leftDelimiter, .rightDelimiter, .keyword, .pipe, .rightParenthesis, .declare, .assign, .comma,
+            .space, .end:
             return nil
         }
     }

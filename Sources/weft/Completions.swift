@@ -2,7 +2,9 @@ import ArgumentParser
 import WeftTemplate
 
 extension CompletionKind {
-    static var networkNames: CompletionKind { dynamic { try await $0.get("networks").array.compactMap { $0["Name"].string } } }
+    static var networkNames: CompletionKind {
+        dynamic { try await $0.get("networks").array.compactMap { $0["Name"].string } }
+    }
     static var nodeNames: CompletionKind {
         dynamic { try await $0.get("nodes").array.compactMap { $0["Description"]["Hostname"].string } }
     }
@@ -13,9 +15,12 @@ extension CompletionKind {
     }
 
     /// Asks weftd; a shell that completes gets no error texts.
-    private static func dynamic(_ names: @escaping @Sendable (Connection) async throws -> [String]) -> CompletionKind {
+    private static func dynamic(_ names: @escaping @Sendable (Connection) async throws -> [String]) -> CompletionKind
+    {
         .custom { _, _, prefix in
-            guard let connection = try? ConnectionOptions.parse([]).connect(), let names = try? await names(connection) else {
+            guard let connection = try? ConnectionOptions.parse([]).connect(),
+                let names = try? await names(connection)
+            else {
                 return []
             }
             return names.filter { $0.hasPrefix(prefix) }.sorted()

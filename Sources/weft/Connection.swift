@@ -7,7 +7,8 @@ import WeftTemplate
 struct ConnectionOptions: ParsableArguments {
     @Option(
         name: [.customShort("H"), .long],
-        help: ArgumentHelp("The socket of weftd ($WEFT_HOST, else unix:///run/weft/docker.sock).", valueName: "socket"))
+        help: ArgumentHelp(
+            "The socket of weftd ($WEFT_HOST, else unix:///run/weft/docker.sock).", valueName: "socket"))
     var host: String?
 
     func connect() throws -> Connection {
@@ -44,7 +45,9 @@ struct Connection {
     }
 
     @discardableResult
-    func post(_ path: String..., query: [(String, String)] = [], body: TemplateValue? = nil) async throws -> TemplateValue {
+    func post(_ path: String..., query: [(String, String)] = [], body: TemplateValue? = nil) async throws
+        -> TemplateValue
+    {
         try await call(.POST, path, query: query, body: body)
     }
 
@@ -58,7 +61,9 @@ struct Connection {
     func node(_ name: String) async throws -> String {
         guard name == "self" else { return name }
         let id = try await get("info")["Swarm"]["NodeID"].string ?? ""
-        guard !id.isEmpty else { throw CommandFailure("this node is not part of a swarm, so it has no id to stand for \"self\"") }
+        guard !id.isEmpty else {
+            throw CommandFailure("this node is not part of a swarm, so it has no id to stand for \"self\"")
+        }
         return id
     }
 }

@@ -28,12 +28,15 @@ struct Filters {
     /// Refuses keys that the command does not know.
     func check(_ known: Set<String>) throws {
         for key in values.keys.sorted() where !known.contains(key) {
-            throw CommandFailure("invalid filter \"\(key)\": this command knows \(known.sorted().joined(separator: ", "))")
+            throw CommandFailure(
+                "invalid filter \"\(key)\": this command knows \(known.sorted().joined(separator: ", "))")
         }
     }
 
     /// True when there is no such filter, or one of its values fits.
-    func match(_ key: String, _ fits: (String) -> Bool) -> Bool { values[key].map { $0.contains(where: fits) } ?? true }
+    func match(_ key: String, _ fits: (String) -> Bool) -> Bool {
+        values[key].map { $0.contains(where: fits) } ?? true
+    }
 }
 
 extension StringProtocol {

@@ -4,7 +4,9 @@ enum HumanTime {
     static func seconds(_ text: String) -> Int64? {
         let bytes = Array(text.utf8)
         func number(_ range: Range<Int>) -> Int64? {
-            guard range.upperBound <= bytes.count, bytes[range].allSatisfy({ (48...57).contains($0) }) else { return nil }
+            guard range.upperBound <= bytes.count, bytes[range].allSatisfy({ (48...57).contains($0) }) else {
+                return nil
+            }
             return Int64(String(decoding: bytes[range], as: UTF8.self))
         }
         guard bytes.count >= 20, let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
@@ -14,7 +16,9 @@ enum HumanTime {
         var offset: Int64 = 0
         if bytes.last != UInt8(ascii: "Z") {
             let start = bytes.count - 6
-            guard let hours = number(start + 1..<start + 3), let minutes = number(start + 4..<start + 6) else { return nil }
+            guard let hours = number(start + 1..<start + 3), let minutes = number(start + 4..<start + 6) else {
+                return nil
+            }
             offset = (hours * 60 + minutes) * (bytes[start] == UInt8(ascii: "-") ? -60 : 60)
         }
         // Days from the civil calendar, with years that begin in March.

@@ -8,7 +8,9 @@ struct InfoCommand: AsyncParsableCommand {
         discussion: "  weft info --format '{{.Swarm.LocalNodeState}}'")
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
     var format: String?
 
     func run() async throws {
@@ -38,7 +40,9 @@ struct InfoCommand: AsyncParsableCommand {
                 add("  ", "ClusterID", cluster["ID"].string)
                 add("  ", "Managers", swarm["Managers"].int.map { String($0) })
                 add("  ", "Nodes", swarm["Nodes"].int.map { String($0) })
-                add("  ", "Default Address Pool", cluster["DefaultAddrPool"].array.compactMap(\.string).joined(separator: " "))
+                add(
+                    "  ", "Default Address Pool",
+                    cluster["DefaultAddrPool"].array.compactMap(\.string).joined(separator: " "))
                 add("  ", "SubnetSize", cluster["SubnetSize"].int.map { String($0) })
                 add("  ", "Data Path Port", cluster["DataPathPort"].int.map { String($0) })
             }
@@ -68,11 +72,14 @@ struct VersionCommand: AsyncParsableCommand {
         discussion: "  weft version --format '{{.Server.Version}}'")
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
     var format: String?
 
     static let client: TemplateValue = [
-        "Version": .string(Version.text), "ApiVersion": .string(Version.api), "Os": "linux", "Arch": .string(Version.architecture),
+        "Version": .string(Version.text), "ApiVersion": .string(Version.api), "Os": "linux",
+        "Arch": .string(Version.architecture),
     ]
 
     func run() async throws {
@@ -102,7 +109,9 @@ struct VersionCommand: AsyncParsableCommand {
             ]
             return title + "\n"
                 + rows.map { name, text in
-                    text.flatMap { $0.isEmpty ? nil : " \(name):" + String(repeating: " ", count: 17 - name.count) + $0 + "\n" } ?? ""
+                    text.flatMap {
+                        $0.isEmpty ? nil : " \(name):" + String(repeating: " ", count: 17 - name.count) + $0 + "\n"
+                    } ?? ""
                 }.joined()
         }
         let platform = server["Platform"]["Name"].string ?? "weftd"

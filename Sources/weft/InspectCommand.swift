@@ -10,7 +10,9 @@ struct InspectCommand: AsyncParsableCommand {
     enum Kind: String, CaseIterable, ExpressibleByArgument { case sandbox, network, node }
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
     var format: String?
     @Option(help: "Look for this kind only: sandbox, network or node.")
     var type: Kind?

@@ -21,7 +21,9 @@ struct NetworkAttachment: Equatable {
         self.init(network: "")
         for field in argument.split(separator: ",") {
             let halves = field.split(separator: "=", maxSplits: 1)
-            guard halves.count == 2 else { throw CommandFailure("invalid field \(field) in --network \(argument)", exitCode: 125) }
+            guard halves.count == 2 else {
+                throw CommandFailure("invalid field \(field) in --network \(argument)", exitCode: 125)
+            }
             let value = String(halves[1])
             switch halves[0].trimmed.lowercased() {
             case "name": network = value
@@ -29,10 +31,13 @@ struct NetworkAttachment: Equatable {
             case "ip": address = value
             default:
                 throw CommandFailure(
-                    "invalid field key \(halves[0]) in --network \(argument): name, alias and ip are known", exitCode: 125)
+                    "invalid field key \(halves[0]) in --network \(argument): name, alias and ip are known",
+                    exitCode: 125)
             }
         }
-        guard !network.isEmpty else { throw CommandFailure("network name is missing in --network \(argument)", exitCode: 125) }
+        guard !network.isEmpty else {
+            throw CommandFailure("network name is missing in --network \(argument)", exitCode: 125)
+        }
     }
 
     var value: TemplateValue {

@@ -37,7 +37,9 @@ struct NetworkCreate: AsyncParsableCommand {
     var auxAddress: [String] = []
     @Option(help: ArgumentHelp("A label.", valueName: "name=value"))
     var label: [String] = []
-    @Option(name: [.customShort("o", allowingJoined: true), .long], help: ArgumentHelp("An option of the driver.", valueName: "name=value"))
+    @Option(
+        name: [.customShort("o", allowingJoined: true), .long],
+        help: ArgumentHelp("An option of the driver.", valueName: "name=value"))
     var opt: [String] = []
     @Argument(help: "The network's name.")
     var name: String
@@ -45,7 +47,8 @@ struct NetworkCreate: AsyncParsableCommand {
     /// As the docker CLI sends it.
     func body() throws -> TemplateValue {
         let pools = try AddressPools(
-            subnets: subnet, gateways: gateway, ranges: ipRange, auxiliary: try pairs(auxAddress, option: "--aux-address"))
+            subnets: subnet, gateways: gateway, ranges: ipRange,
+            auxiliary: try pairs(auxAddress, option: "--aux-address"))
         return [
             "Name": .string(name), "CheckDuplicate": true, "Driver": .string(driver), "Scope": "",
             "IPAM": ["Driver": "default", "Options": [:], "Config": pools.value],
@@ -81,7 +84,8 @@ struct NetworkLs: AsyncParsableCommand {
     var noTrunc = false
     @Option(
         name: [.customShort("f", allowingJoined: true), .long],
-        help: ArgumentHelp("Only networks that fit: driver, id, label, name, scope, type, dangling.", valueName: "key=value"))
+        help: ArgumentHelp(
+            "Only networks that fit: driver, id, label, name, scope, type, dangling.", valueName: "key=value"))
     var filter: [String] = []
     @Option(help: ArgumentHelp("A Go template, \"table TEMPLATE\" or \"json\".", valueName: "template"))
     var format: String?
@@ -101,7 +105,8 @@ struct NetworkLs: AsyncParsableCommand {
             .string((network[name].bool ?? fallback) ? "true" : "false")
         }
         let row: TemplateValue = [
-            "CreatedAt": .string(HumanTime.spelled(network["Created"].string ?? "")), "Driver": .string(network["Driver"].string ?? "null"),
+            "CreatedAt": .string(HumanTime.spelled(network["Created"].string ?? "")),
+            "Driver": .string(network["Driver"].string ?? "null"),
             "ID": .string(whole ? id : String(id.prefix(12))), "IPv4": flag("EnableIPv4", true),
             "IPv6": flag("EnableIPv6", false), "Internal": flag("Internal", false),
             "Labels": .string(labels.map { "\($0.0)=\($0.1)" }.joined(separator: ",")),
@@ -121,7 +126,9 @@ struct NetworkInspect: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Flag(name: .shortAndLong, help: "With the endpoints on all nodes.")
     var verbose = false
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
     var format: String?
     @Argument(help: ArgumentHelp("Names or ids.", valueName: "network"), completion: .networkNames)
     var networks: [String]

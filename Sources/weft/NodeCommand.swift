@@ -14,7 +14,8 @@ struct NodeLs: AsyncParsableCommand {
         discussion: "  weft node ls --format '{{.Hostname}} {{.Status}}'", aliases: ["list"])
 
     static let listing = Listing(
-        table: #"table {{.ID}} {{if .Self}}*{{else}} {{ end }}\t{{.Hostname}}\t{{.Status}}\t{{.Availability}}\t{{.ManagerStatus}}\t{{.EngineVersion}}"#,
+        table:
+            #"table {{.ID}} {{if .Self}}*{{else}} {{ end }}\t{{.Hostname}}\t{{.Status}}\t{{.Availability}}\t{{.ManagerStatus}}\t{{.EngineVersion}}"#,
         headings: [
             "ID": "ID", "Self": "", "Hostname": "HOSTNAME", "Status": "STATUS", "Availability": "AVAILABILITY",
             "ManagerStatus": "MANAGER STATUS", "EngineVersion": "ENGINE VERSION", "TLSStatus": "TLS STATUS",
@@ -23,7 +24,9 @@ struct NodeLs: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Flag(name: .shortAndLong, help: "Print ids alone.")
     var quiet = false
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("Only nodes that fit: id, label, membership, name, role.", valueName: "key=value"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("Only nodes that fit: id, label, membership, name, role.", valueName: "key=value"))
     var filter: [String] = []
     @Option(help: ArgumentHelp("A Go template, \"table TEMPLATE\" or \"json\".", valueName: "template"))
     var format: String?
@@ -33,7 +36,9 @@ struct NodeLs: AsyncParsableCommand {
         let nodes = try await connection.get("nodes", query: try Filters(filter).query).array
         // `-q` prints no mark, so nothing else need be asked.
         let own = quiet ? "" : try await connection.get("info")["Swarm"]["NodeID"].string ?? ""
-        let rows = nodes.map { Self.row($0, own: own) }.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
+        let rows = nodes.map { Self.row($0, own: own) }.sorted {
+            ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "")
+        }
         Terminal.print(try Self.listing.render(rows, format: format, isQuiet: quiet))
     }
 
@@ -66,9 +71,12 @@ struct NodeInspect: AsyncParsableCommand {
     @OptionGroup var connection: ConnectionOptions
     @Flag(help: "Print it for people.")
     var pretty = false
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
     var format: String?
-    @Argument(help: ArgumentHelp("Ids or host names; \"self\" is this one.", valueName: "node"), completion: .nodeNames)
+    @Argument(
+        help: ArgumentHelp("Ids or host names; \"self\" is this one.", valueName: "node"), completion: .nodeNames)
     var nodes: [String]
 
     func validate() throws {

@@ -78,7 +78,8 @@ enum NodePretty {
             "OS": text(description["Platform"]["OS"]), "Architecture": text(description["Platform"]["Architecture"]),
             "CPUs": .int((description["Resources"]["NanoCPUs"].int ?? 0) / 1_000_000_000),
             "Memory": .string(HumanSize.binary(description["Resources"]["MemoryBytes"].int ?? 0)),
-            "Plugins": .array(plugins.map { ["Type": .string($0.type), "Names": .string($0.names.joined(separator: ", "))] }),
+            "Plugins": .array(
+                plugins.map { ["Type": .string($0.type), "Names": .string($0.names.joined(separator: ", "))] }),
             "EngineVersion": text(description["Engine"]["EngineVersion"]),
             "TLSInfo": description["TLSInfo"].isNull
                 ? .null
@@ -94,9 +95,13 @@ enum NodePretty {
 /// Sizes as people read them.
 enum HumanSize {
     /// With the units of 1024 and four significant digits: `23.54GiB`.
-    static func binary(_ bytes: Int64) -> String { scaled(bytes, step: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]) }
+    static func binary(_ bytes: Int64) -> String {
+        scaled(bytes, step: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+    }
     /// With the units of 1000.
-    static func decimal(_ bytes: Int64) -> String { scaled(bytes, step: 1000, units: ["B", "kB", "MB", "GB", "TB", "PB", "EB"]) }
+    static func decimal(_ bytes: Int64) -> String {
+        scaled(bytes, step: 1000, units: ["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+    }
 
     private static func scaled(_ bytes: Int64, step: Double, units: [String]) -> String {
         var size = Double(bytes)

@@ -5,12 +5,14 @@ import ArgumentParser
 enum Passthrough {
     /// Puts `--` before the first word of `run` and `exec` that is no option. The other arguments stay as they are.
     static func marked(_ arguments: [String]) -> [String] {
-        guard let verb = verb(arguments) else { return arguments }
+        // A shell that completes asks in a form of its own.
+        guard arguments.first != "---completion", let verb = verb(arguments) else { return arguments }
         let rest = arguments[(verb + 1)...]
         let flags: Set<String>
         let shortFlags: Set<Character>
         switch arguments[verb] {
-        case "run": (flags, shortFlags) = (["--detach", "--interactive", "--tty", "--rm", "--help"], ["d", "i", "t"])
+        case "run":
+            (flags, shortFlags) = (["--detach", "--interactive", "--tty", "--rm", "--help"], ["d", "i", "t"])
         case "exec": (flags, shortFlags) = (["--detach", "--interactive", "--tty", "--help"], ["d", "i", "t", "h"])
         default: return arguments
         }
@@ -24,7 +26,9 @@ enum Passthrough {
     private static func separate(_ argument: String, _ shortFlags: Set<Character>) -> [String] {
         guard argument.hasPrefix("-"), !argument.hasPrefix("--"), argument.contains("=") else { return [argument] }
         let letters = argument.dropFirst()
-        guard let option = letters.firstIndex(where: { !shortFlags.contains($0) }), letters[option].isLetter else { return [argument] }
+        guard let option = letters.firstIndex(where: { !shortFlags.contains($0) }), letters[option].isLetter else {
+            return [argument]
+        }
         let value = letters.index(after: option)
         return ["-" + letters[..<value], String(letters[value...])]
     }
@@ -58,7 +62,7 @@ enum Passthrough {
 }
 
 extension Weft {
-    /// The command that the arguments ask for.
+    /// The command that the arguments ask for, without running it.
     static func command(_ arguments: [String]) throws -> any ParsableCommand {
         try parseAsRoot(Passthrough.marked(arguments))
     }

@@ -7,7 +7,8 @@ struct PsCommand: AsyncParsableCommand {
         discussion: "  weft ps -a --format '{{.Names}} {{.Status}}'")
 
     static let listing = Listing(
-        table: #"table {{.ID}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Addresses}}\t{{.Networks}}\t{{.Names}}"#,
+        table:
+            #"table {{.ID}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Addresses}}\t{{.Networks}}\t{{.Names}}"#,
         headings: [
             "Addresses": "ADDRESSES", "Command": "COMMAND", "CreatedAt": "CREATED AT", "Hostname": "HOSTNAME",
             "ID": "SANDBOX ID", "Names": "NAMES", "Networks": "NETWORKS", "Pid": "PID", "RunningFor": "CREATED",
@@ -64,10 +65,11 @@ struct PsCommand: AsyncParsableCommand {
         let networks = sandbox["Networks"].object?.sortedEntries ?? []
         let created = sandbox["CreatedAt"].string ?? ""
         let command = sandbox["Command"].array.compactMap(\.string).joined(separator: " ")
-        let short = command.count > 20 ? command.prefix(19) + "…" : command
+        let short = command.count > 20 ? String(command.prefix(19) + "…") : command
         return [
             "Addresses": .string(networks.compactMap { $0.value["IPAddress"].string }.joined(separator: ",")),
-            "Command": .string("\"" + (whole ? command : short) + "\""), "CreatedAt": .string(HumanTime.spelled(created)),
+            "Command": .string(GoText.quoted(whole ? command : short)),
+            "CreatedAt": .string(HumanTime.spelled(created)),
             "Hostname": .string(sandbox["Hostname"].string ?? ""), "ID": .string(whole ? id : String(id.prefix(12))),
             "Names": .string(sandbox["Name"].string ?? ""),
             "Networks": .string(networks.map(\.key).joined(separator: ",")), "Pid": .int(sandbox["Pid"].int ?? 0),

@@ -37,11 +37,15 @@ struct RunCommand: AsyncParsableCommand {
     var networkAlias: [String] = []
     @Option(help: ArgumentHelp("Its address on the first network.", valueName: "address"))
     var ip: String?
-    @Option(name: [.customShort("e", allowingJoined: true), .long], help: ArgumentHelp("An environment variable.", valueName: "name=value"))
+    @Option(
+        name: [.customShort("e", allowingJoined: true), .long],
+        help: ArgumentHelp("An environment variable.", valueName: "name=value"))
     var env: [String] = []
     @Option(help: ArgumentHelp("A file of environment variables.", valueName: "file"), completion: .file())
     var envFile: [String] = []
-    @Option(name: [.customShort("w", allowingJoined: true), .long], help: ArgumentHelp("Where the command starts.", valueName: "directory"))
+    @Option(
+        name: [.customShort("w", allowingJoined: true), .long],
+        help: ArgumentHelp("Where the command starts.", valueName: "directory"))
     var workdir: String?
     @Option(help: ArgumentHelp("The directory to be its /.", valueName: "directory"), completion: .directory)
     var rootfs: String?
@@ -64,7 +68,8 @@ struct RunCommand: AsyncParsableCommand {
         }
         if let ip {
             guard first.address == nil else {
-                throw CommandFailure("conflicting options: cannot specify both --ip and per-network IP address", exitCode: 125)
+                throw CommandFailure(
+                    "conflicting options: cannot specify both --ip and per-network IP address", exitCode: 125)
             }
             first.address = ip
         }
@@ -119,15 +124,17 @@ struct RunCommand: AsyncParsableCommand {
         } catch let error as SandboxError {
             throw CommandFailure(error.description, exitCode: 125)
         }
-        if rm { try await removed(id, connection) }
+        if rm { await removed(id, connection) }
         if code != 0 { throw ExitCode(code) }
     }
 
-    /// Waits until weftd has removed the sandbox, so that its name can be used again at once.
-    private func removed(_ id: String, _ connection: Connection) async throws {
+    /// Waits until weftd has removed the sandbox, so that its name can be used again at once. A daemon that is away
+    /// removes it when it is back, and the command's exit code counts all the same.
+    private func removed(_ id: String, _ connection: Connection) async {
         for _ in 0..<250 {
-            guard try await connection.client.request(.GET, "/weft/v1/sandboxes/\(id)").status == 200 else { return }
-            try await Task.sleep(for: .milliseconds(20))
+            let response = try? await connection.client.request(.GET, "/weft/v1/sandboxes/\(id)")
+            guard response?.status == 200 else { return }
+            try? await Task.sleep(for: .milliseconds(20))
         }
     }
 

@@ -16,11 +16,15 @@ struct ExecCommand: AsyncParsableCommand {
     var interactive = false
     @Flag(name: .shortAndLong, help: "Give it a terminal.")
     var tty = false
-    @Option(name: [.customShort("e", allowingJoined: true), .long], help: ArgumentHelp("An environment variable.", valueName: "name=value"))
+    @Option(
+        name: [.customShort("e", allowingJoined: true), .long],
+        help: ArgumentHelp("An environment variable.", valueName: "name=value"))
     var env: [String] = []
     @Option(help: ArgumentHelp("A file of environment variables.", valueName: "file"), completion: .file())
     var envFile: [String] = []
-    @Option(name: [.customShort("w", allowingJoined: true), .long], help: ArgumentHelp("Where the command starts.", valueName: "directory"))
+    @Option(
+        name: [.customShort("w", allowingJoined: true), .long],
+        help: ArgumentHelp("Where the command starts.", valueName: "directory"))
     var workdir: String?
     @Argument(
         help: ArgumentHelp("The sandbox, the command and its arguments.", valueName: "sandbox command"),
@@ -39,7 +43,9 @@ struct ExecCommand: AsyncParsableCommand {
     func run() async throws {
         let (name, command) = try parts()
         let environment = try Environment.entries(files: envFile, arguments: env)
-        if tty, interactive, !detach, !Terminal.isTerminal(0) { throw CommandFailure("the input device is not a TTY") }
+        if tty, interactive, !detach, !Terminal.isTerminal(0) {
+            throw CommandFailure("the input device is not a TTY")
+        }
         let sandbox = try await connection.connect().sandbox(name)
         guard sandbox["State"].string == "running" else { throw CommandFailure("sandbox \(name) is not running") }
         let socket = sandbox["Socket"].string ?? ""
@@ -48,7 +54,8 @@ struct ExecCommand: AsyncParsableCommand {
         do {
             code = try await Session.blocking {
                 try SandboxSession.exec(
-                    socket: socket, command: command, environment: environment, workingDirectory: workdir, terminal: tty,
+                    socket: socket, command: command, environment: environment, workingDirectory: workdir,
+                    terminal: tty,
                     stdin: interactive && !detach, detach: detach)
             }
         } catch SandboxError.refused(let code, let reason) {
@@ -92,7 +99,9 @@ struct LogsCommand: AsyncParsableCommand {
     var follow = false
     @Flag(name: .shortAndLong, help: "With the time of each line.")
     var timestamps = false
-    @Option(name: [.customShort("n", allowingJoined: true), .long], help: ArgumentHelp("How many lines from the end, or \"all\".", valueName: "lines"))
+    @Option(
+        name: [.customShort("n", allowingJoined: true), .long],
+        help: ArgumentHelp("How many lines from the end, or \"all\".", valueName: "lines"))
     var tail = "all"
     @Argument(completion: .sandboxNames)
     var sandbox: String
@@ -126,7 +135,9 @@ struct StopCommand: AsyncParsableCommand {
         discussion: "  weft stop -t 2 a1 a2")
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(name: [.customShort("t", allowingJoined: true), .long], help: ArgumentHelp("How long to wait before SIGKILL.", valueName: "seconds"))
+    @Option(
+        name: [.customShort("t", allowingJoined: true), .long],
+        help: ArgumentHelp("How long to wait before SIGKILL.", valueName: "seconds"))
     var time: UInt32 = 10
     @Argument(help: ArgumentHelp("Names or ids.", valueName: "sandbox"), completion: .sandboxNames)
     var sandboxes: [String]

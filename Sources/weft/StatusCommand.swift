@@ -11,13 +11,17 @@ struct StatusCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var connection: ConnectionOptions
-    @Option(name: [.customShort("f", allowingJoined: true), .long], help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .long],
+        help: ArgumentHelp("A Go template or \"json\".", valueName: "template"))
     var format: String?
 
     static let endpoints = Listing(
-        table: #"table {{.Name}}\t{{.Network}}\t{{.IPAddress}}\t{{.Interface}}\t{{.Sent}}\t{{.Received}}\t{{.Drops}}"#,
+        table:
+            #"table {{.Name}}\t{{.Network}}\t{{.IPAddress}}\t{{.Interface}}\t{{.Sent}}\t{{.Received}}\t{{.Drops}}"#,
         headings: [
-            "Name": "ENDPOINT", "Network": "NETWORK", "IPAddress": "ADDRESS", "Interface": "INTERFACE", "Sent": "SENT",
+            "Name": "ENDPOINT", "Network": "NETWORK", "IPAddress": "ADDRESS", "Interface": "INTERFACE",
+            "Sent": "SENT",
             "Received": "RECEIVED", "Drops": "DROPPED",
         ])
     static let peers = Listing(
@@ -43,7 +47,8 @@ struct StatusCommand: AsyncParsableCommand {
             let manager = session["Manager"].string ?? ""
             let state = session["Connected"].bool == true ? "connected to" : "not connected, last to"
             let revision = GoText.value(session["AppliedRevision"])
-            text += "Session:   \(manager.isEmpty ? "not connected" : "\(state) \(manager)"), applied revision \(revision)\n"
+            text +=
+                "Session:   \(manager.isEmpty ? "not connected" : "\(state) \(manager)"), applied revision \(revision)\n"
         } else {
             text += "Session:   none\n"
         }
@@ -52,12 +57,15 @@ struct StatusCommand: AsyncParsableCommand {
             text += "Underlay:  the data plane is not attached\n"
         } else {
             text += "Underlay:  \(underlay["Interface"].string ?? "") \(underlay["Address"].string ?? ""), MTU "
-            text += "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), dropped: \(drops(underlay["Drops"]))\n"
+            text +=
+                "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), dropped: \(drops(underlay["Drops"]))\n"
         }
         let peers = status["Peers"].array.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
         text += "\n" + (try Self.peers.render(peers.map(peer), format: nil))
         let endpoints = status["Endpoints"].array.sorted {
-            ($0["Network"].string ?? "", $0["Name"].string ?? "") < ($1["Network"].string ?? "", $1["Name"].string ?? "")
+            ($0["Network"].string ?? "", $0["Name"].string ?? "") < (
+                $1["Network"].string ?? "", $1["Name"].string ?? ""
+            )
         }
         text += "\n" + (try Self.endpoints.render(endpoints.map(endpoint), format: nil))
         return text
@@ -65,7 +73,10 @@ struct StatusCommand: AsyncParsableCommand {
 
     private static func peer(_ peer: TemplateValue) -> TemplateValue {
         func text(_ name: String) -> TemplateValue { .string(peer[name].string ?? "") }
-        return ["NodeID": text("NodeID"), "Hostname": text("Hostname"), "State": text("State"), "Address": text("Address")]
+        return [
+            "NodeID": text("NodeID"), "Hostname": text("Hostname"), "State": text("State"),
+            "Address": text("Address"),
+        ]
     }
 
     private static func endpoint(_ endpoint: TemplateValue) -> TemplateValue {
@@ -90,7 +101,12 @@ struct StatusCommand: AsyncParsableCommand {
     }
 }
 
-/// A scalar as a template prints it.
+/// Values as a template prints them.
 enum GoText {
+    /// In double quotes, with escapes: a newline does not break a table.
+    static func quoted(_ text: String) -> String {
+        (try? Template("{{printf \"%q\" .}}").render(.string(text))) ?? ""
+    }
+
     static func value(_ value: TemplateValue) -> String { (try? Template("{{.}}").render(value)) ?? "" }
 }

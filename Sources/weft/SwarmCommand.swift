@@ -26,7 +26,8 @@ struct SwarmInit: AsyncParsableCommand {
     var advertiseAddr = ""
     @Option(help: ArgumentHelp("Where to listen for other nodes.", valueName: "addr:port"))
     var listenAddr = "0.0.0.0:2377"
-    @Option(help: ArgumentHelp("The address for the networks' own packets, if another one.", valueName: "addr|interface"))
+    @Option(
+        help: ArgumentHelp("The address for the networks' own packets, if another one.", valueName: "addr|interface"))
     var dataPathAddr = ""
     @Option(help: "The UDP port of those packets (0: 4789).")
     var dataPathPort: UInt16 = 0
@@ -41,9 +42,11 @@ struct SwarmInit: AsyncParsableCommand {
     var body: TemplateValue {
         [
             "ListenAddr": .string(listenAddr), "AdvertiseAddr": .string(advertiseAddr),
-            "DataPathAddr": .string(dataPathAddr), "DataPathPort": .int(Int64(dataPathPort)), "ForceNewCluster": false,
+            "DataPathAddr": .string(dataPathAddr), "DataPathPort": .int(Int64(dataPathPort)),
+            "ForceNewCluster": false,
             "Spec": [
-                "Labels": .null, "Orchestration": [:], "Raft": ["ElectionTick": 0, "HeartbeatTick": 0], "Dispatcher": [:],
+                "Labels": .null, "Orchestration": [:], "Raft": ["ElectionTick": 0, "HeartbeatTick": 0],
+                "Dispatcher": [:],
                 "CAConfig": [:], "TaskDefaults": [:], "EncryptionConfig": ["AutoLockManagers": false],
             ],
             "AutoLockManagers": false, "Availability": .string(availability.rawValue),
@@ -92,7 +95,8 @@ struct SwarmJoin: AsyncParsableCommand {
     var advertiseAddr = ""
     @Option(help: ArgumentHelp("Where to listen for other nodes.", valueName: "addr:port"))
     var listenAddr = "0.0.0.0:2377"
-    @Option(help: ArgumentHelp("The address for the networks' own packets, if another one.", valueName: "addr|interface"))
+    @Option(
+        help: ArgumentHelp("The address for the networks' own packets, if another one.", valueName: "addr|interface"))
     var dataPathAddr = ""
     @Option(help: "Whether this node takes tasks: active, pause or drain.")
     var availability: Availability = .active
@@ -147,7 +151,8 @@ struct SwarmJoinToken: AsyncParsableCommand {
             try await connection.post(
                 "swarm", "update",
                 query: [
-                    ("rotateManagerToken", "false"), ("rotateManagerUnlockKey", "false"), ("rotateWorkerToken", "true"),
+                    ("rotateManagerToken", "false"), ("rotateManagerUnlockKey", "false"),
+                    ("rotateWorkerToken", "true"),
                     ("version", String(swarm["Version"]["Index"].int ?? 0)),
                 ], body: swarm["Spec"])
             if !quiet { Terminal.print("Successfully rotated \(role.rawValue) join token.\n\n") }

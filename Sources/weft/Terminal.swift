@@ -26,7 +26,8 @@ enum Terminal {
 
     /// `weft: …`, the mark in red where someone looks at it.
     static func complain(_ sentence: String) {
-        let mark = isTerminal(Stream.error.rawValue) && environment("NO_COLOR") == nil ? "\u{1b}[31mweft:\u{1b}[0m" : "weft:"
+        let mark =
+            isTerminal(Stream.error.rawValue) && environment("NO_COLOR") == nil ? "\u{1b}[31mweft:\u{1b}[0m" : "weft:"
         print("\(mark) \(sentence)\n", to: .error)
     }
 

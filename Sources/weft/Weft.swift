@@ -30,7 +30,8 @@ struct Weft: AsyncParsableCommand {
     /// Parses, runs and reports; returns the exit code.
     static func execute(_ arguments: [String]) async -> Int32 {
         do {
-            var command = try command(arguments)
+            // Completions that ask weftd need the asynchronous parser.
+            var command = try await asyncParseAsRoot(Passthrough.marked(arguments))
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {

@@ -21,7 +21,8 @@ func swarmInit() throws {
 @Test("swarm join")
 func swarmJoin() throws {
     let command = try #require(
-        try Weft.command(["swarm", "join", "--token", "SWMTKN-1-a-b", "--advertise-addr", "eth0", "172.29.0.1:2377"]) as? SwarmJoin)
+        try Weft.command(["swarm", "join", "--token", "SWMTKN-1-a-b", "--advertise-addr", "eth0", "172.29.0.1:2377"])
+            as? SwarmJoin)
     #expect(
         command.body.json
             == #"{"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"eth0","DataPathAddr":"","RemoteAddrs":["172.29.0.1:2377"],"#
@@ -32,7 +33,8 @@ func swarmJoin() throws {
 func networkCreate() throws {
     #expect(
         try create(
-            "-d", "overlay", "--attachable", "--subnet", "10.9.0.0/24", "--ip-range", "10.9.0.128/25", "--gateway", "10.9.0.1",
+            "-d", "overlay", "--attachable", "--subnet", "10.9.0.0/24", "--ip-range", "10.9.0.128/25", "--gateway",
+            "10.9.0.1",
             "--aux-address", "r1=10.9.0.2", "--opt", "encrypted", "--label", "l1=v1", "my_net"
         ).json
             == #"{"Name":"my_net","CheckDuplicate":true,"Driver":"overlay","Scope":"","IPAM":{"Driver":"default","Options":{},"#
@@ -46,19 +48,24 @@ func networkCreate() throws {
 @Test("gateways, ranges and addresses are put to the subnet that they lie in")
 func pools() throws {
     let config = try create(
-        "--subnet", "10.1.0.0/24", "--subnet", "10.2.0.0/24", "--gateway", "10.2.0.1", "--ip-range", "10.1.0.64/26", "n")["IPAM"]["Config"]
+        "--subnet", "10.1.0.0/24", "--subnet", "10.2.0.0/24", "--gateway", "10.2.0.1", "--ip-range", "10.1.0.64/26",
+        "n")["IPAM"]["Config"]
     #expect(
         config.json
             == #"[{"Subnet":"10.1.0.0/24","IPRange":"10.1.0.64/26"},{"Subnet":"10.2.0.0/24","Gateway":"10.2.0.1"}]"#)
 }
 
-@Test("addresses that fit no subnet are refused", arguments: [
-    ["--gateway", "10.1.0.1"], ["--subnet", "10.1.0.0/24", "--gateway", "10.2.0.1"],
-    ["--subnet", "10.1.0.0/24", "--subnet", "10.1.0.0/16"], ["--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.0/16"],
-    ["--subnet", "10.1.0.0/24", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"], ["--subnet", "ten"],
-    ["--subnet", "10.1.0.0/24", "--aux-address", "x=10.2.0.1"], ["--subnet", "10.1.0.0/24", "--aux-address", "=10.1.0.1"],
-    ["--label", "=x"],
-])
+@Test(
+    "addresses that fit no subnet are refused",
+    arguments: [
+        ["--gateway", "10.1.0.1"], ["--subnet", "10.1.0.0/24", "--gateway", "10.2.0.1"],
+        ["--subnet", "10.1.0.0/24", "--subnet", "10.1.0.0/16"],
+        ["--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.0/16"],
+        ["--subnet", "10.1.0.0/24", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"], ["--subnet", "ten"],
+        ["--subnet", "10.1.0.0/24", "--aux-address", "x=10.2.0.1"],
+        ["--subnet", "10.1.0.0/24", "--aux-address", "=10.1.0.1"],
+        ["--label", "=x"],
+    ])
 func refusedPools(arguments: [String]) throws {
     let command = try #require(try Weft.command(["network", "create"] + arguments + ["n"]) as? NetworkCreate)
     #expect(throws: CommandFailure.self) { try command.body() }
@@ -69,7 +76,8 @@ func nodeUpdate() throws {
     let spec = try TemplateValue(
         json: #"{"Labels":{"a":"1","b":"2"},"Role":"worker","Availability":"active"}"#.utf8, maps: ["Labels"])
     let command = try #require(
-        try Weft.command(["node", "update", "--availability", "drain", "--label-add", "c=3", "--label-rm", "a", "n"]) as? NodeUpdate)
+        try Weft.command(["node", "update", "--availability", "drain", "--label-add", "c=3", "--label-rm", "a", "n"])
+            as? NodeUpdate)
     #expect(
         try command.changed(spec).json == #"{"Labels":{"b":"2","c":"3"},"Role":"worker","Availability":"drain"}"#)
     let missing = try #require(try Weft.command(["node", "update", "--label-rm", "z", "n"]) as? NodeUpdate)

@@ -20,7 +20,9 @@ private final class CannedServer: Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
         let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
         }
         try #require(bound == 0 && listen(descriptor, 8) == 0)
         let server = self
@@ -52,7 +54,8 @@ private final class CannedServer: Sendable {
 
     private static func isWhole(_ request: String) -> Bool {
         guard let head = request.range("\r\n\r\n") else { return false }
-        let length = request.lowercased().split(separator: "content-length: ").dropFirst().first
+        let length =
+            request.lowercased().split(separator: "content-length: ").dropFirst().first
             .flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
         return request.utf8.count - head >= length
     }
@@ -74,7 +77,9 @@ extension String {
     fileprivate func range(_ wanted: String) -> Int? {
         let (bytes, wanted) = (Array(utf8), Array(wanted.utf8))
         guard bytes.count >= wanted.count else { return nil }
-        return (0...bytes.count - wanted.count).first { Array(bytes[$0..<$0 + wanted.count]) == wanted }.map { $0 + wanted.count }
+        return (0...bytes.count - wanted.count).first { Array(bytes[$0..<$0 + wanted.count]) == wanted }.map {
+            $0 + wanted.count
+        }
     }
 }
 
@@ -86,11 +91,13 @@ private enum Thread {
         }
         var thread = pthread_t()
         let argument = Unmanaged.passRetained(Box(body)).toOpaque()
-        pthread_create(&thread, nil, { argument in
-            guard let argument else { return nil }
-            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, argument)
+        pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+                return nil
+            }, argument)
         pthread_detach(thread)
     }
 }
@@ -102,7 +109,8 @@ private func connection(_ server: CannedServer) throws -> Connection {
 @Test("a request with a body, and the answer's JSON")
 func request() async throws {
     let server = try CannedServer(["HTTP/1.1 201 Created\r\nContent-Length: 12\r\n\r\n{\"Id\":\"abc\"}"])
-    let answer = try await connection(server).post("networks", "a b/c", query: [("filters", #"{"a":1}"#)], body: ["Name": "é"])
+    let answer = try await connection(server).post(
+        "networks", "a b/c", query: [("filters", #"{"a":1}"#)], body: ["Name": "é"])
     #expect(answer["Id"] == "abc")
     let sent = try #require(server.received.first)
     #expect(sent.hasPrefix("POST /networks/a%20b%2Fc?filters=%7B%22a%22%3A1%7D HTTP/1.1\r\n"))
@@ -112,7 +120,8 @@ func request() async throws {
 @Test("an answer in chunks, and one without a body")
 func chunks() async throws {
     let server = try CannedServer([
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1,2,\r\n2\r\n3]\r\n0\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1,2,\r\n2\r\n3]\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
     ])
     #expect(try await connection(server).get("x") == [1, 2, 3])
     #expect(try await connection(server).post("x").isNull)
@@ -137,9 +146,12 @@ func refusal() async throws {
     }
 }
 
-@Test("broken answers are errors", arguments: [
-    "", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{a}",
-])
+@Test(
+    "broken answers are errors",
+    arguments: [
+        "", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{a}",
+    ])
 func broken(answer: String) async throws {
     let server = try CannedServer([answer])
     let failure = await #expect(throws: ClientError.self) { try await connection(server).get("x") }
@@ -157,14 +169,18 @@ func unreachable() async throws {
     #expect(failure?.description.contains("is weftd running? Start it with") == true)
 }
 
-@Test("addresses that are no socket's path", arguments: ["tcp://1.2.3.4:2375", "", "run/weft.sock", "unix://", "/" + String(repeating: "x", count: 200)])
+@Test(
+    "addresses that are no socket's path",
+    arguments: ["tcp://1.2.3.4:2375", "", "run/weft.sock", "unix://", "/" + String(repeating: "x", count: 200)])
 func invalid(host: String) {
     #expect(throws: ClientError.invalidHost(host)) { try WeftClient(host: host) }
 }
 
 @Test("a stream hands chunks over as they come")
 func stream() async throws {
-    let server = try CannedServer(["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"])
+    let server = try CannedServer([
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    ])
     var text: [UInt8] = []
     let head = try await WeftClient(host: server.path).stream(.GET, "/x") { status, chunk in
         #expect(status == 200)

@@ -48,13 +48,17 @@ struct RunArguments {
     @Test("networks with their address and aliases")
     func networks() throws {
         #expect(
-            try run("--network", "n1", "--network", "name=n2,alias=x,alias=y,ip=10.0.0.9", "--ip", "10.1.0.5",
-                "--network-alias", "db", "sh").networks() == [
-                    NetworkAttachment(network: "n1", address: "10.1.0.5", aliases: ["db"]),
-                    NetworkAttachment(network: "n2", address: "10.0.0.9", aliases: ["x", "y"]),
-                ])
+            try run(
+                "--network", "n1", "--network", "name=n2,alias=x,alias=y,ip=10.0.0.9", "--ip", "10.1.0.5",
+                "--network-alias", "db", "sh"
+            ).networks() == [
+                NetworkAttachment(network: "n1", address: "10.1.0.5", aliases: ["db"]),
+                NetworkAttachment(network: "n2", address: "10.0.0.9", aliases: ["x", "y"]),
+            ])
         #expect(throws: CommandFailure.self) { try run("--ip", "10.0.0.9", "sh").networks() }
-        #expect(throws: CommandFailure.self) { try run("--network", "name=n,ip=10.0.0.1", "--ip", "10.0.0.2", "sh").networks() }
+        #expect(throws: CommandFailure.self) {
+            try run("--network", "name=n,ip=10.0.0.1", "--ip", "10.0.0.2", "sh").networks()
+        }
         #expect(throws: CommandFailure.self) { try run("--network", "alias=x", "sh").networks() }
         #expect(throws: CommandFailure.self) { try run("--network", "name=n,speed=3", "sh").networks() }
     }
@@ -62,8 +66,11 @@ struct RunArguments {
     @Test("the request's body")
     func body() throws {
         #expect(
-            try run("--name", "a1", "-h", "web", "-t", "-e", "A=1=2", "-w", "/srv", "--rootfs", "/r", "--dns", "9.9.9.9", "--rm",
-                "--network", "n", "--ip", "10.0.0.9", "--", "sh", "-c", "true").body().json
+            try run(
+                "--name", "a1", "-h", "web", "-t", "-e", "A=1=2", "-w", "/srv", "--rootfs", "/r", "--dns", "9.9.9.9",
+                "--rm",
+                "--network", "n", "--ip", "10.0.0.9", "--", "sh", "-c", "true"
+            ).body().json
                 == #"{"Command":["sh","-c","true"],"Name":"a1","Hostname":"web","Env":["A=1=2"],"RootFS":"/r","#
                 + #""WorkingDir":"/srv","Tty":true,"OpenStdin":false,"AutoRemove":true,"Dns":["9.9.9.9"],"#
                 + #""Networks":[{"Network":"n","IPv4Address":"10.0.0.9","Aliases":[]}]}"#)
@@ -71,12 +78,14 @@ struct RunArguments {
         #expect(throws: CommandFailure.self) { try run("--env-file", "/nonexistent/file", "sh").body() }
     }
 
-    @Test("what kept the command from starting decides the exit code", arguments: [
-        ("command not found: nosuch", 127), ("cannot run /etc/passwd: Permission denied", 126),
-        ("cannot run /x: No such file or directory", 126),
-        ("cannot enter the working directory /nosuch: No such file or directory", 126),
-        ("cannot open /dev/ptmx: No such device", 125),
-    ])
+    @Test(
+        "what kept the command from starting decides the exit code",
+        arguments: [
+            ("command not found: nosuch", 127), ("cannot run /etc/passwd: Permission denied", 126),
+            ("cannot run /x: No such file or directory", 126),
+            ("cannot enter the working directory /nosuch: No such file or directory", 126),
+            ("cannot open /dev/ptmx: No such device", 125),
+        ])
     func exitCodes(text: String, code: Int32) {
         #expect(RunCommand.exitCode(startFailure: text) == code)
     }
@@ -105,11 +114,15 @@ func host() throws {
     #expect(run.connection.host == "unix:///a.sock" && run.command == ["sh", "-H", "x"] && run.detach)
 }
 
-@Test("commands with mistakes are refused before anything is asked", arguments: [
-    ["node", "inspect", "--pretty", "--format", "x", "n"], ["node", "update", "--availability", "idle", "n"],
-    ["swarm", "join", "h:2377"], ["swarm", "join-token", "manager"], ["swarm", "join-token", "boss"], ["network", "rm"],
-    ["stop", "-t", "-1", "a"], ["stop"], ["network", "create"], ["nosuch"], ["swarm", "init", "--data-path-port", "70000"],
-])
+@Test(
+    "commands with mistakes are refused before anything is asked",
+    arguments: [
+        ["node", "inspect", "--pretty", "--format", "x", "n"], ["node", "update", "--availability", "idle", "n"],
+        ["swarm", "join", "h:2377"], ["swarm", "join-token", "manager"], ["swarm", "join-token", "boss"],
+        ["network", "rm"],
+        ["stop", "-t", "-1", "a"], ["stop"], ["network", "create"], ["nosuch"],
+        ["swarm", "init", "--data-path-port", "70000"],
+    ])
 func refused(arguments: [String]) {
     #expect(throws: (any Error).self) { try Weft.command(arguments) }
 }
@@ -117,9 +130,12 @@ func refused(arguments: [String]) {
 @Test("every command has an example in its help")
 func examples() {
     for name in [
-        ["swarm", "init"], ["swarm", "join"], ["swarm", "join-token"], ["swarm", "leave"], ["node", "ls"], ["node", "inspect"],
-        ["node", "rm"], ["node", "update"], ["network", "create"], ["network", "ls"], ["network", "inspect"], ["network", "rm"],
-        ["network", "connect"], ["network", "disconnect"], ["run"], ["ps"], ["exec"], ["attach"], ["logs"], ["stop"], ["kill"],
+        ["swarm", "init"], ["swarm", "join"], ["swarm", "join-token"], ["swarm", "leave"], ["node", "ls"],
+        ["node", "inspect"],
+        ["node", "rm"], ["node", "update"], ["network", "create"], ["network", "ls"], ["network", "inspect"],
+        ["network", "rm"],
+        ["network", "connect"], ["network", "disconnect"], ["run"], ["ps"], ["exec"], ["attach"], ["logs"], ["stop"],
+        ["kill"],
         ["rm"], ["inspect"], ["info"], ["status"], ["version"],
     ] {
         var help = ""

@@ -29,7 +29,9 @@ func nodeTable() throws {
             aaaaaaaaaaaaaaaaaaaaaaaaa     host2      Down      Drain                           0.1.0
 
             """)
-    #expect(try NodeLs.listing.render(rows, format: nil, isQuiet: true) == "ilvid9zat14ivlex8yuy7qccv\naaaaaaaaaaaaaaaaaaaaaaaaa\n")
+    #expect(
+        try NodeLs.listing.render(rows, format: nil, isQuiet: true)
+            == "ilvid9zat14ivlex8yuy7qccv\naaaaaaaaaaaaaaaaaaaaaaaaa\n")
     #expect(try NodeLs.listing.render(rows, format: "{{.Hostname}}: {{.Status}}") == "host1: Ready\nhost2: Down\n")
 }
 
@@ -81,7 +83,9 @@ func networkTable() throws {
         try NetworkLs.listing.render(rows, format: "json")
             == #"{"CreatedAt":"2026-11-21 09:47:23 +0000 UTC","Driver":"overlay","ID":"i4dgis952rg9","IPv4":"true","IPv6":"false","#
             + #""Internal":"false","Labels":"a=b,tier=db","Name":"my_net","Scope":"swarm"}"# + "\n")
-    #expect(try NetworkLs.listing.render(rows, format: #"table {{.Name}}\t{{.Label "tier"}}"#) == "NAME      tier\nmy_net    db\n")
+    #expect(
+        try NetworkLs.listing.render(rows, format: #"table {{.Name}}\t{{.Label "tier"}}"#)
+            == "NAME      tier\nmy_net    db\n")
     let whole = [NetworkLs.row(try json(network), whole: true)]
     #expect(try NetworkLs.listing.render(whole, format: nil, isQuiet: true) == "i4dgis952rg9d3ke5pj2w9tfr\n")
     #expect(throws: CommandFailure.self) { try NetworkLs.listing.render(rows, format: "{{.Nothing}}") }
@@ -91,7 +95,8 @@ func networkTable() throws {
 func inspection() throws {
     let value = try json(network)
     let text = try Inspection.render([value], format: nil)
-    #expect(text.hasPrefix("[\n    {\n        \"Name\": \"my_net\",\n        \"Id\": ") && text.hasSuffix("    }\n]\n"))
+    #expect(
+        text.hasPrefix("[\n    {\n        \"Name\": \"my_net\",\n        \"Id\": ") && text.hasSuffix("    }\n]\n"))
     #expect(try Inspection.render([value], format: "json").hasPrefix(#"[{"Name":"my_net","Id":"#))
     #expect(
         try Inspection.render([value, value], format: "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}")
@@ -119,14 +124,19 @@ func sandboxTable() throws {
             """)
     #expect(try PsCommand.listing.render([row], format: nil, isQuiet: true) == "0123456789ab\n")
     let whole = PsCommand.row(try json(sandbox), now: now, whole: true)
+    #expect(PsCommand.row(["Command": ["a\n\"b\""]], now: now, whole: false)["Command"] == #""a\n\"b\"""#)
     #expect(whole["Command"] == "\"sleep infinity and more\"" && whole["ID"] == "0123456789abcdef")
 }
 
 @Test("how a sandbox does")
 func status() throws {
     let now = try #require(HumanTime.seconds("2026-11-21T12:00:00Z"))
-    #expect(PsCommand.status(["State": "exited", "ExitCode": 3, "FinishedAt": "2026-11-21T11:59:20Z"], now: now) == "Exited (3) 40 seconds ago")
-    #expect(PsCommand.status(["State": "exited", "ExitCode": 0, "FinishedAt": "0001-01-01T00:00:00Z"], now: now) == "Exited (0)")
+    #expect(
+        PsCommand.status(["State": "exited", "ExitCode": 3, "FinishedAt": "2026-11-21T11:59:20Z"], now: now)
+            == "Exited (3) 40 seconds ago")
+    #expect(
+        PsCommand.status(["State": "exited", "ExitCode": 0, "FinishedAt": "0001-01-01T00:00:00Z"], now: now)
+            == "Exited (0)")
     #expect(PsCommand.status(["State": "created"], now: now) == "Created")
 }
 
@@ -143,20 +153,26 @@ func sandboxFilters() throws {
     #expect(!PsCommand.fits(value, try Filters(["name=a1", "status=exited"])))
 }
 
-@Test("times as docker words them", arguments: [
-    (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (119, "About a minute"),
-    (120, "2 minutes"), (3599, "About an hour"), (3540, "59 minutes"), (5400, "2 hours"), (172_800, "2 days"),
-    (1_209_600, "2 weeks"), (5_184_000, "2 months"), (63_072_000, "2 years"),
-] as [(Int64, String)])
+@Test(
+    "times as docker words them",
+    arguments: [
+        (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"),
+        (119, "About a minute"),
+        (120, "2 minutes"), (3599, "About an hour"), (3540, "59 minutes"), (5400, "2 hours"), (172_800, "2 days"),
+        (1_209_600, "2 weeks"), (5_184_000, "2 months"), (63_072_000, "2 years"),
+    ] as [(Int64, String)])
 func durations(seconds: Int64, text: String) {
     // 59 minutes and 59 seconds are 59 minutes to docker: minutes are cut, hours rounded.
     #expect(HumanTime.duration(seconds) == (seconds == 3599 ? "59 minutes" : text))
 }
 
-@Test("RFC 3339", arguments: [
-    ("1970-01-01T00:00:00Z", 0), ("2026-11-21T09:47:23.122615443Z", 1_795_254_443), ("2000-02-29T12:00:00+01:00", 951_822_000),
-    ("0001-01-01T00:00:00Z", nil), ("yesterday", nil), ("2026-13-01T00:00:00Z", nil), ("", nil),
-] as [(String, Int64?)])
+@Test(
+    "RFC 3339",
+    arguments: [
+        ("1970-01-01T00:00:00Z", 0), ("2026-11-21T09:47:23.122615443Z", 1_795_254_443),
+        ("2000-02-29T12:00:00+01:00", 951_822_000),
+        ("0001-01-01T00:00:00Z", nil), ("yesterday", nil), ("2026-13-01T00:00:00Z", nil), ("", nil),
+    ] as [(String, Int64?)])
 func times(text: String, seconds: Int64?) {
     #expect(HumanTime.seconds(text) == seconds)
 }

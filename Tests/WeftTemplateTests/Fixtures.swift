@@ -5,7 +5,11 @@ import WeftTemplate
 let network: TemplateValue = [
     "Id": "i4dgis952rg9d3ke5pj2w9tfr", "Name": "my_net", "Attachable": true, "Internal": false, "MTU": 1450,
     "Ratio": .double(0.25), "Created": .null,
-    "IPAM": ["Config": [["Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1"], ["Subnet": "10.0.2.0/24", "Gateway": "10.0.2.1"]]],
+    "IPAM": [
+        "Config": [
+            ["Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1"], ["Subnet": "10.0.2.0/24", "Gateway": "10.0.2.1"],
+        ]
+    ],
     "Labels": .map(["tier": "db", "owner": "me"]), "Peers": [], "Names": ["a1", "a2", "a3"], "Hosts": .map([:]),
 ]
 

@@ -1,10 +1,12 @@
 import Testing
 import WeftTemplate
 
-@Test("JSON is read and written with the order of its keys", arguments: [
-    #"{"b":1,"a":[true,false,null,-2.5],"c":{"z":"","y":{}},"d":[]}"#,
-    #""é \" \\ \n \t \u0001""#, "[]", "0", "-12", #"{"😀":"𝄞"}"#,
-])
+@Test(
+    "JSON is read and written with the order of its keys",
+    arguments: [
+        #"{"b":1,"a":[true,false,null,-2.5],"c":{"z":"","y":{}},"d":[]}"#,
+        #""é \" \\ \n \t \u0001""#, "[]", "0", "-12", #"{"😀":"𝄞"}"#,
+    ])
 func roundTrip(text: String) throws {
     #expect(try TemplateValue(json: text.utf8).json == text)
 }
@@ -25,7 +27,9 @@ func maps() throws {
     #expect(try Template("{{.Labels.c}}").render(value) == "<no value>")
     let empty = try TemplateValue(json: #"{"Labels":null,"Other":null}"#.utf8, maps: ["Labels"])
     #expect(empty.json == #"{"Labels":null,"Other":null}"#)
-    #expect(try Template("{{.Labels}} {{.Labels.c}} {{len .Labels}} {{.Other}}").render(empty) == "map[] <no value> 0 <no value>")
+    #expect(
+        try Template("{{.Labels}} {{.Labels.c}} {{len .Labels}} {{.Other}}").render(empty)
+            == "map[] <no value> 0 <no value>")
 }
 
 @Test("indented as docker inspect prints it")
@@ -46,10 +50,13 @@ func indented() throws {
             """)
 }
 
-@Test("what is not JSON is refused", arguments: [
-    "", " ", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "\"abc", "\"\\x\"", "\"\\u12\"", "tru", "01x", "+1", "1 2", "\"\n\"", "[",
-    String(repeating: "[", count: 100_000), "nan", "-", "1e999",
-])
+@Test(
+    "what is not JSON is refused",
+    arguments: [
+        "", " ", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "\"abc", "\"\\x\"", "\"\\u12\"", "tru", "01x", "+1",
+        "1 2", "\"\n\"", "[",
+        String(repeating: "[", count: 100_000), "nan", "-", "1e999",
+    ])
 func refused(text: String) {
     #expect(throws: JSONError.self) { try TemplateValue(json: text.utf8) }
 }

@@ -28,16 +28,21 @@ func emptyTable() throws {
 @Test("columns narrower than ten are widened")
 func narrow() throws {
     let format = try OutputFormat(list: #"table {{.A}}\t{{.B}}"#)
-    #expect(try format.render([["A": "1", "B": "2"]], headings: ["A": "A", "B": "B"]) == "A         B\n1         2\n")
+    #expect(
+        try format.render([["A": "1", "B": "2"]], headings: ["A": "A", "B": "B"]) == "A         B\n1         2\n")
 }
 
 @Test("without table: a line per row, and json an object per line")
 func lines() throws {
-    #expect(try OutputFormat(list: #"{{.Name}}\t{{.Scope}}"#).render(rows, headings: headings) == "my_net\tswarm\na_rather_long_name\tswarm\n")
+    #expect(
+        try OutputFormat(list: #"{{.Name}}\t{{.Scope}}"#).render(rows, headings: headings)
+            == "my_net\tswarm\na_rather_long_name\tswarm\n")
     #expect(
         try OutputFormat(list: "json").render([rows[0]], headings: headings)
             == #"{"ID":"i4dgis952rg9","Name":"my_net","Driver":"overlay","Scope":"swarm"}"# + "\n")
-    #expect(try OutputFormat(list: "{{json .Name}}").render(rows, headings: headings) == "\"my_net\"\n\"a_rather_long_name\"\n")
+    #expect(
+        try OutputFormat(list: "{{json .Name}}").render(rows, headings: headings)
+            == "\"my_net\"\n\"a_rather_long_name\"\n")
 }
 
 @Test("an unknown column is an error")
