@@ -23,8 +23,10 @@ extension KernelDatapath {
             let index = try link(name).index
             try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: index)
             try namespace.run { try self.programs.attachEndpoint(interface: index) }
-            try configureInside(endpoint, sandbox)
+            // The end that is set up last has its queue at once. The other's waits for the kernel's link watch, and drops what is sent
+            // until then: hardly anything, as packets from other endpoints do not pass the host end's queue.
             try configureHostEnd(endpoint, index)
+            try configureInside(endpoint, sandbox)
             try finish(endpoint, index)
         } catch {
             // What is half made would be removed by the next observation; the error is worth more than a failure here.

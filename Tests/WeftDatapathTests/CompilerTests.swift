@@ -1,0 +1,156 @@
+import Testing
+import WeftDatapath
+import WeftModel
+import WeftNet
+
+@Suite struct CompilerTests {
+    @Test("only networks with an endpoint here get entries, all get their subnet")
+    func onlyLocalNetworks() throws {
+        var view = try View()
+        try view.network("used", "10.1.0.0/24", 4096)
+        try view.network("unused", "10.2.0.0/24", 4097)
+        try view.local("a", "used", "10.1.0.2")
+        try view.remote("b", "used", "10.1.0.3", on: 1)
+        try view.remote("c", "unused", "10.2.0.3", on: 1)
+        let state = compile(view.view)
+        #expect(state.locations.keys.sorted().map { "\($0.vni) \($0.address)" } == ["4096 10.1.0.2", "4096 10.1.0.3"])
+        #expect(state.members == [Membership(vni: try vni(4096), vtep: peerAddress(1))])
+        #expect(state.subnets.keys.sorted().map(\.description) == ["10.1.0.0/24", "10.2.0.0/24"])
+        #expect(
+            state.locations[OverlayAddress(vni: try vni(4096), address: try address("10.1.0.3"))]
+                == .remote(vtep: peerAddress(1), mac: MACAddress(forIPv4: try address("10.1.0.3"))))
+    }
+
+    @Test("a peer that is down keeps its entries; one without a data-path address has none")
+    func peers() throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096)
+        try view.local("a", "n", "10.1.0.2")
+        try view.remote("b", "n", "10.1.0.3", on: 1)
+        try view.remote("c", "n", "10.1.0.4", on: 2)
+        view.view.peers[0].state = .down
+        view.view.peers[1].dataPathAddress = nil
+        let state = compile(view.view)
+        #expect(state.locations.count == 2)
+        #expect(state.members == [Membership(vni: try vni(4096), vtep: peerAddress(1))])
+    }
+
+    @Test("the first network that leads out gets the default route, the first of all the resolver's")
+    func routes() throws {
+        var view = try View()
+        try view.network("closed", "10.1.0.0/24", 4096, isInternal: true)
+        try view.network("open", "10.2.0.0/24", 4097)
+        try view.network("other", "10.3.0.0/24", 4098)
+        // Given in another order than their interfaces have.
+        try view.local("c", "other", "10.3.0.2", eth: 2)
+        try view.local("b", "open", "10.2.0.2", eth: 1)
+        try view.local("a", "closed", "10.1.0.2", eth: 0)
+        let endpoints = compile(view.view).endpoints
+        #expect(endpoints[EndpointID("a")]?.routes == SandboxRoutes(isDefault: false, toResolver: true))
+        #expect(endpoints[EndpointID("b")]?.routes == SandboxRoutes(isDefault: true, toResolver: false))
+        #expect(endpoints[EndpointID("c")]?.routes == SandboxRoutes(isDefault: false, toResolver: false))
+        #expect(endpoints[EndpointID("a")]?.entry.isInternal == true)
+        #expect(endpoints[EndpointID("c")]?.interfaceName == "eth2")
+    }
+
+    @Test("the MTU is what fits into the tunnel, or less if asked for", arguments: [(nil, 1450), ("1400", 1400), ("9000", 1450), ("x", 1450)])
+    func mtu(option: String?, expected: Int) throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096)
+        view.view.networks[0].spec.options["com.docker.network.driver.mtu"] = option
+        try view.local("a", "n", "10.1.0.2")
+        #expect(compile(view.view).endpoints[EndpointID("a")]?.mtu.bytes == expected)
+    }
+
+    @Test("an address that two claim is the local endpoint's, else the lowest id's")
+    func conflicts() throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096)
+        try view.local("z", "n", "10.1.0.2")
+        try view.remote("a", "n", "10.1.0.2", on: 1)
+        try view.remote("y", "n", "10.1.0.3", on: 1)
+        try view.remote("b", "n", "10.1.0.3", on: 2)
+        let mac = MACAddress(forIPv4: try address("10.1.0.3"))
+        let locations = compile(view.view).locations
+        #expect(
+            locations[OverlayAddress(vni: try vni(4096), address: try address("10.1.0.2"))]
+                == .local(EndpointID("z"), mac: MACAddress(forIPv4: try address("10.1.0.2"))))
+        #expect(
+            locations[OverlayAddress(vni: try vni(4096), address: try address("10.1.0.3"))]
+                == .remote(vtep: peerAddress(2), mac: mac))
+    }
+
+    @Test("the order of what is given does not matter")
+    func order() throws {
+        var view = try View()
+        for n in 0..<8 { try view.network("n\(n)", "10.\(n).0.0/24", 4096 + UInt32(n)) }
+        for n in 0..<8 {
+            try view.local("l\(n)", "n\(n)", "10.\(n).0.2", eth: n)
+            try view.remote("r\(n)", "n\(n)", "10.\(n).0.3", on: 1 + n % 2)
+        }
+        var other = view.view
+        other.networks.reverse()
+        other.endpoints.reverse()
+        other.attachments.reverse()
+        other.peers.reverse()
+        #expect(compile(view.view) == compile(other))
+    }
+
+    @Test("host ends have a stable name of ten characters")
+    func names() {
+        // FNV-1a of "a" is e40c292c in its authors' own list of test vectors.
+        #expect(hostInterfaceName(EndpointID("a")) == "wve40c292c")
+        #expect(hostInterfaceName(EndpointID("")) == "wv811c9dc5")
+        #expect(hostInterfaceName(EndpointID("a"), attempt: 1) != "wve40c292c")
+        #expect((0..<2000).allSatisfy { hostInterfaceName(EndpointID("\($0)")).count == 10 })
+    }
+}
+
+func address(_ text: String) throws -> IPv4Address { try #require(IPv4Address(text)) }
+func vni(_ value: UInt32) throws -> VNI { try #require(VNI(value)) }
+/// 172.30.0.1 is this node's.
+func peerAddress(_ number: UInt32) -> IPv4Address { IPv4Address(rawValue: 0xac1e_0001 + number) }
+
+/// A view of node 0 among three.
+struct View {
+    var view: NodeView
+
+    init() throws {
+        let peers = (1...2).map { number in
+            Peer(
+                id: NodeID("node\(number)"), hostname: "h\(number)", state: .ready,
+                dataPathAddress: peerAddress(UInt32(number)), managerAddress: nil)
+        }
+        view = NodeView(
+            node: NodeID("node0"), host: HostConfiguration(dataPathAddress: peerAddress(0)), underlayMTU: .ethernet,
+            peers: peers)
+    }
+
+    mutating func network(_ name: String, _ subnet: String, _ number: UInt32, isInternal: Bool = false) throws {
+        var spec = NetworkSpec(name: name)
+        spec.isInternal = isInternal
+        let prefix = try #require(IPv4Prefix(subnet))
+        view.networks.append(
+            Network(
+                id: NetworkID(name), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try vni(number), subnet: prefix,
+                gateway: try #require(prefix.network.advanced(by: 1))))
+    }
+
+    mutating func local(_ id: String, _ network: String, _ text: String, eth: Int = 0, sandbox: String = "s") throws {
+        let endpoint = try endpoint(id, network, text, node: 0)
+        view.endpoints.append(endpoint)
+        view.attachments.append(
+            SandboxAttachment(endpoint: endpoint, namespacePath: "/ns/\(sandbox)", interfaceNumber: eth))
+    }
+
+    mutating func remote(_ id: String, _ network: String, _ text: String, on node: Int) throws {
+        view.endpoints.append(try endpoint(id, network, text, node: node))
+    }
+
+    private func endpoint(_ id: String, _ network: String, _ text: String, node: Int) throws -> Endpoint {
+        let ipv4 = try address(text)
+        return Endpoint(
+            id: EndpointID(id), network: NetworkID(network), node: NodeID("node\(node)"), sandbox: SandboxID("s"),
+            ipv4: ipv4, mac: MACAddress(forIPv4: ipv4), name: id)
+    }
+}
