@@ -7,21 +7,31 @@ final class FirewallTable: Sendable {
     /// How `nft` of this host prints the table, once it has been set here.
     private let printed = Mutex<String?>(nil)
 
-    init(in namespace: NetworkNamespace) { firewall = Firewall(table: "inet weft", in: namespace) }
+    private let engine: EngineFirewall
+
+    init(in namespace: NetworkNamespace) {
+        firewall = Firewall(table: "inet weft", in: namespace)
+        engine = EngineFirewall(namespace: namespace)
+    }
 
     func apply() throws {
         try firewall.apply(Self.body)
         let listing = try firewall.listing()
         printed.withLock { $0 = listing }
+        try engine.apply()
     }
 
     /// True if the table is there, complete and unchanged.
     func isIntact() throws -> Bool {
         guard let listing = try firewall.listing() else { return false }
+        guard try engine.isIntact() else { return false }
         return listing == printed.withLock { $0 } ?? "table inet weft {\n\(Self.body)}\n"
     }
 
-    func remove() throws { try firewall.remove() }
+    func remove() throws {
+        try firewall.remove()
+        try engine.remove()
+    }
 
     /// Written as nft 1.0 prints it, so that a new process recognizes the table of the former.
     static let body = """

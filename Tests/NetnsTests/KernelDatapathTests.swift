@@ -140,6 +140,27 @@ struct KernelDatapathTests {
         #expect(try run(in: a, "ip route").contains("169.254.77.53 dev eth1"))
     }
 
+    @Test("the way out stays open where Docker's firewall drops what is forwarded")
+    func dockerFirewall() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        _ = try topology.outside(of: host)
+        let a = try topology.namespace("a")
+        try run(in: host, "iptables -P FORWARD DROP; iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.8.0/24", vni: 4104)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        let datapath = try topology.datapath("h1")
+        try converge(datapath, swarm.desired(0))
+        #expect(answers("198.51.100.2", from: a))
+        try run(in: host, "iptables -F DOCKER-USER")
+        #expect(!answers("198.51.100.2", from: a), "else the rules prove nothing")
+        try converge(datapath, swarm.desired(0))
+        #expect(answers("198.51.100.2", from: a))
+        try KernelDatapath.teardown(pinDirectory: topology.pinDirectory("h1"), namespace: host)
+        #expect(try run(in: host, "iptables -S DOCKER-USER") == "-N DOCKER-USER\n")
+    }
+
     @Test("a VXLAN port that another tunnel holds is reported by the tunnel's name")
     func portTaken() throws {
         let topology = try KernelTopology()
