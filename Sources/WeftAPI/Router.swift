@@ -3,6 +3,15 @@ package import NIOHTTP1
 import WeftModel
 
 /// Decides what becomes of a request, and runs weftd's own operations.
+///
+/// The target is a shell: it turns HTTP and Docker's JSON into `APIBackend` calls with the model's values, and back.
+/// It holds no state of the swarm, knows no kernel, store or session, and imports none of them.
+///
+///     unix socket ─ APIServer ─ ConnectionHandler ─ Router ─ RouteTable ─ Handlers/* ─ APIBackend (weftd)
+///                   (HTTP/)     one a connection             one function a route
+///
+/// What a request says wrongly by itself is refused here with a sentence; what depends on the swarm's state is the
+/// backend's to refuse. A path that is neither weftd's nor the Engine API's is a 404; an engine's is a 503 without one.
 package struct Router: Sendable {
     package typealias Operation = @Sendable (Router, APIRequest) async throws -> APIResponse
 

@@ -9,7 +9,8 @@ struct Measure: AsyncParsableCommand {
         commandName: "measure", abstract: "Measures the hosts' own path, Docker's layout and Weft (the default).",
         discussion: """
             Starts a lab of two hosts, makes Docker's layout beside it in the same hosts, and measures all three in rounds of
-            shuffled order. Writes <output>/<name>.json and <output>/latest.md.
+            shuffled order. Writes <output>/<name>.json and <output>/latest.md. After an interruption, `weft lab down`
+            removes what is left of the lab.
             """)
 
     @Flag(help: "Two rounds of one second each, and few sandboxes: to see that everything works.") var quick = false
