@@ -1,4 +1,6 @@
 import WeftControl
+import WeftDNS
+import WeftDatapath
 import WeftIPAM
 import WeftModel
 import WeftNet
@@ -88,21 +90,59 @@ struct Checker {
             guard agent.usableLeases == manager.leases.filter({ $0.node == node.id }) else { return "\(name) knows other leases" }
             guard Set(node.interfaces.keys) == Set(agent.ownEndpoints.map(\.id)) else { return "\(name)'s interfaces differ" }
             guard node.requests.isEmpty else { return "\(name) owes \(node.requests.count) replies" }
-            let table = forwardingTable(
-                of: node.id, networks: manager.networks, endpoints: manager.endpoints, peers: manager.peers)
+            let own = manager.endpoints.filter { $0.node == node.id }
+            let table = SimNode.desired(
+                node.id, vtep: node.vtep, own: own, networks: manager.networks, endpoints: manager.endpoints,
+                peers: manager.peers)
             guard node.forwarding == table else { return "\(name) forwards otherwise than the manager's view says" }
-            if let leak = leak(in: node.forwarding, manager) { return "\(name): \(leak)" }
+            if let leak = leak(in: table, manager) ?? nameLeak(of: agent, manager) { return "\(name): \(leak)" }
         }
         return nil
     }
 
-    /// An entry under a VNI that is of another network's endpoint.
-    private static func leak(in table: ForwardingTable, _ manager: ControlMachine) -> String? {
-        let endpoints = Dictionary(manager.endpoints.map { ($0.id, $0) }) { first, _ in first }
-        for (key, entry) in table.sorted(by: { $0.key < $1.key }) {
-            guard let endpoint = endpoints[entry.endpoint], let network = manager.network(endpoint.network),
-                network.vni == key.vni, network.subnet.contains(key.ipv4), endpoint.ipv4 == key.ipv4
-            else { return "\(key.ipv4) in VNI \(key.vni) is not of that network" }
+    /// An entry under a VNI that is not an endpoint of that network, or a member that has none there.
+    private static func leak(in table: DesiredState, _ manager: ControlMachine) -> String? {
+        var users: [OverlayAddress: (endpoint: Endpoint, vtep: IPv4Address?)] = [:]
+        for endpoint in manager.endpoints {
+            guard let network = manager.network(endpoint.network), network.subnet.contains(endpoint.ipv4) else { continue }
+            let address = OverlayAddress(vni: network.vni, address: endpoint.ipv4)
+            users[address] = (endpoint, manager.node(endpoint.node)?.dataPathAddress)
+        }
+        var members: Set<Membership> = []
+        for (address, user) in users {
+            if let vtep = user.vtep { members.insert(Membership(vni: address.vni, vtep: vtep)) }
+        }
+        for (address, location) in table.locations.sorted(by: { $0.key < $1.key }) {
+            let user = users[address]
+            let fits =
+                switch location {
+                case .local(let id, let mac): user?.endpoint.id == id && user?.endpoint.mac == mac
+                case .remote(let vtep, let mac): user?.vtep == vtep && user?.endpoint.mac == mac
+                case .stale: false
+                }
+            if !fits { return "\(address.address) in VNI \(address.vni) leads to \(location), which is not of that network" }
+        }
+        for member in table.members.sorted() where !members.contains(member) {
+            return "\(member.vtep) may send for VNI \(member.vni), of which it has no endpoint"
+        }
+        return nil
+    }
+
+    /// A sandbox that sees the name of an endpoint on a network that it is not on, or not that of one it shares a network
+    /// with.
+    private static func nameLeak(of agent: NodeMachine, _ manager: ControlMachine) -> String? {
+        let names = NameTable(node: agent.id, networks: agent.networks, endpoints: agent.endpoints, peers: agent.peers)
+        let down = Set(manager.nodes.filter { $0.state == .down }.map(\.id))
+        for asker in agent.ownEndpoints {
+            guard let view = names.view(from: asker.ipv4) else { return "nobody asks from \(asker.ipv4)" }
+            let networks = Set(manager.endpoints.filter { $0.sandbox == asker.sandbox }.map(\.network))
+            guard Set(view.networks) == networks else { return "\(asker.name) is taken to be on \(view.networks)" }
+            for endpoint in manager.endpoints {
+                let owner = names.owner(of: endpoint.ipv4, in: view)
+                let mayBeSeen = networks.contains(endpoint.network) && !down.contains(endpoint.node)
+                if case .visible = owner, !mayBeSeen { return "\(asker.name) sees \(endpoint.name)" }
+                if mayBeSeen, owner == .hidden || owner == .outside { return "\(asker.name) does not see \(endpoint.name)" }
+            }
         }
         return nil
     }

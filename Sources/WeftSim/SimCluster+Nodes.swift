@@ -81,7 +81,7 @@ extension SimCluster {
         nodes[index].agent = nil
         nodes[index].life += 1
         nodes[index].interfaces = [:]
-        nodes[index].forwarding = [:]
+        nodes[index].forwarding = nil
         nodes[index].session = nil
         nodes[index].requests = []
         report.nodesLeft += 1
@@ -136,8 +136,9 @@ extension SimCluster {
                 nodes[index].interfaces[endpoint.id] = endpoint
             }
         }
-        nodes[index].forwarding = forwardingTable(
-            of: agent.id, networks: agent.networks, endpoints: agent.endpoints, peers: agent.peers)
+        nodes[index].forwarding = SimNode.desired(
+            agent.id, vtep: agent.dataPathAddress, own: Array(nodes[index].interfaces.values), networks: agent.networks,
+            endpoints: agent.endpoints, peers: agent.peers)
         if options.faults, isStormy, random.chance(1), failures.isEmpty {
             try feed(index, .datapathApplied(generation, failure: "the data path is out of order"))
         } else {

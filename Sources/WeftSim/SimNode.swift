@@ -1,4 +1,5 @@
 import WeftControl
+import WeftDatapath
 import WeftModel
 import WeftNet
 import WeftNode
@@ -16,8 +17,8 @@ struct SimNode {
     /// Interfaces in sandboxes.
     var interfaces: [EndpointID: Endpoint] = [:]
     var sandboxes: Set<SandboxID> = []
-    /// What the data path forwards by: the fake of the BPF map weft_forward.
-    var forwarding: ForwardingTable = [:]
+    /// What the data path forwards by; nil until something was applied.
+    var forwarding: DesiredState?
     /// Requests that have no reply yet.
     var requests: Set<RequestID> = []
     /// Counts the starts of weftd: what an earlier one had planned is void.
@@ -25,31 +26,22 @@ struct SimNode {
     var isGone = false
 }
 
-struct ForwardingKey: Hashable, Comparable {
-    let vni: VNI
-    let ipv4: IPv4Address
-    static func < (left: Self, right: Self) -> Bool { (left.vni, left.ipv4) < (right.vni, right.ipv4) }
-}
-
-struct ForwardingEntry: Hashable {
-    let endpoint: EndpointID
-    let mac: MACAddress
-    /// Nil for an endpoint of the same host.
-    let vtep: IPv4Address?
-}
-
-typealias ForwardingTable = [ForwardingKey: ForwardingEntry]
-
-/// Where packets go on `node`, by the networks, endpoints and peers that somebody knows of.
-func forwardingTable(of node: NodeID, networks: [Network], endpoints: [Endpoint], peers: [Peer]) -> ForwardingTable {
-    let vnis = Dictionary(networks.map { ($0.id, $0.vni) }) { first, _ in first }
-    let vteps = Dictionary(peers.map { ($0.id, $0.dataPathAddress) }) { first, _ in first }
-    var table: ForwardingTable = [:]
-    for endpoint in endpoints {
-        guard let vni = vnis[endpoint.network] else { continue }
-        let vtep = endpoint.node == node ? nil : vteps[endpoint.node] ?? nil
-        if endpoint.node != node, vtep == nil { continue }
-        table[ForwardingKey(vni: vni, ipv4: endpoint.ipv4)] = ForwardingEntry(endpoint: endpoint.id, mac: endpoint.mac, vtep: vtep)
+extension SimNode {
+    /// What the data path of a node should be, by what somebody knows of the swarm.
+    static func desired(
+        _ id: NodeID, vtep: IPv4Address, own: [Endpoint], networks: [Network], endpoints: [Endpoint], peers: [Peer]
+    ) -> DesiredState {
+        var interfaces: [SandboxID: Int] = [:]
+        var attachments: [SandboxAttachment] = []
+        for endpoint in own.sorted(by: { $0.id < $1.id }) {
+            let number = interfaces[endpoint.sandbox, default: 0]
+            interfaces[endpoint.sandbox] = number + 1
+            attachments.append(
+                SandboxAttachment(endpoint: endpoint, namespacePath: endpoint.sandbox.rawValue, interfaceNumber: number))
+        }
+        return compile(
+            NodeView(
+                node: id, host: HostConfiguration(dataPathAddress: vtep), underlayMTU: .ethernet, attachments: attachments,
+                networks: networks, peers: peers, endpoints: endpoints))
     }
-    return table
 }
