@@ -27,7 +27,8 @@ extension ControlMachine {
         for (index, pool) in spec.addressPools.enumerated() {
             guard pool.length <= spec.subnetLength else {
                 throw ControlError(
-                    .invalid, "the address pool \(pool) is smaller than one subnet (/\(spec.subnetLength)): give a larger pool, or "
+                    .invalid,
+                    "the address pool \(pool) is smaller than one subnet (/\(spec.subnetLength)): give a larger pool, or "
                         + "a smaller --default-addr-pool-mask-length")
             }
             if let other = spec.addressPools[..<index].first(where: { $0.overlaps(pool) }) {
@@ -35,7 +36,8 @@ extension ControlMachine {
             }
         }
         guard (1024...49151).contains(spec.dataPathPort) else {
-            throw ControlError(.invalid, "invalid data path port \(spec.dataPathPort): it must be between 1024 and 49151")
+            throw ControlError(
+                .invalid, "invalid data path port \(spec.dataPathPort): it must be between 1024 and 49151")
         }
     }
 }

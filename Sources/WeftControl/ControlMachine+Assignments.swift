@@ -43,7 +43,9 @@ extension ControlMachine {
         // Revisions are consecutive: count back from the end.
         let count = min(log.count, Int(max(0, state.revision.index - start.index)))
         for entry in log.suffix(count) {
-            for change in entry.changes where change.leaseHolder == nil || change.leaseHolder == node { keys.insert(change.key) }
+            for change in entry.changes where change.leaseHolder == nil || change.leaseHolder == node {
+                keys.insert(change.key)
+            }
         }
         for key in keys.sorted() {
             switch key.kind {
@@ -81,7 +83,8 @@ extension ControlMachine {
 
 extension Assignments {
     var isEmpty: Bool {
-        !isFull && cluster == nil && networks.isEmpty && removedNetworks.isEmpty && peers.isEmpty && removedPeers.isEmpty
+        !isFull && cluster == nil && networks.isEmpty && removedNetworks.isEmpty && peers.isEmpty
+            && removedPeers.isEmpty
             && endpoints.isEmpty && removedEndpoints.isEmpty && leases.isEmpty && removedLeases.isEmpty
     }
 }

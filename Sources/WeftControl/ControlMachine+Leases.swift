@@ -49,7 +49,8 @@ extension ControlMachine {
         }
         if let user = state.addressUsers[id]?[address], let endpoint = state.endpoints[user], endpoint.node != node {
             let host = state.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
-            throw ControlError(.conflict, "the address \(address) is in use by endpoint \(endpoint.name) on node \(host)")
+            throw ControlError(
+                .conflict, "the address \(address) is in use by endpoint \(endpoint.name) on node \(host)")
         }
         if let lease = leases.lease(holding: address) {
             if lease.node == node { return }
@@ -69,7 +70,8 @@ extension ControlMachine {
             guard let lease = state.leases[id], lease.node == node else { continue }
             let users = state.addressUsers[lease.network] ?? [:]
             if users.keys.contains(where: lease.block.contains) {
-                effects.append(.note("node \(node) returned the block \(lease.block) with an endpoint in it; it stays leased"))
+                effects.append(
+                    .note("node \(node) returned the block \(lease.block) with an endpoint in it; it stays leased"))
                 continue
             }
             state.delete(StoreKey(kind: .lease, id: id))

@@ -40,7 +40,8 @@ extension ControlMachine {
             subnet = asked
         } else {
             if spec.ipam.gateway != nil || spec.ipam.range != nil || !spec.ipam.auxiliaryAddresses.isEmpty {
-                throw ControlError(.invalid, "gateway, IP range and auxiliary addresses need a subnet: give it with --subnet")
+                throw ControlError(
+                    .invalid, "gateway, IP range and auxiliary addresses need a subnet: give it with --subnet")
             }
             let taken = networks.map(\.subnet) + nodes.flatMap(\.occupied)
             do throws(IPAMError) {
@@ -61,7 +62,8 @@ extension ControlMachine {
             gateway: layout.gateway)
     }
 
-    private static func chooseVNI(_ spec: NetworkSpec, networks: [Network], retired: [VNI]) throws(ControlError) -> VNI {
+    private static func chooseVNI(_ spec: NetworkSpec, networks: [Network], retired: [VNI]) throws(ControlError) -> VNI
+    {
         if let vni = try NetworkRules.vni(spec) {
             if let user = networks.first(where: { $0.vni == vni }) {
                 throw ControlError(.conflict, "the VNI \(vni) is already that of network \(user.spec.name)")
@@ -89,9 +91,12 @@ extension ControlMachine {
                     "the subnet \(subnet) overlaps with the route \(route) of node \(node.label): its containers could not reach "
                         + "what lies behind that route; choose another --subnet")
             }
-            if let address = [node.dataPathAddress, node.address].compactMap(\.self).first(where: { subnet.contains($0) }) {
+            if let address = [node.dataPathAddress, node.address].compactMap(\.self).first(where: {
+                subnet.contains($0)
+            }) {
                 throw ControlError(
-                    .forbidden, "the subnet \(subnet) holds the address \(address) of node \(node.label); choose another --subnet")
+                    .forbidden,
+                    "the subnet \(subnet) holds the address \(address) of node \(node.label); choose another --subnet")
             }
         }
     }

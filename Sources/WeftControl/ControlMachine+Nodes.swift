@@ -16,7 +16,8 @@ extension ControlMachine {
         return node
     }
 
-    mutating func updateNode(_ id: NodeID, version: Version, spec: NodeSpec, now: Instant) throws(ControlError) -> Node {
+    mutating func updateNode(_ id: NodeID, version: Version, spec: NodeSpec, now: Instant) throws(ControlError) -> Node
+    {
         guard var node = state.nodes[id] else { throw ControlError(.notFound, "node \(id) not found") }
         guard node.version == version else { throw .outOfSequence }
         if spec.role != node.spec.role {
@@ -69,7 +70,8 @@ extension ControlMachine {
             spec.dataPathPort == cluster.spec.dataPathPort
         else {
             throw ControlError(
-                .invalid, "address pools, subnet size and data path port are chosen at swarm init and cannot be changed")
+                .invalid, "address pools, subnet size and data path port are chosen at swarm init and cannot be changed"
+            )
         }
         guard spec.heartbeatSeconds == 0 || (1...3600).contains(spec.heartbeatSeconds) else {
             throw ControlError(.invalid, "the heartbeat period must be between 1 s and 1 h")

@@ -10,7 +10,9 @@ extension ControlMachine {
     package var networks: [Network] { state.networks.values.sorted { $0.id < $1.id } }
     package var endpoints: [Endpoint] { state.endpoints.values.sorted { $0.id < $1.id } }
     /// By network, then by block.
-    package var leases: [AddressLease] { state.leases.values.sorted { ($0.network, $0.block) < ($1.network, $1.block) } }
+    package var leases: [AddressLease] {
+        state.leases.values.sorted { ($0.network, $0.block) < ($1.network, $1.block) }
+    }
     package var peers: [Peer] { nodes.map(Peer.init) }
 
     package func node(_ id: NodeID) -> Node? { state.nodes[id] }
@@ -27,7 +29,8 @@ extension ControlMachine {
         let matches = text.isEmpty ? [] : state.networks.values.filter { $0.id.rawValue.hasPrefix(text) }
         guard let match = matches.first else { throw ControlError(.notFound, "network \(text) not found") }
         guard matches.count == 1 else {
-            throw ControlError(.invalid, "network \(text) is ambiguous (\(matches.count) matches found): give more of its id")
+            throw ControlError(
+                .invalid, "network \(text) is ambiguous (\(matches.count) matches found): give more of its id")
         }
         return match
     }

@@ -130,7 +130,8 @@ extension ControlMachine {
     private mutating func accept(_ endpoints: [Endpoint], from node: NodeID) {
         for endpoint in endpoints.sorted(by: { $0.id < $1.id }) {
             if let reason = objection(to: endpoint, from: node) {
-                effects.append(.note("endpoint \(endpoint.name) (\(endpoint.id)) of node \(node) is refused: \(reason)"))
+                effects.append(
+                    .note("endpoint \(endpoint.name) (\(endpoint.id)) of node \(node) is refused: \(reason)"))
                 continue
             }
             var known = state.endpoints[endpoint.id]
@@ -156,7 +157,8 @@ extension ControlMachine {
         if endpoint.mac.isMulticast || endpoint.mac.rawValue == 0 { return "\(endpoint.mac) is no interface's address" }
         guard let lease = leases.lease(holding: endpoint.ipv4) else {
             // Nobody's address, in use: the node keeps it (the store is older than the endpoint).
-            state.put(.lease(AddressLease(network: endpoint.network, block: IPv4Prefix(host: endpoint.ipv4), node: node)))
+            state.put(
+                .lease(AddressLease(network: endpoint.network, block: IPv4Prefix(host: endpoint.ipv4), node: node)))
             return nil
         }
         return lease.node == node ? nil : "\(endpoint.ipv4) lies in the block \(lease.block) of node \(lease.node)"

@@ -134,7 +134,8 @@ package struct ControlMachine: Sendable {
         let grace = heartbeat * Int(Self.heartbeatsMissed)
         for node in state.nodes.values.sorted(by: { $0.id < $1.id }) where node.state == .ready {
             guard let heard = lastHeard[node.id], now - heard >= grace else { continue }
-            effects.append(.note("node \(node.label) is down: nothing was heard of it for \((now - heard).components.seconds) s"))
+            effects.append(
+                .note("node \(node.label) is down: nothing was heard of it for \((now - heard).components.seconds) s"))
             var node = node
             node.state = .down
             node.updatedAt = now

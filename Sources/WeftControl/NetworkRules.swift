@@ -18,7 +18,8 @@ enum NetworkRules {
                 guard value.lowercased() == "false" else {
                     throw ControlError(
                         .invalid,
-                        "encryption isn't available in this version of Weft: leave the option \"encrypted\" out, or set it to false")
+                        "encryption isn't available in this version of Weft: leave the option \"encrypted\" out, or set it to false"
+                    )
                 }
             case mtuOption:
                 guard let mtu = Int(value), mtus.contains(mtu) else {
@@ -32,7 +33,8 @@ enum NetworkRules {
             default:
                 throw ControlError(
                     .invalid,
-                    "unknown option \(key): an overlay network takes \(mtuOption), \(vniOption) and \(encryptedOption)=false")
+                    "unknown option \(key): an overlay network takes \(mtuOption), \(vniOption) and \(encryptedOption)=false"
+                )
             }
         }
         if spec.ingress, spec.attachable { throw ControlError(.invalid, "the ingress network cannot be attachable") }
@@ -64,7 +66,8 @@ enum NetworkRules {
             throw ControlError(.invalid, "invalid option \(vniOption)=\(text): a network of one subnet has one VNI")
         }
         guard let number = UInt32(text), let vni = VNI(number) else {
-            throw ControlError(.invalid, "invalid option \(vniOption)=\(text): a VNI is a number between 1 and 16777215")
+            throw ControlError(
+                .invalid, "invalid option \(vniOption)=\(text): a VNI is a number between 1 and 16777215")
         }
         return vni
     }

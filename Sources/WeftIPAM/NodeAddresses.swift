@@ -35,7 +35,9 @@ package struct NodeAddresses: Hashable, Sendable {
     package mutating func allocate(now: Instant, held: Set<IPv4Address> = []) throws(IPAMError) -> IPv4Address {
         expireRests(now: now)
         let start = cursor.map(\.rawValue) ?? 0
-        guard let address = firstFree(from: start, held: held) ?? firstFree(from: 0, held: held) else { throw .noFreeAddress }
+        guard let address = firstFree(from: start, held: held) ?? firstFree(from: 0, held: held) else {
+            throw .noFreeAddress
+        }
         used.insert(address)
         cursor = address
         return address
@@ -45,7 +47,9 @@ package struct NodeAddresses: Hashable, Sendable {
         for block in blocks where block.last.rawValue >= start {
             for value in max(start, block.network.rawValue)...block.last.rawValue {
                 let address = IPv4Address(rawValue: value)
-                if !used.contains(address), resting[address] == nil, !held.contains(address), layout.isAssignable(address) {
+                if !used.contains(address), resting[address] == nil, !held.contains(address),
+                    layout.isAssignable(address)
+                {
                     return address
                 }
             }

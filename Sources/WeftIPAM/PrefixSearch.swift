@@ -5,7 +5,8 @@ package enum PrefixSearch {
     /// The lowest prefix of `length` in `space` that overlaps nothing in `taken` and that `accept` wants; nil without one.
     /// Steps over taken space prefix by prefix, so that a wide space with few taken prefixes costs little.
     package static func firstFree(
-        length: Int, in space: IPv4Prefix, avoiding taken: [IPv4Prefix], where accept: (IPv4Prefix) -> Bool = { _ in true }
+        length: Int, in space: IPv4Prefix, avoiding taken: [IPv4Prefix],
+        where accept: (IPv4Prefix) -> Bool = { _ in true }
     ) -> IPv4Prefix? {
         guard length >= space.length, length <= 32 else { return nil }
         let step = UInt64(1) << UInt64(32 - length)

@@ -41,6 +41,7 @@ package struct SubnetLeases: Sendable {
     package func hasBlockForEach(nodes: Int) -> Bool {
         let length = layout.blockLength(nodes: nodes)
         return length < 32
-            && PrefixSearch.countFree(length: length, in: layout.range, avoiding: Array(owners.keys), limit: nodes) >= nodes
+            && PrefixSearch.countFree(length: length, in: layout.range, avoiding: Array(owners.keys), limit: nodes)
+                >= nodes
     }
 }

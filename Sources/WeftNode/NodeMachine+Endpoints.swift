@@ -24,7 +24,8 @@ extension NodeMachine {
     private func check(_ request: AttachRequest, network: Network) throws(AttachError) {
         let name = network.spec.name
         guard !request.manual || network.spec.attachable else { throw .notAttachable(name) }
-        let sandboxes = own.values.filter { $0.network == network.id }.map(\.sandbox)
+        let sandboxes =
+            own.values.filter { $0.network == network.id }.map(\.sandbox)
             + waiting.values.filter { $0.network == network.id }.map(\.request.sandbox)
         guard !sandboxes.contains(request.sandbox) else { throw .alreadyAttached(name: request.name, network: name) }
         for name in [request.name] + request.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
@@ -45,7 +46,8 @@ extension NodeMachine {
 
     /// Gives a waiting attach its address, if there is one.
     private mutating func serve(_ id: RequestID, now: Instant) {
-        guard let waiter = waiting[id], let network = view.networks[waiter.network], var allocator = addresses[waiter.network]
+        guard let waiter = waiting[id], let network = view.networks[waiter.network],
+            var allocator = addresses[waiter.network]
         else { return }
         let request = waiter.request
         let address: IPv4Address

@@ -60,7 +60,9 @@ extension NodeMachine {
         saved.own.isLeaving = isLeaving
         var resting = strayRests
         for (network, allocator) in addresses {
-            for (address, until) in allocator.resting { resting.append(.init(network: network, address: address, until: until)) }
+            for (address, until) in allocator.resting {
+                resting.append(.init(network: network, address: address, until: until))
+            }
         }
         saved.own.resting = resting.sorted { ($0.network, $0.address) < ($1.network, $1.address) }
         saved.view = view.assignments

@@ -96,7 +96,9 @@ extension NodeMachine {
             if addresses[id] == nil {
                 guard let layout = try? SubnetLayout(network) else { continue }
                 var allocator = NodeAddresses(layout: layout)
-                for rest in strayRests where rest.network == id { allocator.restoreRest(of: rest.address, until: rest.until) }
+                for rest in strayRests where rest.network == id {
+                    allocator.restoreRest(of: rest.address, until: rest.until)
+                }
                 strayRests.removeAll { $0.network == id }
                 for endpoint in own.values where endpoint.network == id { allocator.restoreUse(of: endpoint.ipv4) }
                 addresses[id] = allocator
@@ -111,7 +113,9 @@ extension NodeMachine {
         guard session == .synchronised else { return }
         var ids: [String] = []
         for (network, allocator) in addresses {
-            guard !waiting.values.contains(where: { $0.network == network }), spareRequests[network] == nil else { continue }
+            guard !waiting.values.contains(where: { $0.network == network }), spareRequests[network] == nil else {
+                continue
+            }
             for block in allocator.returnableBlocks(held: held) {
                 ids.append(AddressLease(network: network, block: block, node: id).id)
             }

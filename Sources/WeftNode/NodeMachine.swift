@@ -77,7 +77,8 @@ package struct NodeMachine: Sendable {
     }
 
     /// A node as it was when `saved`, or a new one.
-    package init(id: NodeID, description: NodeDescription, dataPathAddress: IPv4Address, saved: SavedNode = SavedNode()) {
+    package init(id: NodeID, description: NodeDescription, dataPathAddress: IPv4Address, saved: SavedNode = SavedNode())
+    {
         self.id = id
         self.nodeDescription = description
         self.dataPathAddress = dataPathAddress
@@ -170,7 +171,12 @@ package struct NodeMachine: Sendable {
                 ? "this node's address blocks hold none, and no manager answers; try again once one does"
                 : "the manager granted none within \(Self.patience.components.seconds) s; try again"
             if let address = waiter.request.ipv4 {
-                fail(id, .addressRefused(address, network: network, reason: reason))
+                let isHeld = held.contains(address)
+                fail(
+                    id,
+                    .addressRefused(
+                        address, network: network, reason: isHeld ? IPAMError.addressHeld(address).description : reason)
+                )
             } else {
                 fail(id, .noFreeAddress(network: network, reason: reason))
             }

@@ -36,7 +36,8 @@ struct Checker {
             for endpoint in endpoints.values {
                 let place = Place(network: endpoint.network, address: endpoint.ipv4)
                 if let other = current[place], other.id != endpoint.id {
-                    return "\(endpoint.ipv4) is \(other.name)'s and \(endpoint.name)'s (\(other.node), \(endpoint.node))"
+                    return
+                        "\(endpoint.ipv4) is \(other.name)'s and \(endpoint.name)'s (\(other.node), \(endpoint.node))"
                 }
                 current[place] = endpoint
             }
@@ -47,7 +48,8 @@ struct Checker {
         for (network, leased) in blocks {
             let sorted = leased.sorted { $0.block < $1.block }
             for (one, next) in zip(sorted, sorted.dropFirst()) where one.block.overlaps(next.block) {
-                return "blocks \(one.block) of \(one.node) and \(next.block) of \(next.node) of network \(network) overlap"
+                return
+                    "blocks \(one.block) of \(one.node) and \(next.block) of \(next.node) of network \(network) overlap"
             }
         }
         if let overlap = overlappingLeases(cluster) { return overlap }
@@ -66,7 +68,8 @@ struct Checker {
 
     private func overlappingLeases(_ cluster: SimCluster) -> String? {
         guard cluster.hasCommitted, let leases = cluster.manager?.leases else { return nil }
-        for (one, next) in zip(leases, leases.dropFirst()) where one.network == next.network && one.block.overlaps(next.block) {
+        for (one, next) in zip(leases, leases.dropFirst())
+        where one.network == next.network && one.block.overlaps(next.block) {
             return "leases \(one.block) and \(next.block) of network \(one.network) overlap in the store"
         }
         return nil
@@ -78,7 +81,9 @@ struct Checker {
         let stored = cluster.store.objects.filter { $0.key.kind != .authority }.count
         let held = manager.nodes.count + manager.networks.count + manager.endpoints.count + manager.leases.count + 1
         guard stored == held, manager.revision == cluster.store.revision else { return "store and manager differ" }
-        for (key, object) in cluster.store.objects where !manager.holds(object) { return "store and manager differ about \(key)" }
+        for (key, object) in cluster.store.objects where !manager.holds(object) {
+            return "store and manager differ about \(key)"
+        }
         for node in cluster.nodes where !node.isGone {
             let name = node.description.hostname
             guard let record = manager.node(node.id) else { return "\(name) is no member and does not know it" }
@@ -86,9 +91,15 @@ struct Checker {
             guard record.state == .ready else { return "\(name) is \(record.state)" }
             guard agent.networks == manager.networks else { return "\(name) knows other networks than the manager" }
             guard agent.peers == manager.peers else { return "\(name) knows other peers than the manager" }
-            guard plain(agent.endpoints) == plain(manager.endpoints) else { return "\(name) knows other endpoints than the manager" }
-            guard agent.usableLeases == manager.leases.filter({ $0.node == node.id }) else { return "\(name) knows other leases" }
-            guard Set(node.interfaces.keys) == Set(agent.ownEndpoints.map(\.id)) else { return "\(name)'s interfaces differ" }
+            guard plain(agent.endpoints) == plain(manager.endpoints) else {
+                return "\(name) knows other endpoints than the manager"
+            }
+            guard agent.usableLeases == manager.leases.filter({ $0.node == node.id }) else {
+                return "\(name) knows other leases"
+            }
+            guard Set(node.interfaces.keys) == Set(agent.ownEndpoints.map(\.id)) else {
+                return "\(name)'s interfaces differ"
+            }
             guard node.requests.isEmpty else { return "\(name) owes \(node.requests.count) replies" }
             let own = manager.endpoints.filter { $0.node == node.id }
             let table = SimNode.desired(
@@ -104,7 +115,9 @@ struct Checker {
     private static func leak(in table: DesiredState, _ manager: ControlMachine) -> String? {
         var users: [OverlayAddress: (endpoint: Endpoint, vtep: IPv4Address?)] = [:]
         for endpoint in manager.endpoints {
-            guard let network = manager.network(endpoint.network), network.subnet.contains(endpoint.ipv4) else { continue }
+            guard let network = manager.network(endpoint.network), network.subnet.contains(endpoint.ipv4) else {
+                continue
+            }
             let address = OverlayAddress(vni: network.vni, address: endpoint.ipv4)
             users[address] = (endpoint, manager.node(endpoint.node)?.dataPathAddress)
         }
@@ -120,7 +133,9 @@ struct Checker {
                 case .remote(let vtep, let mac): user?.vtep == vtep && user?.endpoint.mac == mac
                 case .stale: false
                 }
-            if !fits { return "\(address.address) in VNI \(address.vni) leads to \(location), which is not of that network" }
+            if !fits {
+                return "\(address.address) in VNI \(address.vni) leads to \(location), which is not of that network"
+            }
         }
         for member in table.members.sorted() where !members.contains(member) {
             return "\(member.vtep) may send for VNI \(member.vni), of which it has no endpoint"
@@ -141,7 +156,9 @@ struct Checker {
                 let owner = names.owner(of: endpoint.ipv4, in: view)
                 let mayBeSeen = networks.contains(endpoint.network) && !down.contains(endpoint.node)
                 if case .visible = owner, !mayBeSeen { return "\(asker.name) sees \(endpoint.name)" }
-                if mayBeSeen, owner == .hidden || owner == .outside { return "\(asker.name) does not see \(endpoint.name)" }
+                if mayBeSeen, owner == .hidden || owner == .outside {
+                    return "\(asker.name) does not see \(endpoint.name)"
+                }
             }
         }
         return nil

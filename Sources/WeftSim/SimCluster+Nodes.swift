@@ -8,7 +8,8 @@ extension SimCluster {
     func addNode(_ id: NodeID) {
         let number = nodes.count + 1
         var description = NodeDescription(
-            hostname: "h\(number)", architecture: "x86_64", nanoCPUs: 2_000_000_000, memoryBytes: 1 << 30, weftVersion: "sim")
+            hostname: "h\(number)", architecture: "x86_64", nanoCPUs: 2_000_000_000, memoryBytes: 1 << 30,
+            weftVersion: "sim")
         description.routes = [IPv4Prefix("172.30.0.0/16"), IPv4Prefix("10.0.2.0/24")].compactMap(\.self)
         let vtep = IPv4Address(rawValue: 172 << 24 | 30 << 16 | UInt32(number))
         nodes.append(SimNode(id: id, description: description, vtep: vtep))
@@ -47,7 +48,9 @@ extension SimCluster {
                     queue.plan(.save(index, life: life), at: delay(0...1000))
                 }
             case .send(let message):
-                guard let session = nodes[index].session else { throw failure("a message without a session: \(message)") }
+                guard let session = nodes[index].session else {
+                    throw failure("a message without a session: \(message)")
+                }
                 guard var stream = streams[session] else { continue }
                 stream.up = max(stream.up, delay(1...40))
                 streams[session] = stream
@@ -57,7 +60,8 @@ extension SimCluster {
             case .namesChanged: break
             case .reply(let id, let result):
                 guard nodes[index].requests.remove(id) != nil else {
-                    throw failure("request \(id.rawValue) of \(nodes[index].description.hostname) got a second reply: \(result)")
+                    throw failure(
+                        "request \(id.rawValue) of \(nodes[index].description.hostname) got a second reply: \(result)")
                 }
                 note("\(nodes[index].description.hostname) replies to \(id.rawValue): \(result)")
                 switch result {

@@ -31,7 +31,8 @@ extension SimCluster {
             sandbox = .random(using: &random)
             nodes[index].sandboxes.insert(sandbox)
         }
-        var request = AttachRequest(network: network.spec.name, sandbox: sandbox, name: "c\(nextName)", aliases: ["svc"])
+        var request = AttachRequest(
+            network: network.spec.name, sandbox: sandbox, name: "c\(nextName)", aliases: ["svc"])
         nextName += 1
         if random.chance(20) {
             let offset = UInt32(Int.random(in: 0..<Int(network.subnet.count), using: &random))
@@ -40,7 +41,9 @@ extension SimCluster {
         let id = RequestID(nextRequest)
         nextRequest += 1
         nodes[index].requests.insert(id)
-        note("\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) to \(request.network) \(request.ipv4?.description ?? "")")
+        note(
+            "\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) to \(request.network) \(request.ipv4?.description ?? "")"
+        )
         try feed(index, .attach(id, request))
     }
 
@@ -61,7 +64,9 @@ extension SimCluster {
         else { return }
         nodes[index].sandboxes.remove(sandbox)
         // Its interfaces go with it, whether weftd runs or not.
-        for (id, endpoint) in nodes[index].interfaces where endpoint.sandbox == sandbox { nodes[index].interfaces[id] = nil }
+        for (id, endpoint) in nodes[index].interfaces where endpoint.sandbox == sandbox {
+            nodes[index].interfaces[id] = nil
+        }
         try feed(index, .sandboxGone(sandbox))
     }
 
@@ -97,7 +102,9 @@ extension SimCluster {
                 try feed(index, .leave)
             }
         case 1:
-            if members.count > 1, let node = manager?.nodes.filter({ $0.spec.role == .worker }).randomElement(using: &random) {
+            if members.count > 1,
+                let node = manager?.nodes.filter({ $0.spec.role == .worker }).randomElement(using: &random)
+            {
                 try command(.removeNode(node.id, force: random.chance(30)))
             }
         default:

@@ -210,7 +210,9 @@ final class SimCluster {
                 hasCommitted = true
                 note("commit \(store.revision): \(transaction.writes.map(\.key))")
             case .send(let node, let session, let message):
-                guard let index = nodes.firstIndex(where: { $0.id == node }), var stream = streams[session] else { continue }
+                guard let index = nodes.firstIndex(where: { $0.id == node }), var stream = streams[session] else {
+                    continue
+                }
                 stream.down = max(stream.down, delay(1...40))
                 streams[session] = stream
                 queue.plan(.toNode(index, session, message), at: stream.down)

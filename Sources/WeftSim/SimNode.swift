@@ -37,11 +37,13 @@ extension SimNode {
             let number = interfaces[endpoint.sandbox, default: 0]
             interfaces[endpoint.sandbox] = number + 1
             attachments.append(
-                SandboxAttachment(endpoint: endpoint, namespacePath: endpoint.sandbox.rawValue, interfaceNumber: number))
+                SandboxAttachment(endpoint: endpoint, namespacePath: endpoint.sandbox.rawValue, interfaceNumber: number)
+            )
         }
         return compile(
             NodeView(
-                node: id, host: HostConfiguration(dataPathAddress: vtep), underlayMTU: .ethernet, attachments: attachments,
+                node: id, host: HostConfiguration(dataPathAddress: vtep), underlayMTU: .ethernet,
+                attachments: attachments,
                 networks: networks, peers: peers, endpoints: endpoints))
     }
 }

@@ -15,7 +15,9 @@ struct LeaseTests {
     }
 
     private func refusal(_ swarm: Swarm) throws -> String {
-        guard case .leaseRefused(_, let reason)? = swarm.sent.last?.message else { throw Swarm.Unexpected(what: "not refused") }
+        guard case .leaseRefused(_, let reason)? = swarm.sent.last?.message else {
+            throw Swarm.Unexpected(what: "not refused")
+        }
         return reason
     }
 
@@ -89,8 +91,9 @@ struct LeaseTests {
         swarm.say(.leaseRequest(1, network.id, address: nil), as: two)
         #expect(swarm.leases(two, network).contains(lease.block))
         // The old holder is told that it is gone, not that it is another's.
-        #expect(swarm.sent.filter { $0.node == one }.contains { message in
-            if case .assignments(let delta) = message.message { delta.removedLeases == [lease.id] } else { false }
-        })
+        #expect(
+            swarm.sent.filter { $0.node == one }.contains { message in
+                if case .assignments(let delta) = message.message { delta.removedLeases == [lease.id] } else { false }
+            })
     }
 }

@@ -28,7 +28,9 @@ struct NetworkTests {
         #expect(try swarm.machine.network(matching: "one") == one)
         #expect(try swarm.machine.network(matching: two.id.rawValue) == two)
         #expect(try swarm.machine.network(matching: String(two.id.rawValue.prefix(10))) == two)
-        #expect(throws: ControlError(.notFound, "network three not found")) { try swarm.machine.network(matching: "three") }
+        #expect(throws: ControlError(.notFound, "network three not found")) {
+            try swarm.machine.network(matching: "three")
+        }
         #expect(throws: ControlError.self) { try swarm.machine.network(matching: "") }
     }
 
@@ -37,8 +39,12 @@ struct NetworkTests {
         var swarm = try Swarm()
         let network = try swarm.create("mine") {
             $0.ipam = IPAMConfig(
-                subnet: try prefix("10.9.0.0/24"), range: try prefix("10.9.0.128/25"), gateway: try address("10.9.0.254"))
-            $0.options = ["com.docker.network.driver.overlay.vxlanid_list": "5000", "com.docker.network.driver.mtu": "9000", "encrypted": "false"]
+                subnet: try prefix("10.9.0.0/24"), range: try prefix("10.9.0.128/25"),
+                gateway: try address("10.9.0.254"))
+            $0.options = [
+                "com.docker.network.driver.overlay.vxlanid_list": "5000", "com.docker.network.driver.mtu": "9000",
+                "encrypted": "false",
+            ]
         }
         #expect(network.vni.rawValue == 5000)
         #expect(network.gateway == (try address("10.9.0.254")))
@@ -61,7 +67,8 @@ struct NetworkTests {
         "Nothing is accepted and ignored",
         arguments: [
             ("encrypted", "", "encryption isn't available"), ("encrypted", "true", "encryption isn't available"),
-            ("com.docker.network.driver.mtu", "100", "between 626 and 65535"), ("com.docker.network.driver.mtu", "x", "between"),
+            ("com.docker.network.driver.mtu", "100", "between 626 and 65535"),
+            ("com.docker.network.driver.mtu", "x", "between"),
             ("com.docker.network.driver.overlay.vxlanid_list", "0", "between 1 and 16777215"),
             ("com.docker.network.driver.overlay.vxlanid_list", "1,2", "one VNI"),
             ("com.docker.network.driver.overlay.vxlanid_list", "4096", "already that of network ingress"),
@@ -104,7 +111,8 @@ struct NetworkTests {
         #expect(
             try swarm.refusal(.createNetwork(spec))
                 == ControlError(
-                    .conflict, "rpc error: code = AlreadyExists desc = ingress network (\(present.id)) is already present"))
+                    .conflict,
+                    "rpc error: code = AlreadyExists desc = ingress network (\(present.id)) is already present"))
         _ = try swarm.run(.removeNetwork("ingress"))
         #expect(try swarm.create("again") { $0 = spec }.spec.ingress)
         spec.attachable = true
@@ -123,7 +131,8 @@ struct NetworkTests {
             try swarm.refusal(.removeNetwork("net"))
                 == ControlError(
                     .failedPrecondition,
-                    "rpc error: code = FailedPrecondition desc = network \(network.id) is in use by endpoint a1 on node host-w1"))
+                    "rpc error: code = FailedPrecondition desc = network \(network.id) is in use by endpoint a1 on node host-w1"
+                ))
         swarm.say(.endpointsChanged(added: [], removed: [endpoint.id]), as: worker)
         _ = try swarm.run(.removeNetwork("net"))
         #expect(swarm.leases(worker, network).isEmpty)

@@ -45,7 +45,8 @@ struct NodeTests {
         try swarm.hello(worker, vtep: "172.30.0.2", applied: swarm.machine.revision)
         #expect(try swarm.assignments(worker).baseRevision == swarm.machine.revision)
 
-        var objects: [StoredObject] = swarm.machine.nodes.map { .node($0) } + swarm.machine.networks.map { .network($0) }
+        var objects: [StoredObject] =
+            swarm.machine.nodes.map { .node($0) } + swarm.machine.networks.map { .network($0) }
         objects += swarm.machine.leases.map { .lease($0) }
         if let cluster = swarm.machine.cluster { objects.append(.cluster(cluster)) }
         swarm.machine = ControlMachine(snapshot: StoreSnapshot(revision: swarm.machine.revision, objects: objects))
@@ -115,7 +116,8 @@ struct NodeTests {
         swarm.say(.endpointsChanged(added: [forged("own", two, network.id, others.ipv4)], removed: []), as: two)
         #expect(swarm.machine.endpoint(own.id)?.node == one)
         // An address that nobody leases, but that a node uses, becomes its lease.
-        swarm.say(.endpointsChanged(added: [forged("f", one, network.id, try address("10.0.1.200"))], removed: []), as: one)
+        swarm.say(
+            .endpointsChanged(added: [forged("f", one, network.id, try address("10.0.1.200"))], removed: []), as: one)
         #expect(swarm.leases(one, network).contains(try prefix("10.0.1.200/32")))
     }
 
@@ -161,7 +163,9 @@ struct NodeTests {
         swarm.feed(
             .nodeMessage(
                 worker, old,
-                .hello(Swarm.description("h"), dataPathAddress: try address("172.30.0.2"), appliedRevision: .none, endpoints: [])))
+                .hello(
+                    Swarm.description("h"), dataPathAddress: try address("172.30.0.2"), appliedRevision: .none,
+                    endpoints: [])))
         #expect(!swarm.machine.isConnected(worker))
         swarm.feed(.nodeDisconnected(worker, old))
         swarm.feed(.nodeMessage(worker, SessionID(99), .heartbeat(appliedRevision: .none)))
@@ -198,7 +202,8 @@ struct NodeTests {
         try swarm.hello(worker, vtep: "172.30.0.2")
         let network = try swarm.create("net")
         swarm.say(.endpointsChanged(added: [try swarm.endpoint("a", worker, network)], removed: []), as: worker)
-        #expect(try swarm.refusal(.removeNode(worker, force: false)).message.contains("is not down and can't be removed"))
+        #expect(
+            try swarm.refusal(.removeNode(worker, force: false)).message.contains("is not down and can't be removed"))
         #expect(try swarm.refusal(.removeNode(Swarm.first, force: true)).kind == .failedPrecondition)
         swarm.say(.leaving, as: worker)
         #expect(swarm.machine.endpoints.isEmpty && swarm.machine.node(worker)?.state == .down)
@@ -227,19 +232,25 @@ struct NodeTests {
         let version = try #require(swarm.machine.node(worker)).version
         spec.role = .manager
         #expect(try swarm.refusal(.updateNode(worker, version: version, spec)).kind == .unavailable)
-        #expect(try swarm.refusal(.updateNode(Swarm.first, version: Version(1), NodeSpec(role: .worker))).message.contains("demote"))
+        #expect(
+            try swarm.refusal(.updateNode(Swarm.first, version: Version(1), NodeSpec(role: .worker))).message.contains(
+                "demote"))
         #expect(try swarm.refusal(.admitNode(NodeID("m2"), .manager, .active)).kind == .unavailable)
     }
 
     @Test("Tokens rotate, settings change, pools do not")
     func cluster() throws {
         var swarm = try Swarm()
-        guard case .cluster(let rotated) = try swarm.run(.rotateToken(.worker)) else { throw Swarm.Unexpected(what: "reply") }
+        guard case .cluster(let rotated) = try swarm.run(.rotateToken(.worker)) else {
+            throw Swarm.Unexpected(what: "reply")
+        }
         #expect(rotated.workerTokenSecret.exposed.count == 25 && rotated.managerTokenSecret.exposed == "m")
         #expect(rotated.version == swarm.machine.revision)
         var spec = rotated.spec
         spec.heartbeatSeconds = 2
-        guard case .cluster(let changed) = try swarm.run(.updateCluster(version: rotated.version, spec, rotating: [.manager]))
+        guard
+            case .cluster(let changed) = try swarm.run(
+                .updateCluster(version: rotated.version, spec, rotating: [.manager]))
         else { throw Swarm.Unexpected(what: "reply") }
         #expect(changed.spec == spec && changed.managerTokenSecret.exposed.count == 25)
         #expect(changed.workerTokenSecret == rotated.workerTokenSecret)
@@ -252,7 +263,9 @@ struct NodeTests {
     func pools() throws {
         #expect(throws: ControlError.self) { try Swarm(spec: ClusterSpec(addressPools: [])) }
         #expect(throws: ControlError.self) { try Swarm(spec: ClusterSpec(addressPools: [prefix("10.0.0.0/25")])) }
-        #expect(throws: ControlError.self) { try Swarm(spec: ClusterSpec(addressPools: [prefix("10.0.0.0/8"), prefix("10.1.0.0/16")])) }
+        #expect(throws: ControlError.self) {
+            try Swarm(spec: ClusterSpec(addressPools: [prefix("10.0.0.0/8"), prefix("10.1.0.0/16")]))
+        }
         #expect(throws: ControlError.self) { try Swarm(spec: ClusterSpec(dataPathPort: 80)) }
     }
 }

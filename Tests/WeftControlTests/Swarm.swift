@@ -35,7 +35,8 @@ struct Swarm {
         node.managerAddress = "172.30.0.1:2377"
         node.description = Self.description("h1", routes: routes)
         let cluster = Cluster(
-            id: ClusterID("cluster"), createdAt: now, spec: spec, rootCertificatePEM: "PEM", workerTokenSecret: Secret("w"),
+            id: ClusterID("cluster"), createdAt: now, spec: spec, rootCertificatePEM: "PEM",
+            workerTokenSecret: Secret("w"),
             managerTokenSecret: Secret("m"))
         let transaction = try ControlMachine.bootstrap(cluster: cluster, manager: node, now: now, random: &random)
         var objects: [StoredObject] = []
@@ -74,7 +75,9 @@ struct Swarm {
             case .note(let text): notes.append(text)
             }
         }
-        if !actions.contains(where: { if case .commit = $0 { true } else { false } }) { #expect(machine.revision == before) }
+        if !actions.contains(where: { if case .commit = $0 { true } else { false } }) {
+            #expect(machine.revision == before)
+        }
     }
 
     mutating func run(_ command: ControlCommand) throws -> ControlReply {
@@ -124,7 +127,8 @@ struct Swarm {
         connect(node)
         say(
             .hello(
-                Self.description("host-\(node)", routes: routes), dataPathAddress: try address(vtep), appliedRevision: applied,
+                Self.description("host-\(node)", routes: routes), dataPathAddress: try address(vtep),
+                appliedRevision: applied,
                 endpoints: endpoints), as: node)
     }
 

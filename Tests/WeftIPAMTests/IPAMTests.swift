@@ -14,7 +14,9 @@ struct PoolTests {
         #expect(try SubnetPool.choose(pools: pools, length: 24, avoiding: []) == prefix("10.0.0.0/24"))
         let taken = try ["10.0.0.0/24", "10.0.1.128/25", "10.0.2.0/23"].map(prefix)
         #expect(try SubnetPool.choose(pools: pools, length: 24, avoiding: taken) == prefix("10.0.4.0/24"))
-        #expect(try SubnetPool.choose(pools: pools, length: 24, avoiding: [prefix("10.0.0.0/9")]) == prefix("10.128.0.0/24"))
+        #expect(
+            try SubnetPool.choose(pools: pools, length: 24, avoiding: [prefix("10.0.0.0/9")]) == prefix("10.128.0.0/24")
+        )
     }
 
     @Test("The next pool follows when one is used up, and then there is none")
@@ -24,7 +26,9 @@ struct PoolTests {
         #expect(throws: IPAMError.poolsExhausted(pools: pools, length: 30)) {
             try SubnetPool.choose(pools: pools, length: 30, avoiding: pools)
         }
-        #expect(throws: IPAMError.self) { try SubnetPool.choose(pools: [prefix("127.0.0.0/8")], length: 24, avoiding: []) }
+        #expect(throws: IPAMError.self) {
+            try SubnetPool.choose(pools: [prefix("127.0.0.0/8")], length: 24, avoiding: [])
+        }
     }
 
     @Test("A subnet given back is used again last")
@@ -32,17 +36,22 @@ struct PoolTests {
         let pools = [try prefix("10.0.0.0/23")]
         let old = try prefix("10.0.0.0/24")
         #expect(try SubnetPool.choose(pools: pools, length: 24, avoiding: [], resting: [old]) == prefix("10.0.1.0/24"))
-        #expect(try SubnetPool.choose(pools: pools, length: 24, avoiding: [prefix("10.0.1.0/24")], resting: [old]) == old)
+        #expect(
+            try SubnetPool.choose(pools: pools, length: 24, avoiding: [prefix("10.0.1.0/24")], resting: [old]) == old)
     }
 
     @Test("A search steps over taken space instead of trying all of it")
     func largeObstacles() throws {
         let space = try prefix("10.0.0.0/8")
-        #expect(PrefixSearch.firstFree(length: 32, in: space, avoiding: [try prefix("10.0.0.0/9")]) == (try prefix("10.128.0.0/32")))
+        #expect(
+            PrefixSearch.firstFree(length: 32, in: space, avoiding: [try prefix("10.0.0.0/9")])
+                == (try prefix("10.128.0.0/32")))
         #expect(PrefixSearch.firstFree(length: 32, in: space, avoiding: [space]) == nil)
         #expect(PrefixSearch.firstFree(length: 7, in: space, avoiding: []) == nil)
         let top = try prefix("255.255.255.0/24")
-        #expect(PrefixSearch.firstFree(length: 25, in: top, avoiding: [try prefix("255.255.255.0/25")]) == (try prefix("255.255.255.128/25")))
+        #expect(
+            PrefixSearch.firstFree(length: 25, in: top, avoiding: [try prefix("255.255.255.0/25")])
+                == (try prefix("255.255.255.128/25")))
         #expect(PrefixSearch.firstFree(length: 25, in: top, avoiding: [top]) == nil)
     }
 
@@ -57,7 +66,8 @@ struct PoolTests {
 
 @Suite("A subnet's layout and leases")
 struct SubnetTests {
-    private func layout(_ subnet: String, _ change: (inout IPAMConfig) throws -> Void = { _ in }) throws -> SubnetLayout {
+    private func layout(_ subnet: String, _ change: (inout IPAMConfig) throws -> Void = { _ in }) throws -> SubnetLayout
+    {
         var ipam = IPAMConfig()
         try change(&ipam)
         return try SubnetLayout(subnet: prefix(subnet), ipam: ipam)
@@ -67,12 +77,16 @@ struct SubnetTests {
     func gateways() throws {
         #expect(try layout("10.0.1.0/24").gateway == address("10.0.1.1"))
         #expect(try layout("10.0.1.0/24") { $0.gateway = try address("10.0.1.254") }.gateway == address("10.0.1.254"))
-        #expect(try layout("10.0.1.0/24") { $0.auxiliaryAddresses = ["r": try address("10.0.1.1")] }.gateway == address("10.0.1.2"))
+        #expect(
+            try layout("10.0.1.0/24") { $0.auxiliaryAddresses = ["r": try address("10.0.1.1")] }.gateway
+                == address("10.0.1.2"))
     }
 
     @Test("What cannot work is refused")
     func refusals() throws {
-        for subnet in ["10.0.0.0/31", "10.0.0.0/7", "127.0.0.0/16", "169.254.0.0/20", "224.1.0.0/16", "240.0.0.0/16", "0.0.0.0/8"] {
+        for subnet in [
+            "10.0.0.0/31", "10.0.0.0/7", "127.0.0.0/16", "169.254.0.0/20", "224.1.0.0/16", "240.0.0.0/16", "0.0.0.0/8",
+        ] {
             #expect(throws: IPAMError.self, "\(subnet)") { try layout(subnet) }
         }
         #expect(throws: IPAMError.gatewayUnusable(try address("10.0.2.1"), subnet: try prefix("10.0.1.0/24"))) {
@@ -80,7 +94,9 @@ struct SubnetTests {
         }
         #expect(throws: IPAMError.self) { try layout("10.0.1.0/24") { $0.gateway = try address("10.0.1.255") } }
         #expect(throws: IPAMError.self) { try layout("10.0.1.0/24") { $0.range = try prefix("10.0.2.0/25") } }
-        #expect(throws: IPAMError.self) { try layout("10.0.1.0/24") { $0.auxiliaryAddresses = ["r": try address("10.0.9.1")] } }
+        #expect(throws: IPAMError.self) {
+            try layout("10.0.1.0/24") { $0.auxiliaryAddresses = ["r": try address("10.0.9.1")] }
+        }
         #expect(throws: IPAMError.self) {
             try layout("10.0.1.0/24") {
                 $0.gateway = try address("10.0.1.1")
@@ -88,12 +104,17 @@ struct SubnetTests {
             }
         }
         // Nothing is left for endpoints.
-        #expect(throws: IPAMError.self) { try layout("10.0.1.0/30") { $0.auxiliaryAddresses = ["r": try address("10.0.1.2")] } }
+        #expect(throws: IPAMError.self) {
+            try layout("10.0.1.0/30") { $0.auxiliaryAddresses = ["r": try address("10.0.1.2")] }
+        }
     }
 
     @Test(
         "Block lengths follow the subnet and the number of nodes",
-        arguments: [("10.0.0.0/24", 3, 29), ("10.0.0.0/16", 3, 26), ("10.0.0.0/28", 3, 32), ("10.0.0.0/24", 20, 31), ("10.0.0.0/24", 500, 32)])
+        arguments: [
+            ("10.0.0.0/24", 3, 29), ("10.0.0.0/16", 3, 26), ("10.0.0.0/28", 3, 32), ("10.0.0.0/24", 20, 31),
+            ("10.0.0.0/24", 500, 32),
+        ])
     func blockLengths(subnet: String, nodes: Int, length: Int) throws {
         #expect(try layout(subnet).blockLength(nodes: nodes) == length)
     }
@@ -139,7 +160,10 @@ struct SubnetTests {
     func firstBlocks() throws {
         var leases = SubnetLeases(layout: try layout("10.0.1.0/24"))
         #expect(leases.hasBlockForEach(nodes: 3))
-        for index in 0..<30 { leases.insert(try #require(try prefix("10.0.1.0/24").subprefix(length: 29, index: UInt64(index))), node: NodeID("n")) }
+        for index in 0..<30 {
+            leases.insert(
+                try #require(try prefix("10.0.1.0/24").subprefix(length: 29, index: UInt64(index))), node: NodeID("n"))
+        }
         #expect(!leases.hasBlockForEach(nodes: 3) && leases.hasBlockForEach(nodes: 2))
         #expect(!SubnetLeases(layout: try layout("10.0.1.0/28")).hasBlockForEach(nodes: 1))
     }
@@ -183,7 +207,9 @@ struct NodeAddressesTests {
         let held: Set = [try address("10.0.1.8")]
         #expect(try addresses.allocate(now: start, held: held) == address("10.0.1.9"))
         #expect(throws: IPAMError.noFreeAddress) { try addresses.allocate(now: start, held: held) }
-        #expect(throws: IPAMError.addressHeld(try address("10.0.1.8"))) { try addresses.claim(address("10.0.1.8"), held: held) }
+        #expect(throws: IPAMError.addressHeld(try address("10.0.1.8"))) {
+            try addresses.claim(address("10.0.1.8"), held: held)
+        }
     }
 
     @Test("A particular address: leased, free, resting or not")
@@ -195,7 +221,9 @@ struct NodeAddressesTests {
         addresses.release(wanted, now: start)
         // Its own node may have it back at once: a container with a fixed address that restarts.
         try addresses.claim(wanted)
-        #expect(throws: IPAMError.addressNotLeased(try address("10.0.1.77"))) { try addresses.claim(address("10.0.1.77")) }
+        #expect(throws: IPAMError.addressNotLeased(try address("10.0.1.77"))) {
+            try addresses.claim(address("10.0.1.77"))
+        }
         #expect(throws: IPAMError.self) { try addresses.claim(address("10.0.1.1")) }
         #expect(throws: IPAMError.self) { try addresses.claim(address("10.0.2.10")) }
     }

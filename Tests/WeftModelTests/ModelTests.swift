@@ -21,16 +21,19 @@ struct ModelTests {
             spec.ipam = IPAMConfig(subnet: subnet, gateway: gateway)
             spec.ipam.auxiliaryAddresses = ["r1": address]
             let network = Network(
-                id: NetworkID("w1"), createdAt: start, spec: spec, vni: try #require(VNI(4097)), subnet: subnet, gateway: gateway)
+                id: NetworkID("w1"), createdAt: start, spec: spec, vni: try #require(VNI(4097)), subnet: subnet,
+                gateway: gateway)
             let cluster = Cluster(
                 id: ClusterID("c"), createdAt: start, spec: ClusterSpec(), rootCertificatePEM: "PEM",
                 workerTokenSecret: Secret("one"), managerTokenSecret: Secret("two"))
             return [
-                .cluster(cluster), .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))), .node(node),
+                .cluster(cluster), .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
+                .node(node),
                 .network(network),
                 .endpoint(
                     Endpoint(
-                        id: EndpointID("e1"), network: network.id, node: node.id, sandbox: SandboxID("s1"), ipv4: address,
+                        id: EndpointID("e1"), network: network.id, node: node.id, sandbox: SandboxID("s1"),
+                        ipv4: address,
                         mac: MACAddress(forIPv4: address), name: "a1", aliases: ["x"])),
                 .lease(AddressLease(network: network.id, block: subnet, node: node.id)),
             ]
@@ -66,7 +69,9 @@ struct ModelTests {
             if case .endpoint(let endpoint) = object { assignments.endpoints.append(endpoint) }
             if case .lease(let lease) = object { assignments.leases.append(lease) }
         }
-        assignments.peers = [Peer(id: NodeID("n"), hostname: "h", state: .down, dataPathAddress: nil, managerAddress: nil)]
+        assignments.peers = [
+            Peer(id: NodeID("n"), hostname: "h", state: .down, dataPathAddress: nil, managerAddress: nil)
+        ]
         assignments.removedLeases = ["w/10.0.0.0/29"]
         let data = try JSONEncoder().encode(assignments)
         #expect(try JSONDecoder().decode(Assignments.self, from: data) == assignments)
@@ -74,7 +79,8 @@ struct ModelTests {
 
     @Test("A lease is named by its network and block")
     func leaseIdentifier() throws {
-        let lease = AddressLease(network: NetworkID("w1"), block: try #require(IPv4Prefix("10.0.1.8/29")), node: NodeID("n"))
+        let lease = AddressLease(
+            network: NetworkID("w1"), block: try #require(IPv4Prefix("10.0.1.8/29")), node: NodeID("n"))
         #expect(lease.id == "w1/10.0.1.8/29")
     }
 
@@ -96,7 +102,8 @@ struct ModelTests {
                 return state
             }
         }
-        var one = Steps(), same = Steps()
+        var one = Steps()
+        var same = Steps()
         let id = NodeID.random(using: &one)
         #expect(id == NodeID.random(using: &same) && id != NodeID.random(using: &one))
         #expect(id.rawValue.count == 25 && id.rawValue.allSatisfy { $0.isASCII && ($0.isNumber || $0.isLowercase) })

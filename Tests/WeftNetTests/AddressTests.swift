@@ -9,7 +9,9 @@ struct AddressTests {
 
     @Test(
         "What is no address is refused",
-        arguments: ["", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1..2.3", "+1.2.3.4", " 1.2.3.4", "1.2.3.4/8", "١.2.3.4"])
+        arguments: [
+            "", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1..2.3", "+1.2.3.4", " 1.2.3.4", "1.2.3.4/8", "١.2.3.4",
+        ])
     func refusesAddresses(text: String) { #expect(IPv4Address(text) == nil) }
 
     @Test("Octets and both byte orders agree")
@@ -36,7 +38,9 @@ struct AddressTests {
         #expect(IPv4Prefix("0.0.0.0/0")?.count == 1 << 32)
     }
 
-    @Test("What is no prefix is refused", arguments: ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/008", "/8"])
+    @Test(
+        "What is no prefix is refused",
+        arguments: ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/008", "/8"])
     func refusesPrefixes(text: String) { #expect(IPv4Prefix(text) == nil) }
 
     @Test("Containment and overlap")
@@ -65,7 +69,10 @@ struct AddressTests {
         #expect(mac.description == "02:42:0a:00:02:03" && mac.octets == [2, 0x42, 10, 0, 2, 3])
         #expect(MACAddress(forIPv4: try #require(IPv4Address("10.0.2.3"))) == mac)
         #expect(!mac.isMulticast && MACAddress(rawValue: 1 << 40).isMulticast)
-        for text in ["", "02:42:0a:00:02", "02:42:0a:00:02:03:04", "02-42-0a-00-02-03", "002:42:0a:00:02:03", "g2:42:0a:00:02:03"] {
+        for text in [
+            "", "02:42:0a:00:02", "02:42:0a:00:02:03:04", "02-42-0a-00-02-03", "002:42:0a:00:02:03",
+            "g2:42:0a:00:02:03",
+        ] {
             #expect(MACAddress(text) == nil, "\(text)")
         }
     }
@@ -90,7 +97,9 @@ struct AddressTests {
     func json() throws {
         let data = try JSONEncoder().encode(Everything())
         let text = String(decoding: data, as: UTF8.self).replacingOccurrences(of: "\\/", with: "/")
-        for part in [#""10.0.0.1""#, #""10.0.0.0/24""#, #""02:42:0a:00:00:01""#, "4096", "1450"] { #expect(text.contains(part)) }
+        for part in [#""10.0.0.1""#, #""10.0.0.0/24""#, #""02:42:0a:00:00:01""#, "4096", "1450"] {
+            #expect(text.contains(part))
+        }
         #expect(try JSONDecoder().decode(Everything.self, from: data) == Everything())
         for bad in [#"{"vni":0}"#, #"{"mtu":1}"#, #"{"address":"10.0.0.256"}"#] {
             #expect(throws: DecodingError.self) { try JSONDecoder().decode(Everything.self, from: Data(bad.utf8)) }

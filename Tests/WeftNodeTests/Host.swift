@@ -38,7 +38,8 @@ struct Host {
         disk = saved
         machine = NodeMachine(
             id: Self.id,
-            description: NodeDescription(hostname: "h1", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 1, weftVersion: "test"),
+            description: NodeDescription(
+                hostname: "h1", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 1, weftVersion: "test"),
             dataPathAddress: try address("172.30.0.1"), saved: saved)
     }
 
@@ -63,7 +64,8 @@ struct Host {
         spec.attachable = attachable
         let subnet = try prefix(subnet)
         return Network(
-            id: NetworkID("id-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(vni)), subnet: subnet,
+            id: NetworkID("id-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(vni)),
+            subnet: subnet,
             gateway: try #require(subnet.network.advanced(by: 1)))
     }
 
@@ -74,13 +76,18 @@ struct Host {
     /// The manager's full set: two networks, two nodes, one block of 10.0.1.0/24.
     static func everything(revision: Int64 = 10) throws -> Assignments {
         var all = Assignments(isFull: true, baseRevision: .none, revision: Version(revision))
-        all.cluster = ClusterView(id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
+        all.cluster = ClusterView(
+            id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
         all.networks = [
-            try network("net", "10.0.1.0/24", vni: 4097), try network("ingress", "10.0.0.0/24", vni: 4096, attachable: false),
+            try network("net", "10.0.1.0/24", vni: 4097),
+            try network("ingress", "10.0.0.0/24", vni: 4096, attachable: false),
         ]
         all.peers = [
-            Peer(id: id, hostname: "h1", state: .ready, dataPathAddress: try address("172.30.0.1"), managerAddress: nil),
-            Peer(id: peer, hostname: "h2", state: .ready, dataPathAddress: try address("172.30.0.2"), managerAddress: nil),
+            Peer(
+                id: id, hostname: "h1", state: .ready, dataPathAddress: try address("172.30.0.1"), managerAddress: nil),
+            Peer(
+                id: peer, hostname: "h2", state: .ready, dataPathAddress: try address("172.30.0.2"), managerAddress: nil
+            ),
         ]
         all.leases = [try lease("net", "10.0.1.0/29")]
         return all
@@ -103,7 +110,9 @@ struct Host {
     }
 
     @discardableResult
-    mutating func attach(_ network: String, _ name: String, _ change: (inout AttachRequest) throws -> Void = { _ in }) throws -> RequestID {
+    mutating func attach(_ network: String, _ name: String, _ change: (inout AttachRequest) throws -> Void = { _ in })
+        throws -> RequestID
+    {
         requests += 1
         var request = AttachRequest(network: network, sandbox: SandboxID("s-\(name)"), name: name)
         try change(&request)
@@ -123,13 +132,17 @@ struct Host {
     }
 
     /// Attaches, and gives the error that comes at once.
-    mutating func refusal(_ network: String, _ name: String, _ change: (inout AttachRequest) throws -> Void = { _ in }) throws -> AttachError {
+    mutating func refusal(_ network: String, _ name: String, _ change: (inout AttachRequest) throws -> Void = { _ in })
+        throws -> AttachError
+    {
         let id = try attach(network, name, change)
         return try error(id)
     }
 
     func error(_ id: RequestID) throws -> AttachError {
-        guard case .failure(let error)? = replies[id] else { throw Unexpected(what: "\(String(describing: replies[id]))") }
+        guard case .failure(let error)? = replies[id] else {
+            throw Unexpected(what: "\(String(describing: replies[id]))")
+        }
         return error
     }
 

@@ -14,7 +14,8 @@ struct AttachTests {
         #expect(host.disk.own.endpoints == [endpoint])
         #expect(host.sent == [.endpointsChanged(added: [endpoint], removed: [])])
         #expect(endpoint.ipv4 == (try address("10.0.1.2")))
-        #expect(endpoint.mac.description == "02:42:0a:00:01:02" && endpoint.aliases == ["web"] && endpoint.node == Host.id)
+        #expect(
+            endpoint.mac.description == "02:42:0a:00:01:02" && endpoint.aliases == ["web"] && endpoint.node == Host.id)
         host.applied()
         #expect(try host.replies[id]?.get() == endpoint)
     }
@@ -25,7 +26,8 @@ struct AttachTests {
         #expect(try host.refusal("nosuch", "a").description == "network nosuch not found")
         #expect(
             try host.refusal("ingress", "a").description
-                == "Could not attach to network ingress: rpc error: code = PermissionDenied desc = network ingress not manually attachable")
+                == "Could not attach to network ingress: rpc error: code = PermissionDenied desc = network ingress not manually attachable"
+        )
         try host.attach("net", "a")
         #expect(try host.refusal("id-net", "a") == .alreadyAttached(name: "a", network: "net"))
         #expect(try host.refusal("net", "") == .badName(""))
@@ -173,6 +175,16 @@ struct AttachTests {
         var host = try Host.synchronised()
         host.feed(.addressesHeld([try address("10.0.1.2")]))
         #expect(try host.attached("net", "a").ipv4 == address("10.0.1.3"))
+        // Who asks for just that one waits until the interface is gone.
+        let waiting = try host.attach("net", "b") { $0.ipv4 = try address("10.0.1.2") }
+        host.feed(.addressesHeld([]))
+        host.applied()
+        #expect(try host.replies[waiting]?.get().ipv4 == address("10.0.1.2"))
+        host.feed(.addressesHeld([try address("10.0.1.4")]))
+        let late = try host.attach("net", "c") { $0.ipv4 = try address("10.0.1.4") }
+        host.now = host.now + NodeMachine.patience
+        host.feed(.tick)
+        #expect(try host.error(late).description.contains("still held by an interface"))
     }
 }
 
@@ -189,7 +201,8 @@ struct SessionTests {
         #expect(
             host.sent == [
                 .hello(
-                    host.machine.nodeDescription, dataPathAddress: try address("172.30.0.1"), appliedRevision: Version(10),
+                    host.machine.nodeDescription, dataPathAddress: try address("172.30.0.1"),
+                    appliedRevision: Version(10),
                     endpoints: [endpoint])
             ])
     }
@@ -202,7 +215,8 @@ struct SessionTests {
             $0.networks = [more]
             $0.removedNetworks = [NetworkID("id-ingress")]
         }
-        #expect(host.machine.networks.map(\.spec.name) == ["more", "net"] && host.machine.appliedRevision == Version(12))
+        #expect(
+            host.machine.networks.map(\.spec.name) == ["more", "net"] && host.machine.appliedRevision == Version(12))
         var gap = Assignments(isFull: false, baseRevision: Version(13), revision: Version(14))
         gap.removedNetworks = [more.id]
         host.feed(.received(.assignments(gap)))
@@ -218,10 +232,12 @@ struct SessionTests {
         var host = try Host.synchronised()
         let own = try host.attached("net", "a")
         let ghost = Endpoint(
-            id: EndpointID("ghost"), network: own.network, node: Host.id, sandbox: SandboxID("x"), ipv4: try address("10.0.1.5"),
+            id: EndpointID("ghost"), network: own.network, node: Host.id, sandbox: SandboxID("x"),
+            ipv4: try address("10.0.1.5"),
             mac: own.mac, name: "ghost")
         let other = Endpoint(
-            id: EndpointID("other"), network: own.network, node: Host.peer, sandbox: SandboxID("y"), ipv4: try address("10.0.1.9"),
+            id: EndpointID("other"), network: own.network, node: Host.peer, sandbox: SandboxID("y"),
+            ipv4: try address("10.0.1.9"),
             mac: own.mac, name: "other")
         try host.delta(11) { $0.endpoints = [ghost, other] }
         #expect(Set(host.machine.endpoints.map(\.name)) == ["a", "other"])
@@ -286,7 +302,10 @@ struct SessionTests {
         again.feed(.sessionOpened)
         #expect(again.machine.usableLeases.count == 1)
         // The manager never heard of it: the block is this node's.
-        again.feed(.received(.assignments(Assignments(isFull: false, baseRevision: again.machine.appliedRevision, revision: Version(12)))))
+        again.feed(
+            .received(
+                .assignments(
+                    Assignments(isFull: false, baseRevision: again.machine.appliedRevision, revision: Version(12)))))
         #expect(again.machine.usableLeases.count == 2)
 
         try host.delta(13) { $0.removedLeases = [block.id] }
