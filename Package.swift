@@ -117,7 +117,12 @@ let package = Package(
             "WeftAgent",
             ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
         module("WeftAPI", ["WeftNet", "WeftModel", logging] + nioHTTP),
-        module("WeftLab", ["WeftNet", "WeftLinux", "WeftClient"]),
+        module(
+            "WeftLab",
+            [
+                "WeftNet", "WeftWire", "WeftLinux", "WeftClient", "WeftSandbox", "CSandbox",
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
 
         // Executables.
         program(
@@ -163,6 +168,7 @@ let package = Package(
         tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),
         .executableTarget(
             name: "sandbox-driver", dependencies: ["WeftSandbox"], path: "Tests/SandboxDriver", swiftSettings: swift),
+        tests("LabTests", ["WeftLab", "WeftLinux"]),
         tests("SandboxTests", ["WeftSandbox", "WeftSandboxWire", "CSandbox", "weft-shim", "sandbox-driver"]),
     ]
 )

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CLab.h"
+
 /* A command to run inside a sandbox. */
 struct csb_process {
     char *const *argv;            /* ends with NULL; at least one word */

@@ -1,0 +1,67 @@
+import FoundationEssentials
+import NIOHTTP1
+import WeftClient
+
+extension Lab {
+    /// Makes the hosts, starts weftd on each, and joins them into one swarm with host 1 as its manager.
+    package func up(hosts count: Int) async throws {
+        try make(hosts: count)
+        let hosts = hosts()
+        for host in hosts { try host.startDaemon() }
+        guard let first = hosts.first else { return }
+        try first.waitForDaemon()
+        let token = try await first.makeSwarm()
+        try await withThrowingTaskGroup { group in
+            for host in hosts.dropFirst() {
+                group.addTask {
+                    try host.waitForDaemon()
+                    try await host.joinSwarm(of: first, token: token)
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}
+
+extension LabHost {
+    private struct InitRequest: Encodable {
+        var ListenAddr = "0.0.0.0:2377"
+        var AdvertiseAddr: String
+    }
+
+    private struct JoinRequest: Encodable {
+        var ListenAddr = "0.0.0.0:2377"
+        var AdvertiseAddr: String
+        var RemoteAddrs: [String]
+        var JoinToken: String
+    }
+
+    private struct Swarm: Decodable {
+        struct Tokens: Decodable { var Worker: String }
+        var JoinTokens: Tokens
+    }
+
+    /// Returns the token that workers join with.
+    fileprivate func makeSwarm() async throws -> String {
+        try await post("/swarm/init", InitRequest(AdvertiseAddr: address))
+        do {
+            return try await WeftClient(host: socket).call(.GET, "/swarm").decode(Swarm.self).JoinTokens.Worker
+        } catch {
+            throw LabError.swarm(host: name, reason: "\(error)")
+        }
+    }
+
+    fileprivate func joinSwarm(of manager: LabHost, token: String) async throws {
+        try await post(
+            "/swarm/join",
+            JoinRequest(AdvertiseAddr: address, RemoteAddrs: ["\(manager.address):2377"], JoinToken: token))
+    }
+
+    private func post(_ path: String, _ body: some Encodable) async throws {
+        do {
+            _ = try await WeftClient(host: socket).call(.POST, path, body: Array(JSONEncoder().encode(body)))
+        } catch {
+            throw LabError.swarm(host: name, reason: "\(error)")
+        }
+    }
+}
