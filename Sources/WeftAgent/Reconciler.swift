@@ -45,7 +45,7 @@ final class Reconciler: Sendable {
 
     func finish() { waker.finish() }
 
-    /// Works until `finish`. Names go first: they are quick, and peers wait for them.
+    /// Works until `finish`. The kernel goes first: what a name leads to must be there when the name resolves.
     func run() async {
         let thread = NIOThreadPool(numberOfThreads: 1)
         thread.start()
@@ -60,11 +60,12 @@ final class Reconciler: Sendable {
             defer { due = Due() }
             return (due.request, due.names)
         }
+        let outcome = request.map { kernel.reconcile($0) }
         if let machine {
             names(
                 NameTable(
                     node: machine.id, networks: machine.networks, endpoints: machine.endpoints, peers: machine.peers))
         }
-        if let request { report(kernel.reconcile(request)) }
+        if let outcome { report(outcome) }
     }
 }

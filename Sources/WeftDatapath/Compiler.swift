@@ -48,9 +48,9 @@ package func compile(_ view: NodeView) -> DesiredState {
     return state
 }
 
-/// What fits into the tunnel, or less if the network's options ask for less.
+/// What fits into the tunnel, or less if the network's options ask for less. As in Docker the option names the MTU of the
+/// hosts' network, outside the tunnel.
 private func mtu(of network: Network, underlay: MTU) -> MTU {
-    let inside = underlay.insideVXLAN
     let asked = network.spec.options["com.docker.network.driver.mtu"].flatMap { Int($0) }.flatMap { MTU($0) }
-    return asked.map { min($0, inside) } ?? inside
+    return min(asked ?? underlay, underlay).insideVXLAN
 }

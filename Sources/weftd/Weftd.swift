@@ -1,6 +1,7 @@
 public import ArgumentParser
 import Glibc
 public import Logging
+import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import UnixSignals
@@ -52,6 +53,9 @@ struct Weftd: AsyncParsableCommand {
         guard getuid() == 0 else {
             throw ValidationError("weftd makes network interfaces and loads eBPF programs: start it as root")
         }
+        // Control traffic is a trickle; every further loop costs memory on every host.
+        NIOSingletons.groupLoopCountSuggestion = 1
+        NIOSingletons.blockingPoolThreadCountSuggestion = 1
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "weftd")
         logger.logLevel = logLevel

@@ -74,6 +74,15 @@ final class BPFProgramTests {
         #expect(try drops(1).isEmpty)
     }
 
+    @Test("An address that nobody has yet is answered for, so that its endpoint is reached as soon as it comes")
+    func arpForFreeAddress() throws {
+        let run = try programs.testRun(
+            .endpoint, packet: BPFPacket.arp(sender: (Self.mine, "10.77.0.11"), target: "10.77.0.99"))
+        #expect(run.action == 7)
+        #expect(Array(run.packet.dropFirst(6).prefix(6)) == BPFPacket.mac(Self.gateway))
+        #expect(try drops(1).isEmpty)
+    }
+
     @Test("Neither a probe for nor an announcement of one's own address is answered or counted as a drop")
     func arpOwnAddress() throws {
         for sender in ["0.0.0.0", "10.77.0.11"] {
@@ -87,7 +96,7 @@ final class BPFProgramTests {
     @Test("ARP that cannot be answered, or lies, is dropped and counted")
     func arpRefused() throws {
         let cases: [([UInt8], DropReason)] = [
-            (BPFPacket.arp(sender: (Self.mine, "10.77.0.11"), target: "10.77.0.99"), .arpUnanswered),
+            (BPFPacket.arp(sender: (Self.mine, "0.0.0.0"), target: "10.77.0.99"), .arpUnanswered),
             (BPFPacket.arp(sender: (Self.mine, "10.77.0.11"), target: "192.0.2.1"), .arpUnanswered),
             (BPFPacket.arp(operation: 2, sender: (Self.mine, "10.77.0.11"), target: "10.77.0.21"), .arpUnanswered),
             (BPFPacket.arp(sender: (Self.mine, "10.77.0.21"), target: "10.77.0.1"), .spoofedAddress),

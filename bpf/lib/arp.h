@@ -59,9 +59,16 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct weft_e
         set_gateway_mac(arp->sender_mac);
     } else {
         owner = forward_entry(endpoint->vni, target);
-        if (!owner)
+        if (owner) {
+            __builtin_memcpy(arp->sender_mac, owner->mac, 6);
+        } else if (sender && (target & endpoint->subnet_mask) == endpoint->subnet_ipv4) {
+            /* Nobody has the address yet. An asker left without an answer asks again only after a second, and would
+             * reach an endpoint that comes meanwhile that much later. The program routes by address and sets the MAC
+             * itself, so any MAC will do; until somebody has the address the packets are dropped as NO_ENDPOINT. */
+            set_gateway_mac(arp->sender_mac);
+        } else {
             return DROPPED(WEFT_DROP_ARP_UNANSWERED);
-        __builtin_memcpy(arp->sender_mac, owner->mac, 6);
+        }
     }
     arp->operation = bpf_htons(ARPOP_REPLY);
     arp->sender = target;
