@@ -22,7 +22,7 @@ struct Weft: AsyncParsableCommand {
             SwarmCommand.self, NodeCommand.self, NetworkCommand.self,
             RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self, StopCommand.self,
             KillCommand.self, RmCommand.self, InspectCommand.self,
-            InfoCommand.self, StatusCommand.self, VersionCommand.self,
+            InfoCommand.self, StatusCommand.self, VersionCommand.self, LabCommand.self,
         ])
 
     @OptionGroup var connection: ConnectionOptions
