@@ -106,6 +106,7 @@ package enum LabError: Error, Equatable, CustomStringConvertible {
     /// The daemon ended, or did not open its socket; the text is the end of its log.
     case daemonFailed(host: String, log: String, tail: String)
     case doesNotStop(host: String)
+    case commandNotFound(String)
     case commandFailed(command: String, reason: String)
     case insideLab
     case swarm(host: String, reason: String)
@@ -122,6 +123,7 @@ package enum LabError: Error, Equatable, CustomStringConvertible {
         case .daemonFailed(let host, let log, let tail):
             "weftd did not start on \(host); its log is \(log)" + (tail.isEmpty ? "" : ", and ends:\n\(tail)")
         case .doesNotStop(let host): "weftd on \(host) does not stop; end it with `weft lab kill`"
+        case .commandNotFound(let command): "command not found: \(command)"
         case .commandFailed(let command, let reason): "cannot run \(command): \(reason)"
         case .insideLab: "this is a host of the lab; leave it first"
         case .swarm(let host, let reason): "\(host): \(reason)"

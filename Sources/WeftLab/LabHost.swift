@@ -116,6 +116,7 @@ package struct LabHost: Sendable {
             throw LabError.commandFailed(command: "nothing", reason: "name a command after --")
         }
         let result = withNamespaces { host in withCStrings(command) { clab_exec(host, $0) } }
+        if result == -ENOENT { throw LabError.commandNotFound(first) }
         throw LabError.commandFailed(command: first, reason: String(cString: strerror(-result)))
     }
 

@@ -30,7 +30,14 @@ struct LabCommand: AsyncParsableCommand {
 
     /// Turns the lab's errors into sentences for the user.
     static func reporting<Result>(_ body: () async throws -> Result) async throws -> Result {
-        do { return try await body() } catch let error as LabError { throw CommandFailure(error.description) }
+        do { return try await body() } catch let error as LabError {
+            // As a shell has it, for `lab exec`.
+            switch error {
+            case .commandNotFound: throw CommandFailure(error.description, exitCode: 127)
+            case .commandFailed: throw CommandFailure(error.description, exitCode: 126)
+            default: throw CommandFailure(error.description)
+            }
+        }
     }
 
     /// The hosts as a table.
