@@ -25,15 +25,25 @@ package struct SubnetLeases: Sendable {
 
     /// The lowest free block for one of `nodes` nodes that holds an address for an endpoint. Where no whole block is
     /// left, a smaller one between leases.
+    ///
+    /// Without a range of the user's, the upper half of the subnet goes first: the addresses that people choose
+    /// themselves lie low, and one inside a node's block could not be had on another node.
     package func freeBlock(nodes: Int) -> IPv4Prefix? {
         let taken = Array(owners.keys)
-        for length in layout.blockLength(nodes: nodes)...32 {
-            let block = PrefixSearch.firstFree(length: length, in: layout.range, avoiding: taken) {
-                layout.hostCount(in: $0) > 0
-            }
-            if let block { return block }
+        let whole = layout.blockLength(nodes: nodes)
+        if layout.range == layout.subnet, let upper = layout.subnet.subprefix(length: layout.subnet.length + 1, index: 1),
+            whole >= upper.length, let block = firstFree(whole, in: upper, taken)
+        {
+            return block
+        }
+        for length in whole...32 {
+            if let block = firstFree(length, in: layout.range, taken) { return block }
         }
         return nil
+    }
+
+    private func firstFree(_ length: Int, in space: IPv4Prefix, _ taken: [IPv4Prefix]) -> IPv4Prefix? {
+        PrefixSearch.firstFree(length: length, in: space, avoiding: taken) { layout.hostCount(in: $0) > 0 }
     }
 
     /// Whether every one of `nodes` nodes could still lease a whole block. Blocks of one address are never given
