@@ -3,6 +3,7 @@
 package import Logging
 package import WeftDNS
 package import WeftModel
+package import WeftNet
 package import WeftNode
 
 package final class Agent: Sendable {
@@ -98,6 +99,46 @@ package final class Agent: Sendable {
 
     /// The sandbox ended, and its namespace with it.
     package func sandboxGone(_ sandbox: SandboxID) { enqueue(.sandboxGone(sandbox)) }
+
+    // MARK: A container engine's endpoints
+
+    /// Takes an address of this node's leases for an endpoint to come; nil for any. It stays taken over restarts, until
+    /// it is released, or for two minutes without an endpoint. Waits at most five seconds. Throws `AttachError` or
+    /// `AgentBusy`.
+    package func reserveAddress(network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address {
+        try await withCheckedThrowingContinuation { continuation in
+            if !enqueue(.reserve(network, ipv4, continuation)) { continuation.resume(throwing: AgentBusy()) }
+        }
+    }
+
+    /// The engine is done with an address; it rests before it is used again. One that an endpoint has is kept.
+    package func releaseAddress(network: NetworkID, ipv4: IPv4Address) { enqueue(.release(network, ipv4)) }
+
+    /// Returns once the endpoint is in the kernel, its far end beside its host end under the name
+    /// `engineInterfaceName`. It has no name until `rename`. Throws `AttachError` or `AgentBusy`.
+    package func attachEngine(_ request: EngineAttachment) async throws -> Endpoint {
+        try await withCheckedThrowingContinuation { continuation in
+            if !enqueue(.attachEngine(request, continuation)) { continuation.resume(throwing: AgentBusy()) }
+        }
+    }
+
+    /// Says what an endpoint is called and whose it is. Throws `AttachError` or `AgentBusy`.
+    @discardableResult
+    package func rename(
+        _ endpoint: EndpointID, sandbox: SandboxID, name: String, aliases: [String]
+    ) async throws -> Endpoint {
+        try await withCheckedThrowingContinuation { continuation in
+            if !enqueue(.rename(endpoint, sandbox: sandbox, name: name, aliases: aliases, continuation)) {
+                continuation.resume(throwing: AgentBusy())
+            }
+        }
+    }
+
+    /// All endpoints that the engine has, by its own word: of its endpoints, others go. `asOf`: an instant before the
+    /// engine was asked; what was attached after it stays.
+    package func engineEndpointsFound(_ endpoints: Set<EndpointID>, asOf: Instant) {
+        enqueue(.engineEndpointsFound(endpoints, asOf: asOf))
+    }
 
     /// Looks at the machine, after everything queued before. Throws `AgentBusy`.
     package func read<Value: Sendable>(_ body: @escaping @Sendable (NodeMachine) -> Value) async throws -> Value {

@@ -13,6 +13,12 @@ enum AgentEvent: Sendable {
     case place(SandboxID, namespacePath: String)
     case attach(AttachRequest, CheckedContinuation<Endpoint, any Error>)
     case detach(EndpointID, CheckedContinuation<Endpoint, any Error>)
+    case reserve(NetworkID, IPv4Address?, CheckedContinuation<IPv4Address, any Error>)
+    case release(NetworkID, IPv4Address)
+    case attachEngine(EngineAttachment, CheckedContinuation<Endpoint, any Error>)
+    case rename(
+        EndpointID, sandbox: SandboxID, name: String, aliases: [String], CheckedContinuation<Endpoint, any Error>)
+    case engineEndpointsFound(Set<EndpointID>, asOf: Instant)
     case sandboxGone(SandboxID)
     case sandboxesFound([SandboxID: String])
     case describe(NodeDescription)

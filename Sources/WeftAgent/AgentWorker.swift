@@ -1,5 +1,6 @@
 import Logging
 import WeftModel
+import WeftNet
 import WeftNode
 
 /// The part of the agent that runs in its one task.
@@ -15,6 +16,7 @@ struct AgentWorker: Sendable {
 
     private var send: SessionSender?
     private var waiting: [RequestID: CheckedContinuation<Endpoint, any Error>] = [:]
+    private var reserving: [RequestID: CheckedContinuation<IPv4Address, any Error>] = [:]
     private var nextRequest: UInt64 = 1
     private var generator = SystemRandomNumberGenerator()
     private var viewIsDirty = false
@@ -57,6 +59,18 @@ struct AgentWorker: Sendable {
             handle(.attach(register(continuation), request))
         case .detach(let endpoint, let continuation):
             handle(.detach(register(continuation), endpoint))
+        case .reserve(let network, let address, let continuation):
+            let id = nextID()
+            reserving[id] = continuation
+            handle(.reserve(id, network, address))
+        case .release(let network, let address):
+            handle(.release(network, address))
+        case .attachEngine(let request, let continuation):
+            handle(.attachEngine(register(continuation), request))
+        case .rename(let endpoint, let sandbox, let name, let aliases, let continuation):
+            handle(.rename(register(continuation), endpoint, sandbox: sandbox, name: name, aliases: aliases))
+        case .engineEndpointsFound(let endpoints, let instant):
+            handle(.engineEndpointsFound(endpoints, asOf: instant))
         case .sandboxGone(let sandbox):
             placements.forget(sandbox)
             handle(.sandboxGone(sandbox))
@@ -87,6 +101,8 @@ struct AgentWorker: Sendable {
         saveView()
         for (_, continuation) in waiting.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentBusy()) }
         waiting = [:]
+        for (_, continuation) in reserving.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentBusy()) }
+        reserving = [:]
     }
 
     private mutating func tick() {
@@ -97,10 +113,14 @@ struct AgentWorker: Sendable {
     }
 
     private mutating func register(_ continuation: CheckedContinuation<Endpoint, any Error>) -> RequestID {
-        let id = RequestID(nextRequest)
-        nextRequest += 1
+        let id = nextID()
         waiting[id] = continuation
         return id
+    }
+
+    private mutating func nextID() -> RequestID {
+        defer { nextRequest += 1 }
+        return RequestID(nextRequest)
     }
 
     private mutating func handle(_ input: NodeInput) {
@@ -120,6 +140,8 @@ struct AgentWorker: Sendable {
             reconciler.publishNames(of: machine)
         case .reply(let request, let result):
             waiting.removeValue(forKey: request)?.resume(with: result.mapError { $0 as any Error })
+        case .reserved(let request, let result):
+            reserving.removeValue(forKey: request)?.resume(with: result.mapError { $0 as any Error })
         case .endpointsLost(let endpoints, let reason):
             logger.warning("endpoints ended", metadata: ["count": "\(endpoints.count)", "reason": "\(reason)"])
             lost(endpoints, reason)

@@ -17,16 +17,18 @@ package func compile(_ view: NodeView) -> DesiredState {
     var namespacesWithDefault: Set<String> = []
     for attachment in attachments {
         guard let network = networks[attachment.endpoint.network] else { continue }
+        // Routes inside an engine's containers are the engine's.
         let namespace = attachment.namespacePath
-        let isFirst = namespacesSeen.insert(namespace).inserted
-        let isDefault = !network.spec.isInternal && namespacesWithDefault.insert(namespace).inserted
+        let isFirst = !namespace.isEmpty && namespacesSeen.insert(namespace).inserted
+        let isDefault =
+            !namespace.isEmpty && !network.spec.isInternal && namespacesWithDefault.insert(namespace).inserted
         let endpoint = attachment.endpoint
         let entry = EndpointEntry(
             vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
             gateway: network.gateway, isInternal: network.spec.isInternal)
         state.endpoints[endpoint.id] = DesiredEndpoint(
-            id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: view.underlayMTU), namespacePath: namespace,
-            interfaceName: "eth\(attachment.interfaceNumber)",
+            id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: view.underlayMTU), placement: attachment.placement,
+            interfaceName: namespace.isEmpty ? engineInterfaceName(endpoint.id) : "eth\(attachment.interfaceNumber)",
             routes: SandboxRoutes(isDefault: isDefault, toResolver: isFirst))
         state.locations[OverlayAddress(vni: network.vni, address: endpoint.ipv4)] = .local(endpoint.id, mac: endpoint.mac)
     }
@@ -46,6 +48,13 @@ package func compile(_ view: NodeView) -> DesiredState {
         state.members.insert(Membership(vni: network.vni, vtep: vtep))
     }
     return state
+}
+
+extension SandboxAttachment {
+    /// Empty for an engine's.
+    fileprivate var namespacePath: String {
+        if case .namespace(let path) = placement { path } else { "" }
+    }
 }
 
 /// What fits into the tunnel, or less if the network's options ask for less. As in Docker the option names the MTU of the

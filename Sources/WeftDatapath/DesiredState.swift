@@ -72,24 +72,33 @@ package struct EndpointEntry: Hashable, Sendable {
     }
 }
 
+/// Where the far end of an endpoint's veth pair belongs.
+package enum EndpointPlacement: Hashable, Sendable {
+    /// Into the network namespace with this path, and configured there.
+    case namespace(path: String)
+    /// Left beside the host end, bare: a container engine moves, renames and configures it. Made only on the engine's
+    /// word (`isNew`): nobody would take one that is made later.
+    case engine(isNew: Bool)
+}
+
 /// A veth pair into a sandbox, and what belongs to it.
 package struct DesiredEndpoint: Hashable, Sendable, Identifiable {
     package let id: EndpointID
     package var entry: EndpointEntry
     package var mtu: MTU
-    package var namespacePath: String
-    /// `eth0`, …
+    package var placement: EndpointPlacement
+    /// The far end's name as it is made: `eth0`, …
     package var interfaceName: String
     package var routes: SandboxRoutes
 
     package init(
-        id: EndpointID, entry: EndpointEntry, mtu: MTU, namespacePath: String, interfaceName: String,
+        id: EndpointID, entry: EndpointEntry, mtu: MTU, placement: EndpointPlacement, interfaceName: String,
         routes: SandboxRoutes
     ) {
         self.id = id
         self.entry = entry
         self.mtu = mtu
-        self.namespacePath = namespacePath
+        self.placement = placement
         self.interfaceName = interfaceName
         self.routes = routes
     }
@@ -113,6 +122,9 @@ package struct SandboxRoutes: Hashable, Sendable {
         self.toResolver = toResolver
     }
 }
+
+/// The name under which an engine finds an endpoint's far end: `wc` and eight hex digits of a hash of its id.
+package func engineInterfaceName(_ id: EndpointID) -> String { "wc" + hostInterfaceName(id).dropFirst(2) }
 
 /// The host end's name: `wv` and eight hex digits of a hash of the endpoint's id. `attempt` gives further names
 /// should two ids meet in one.

@@ -8,9 +8,11 @@ package func difference(desired: DesiredState, observed: ObservedState) -> [Data
     let parts = observed.host == desired.host ? observed.parts : []
     operations += HostPart.allCases.filter { !parts.contains($0) }.map { .prepareHost($0, desired.host) }
 
-    let (kept, unwanted, missing) = match(desired, observed)
+    let (kept, unwanted, absent) = match(desired, observed)
+    let missing = absent.filter { $0.placement != .engine(isNew: false) }
+    let locations = reachable(desired.locations, without: Set(absent.map(\.id)).subtracting(missing.map(\.id)))
     operations += observed.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
-    operations += observed.locations.keys.filter { desired.locations[$0] == nil }.sorted().map { .removeLocation($0) }
+    operations += observed.locations.keys.filter { locations[$0] == nil }.sorted().map { .removeLocation($0) }
     operations += observed.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
     operations += observed.members.subtracting(desired.members).sorted().map { .removeMember($0) }
     operations += observed.subnets.keys.filter { desired.subnets[$0] == nil }.sorted().map { .removeSubnet($0) }
@@ -33,12 +35,19 @@ package func difference(desired: DesiredState, observed: ObservedState) -> [Data
 
     // A new veth has a new index: what leads to a recreated endpoint is written again.
     let recreated = Set(missing.map(\.id))
-    let changed = desired.locations.filter { address, location in
+    let changed = locations.filter { address, location in
         if case .local(let id, _) = location, recreated.contains(id) { return true }
         return observed.locations[address] != location
     }
     operations += changed.sorted { $0.key < $1.key }.map { .setLocation($0.key, $0.value) }
     return operations
+}
+
+/// The locations but for those of endpoints that have lost their interface for good.
+private func reachable(_ locations: [OverlayAddress: Location], without lost: Set<EndpointID>) -> [OverlayAddress: Location]
+{
+    guard !lost.isEmpty else { return locations }
+    return locations.filter { if case .local(let id, _) = $0.value { !lost.contains(id) } else { true } }
 }
 
 /// Pairs desired endpoints with observed ones by the id that a finished veth carries.

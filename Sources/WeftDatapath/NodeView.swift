@@ -43,14 +43,21 @@ package struct HostConfiguration: Hashable, Sendable {
 /// An endpoint of this node and the sandbox it belongs into.
 package struct SandboxAttachment: Hashable, Sendable {
     package var endpoint: Endpoint
-    /// The sandbox's network namespace: `/proc/1234/ns/net`.
-    package var namespacePath: String
+    package var placement: EndpointPlacement
     /// n of `ethn`, unique in the sandbox; also the order in which networks are asked for a default route.
     package var interfaceNumber: Int
 
+    /// - Parameter namespacePath: the sandbox's network namespace: `/proc/1234/ns/net`.
     package init(endpoint: Endpoint, namespacePath: String, interfaceNumber: Int) {
         self.endpoint = endpoint
-        self.namespacePath = namespacePath
+        self.placement = .namespace(path: namespacePath)
         self.interfaceNumber = interfaceNumber
+    }
+
+    /// An endpoint of a container engine. `isNew`: the engine waits for it to be made.
+    package init(engine endpoint: Endpoint, isNew: Bool) {
+        self.endpoint = endpoint
+        self.placement = .engine(isNew: isNew)
+        self.interfaceNumber = 0
     }
 }

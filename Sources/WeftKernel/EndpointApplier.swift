@@ -7,18 +7,21 @@ internal import WeftNet
 internal import WeftWire
 
 extension KernelDatapath {
-    /// Makes the veth pair with its far end in the sandbox, then everything around it; the alias, last, says that it is finished.
+    /// Makes the veth pair with its far end where it belongs, then everything around it; the alias, last, says that it is
+    /// finished.
     func createEndpoint(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
-        let sandbox = NetworkNamespace(path: endpoint.namespacePath)
-        let descriptor = try sandbox.open()
-        let request = NetlinkWriter.createVeth(
-            host: VethEnd(name: name, mac: Self.gatewayMAC, mtu: endpoint.mtu.bytes),
-            peer: VethEnd(name: endpoint.interfaceName, mac: endpoint.entry.mac, mtu: endpoint.mtu.bytes),
-            peerNamespace: descriptor.rawValue)
         let operation = "make interface \(endpoint.interfaceName) for endpoint \(endpoint.id)"
         // Left by an attempt that was interrupted after the last observation.
         try removeEndpoint(hostInterface: name)
-        try netlink.change(request, operation)
+        let host = VethEnd(name: name, mac: Self.gatewayMAC, mtu: endpoint.mtu.bytes)
+        let peer = VethEnd(name: endpoint.interfaceName, mac: endpoint.entry.mac, mtu: endpoint.mtu.bytes)
+        switch endpoint.placement {
+        case .namespace(let path):
+            let descriptor = try NetworkNamespace(path: path).open()
+            try netlink.change(.createVeth(host: host, peer: peer, peerNamespace: descriptor.rawValue), operation)
+        case .engine:
+            try netlink.change(.createVeth(host: host, peer: peer, peerNamespace: nil), operation)
+        }
         do {
             let index = try link(name).index
             try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: index)
@@ -26,7 +29,7 @@ extension KernelDatapath {
             // The end that is set up last has its queue at once. The other's waits for the kernel's link watch, and drops what is sent
             // until then: hardly anything, as packets from other endpoints do not pass the host end's queue.
             try configureHostEnd(endpoint, index)
-            try configureInside(endpoint, sandbox)
+            try configureInside(endpoint)
             try finish(endpoint, index)
         } catch {
             // What is half made would be removed by the next observation; the error is worth more than a failure here.
@@ -38,7 +41,6 @@ extension KernelDatapath {
     /// Brings an endpoint that is there to what is desired.
     func repairEndpoint(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
         let link = try link(name)
-        let sandbox = NetworkNamespace(path: endpoint.namespacePath)
         if try programs.endpoints()[link.index] != LocalEndpoint(endpoint.entry) {
             try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: link.index)
         }
@@ -48,7 +50,7 @@ extension KernelDatapath {
         if link.mtu != endpoint.mtu.bytes {
             try netlink.change(.setLink(index: link.index, LinkChange(mtu: endpoint.mtu.bytes)), "set the MTU of \(name)")
         }
-        try configureInside(endpoint, sandbox)
+        try configureInside(endpoint)
         try removeWrongRoutes(endpoint, link.index)
         try configureHostEnd(endpoint, link.index)
         try finish(endpoint, link.index)
@@ -71,8 +73,10 @@ extension KernelDatapath {
         return link
     }
 
-    private func configureInside(_ endpoint: DesiredEndpoint, _ sandbox: NetworkNamespace) throws {
-        let inside = try NetlinkSocket.open(in: sandbox)
+    /// Nothing for an engine's, which does it itself.
+    private func configureInside(_ endpoint: DesiredEndpoint) throws {
+        guard case .namespace(let path) = endpoint.placement else { return }
+        let inside = try NetlinkSocket.open(in: NetworkNamespace(path: path))
         let name = endpoint.interfaceName
         let link = try inside.get(.getLink(name: name), "find interface \(name) in its sandbox") { LinkMessage($0) }
         let address = AddressMessage(

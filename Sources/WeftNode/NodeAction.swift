@@ -18,6 +18,7 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
     case detached(EndpointID)
     case datapath(String)
     case endpointNotFound(EndpointID)
+    case endpointTaken(EndpointID)
     case leaving
 
     package var description: String {
@@ -41,6 +42,7 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
         case .detached(let endpoint): "endpoint \(endpoint) was removed meanwhile"
         case .datapath(let reason): reason
         case .leaving: "this node is leaving the swarm"
+        case .endpointTaken(let endpoint): "endpoint \(endpoint) exists already, with another address or network"
         case .endpointNotFound(let endpoint): "endpoint \(endpoint) not found"
         }
     }
@@ -57,6 +59,7 @@ package enum NodeAction: Hashable, Sendable {
     /// Names or addresses that the resolver answers with changed.
     case namesChanged
     case reply(RequestID, Result<Endpoint, AttachError>)
+    case reserved(RequestID, Result<IPv4Address, AttachError>)
     /// Endpoints of this node ended without its doing: their sandboxes lose the interface.
     case endpointsLost([Endpoint], reason: String)
     /// The manager ended the session for good: this node left, was removed, or opened a newer session.

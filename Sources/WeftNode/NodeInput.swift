@@ -37,6 +37,24 @@ package struct AttachRequest: Hashable, Sendable {
     }
 }
 
+/// An endpoint of a container engine: the engine chose its id, and asked for its address before.
+package struct EngineAttachment: Hashable, Sendable {
+    package var endpoint: EndpointID
+    package var network: NetworkID
+    package var ipv4: IPv4Address
+    package var mac: MACAddress
+    /// What groups a container's endpoints until the engine tells which container it is.
+    package var sandbox: SandboxID
+
+    package init(endpoint: EndpointID, network: NetworkID, ipv4: IPv4Address, mac: MACAddress, sandbox: SandboxID) {
+        self.endpoint = endpoint
+        self.network = network
+        self.ipv4 = ipv4
+        self.mac = mac
+        self.sandbox = sandbox
+    }
+}
+
 /// Counts the desired states of the data path.
 package typealias Generation = UInt64
 
@@ -50,9 +68,19 @@ package enum NodeInput: Hashable, Sendable {
     case attach(RequestID, AttachRequest)
     /// Gets exactly one reply: the endpoint once it is out of the data path.
     case detach(RequestID, EndpointID)
+    /// Takes an address of a network for an endpoint that is to follow; nil for any. Gets exactly one `reserved`.
+    case reserve(RequestID, NetworkID, IPv4Address?)
+    /// The engine is done with an address. One that an endpoint still has is kept.
+    case release(NetworkID, IPv4Address)
+    /// Gets exactly one reply, as `attach`. A second one with the same id and address finds what the first one made.
+    case attachEngine(RequestID, EngineAttachment)
+    /// What the engine calls an endpoint; it is in no name before. Gets exactly one reply.
+    case rename(RequestID, EndpointID, sandbox: SandboxID, name: String, aliases: [String])
+    /// The engine's own endpoints, all of them at a time: others of its go, but for those attached after it.
+    case engineEndpointsFound(Set<EndpointID>, asOf: Instant)
     /// Its endpoints go, without a reply.
     case sandboxGone(SandboxID)
-    /// After a restart: endpoints of all other sandboxes go.
+    /// After a restart: endpoints of all other sandboxes go, but for an engine's.
     case sandboxesFound(Set<SandboxID>)
     /// Every overlay address that an interface of this host has; replaces what was said before.
     case addressesHeld(Set<IPv4Address>)

@@ -11,14 +11,19 @@ extension NodeMachine {
             guard !isLeaving else { throw .leaving }
             let network = try network(matching: request.network)
             try check(request, network: network)
-            waiting[id] = Waiting(
-                request: request, network: network.id, endpoint: .random(using: &random), deadline: now + Self.patience)
-            // Who waits already comes first.
-            serveWaiting(now: now)
-            if waiting[id] != nil { requestLease(for: id) }
+            wait(id, .attach(request, .random(using: &random)), network.id, request.ipv4, now: now)
         } catch {
             effects.replies.append((id, .failure(error)))
         }
+    }
+
+    /// Serves a request at once or when it can be. Who waits already comes first.
+    mutating func wait(
+        _ id: RequestID, _ purpose: Waiting.Purpose, _ network: NetworkID, _ address: IPv4Address?, now: Instant
+    ) {
+        waiting[id] = Waiting(purpose: purpose, network: network, ipv4: address, deadline: now + Self.patience)
+        serveWaiting(now: now)
+        if waiting[id] != nil { requestLease(for: id) }
     }
 
     private func check(_ request: AttachRequest, network: Network) throws(AttachError) {
@@ -26,7 +31,9 @@ extension NodeMachine {
         guard !request.manual || network.spec.attachable else { throw .notAttachable(name) }
         let sandboxes =
             own.values.filter { $0.network == network.id }.map(\.sandbox)
-            + waiting.values.filter { $0.network == network.id }.map(\.request.sandbox)
+            + waiting.values.compactMap { waiter in
+                if case .attach(let other, _) = waiter.purpose, waiter.network == network.id { other.sandbox } else { nil }
+            }
         guard !sandboxes.contains(request.sandbox) else { throw .alreadyAttached(name: request.name, network: name) }
         for name in [request.name] + request.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
             throw .badName(name)
@@ -49,10 +56,9 @@ extension NodeMachine {
         guard let waiter = waiting[id], let network = view.networks[waiter.network],
             var allocator = addresses[waiter.network]
         else { return }
-        let request = waiter.request
         let address: IPv4Address
         do throws(IPAMError) {
-            if let asked = request.ipv4 {
+            if let asked = waiter.ipv4 {
                 try allocator.claim(asked, held: held)
                 address = asked
             } else {
@@ -63,25 +69,31 @@ extension NodeMachine {
             // More may come: a block, or an interface's end.
             case .addressNotLeased, .addressHeld, .noFreeAddress: return
             default:
-                guard let asked = request.ipv4 else { return }
+                guard let asked = waiter.ipv4 else { return }
                 return fail(id, .addressRefused(asked, network: network.spec.name, reason: error.description))
             }
         }
         addresses[waiter.network] = allocator
         waiting[id] = nil
-        let endpoint = Endpoint(
-            id: waiter.endpoint, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: address,
-            mac: request.mac ?? MACAddress(forIPv4: address), name: request.name, aliases: request.aliases)
-        own[endpoint.id] = endpoint
-        effects.added.append(endpoint)
-        unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)
+        switch waiter.purpose {
+        case .attach(let request, let endpointID):
+            let endpoint = Endpoint(
+                id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: address,
+                mac: request.mac ?? MACAddress(forIPv4: address), name: request.name, aliases: request.aliases)
+            own[endpoint.id] = endpoint
+            effects.added.append(endpoint)
+            unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)
+        case .reservation:
+            noteReservation(of: Place(network: waiter.network, address: address), now: now)
+            effects.reserved.append((id, .success(address)))
+        }
         requestSpare(waiter.network, now: now)
     }
 
     /// Asks the manager for what a waiting attach needs: the address itself, or a block.
     mutating func requestLease(for id: RequestID) {
         guard session != .closed, let waiter = waiting[id], waiter.number == nil else { return }
-        if let address = waiter.request.ipv4 {
+        if let address = waiter.ipv4 {
             if addresses[waiter.network]?.blocks.contains(where: { $0.contains(address) }) ?? false { return }
         } else if let number = spareRequests[waiter.network] {
             // A block is on its way already.
@@ -91,8 +103,8 @@ extension NodeMachine {
         let number = nextNumber
         nextNumber += 1
         waiting[id]?.number = number
-        if waiter.request.ipv4 == nil { spareRequests[waiter.network] = number }
-        send(.leaseRequest(number, waiter.network, address: waiter.request.ipv4))
+        if waiter.ipv4 == nil { spareRequests[waiter.network] = number }
+        send(.leaseRequest(number, waiter.network, address: waiter.ipv4))
     }
 
     /// Asks for the next block before the last address is gone, so that attaching needs no round trip. Not where blocks are
@@ -110,20 +122,27 @@ extension NodeMachine {
     }
 
     mutating func detach(_ id: RequestID, _ endpoint: EndpointID, now: Instant) {
-        guard let removed = removeEndpoints(now: now, where: { $0.id == endpoint }).first else {
+        guard let removed = removeEndpoints(now: now, reserving: true, where: { $0.id == endpoint }).first else {
             effects.replies.append((id, .failure(.endpointNotFound(endpoint))))
             return
         }
         unconfirmed[id] = Unconfirmed(endpoint: removed, generation: generation + 1, isAttach: false)
     }
 
-    /// Removes own endpoints; their addresses rest. Attaches that were about to be confirmed fail.
+    /// Removes own endpoints; their addresses rest, or with `reserving` an engine's stay until it releases them.
+    /// Attaches that were about to be confirmed fail.
     @discardableResult
-    mutating func removeEndpoints(now: Instant, where condition: (Endpoint) -> Bool) -> [Endpoint] {
+    mutating func removeEndpoints(
+        now: Instant, reserving: Bool = false, where condition: (Endpoint) -> Bool
+    ) -> [Endpoint] {
         let removed = own.values.filter(condition).sorted { $0.id < $1.id }
         for endpoint in removed {
             own[endpoint.id] = nil
-            addresses[endpoint.network]?.release(endpoint.ipv4, now: now)
+            if engine.removeValue(forKey: endpoint.id) != nil, reserving {
+                noteReservation(of: Place(network: endpoint.network, address: endpoint.ipv4), now: now)
+            } else {
+                addresses[endpoint.network]?.release(endpoint.ipv4, now: now)
+            }
             effects.removed.append(endpoint.id)
             effects.added.removeAll { $0.id == endpoint.id }
             for (id, pending) in unconfirmed.sorted(by: { $0.key < $1.key })
@@ -145,7 +164,7 @@ extension NodeMachine {
                 effects.replies.append((id, .success(pending.endpoint)))
                 continue
             }
-            if pending.isAttach { removeEndpoints(now: now) { $0.id == pending.endpoint.id } }
+            if pending.isAttach { removeEndpoints(now: now, reserving: true) { $0.id == pending.endpoint.id } }
             effects.replies.append((id, .failure(.datapath(reason))))
         }
     }

@@ -10,6 +10,11 @@ extension NodeMachine {
     package var peers: [Peer] { view.peers.values.sorted { $0.id < $1.id } }
     package var ownEndpoints: [Endpoint] { own.values.sorted { $0.id < $1.id } }
 
+    /// Those of this node's endpoints that a container engine made.
+    package var engineEndpoints: Set<EndpointID> { Set(engine.keys) }
+    /// Endpoints of this node whose attach waits for the data path.
+    package var newEndpoints: Set<EndpointID> { Set(unconfirmed.values.filter(\.isAttach).map(\.endpoint.id)) }
+
     /// Endpoints of all nodes. About its own, this node is right; an endpoint whose network or node is not known is left out.
     package var endpoints: [Endpoint] {
         let others = view.endpoints.values.filter {
@@ -58,6 +63,11 @@ extension NodeMachine {
         saved.own.leases = sorted(view.leases.values)
         saved.own.returned = returned.sorted()
         saved.own.isLeaving = isLeaving
+        saved.own.engine = engine.map { .init(id: $0.key, since: $0.value) }.sorted { $0.id < $1.id }
+        saved.own.reservations =
+            reservations
+            .map { .init(network: $0.key.network, address: $0.key.address, since: $0.value) }
+            .sorted { ($0.network, $0.address) < ($1.network, $1.address) }
         var resting = strayRests
         for (network, allocator) in addresses {
             for (address, until) in allocator.resting {

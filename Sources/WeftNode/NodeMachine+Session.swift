@@ -14,7 +14,7 @@ extension NodeMachine {
             // leases at this point of the stream, was not taken back.
             if let (_, waiter) = waiting.first(where: { $0.value.number == number }) {
                 for lease in view.leases.values where lease.network == waiter.network {
-                    if waiter.request.ipv4.map(lease.block.contains) ?? true { returned.remove(lease.id) }
+                    if waiter.ipv4.map(lease.block.contains) ?? true { returned.remove(lease.id) }
                 }
                 refreshBlocks()
             }
@@ -28,8 +28,8 @@ extension NodeMachine {
                 spareRefused[network] = now
             }
             for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.number == number {
-                let network = view.networks[waiter.network]?.spec.name ?? waiter.request.network
-                if let address = waiter.request.ipv4 {
+                let network = name(of: waiter.network)
+                if let address = waiter.ipv4 {
                     fail(id, .addressRefused(address, network: network, reason: reason))
                 } else {
                     fail(id, .noFreeAddress(network: network, reason: reason))
@@ -57,7 +57,7 @@ extension NodeMachine {
         refreshBlocks()
         dropForeignEndpoints(now: now)
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where view.networks[waiter.network] == nil {
-            fail(id, .networkRemoved(waiter.request.network))
+            fail(id, .networkRemoved(waiter.purpose.networkText ?? waiter.network.rawValue))
         }
         serveWaiting(now: now)
         effects.persist = true
@@ -86,6 +86,10 @@ extension NodeMachine {
             !(blocks[endpoint.network] ?? []).contains { $0.block.contains(endpoint.ipv4) }
         }
         if !foreign.isEmpty { effects.lost.append((foreign, "its address is no longer leased to this node")) }
+        for place in reservations.keys
+        where !(blocks[place.network] ?? []).contains(where: { $0.block.contains(place.address) }) {
+            release(place, now: now)
+        }
     }
 
     /// Brings the allocators in line with networks and leases.
@@ -101,6 +105,7 @@ extension NodeMachine {
                 }
                 strayRests.removeAll { $0.network == id }
                 for endpoint in own.values where endpoint.network == id { allocator.restoreUse(of: endpoint.ipv4) }
+                for place in reservations.keys where place.network == id { allocator.restoreUse(of: place.address) }
                 addresses[id] = allocator
             }
             addresses[id]?.setBlocks((blocks[id] ?? []).map(\.block))

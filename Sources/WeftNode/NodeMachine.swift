@@ -19,14 +19,28 @@ package struct NodeMachine: Sendable {
         case resynchronising
     }
 
-    /// An attach that has no address yet.
+    /// How long an address stays reserved without an endpoint.
+    package static let reservationTime: Duration = .seconds(120)
+
+    /// An attach or a reservation that has no address yet.
     struct Waiting: Hashable, Sendable {
-        let request: AttachRequest
+        enum Purpose: Hashable, Sendable {
+            case attach(AttachRequest, EndpointID)
+            case reservation
+        }
+        let purpose: Purpose
         let network: NetworkID
-        let endpoint: EndpointID
+        /// The one address that it wants, nil for any.
+        let ipv4: IPv4Address?
         let deadline: Instant
         /// The lease request that it rides on; nil until one could be sent.
         var number: RequestNumber?
+    }
+
+    /// An address of a network.
+    struct Place: Hashable, Sendable {
+        let network: NetworkID
+        let address: IPv4Address
     }
 
     /// A reply that is due when the data path has reached a generation.
@@ -41,6 +55,10 @@ package struct NodeMachine: Sendable {
     package let dataPathAddress: IPv4Address
     var view = ManagerView()
     var own: [EndpointID: Endpoint] = [:]
+    /// Those of `own` that a container engine made, and since when.
+    var engine: [EndpointID: Instant] = [:]
+    /// Addresses without an endpoint that are not free, and since when.
+    var reservations: [Place: Instant] = [:]
     /// Leases given back; not to be used, until a new session tells where they are.
     var returned: Set<String> = []
     var addresses: [NetworkID: NodeAddresses] = [:]
@@ -70,6 +88,7 @@ package struct NodeMachine: Sendable {
         var reconcile = false
         var names = false
         var replies: [(RequestID, Result<Endpoint, AttachError>)] = []
+        var reserved: [(RequestID, Result<IPv4Address, AttachError>)] = []
         var lost: [(endpoints: [Endpoint], reason: String)] = []
         var dismissal: String?
         var added: [Endpoint] = []
@@ -85,6 +104,10 @@ package struct NodeMachine: Sendable {
         _ = view.apply(saved.view)
         for lease in saved.own.leases { view.leases[lease.id] = lease }
         for endpoint in saved.own.endpoints { own[endpoint.id] = endpoint }
+        for entry in saved.own.engine where own[entry.id] != nil { engine[entry.id] = entry.since }
+        for entry in saved.own.reservations {
+            reservations[Place(network: entry.network, address: entry.address)] = entry.since
+        }
         returned = Set(saved.own.returned)
         strayRests = saved.own.resting
         isLeaving = saved.own.isLeaving
@@ -115,13 +138,27 @@ package struct NodeMachine: Sendable {
             attach(id, request, now: now, random: &random)
         case .detach(let id, let endpoint):
             detach(id, endpoint, now: now)
+        case .reserve(let id, let network, let address):
+            reserve(id, network: network, address: address, now: now)
+        case .release(let network, let address):
+            release(Place(network: network, address: address), now: now)
+        case .attachEngine(let id, let request):
+            attachEngine(id, request, now: now)
+        case .rename(let id, let endpoint, let sandbox, let name, let aliases):
+            rename(id, endpoint, sandbox: sandbox, name: name, aliases: aliases)
+        case .engineEndpointsFound(let endpoints, let instant):
+            let started = engine.filter { $0.value <= instant }
+            removeEndpoints(now: now) { started[$0.id] != nil && !endpoints.contains($0.id) }
         case .sandboxGone(let sandbox):
             removeEndpoints(now: now) { $0.sandbox == sandbox }
-            for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.request.sandbox == sandbox {
-                fail(id, .sandboxGone(sandbox))
+            for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) {
+                if case .attach(let request, _) = waiter.purpose, request.sandbox == sandbox {
+                    fail(id, .sandboxGone(sandbox))
+                }
             }
         case .sandboxesFound(let sandboxes):
-            removeEndpoints(now: now) { !sandboxes.contains($0.sandbox) }
+            let engine = engine
+            removeEndpoints(now: now) { engine[$0.id] == nil && !sandboxes.contains($0.sandbox) }
         case .addressesHeld(let addresses):
             held = addresses
             serveWaiting(now: now)
@@ -137,6 +174,7 @@ package struct NodeMachine: Sendable {
             effects.persistUrgent = true
             for id in waiting.keys.sorted() { fail(id, .leaving) }
             removeEndpoints(now: now) { _ in true }
+            for place in reservations.keys { release(place, now: now) }
             send(.leaving)
         case .tick:
             tick(now: now)
@@ -163,14 +201,15 @@ package struct NodeMachine: Sendable {
             addresses[network]?.expireRests(now: now)
         }
         strayRests.removeAll { $0.until <= now }
+        for (place, since) in reservations where now - since >= Self.reservationTime { release(place, now: now) }
         serveWaiting(now: now)
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.deadline <= now {
-            let network = view.networks[waiter.network]?.spec.name ?? waiter.request.network
+            let network = name(of: waiter.network)
             let reason =
                 session == .closed
                 ? "this node's address blocks hold none, and no manager answers; try again once one does"
                 : "the manager granted none within \(Self.patience.components.seconds) s; try again"
-            if let address = waiter.request.ipv4 {
+            if let address = waiter.ipv4 {
                 let isHeld = held.contains(address)
                 fail(
                     id,
@@ -184,11 +223,16 @@ package struct NodeMachine: Sendable {
         returnBlocks()
     }
 
-    /// Ends an attach that got no address.
+    /// Ends an attach or reservation that got no address.
     mutating func fail(_ id: RequestID, _ error: AttachError) {
-        waiting[id] = nil
-        effects.replies.append((id, .failure(error)))
+        if case .reservation? = waiting.removeValue(forKey: id)?.purpose {
+            effects.reserved.append((id, .failure(error)))
+        } else {
+            effects.replies.append((id, .failure(error)))
+        }
     }
+
+    func name(of network: NetworkID) -> String { view.networks[network]?.spec.name ?? network.rawValue }
 
     private mutating func takeActions() -> [NodeAction] {
         var done = effects
@@ -214,6 +258,7 @@ package struct NodeMachine: Sendable {
         if done.names { actions.append(.namesChanged) }
         actions += done.lost.map { .endpointsLost($0.endpoints, reason: $0.reason) }
         actions += done.replies.map { .reply($0.0, $0.1) }
+        actions += done.reserved.map { .reserved($0.0, $0.1) }
         if let reason = done.dismissal { actions.append(.dismissed(reason: reason)) }
         return actions
     }

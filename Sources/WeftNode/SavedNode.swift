@@ -18,7 +18,43 @@ package struct SavedNode: Hashable, Sendable, Codable {
         package var resting: [Resting] = []
         /// The manager may have freed what this node leases: nothing may be attached any more.
         package var isLeaving = false
+        /// The endpoints among `endpoints` that are an engine's, and since when.
+        package var engine: [EngineEndpoint] = []
+        package var reservations: [Reservation] = []
         package init() {}
+
+        package init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            endpoints = try values.decode([Endpoint].self, forKey: .endpoints)
+            leases = try values.decode([AddressLease].self, forKey: .leases)
+            returned = try values.decode([String].self, forKey: .returned)
+            resting = try values.decode([Resting].self, forKey: .resting)
+            isLeaving = try values.decode(Bool.self, forKey: .isLeaving)
+            // Not in what the first version wrote.
+            engine = try values.decodeIfPresent([EngineEndpoint].self, forKey: .engine) ?? []
+            reservations = try values.decodeIfPresent([Reservation].self, forKey: .reservations) ?? []
+        }
+    }
+
+    package struct EngineEndpoint: Hashable, Sendable, Codable {
+        package let id: EndpointID
+        package let since: Instant
+        package init(id: EndpointID, since: Instant) {
+            self.id = id
+            self.since = since
+        }
+    }
+
+    /// An address that is kept for an endpoint to come.
+    package struct Reservation: Hashable, Sendable, Codable {
+        package let network: NetworkID
+        package let address: IPv4Address
+        package let since: Instant
+        package init(network: NetworkID, address: IPv4Address, since: Instant) {
+            self.network = network
+            self.address = address
+            self.since = since
+        }
     }
 
     /// A freed address that is not to be used again before `until`.

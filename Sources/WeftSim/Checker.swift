@@ -156,7 +156,8 @@ struct Checker {
                 let owner = names.owner(of: endpoint.ipv4, in: view)
                 let mayBeSeen = networks.contains(endpoint.network) && !down.contains(endpoint.node)
                 if case .visible = owner, !mayBeSeen { return "\(asker.name) sees \(endpoint.name)" }
-                if mayBeSeen, owner == .hidden || owner == .outside {
+                // An engine's endpoint has no name at first.
+                if mayBeSeen, !endpoint.name.isEmpty, owner == .hidden || owner == .outside {
                     return "\(asker.name) does not see \(endpoint.name)"
                 }
             }

@@ -69,6 +69,13 @@ extension SimCluster {
                     if agent.ownEndpoints.contains(endpoint) { report.attached += 1 } else { report.detached += 1 }
                 case .failure: report.refused += 1
                 }
+            case .reserved(let id, let result):
+                guard nodes[index].requests.remove(id) != nil else {
+                    throw failure("reservation \(id.rawValue) got a second reply: \(result)")
+                }
+                note("\(nodes[index].description.hostname) answers reservation \(id.rawValue): \(result)")
+                if case .success(let address) = result { nodes[index].promises[id]?.address = address }
+                if case .failure = result { nodes[index].promises[id] = nil }
             case .endpointsLost(let endpoints, let reason):
                 note("\(nodes[index].description.hostname) loses \(endpoints.map(\.name)): \(reason)")
             case .dismissed(let reason):
@@ -88,6 +95,7 @@ extension SimCluster {
         nodes[index].forwarding = nil
         nodes[index].session = nil
         nodes[index].requests = []
+        nodes[index].promises = [:]
         report.nodesLeft += 1
     }
 
@@ -98,6 +106,7 @@ extension SimCluster {
         nodes[index].agent = nil
         nodes[index].life += 1
         nodes[index].requests = []
+        nodes[index].promises = nodes[index].promises.filter { $0.value.address != nil }
         if let session = nodes[index].session {
             nodes[index].session = nil
             breakStream(session)
@@ -132,6 +141,10 @@ extension SimCluster {
         let wanted = Dictionary(agent.ownEndpoints.map { ($0.id, $0) }) { first, _ in first }
         for endpoint in nodes[index].interfaces.values.sorted(by: { $0.id < $1.id }) where wanted[endpoint.id] == nil {
             nodes[index].interfaces[endpoint.id] = nil
+        }
+        for endpoint in agent.ownEndpoints where nodes[index].interfaces[endpoint.id] != nil {
+            // Another name, and the container's id instead of its namespace's.
+            nodes[index].interfaces[endpoint.id] = endpoint
         }
         for endpoint in agent.ownEndpoints where nodes[index].interfaces[endpoint.id] == nil {
             if options.faults, isStormy, random.chance(2) {

@@ -7,7 +7,8 @@ import WeftNode
 extension SimCluster {
     func operate() throws {
         switch Int.random(in: 0..<100, using: &random) {
-        case 0..<45: try attach()
+        case 0..<35: try attach()
+        case 35..<45: try operateEngine()
         case 45..<65: try detach()
         case 65..<70: try endSandbox()
         case 70..<78: try createNetwork()
@@ -18,7 +19,7 @@ extension SimCluster {
         }
     }
 
-    private func liveNodes() -> [Int] { nodes.indices.filter { nodes[$0].agent != nil && !nodes[$0].isGone } }
+    func liveNodes() -> [Int] { nodes.indices.filter { nodes[$0].agent != nil && !nodes[$0].isGone } }
 
     func attach() throws {
         guard let index = liveNodes().randomElement(using: &random), let agent = nodes[index].agent,
@@ -55,7 +56,9 @@ extension SimCluster {
         nextRequest += 1
         nodes[index].requests.insert(id)
         note("\(nodes[index].description.hostname) request \(id.rawValue): detach \(endpoint.name) \(endpoint.ipv4)")
+        let isEngine = nodes[index].agent?.engineEndpoints.contains(endpoint.id) ?? false
         try feed(index, .detach(id, endpoint.id))
+        if isEngine, random.chance(80) { try feed(index, .release(endpoint.network, endpoint.ipv4)) }
     }
 
     private func endSandbox() throws {

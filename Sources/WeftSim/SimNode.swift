@@ -21,6 +21,12 @@ struct SimNode {
     var forwarding: DesiredState?
     /// Requests that have no reply yet.
     var requests: Set<RequestID> = []
+    /// What the engine asked for and has no endpoint for yet, by the request.
+    var promises: [RequestID: Promise] = [:]
+    struct Promise {
+        let network: NetworkID
+        var address: IPv4Address?
+    }
     /// Counts the starts of weftd: what an earlier one had planned is void.
     var life = 0
     var isGone = false

@@ -62,7 +62,12 @@ final class KernelReconciler: Reconciling {
     }
 
     private func attachments(_ request: ReconcileRequest, _ outcome: inout ReconcileOutcome) -> [SandboxAttachment] {
-        request.machine.ownEndpoints.compactMap { endpoint in
+        let engine = request.machine.engineEndpoints
+        let new = request.machine.newEndpoints
+        return request.machine.ownEndpoints.compactMap { endpoint in
+            if engine.contains(endpoint.id) {
+                return SandboxAttachment(engine: endpoint, isNew: new.contains(endpoint.id))
+            }
             guard let placement = request.placements.placement(of: endpoint) else {
                 outcome.failures[endpoint.id] = "its sandbox \(endpoint.sandbox) is not on this host any more"
                 return nil

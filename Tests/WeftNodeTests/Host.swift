@@ -17,6 +17,7 @@ struct Host {
     var disk = SavedNode()
     var sent: [NodeMessage] = []
     var replies: [RequestID: Result<Endpoint, AttachError>] = [:]
+    var reservations: [RequestID: Result<IPv4Address, AttachError>] = [:]
     var lost: [Endpoint] = []
     var dismissal: String?
     /// The newest generation that the data path has to reach.
@@ -53,6 +54,9 @@ struct Host {
             case .reply(let id, let result):
                 #expect(replies[id] == nil, "a second reply")
                 replies[id] = result
+            case .reserved(let id, let result):
+                #expect(reservations[id] == nil, "a second reply")
+                reservations[id] = result
             case .endpointsLost(let endpoints, _): lost += endpoints
             case .dismissed(let reason): dismissal = reason
             }

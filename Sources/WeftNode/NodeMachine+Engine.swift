@@ -1,0 +1,108 @@
+import WeftIPAM
+import WeftModel
+import WeftNet
+
+extension NodeMachine.Waiting.Purpose {
+    /// The network as the user wrote it.
+    var networkText: String? {
+        if case .attach(let request, _) = self { request.network } else { nil }
+    }
+}
+
+/// Endpoints of a container engine: it asks for the address, makes the endpoint, tells the names, and releases the
+/// address at the end, each by itself and with a restart of either side in between.
+extension NodeMachine {
+    mutating func reserve(_ id: RequestID, network: NetworkID, address: IPv4Address?, now: Instant) {
+        guard !isLeaving else { return effects.reserved.append((id, .failure(.leaving))) }
+        guard view.networks[network] != nil else {
+            return effects.reserved.append((id, .failure(.networkNotFound(network.rawValue))))
+        }
+        wait(id, .reservation, network, address, now: now)
+    }
+
+    /// Keeps an address for an endpoint to come. Durably before the engine hears of it.
+    mutating func noteReservation(of place: Place, now: Instant) {
+        reservations[place] = now
+        effects.persist = true
+        effects.persistUrgent = true
+    }
+
+    /// Gives a reserved address back, to rest. Addresses that are not reserved are left alone.
+    mutating func release(_ place: Place, now: Instant) {
+        guard reservations.removeValue(forKey: place) != nil else { return }
+        addresses[place.network]?.release(place.address, now: now)
+        effects.persist = true
+    }
+
+    mutating func attachEngine(_ id: RequestID, _ request: EngineAttachment, now: Instant) {
+        do throws(AttachError) {
+            guard !isLeaving else { throw .leaving }
+            guard let network = view.networks[request.network] else { throw .networkNotFound(request.network.rawValue) }
+            let endpoint = Endpoint(
+                id: request.endpoint, network: network.id, node: self.id, sandbox: request.sandbox, ipv4: request.ipv4,
+                mac: request.mac, name: "")
+            if let known = own[endpoint.id] {
+                guard known.network == endpoint.network, known.ipv4 == endpoint.ipv4, known.mac == endpoint.mac else {
+                    throw .endpointTaken(endpoint.id)
+                }
+                // Asked again: the interface may be missing.
+                effects.reconcile = true
+            } else {
+                try checkEngine(endpoint, network)
+                try takeAddress(of: endpoint, network)
+                own[endpoint.id] = endpoint
+                engine[endpoint.id] = now
+                effects.added.append(endpoint)
+            }
+            unconfirmed[id] = Unconfirmed(
+                endpoint: own[endpoint.id] ?? endpoint, generation: generation + 1, isAttach: true)
+        } catch {
+            effects.replies.append((id, .failure(error)))
+        }
+    }
+
+    private func checkEngine(_ endpoint: Endpoint, _ network: Network) throws(AttachError) {
+        guard endpoint.mac.rawValue != 0, !endpoint.mac.isMulticast else { throw .badMAC(endpoint.mac) }
+        guard !endpoints.contains(where: { $0.network == network.id && $0.mac == endpoint.mac }) else {
+            throw .macInUse(endpoint.mac, network: network.spec.name)
+        }
+        if let other = view.endpoints[endpoint.id], other.node != id { throw .endpointTaken(endpoint.id) }
+    }
+
+    /// Turns the reservation into use. One that ran out meanwhile is claimed anew.
+    private mutating func takeAddress(of endpoint: Endpoint, _ network: Network) throws(AttachError) {
+        let place = Place(network: endpoint.network, address: endpoint.ipv4)
+        guard reservations.removeValue(forKey: place) == nil else { return }
+        do throws(IPAMError) {
+            guard var allocator = addresses[network.id] else { throw .addressNotLeased(endpoint.ipv4) }
+            try allocator.claim(endpoint.ipv4, held: held)
+            addresses[network.id] = allocator
+        } catch {
+            throw .addressRefused(endpoint.ipv4, network: network.spec.name, reason: error.description)
+        }
+    }
+
+    mutating func rename(_ id: RequestID, _ endpoint: EndpointID, sandbox: SandboxID, name: String, aliases: [String]) {
+        guard let known = own[endpoint] else {
+            return effects.replies.append((id, .failure(.endpointNotFound(endpoint))))
+        }
+        // Without a name an endpoint is in no answer.
+        for text in (name.isEmpty ? [] : [name]) + aliases where !Self.isName(text) {
+            return effects.replies.append((id, .failure(.badName(text))))
+        }
+        let renamed = Endpoint(
+            id: endpoint, network: known.network, node: known.node, sandbox: sandbox, ipv4: known.ipv4, mac: known.mac,
+            name: name, aliases: aliases)
+        if renamed != known {
+            own[endpoint] = renamed
+            effects.added.append(renamed)
+        }
+        effects.replies.append((id, .success(renamed)))
+    }
+
+    /// What a manager takes.
+    private static func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 253
+            && !text.unicodeScalars.contains { $0.properties.generalCategory == .control || $0 == " " }
+    }
+}

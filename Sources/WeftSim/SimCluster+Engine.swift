@@ -1,0 +1,72 @@
+import WeftModel
+import WeftNet
+import WeftNode
+
+/// What container engines do: ask for an address, make an endpoint on it, name it, give the address back, or forget to.
+extension SimCluster {
+    func operateEngine() throws {
+        guard let index = liveNodes().randomElement(using: &random) else { return }
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0..<4: try reserve(index)
+        case 4..<7: try attachPromised(index)
+        case 7..<9: try renameEngineEndpoint(index)
+        default: try tellEngineEndpoints(index)
+        }
+    }
+
+    private func newRequest(_ index: Int) -> RequestID {
+        let id = RequestID(nextRequest)
+        nextRequest += 1
+        nodes[index].requests.insert(id)
+        return id
+    }
+
+    private func reserve(_ index: Int) throws {
+        guard let network = nodes[index].agent?.networks.randomElement(using: &random) else { return }
+        var address: IPv4Address?
+        if random.chance(20) {
+            address = network.subnet.network.advanced(
+                by: UInt32(Int.random(in: 0..<Int(network.subnet.count), using: &random)))
+        }
+        let id = newRequest(index)
+        nodes[index].promises[id] = SimNode.Promise(network: network.id)
+        note("\(nodes[index].description.hostname) request \(id.rawValue): reserve \(address?.description ?? "any") of \(network.spec.name)")
+        try feed(index, .reserve(id, network.id, address))
+    }
+
+    private func attachPromised(_ index: Int) throws {
+        let promises = nodes[index].promises.filter { $0.value.address != nil }.sorted { $0.key < $1.key }
+        guard let (key, promise) = promises.randomElement(using: &random), let address = promise.address else { return }
+        nodes[index].promises[key] = nil
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0: break  // The engine died: nobody releases it.
+        case 1, 2: try feed(index, .release(promise.network, address))
+        default:
+            let id = newRequest(index)
+            let endpoint = EndpointID.random(using: &random)
+            note("\(nodes[index].description.hostname) request \(id.rawValue): attach endpoint \(endpoint) at \(address)")
+            try feed(
+                index,
+                .attachEngine(
+                    id,
+                    EngineAttachment(
+                        endpoint: endpoint, network: promise.network, ipv4: address, mac: MACAddress(forIPv4: address),
+                        sandbox: .random(using: &random))))
+        }
+    }
+
+    private func renameEngineEndpoint(_ index: Int) throws {
+        guard let endpoint = nodes[index].agent?.engineEndpoints.sorted().randomElement(using: &random) else { return }
+        let id = newRequest(index)
+        let name = "c\(nextName)"
+        nextName += 1
+        try feed(index, .rename(id, endpoint, sandbox: .random(using: &random), name: name, aliases: ["svc"]))
+    }
+
+    /// The engine lost one of its endpoints while weftd was down.
+    private func tellEngineEndpoints(_ index: Int) throws {
+        var endpoints = nodes[index].agent?.engineEndpoints ?? []
+        if let lost = endpoints.sorted().randomElement(using: &random) { endpoints.remove(lost) }
+        try feed(index, .engineEndpointsFound(endpoints, asOf: now))
+    }
+}
