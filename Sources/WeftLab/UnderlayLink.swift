@@ -17,6 +17,8 @@ struct UnderlayLink {
         socket = try NetlinkSocket.open(in: namespace)
         try namespace.run { try check(clab_bridge_add(Self.bridge), "make the bridge") }
         try Self.setUp(Self.bridge, address: Lab.gateway, on: socket)
+        // As a router it says at once that there is no way further; without it whoever asks a resolver outside waits.
+        try Sysctl(in: namespace).write("net.ipv4.ip_forward", "1")
     }
 
     func connect(_ host: LabHost) throws {
