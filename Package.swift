@@ -108,6 +108,7 @@ let package = Package(
                 logging,
             ] + nio),
         module("WeftClient", nioHTTP),
+        module("WeftEngine", ["WeftNet", "WeftModel", logging] + nioHTTP),
 
         // Shells.
         module(
@@ -116,7 +117,7 @@ let package = Package(
         module(
             "WeftAgent",
             ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
-        module("WeftAPI", ["WeftNet", "WeftModel", logging] + nioHTTP),
+        module("WeftAPI", ["WeftNet", "WeftModel", "WeftEngine", logging] + nioHTTP),
         module(
             "WeftLab",
             [
@@ -129,7 +130,7 @@ let package = Package(
             "weftd",
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
-                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI",
+                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI", "WeftEngine",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
@@ -162,7 +163,7 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
-        tests("WeftAPITests", ["WeftAPI", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
+        tests("WeftAPITests", ["WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.
         tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),

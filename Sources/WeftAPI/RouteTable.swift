@@ -25,6 +25,13 @@ package struct Route: Sendable {
 enum RouteTable {
     static let routes: [Route] = system + swarm + networks + sandboxes
 
+    /// What is the engine's, but must be read or changed on the way.
+    static let engine: [Route] = [
+        Route(.POST, "containers/create") { try await $0.containerCreate($1) },
+        Route(.GET, "containers/json") { try await $0.containerRead($1) },
+        Route(.GET, "containers/*/json") { try await $0.containerRead($1) },
+    ]
+
     private static let system: [Route] = [
         Route(.GET, "_ping") { try await $0.ping($1) },
         Route(.GET, "version") { try await $0.version($1) },

@@ -1,5 +1,6 @@
 package import Logging
 package import NIOHTTP1
+package import WeftEngine
 import WeftModel
 
 /// Decides what becomes of a request, and runs weftd's own operations.
@@ -17,18 +18,28 @@ package struct Router: Sendable {
 
     package enum Decision: Sendable {
         case own(Operation, RequestTarget)
+        /// Goes to the container engine at this socket, byte for byte.
+        case engine(String)
         case refused(APIError)
     }
 
     let backend: any APIBackend
     let logger: Logger
+    /// Nil: there is none, and containers are nobody's.
+    let engine: LocalEngine?
     private let routes: [Route]
 
     /// - Parameter extra: routes besides weftd's own, which they do not replace.
-    package init(backend: any APIBackend, logger: Logger, extra: [Route] = []) {
+    package init(backend: any APIBackend, engine: LocalEngine? = nil, logger: Logger, extra: [Route] = []) {
         self.backend = backend
+        self.engine = engine
         self.logger = logger
-        routes = RouteTable.routes + extra
+        routes = RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
+    }
+
+    /// What clients are told to speak: the engine's, for most of what they say goes there.
+    var apiVersion: APIVersion {
+        engine?.apiVersion.flatMap { APIVersion(segment: "v\($0)") } ?? .newest
     }
 
     /// First segments of the Engine API's paths that only a container engine can answer.
@@ -42,12 +53,14 @@ package struct Router: Sendable {
         guard let target = RequestTarget(uri) else {
             return .refused(.badRequest("the request's path is malformed"))
         }
-        do { try target.version?.check() } catch { return .refused(error) }
         // HEAD is answered wherever GET is.
         let meant = method == .HEAD ? .GET : method
         if let route = routes.first(where: { $0.method == meant && $0.matches(target.path) }) {
+            do { try target.version?.check(newest: max(apiVersion, .newest)) } catch { return .refused(error) }
             return .own(route.operation, target)
         }
+        if let engine { return .engine(engine.client.socketPath) }
+        do { try target.version?.check() } catch { return .refused(error) }
         if let first = target.path.first, Self.enginePaths.contains(first) { return .refused(.noEngine) }
         return .refused(.pageNotFound)
     }
@@ -59,6 +72,12 @@ package struct Router: Sendable {
             response = try await operation(self, request)
         } catch let error as APIError {
             response = .failure(error)
+        } catch EngineError.absent {
+            response = .failure(.noEngine)
+        } catch let error as EngineError {
+            response = .failure(APIError(error.status ?? 502, "\(error)"))
+        } catch let error as ShadowNetworks.NameTaken {
+            response = .failure(APIError(409, "\(error)"))
         } catch is CancellationError {
             response = .failure(APIError(503, "weftd is shutting down"))
         } catch {
@@ -66,10 +85,12 @@ package struct Router: Sendable {
                 "a request failed", metadata: ["path": "\(request.path.joined(separator: "/"))", "error": "\(error)"])
             response = .failure(APIError(500, "\(error)"))
         }
-        response.headers.add(contentsOf: [
-            "Api-Version": "\(APIVersion.newest)", "Docker-Experimental": "false", "Ostype": "linux",
-            "Server": "Weft (linux)",
-        ])
+        for (name, value) in [
+            ("Api-Version", "\(apiVersion)"), ("Docker-Experimental", "false"), ("Ostype", "linux"),
+            ("Server", "Weft (linux)"),
+        ] where !response.headers.contains(name: name) {
+            response.headers.add(name: name, value: value)
+        }
         return response
     }
 

@@ -7,12 +7,19 @@ package struct APIRequest: Sendable {
     package let path: [String]
     package let query: Query
     package var body: [UInt8]
+    /// The target and the headers as they came, for what is sent on to the engine.
+    package let uri: String
+    package let headers: HTTPHeaders
 
-    package init(method: HTTPMethod, path: [String], query: Query, body: [UInt8] = []) {
+    package init(
+        method: HTTPMethod, path: [String], query: Query, body: [UInt8] = [], uri: String = "", headers: HTTPHeaders = [:]
+    ) {
         self.method = method
         self.path = path
         self.query = query
         self.body = body
+        self.uri = uri
+        self.headers = headers
     }
 
     /// The body as an object; an empty body counts as one without members.

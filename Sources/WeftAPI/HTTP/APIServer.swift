@@ -2,6 +2,7 @@ package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
+package import WeftEngine
 
 /// The Engine API on a unix socket: HTTP/1.1, one pipeline for weftd's own routes.
 package struct APIServer: Sendable {
@@ -10,8 +11,9 @@ package struct APIServer: Sendable {
     private let logger: Logger
 
     /// - Parameter socketPath: at most 107 bytes; its directory exists. A socket that is left there is replaced.
-    package init(backend: any APIBackend, socketPath: String, logger: Logger) {
-        self.init(router: Router(backend: backend, logger: logger), socketPath: socketPath, logger: logger)
+    package init(backend: any APIBackend, engine: LocalEngine? = nil, socketPath: String, logger: Logger) {
+        self.init(
+            router: Router(backend: backend, engine: engine, logger: logger), socketPath: socketPath, logger: logger)
     }
 
     package init(router: Router, socketPath: String, logger: Logger) {
@@ -40,7 +42,6 @@ package struct APIServer: Sendable {
                     // By hand, not by `configureHTTPServerPipeline`: its validators and pipelining assistance stand in
                     // the way of a connection that becomes a raw stream.
                     try channel.pipeline.syncOperations.addHandlers([
-                        HTTPResponseEncoder(),
                         ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)),
                         ConnectionHandler(router: router),
                     ])

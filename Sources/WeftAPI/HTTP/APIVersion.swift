@@ -23,9 +23,9 @@ package struct APIVersion: Hashable, Sendable, Comparable, CustomStringConvertib
     }
 
     /// Refuses what this server does not speak, in the words that clients show.
-    func check() throws(APIError) {
-        if self > .newest {
-            throw .badRequest("client version \(self) is too new. Maximum supported API version is \(Self.newest)")
+    func check(newest: APIVersion = .newest) throws(APIError) {
+        if self > newest {
+            throw .badRequest("client version \(self) is too new. Maximum supported API version is \(newest)")
         }
         if self < .oldest {
             throw .badRequest(

@@ -3,14 +3,14 @@ import NIOHTTP1
 
 /// One client connection: takes requests one after another, in order, and answers each before the next is looked at.
 ///
-/// What becomes of a request is decided at its head: a route of weftd's own gathers the body and then runs; everything
-/// else is refused, or thrown away, without keeping the body.
+/// What becomes of a request is decided at its head: a route of weftd's own gathers the body and then runs; what is the
+/// engine's goes there part by part; everything else is refused, or thrown away, without keeping the body.
 /// While a request is being answered, what the client pipelines behind it waits, at most one read's worth: reads are held
 /// back then. A client that goes away cancels the answer under way.
 final class ConnectionHandler: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundIn = HTTPServerResponsePart
-    typealias OutboundOut = HTTPServerResponsePart
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     /// Bytes of body that an own route takes.
     static let bodySizeMax = 16 << 20
@@ -21,6 +21,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         /// Answered already; the rest of the body is thrown away.
         case discarding
         case answering(Task<Void, Never>)
+        /// The engine answers.
+        case passing(EngineExchange, HTTPRequestHead, isRequestWhole: Bool)
         /// Nothing more is answered; what still comes is thrown away until the client closes.
         case draining
         case closed
@@ -31,8 +33,14 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private var waiting = CircularBuffer<HTTPServerRequestPart>()
     private var isReadHeld = false
     private var isInputClosed = false
+    private var context: ChannelHandlerContext?
+    /// The head of a stream whose request is not whole yet.
+    private var streamHead: ByteBuffer?
 
     init(router: Router) { self.router = router }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         waiting.append(unwrapInboundIn(data))
@@ -48,13 +56,22 @@ final class ConnectionHandler: ChannelDuplexHandler {
         if let event = event as? ChannelEvent, event == .inputClosed {
             isInputClosed = true
             // A client may end its side and still wait for the answer (RFC 9112, 9.6).
-            if case .answering = state {} else { close(context: context) }
+            switch state {
+            case .answering: break
+            case .passing(let exchange, _, _): exchange.endInput()
+            default: close(context: context)
+            }
         }
         context.fireUserInboundEventTriggered(event)
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable, case .passing(let exchange, _, _) = state { exchange.clientBecameWritable() }
+        context.fireChannelWritabilityChanged()
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
-        if case .answering(let task) = state { task.cancel() }
+        abandon()
         state = .closed
         waiting.removeAll()
         context.fireChannelInactive()
@@ -65,8 +82,17 @@ final class ConnectionHandler: ChannelDuplexHandler {
         case .idle where error is HTTPParserError:
             write(.failure(.badRequest("the request is not HTTP/1.1: \(error)")), to: nil, context: context)
             close(context: context)
-        case .idle, .receiving, .discarding, .answering, .draining: close(context: context)
+        case .idle, .receiving, .discarding, .answering, .passing, .draining: close(context: context)
         case .closed: break
+        }
+    }
+
+    /// Ends what is under way.
+    private func abandon() {
+        switch state {
+        case .answering(let task): task.cancel()
+        case .passing(let exchange, _, _): exchange.cancel()
+        default: break
         }
     }
 
@@ -74,7 +100,22 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func proceed(context: ChannelHandlerContext) {
         taking: while let part = waiting.first {
             switch (state, part) {
-            case (.answering, _): break taking
+            case (.answering, _), (.passing(_, _, isRequestWhole: true), _): break taking
+            case (.passing(let exchange, let head, isRequestWhole: false), let part):
+                guard exchange.canSend else { break taking }
+                waiting.removeFirst()
+                switch part {
+                case .body(let chunk): exchange.send(chunk)
+                case .end(let trailers):
+                    state = .passing(exchange, head, isRequestWhole: true)
+                    exchange.sendEnd(trailers: trailers)
+                    if let streamHead {
+                        let bound = NIOLoopBound((self, streamHead), eventLoop: context.eventLoop)
+                        // Not from within the decoder, which is to be removed.
+                        context.eventLoop.execute { bound.value.0.becomeStream(head: bound.value.1) }
+                    }
+                case .head: break
+                }
             case (.idle, .head(let head)):
                 waiting.removeFirst()
                 begin(head, context: context)
@@ -90,7 +131,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
             case (.receiving(let head, let operation, let target, let body), .end):
                 waiting.removeFirst()
                 let request = APIRequest(
-                    method: head.method, path: target.path, query: target.query, body: Array(body.readableBytesView))
+                    method: head.method, path: target.path, query: target.query, body: Array(body.readableBytesView),
+                    uri: head.uri, headers: head.headers)
                 run(operation, request, head: head, context: context)
             case (.discarding, .end):
                 waiting.removeFirst()
@@ -110,6 +152,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
             state = .discarding
             write(.failure(error), to: head, context: context)
             if !head.isKeepAlive { close(context: context) }
+        case .engine(let socketPath):
+            let exchange = EngineExchange(head: head, owner: self)
+            state = .passing(exchange, head, isRequestWhole: false)
+            exchange.connect(to: socketPath, on: context.eventLoop)
         case .own(let operation, let target):
             if let text = head.headers.first(name: "content-length"), let length = Int(text), length > Self.bodySizeMax
             {
@@ -118,7 +164,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             state = .receiving(head, operation, target, body: ByteBuffer())
             if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
                 context.writeAndFlush(
-                    wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+                    wrapOutboundOut(HTTPResponseHead(version: .http1_1, status: .continue).bytes), promise: nil)
             }
         }
     }
@@ -131,8 +177,13 @@ final class ConnectionHandler: ChannelDuplexHandler {
             .failure(APIError(413, "the request's body is larger than \(Self.bodySizeMax) bytes")), to: head,
             closing: true,
             context: context)
+        endOutput(context: context)
+    }
+
+    /// Half-closes once everything queued is written.
+    private func endOutput(context: ChannelHandlerContext) {
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
             bound.value.close(mode: .output, promise: nil)
         }
     }
@@ -162,7 +213,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
         func run() async {
             let response = await router.run(operation, request)
             if case .stream(let produce) = response.body, head.method != .HEAD {
-                let isWhole = await ConnectionHandler.stream(response, produce: produce, to: channel)
+                let isWhole = await ConnectionHandler.stream(
+                    response, isChunked: head.version != .http1_0, produce: produce, to: channel)
                 channel.eventLoop.execute { handler.value.complete(head, isWhole: isWhole, context: context.value) }
             } else {
                 channel.eventLoop.execute { handler.value.finish(response, head, context: context.value) }
@@ -176,20 +228,27 @@ final class ConnectionHandler: ChannelDuplexHandler {
         complete(head, isWhole: true, context: context)
     }
 
-    /// Sends a streamed response; false when it was cut off.
+    /// Sends a streamed response; false when it was cut off, or when its end must be the connection's.
     private nonisolated static func stream(
-        _ response: APIResponse, produce: @Sendable (ResponseWriter) async throws -> Void, to channel: any Channel
+        _ response: APIResponse, isChunked: Bool, produce: @Sendable (ResponseWriter) async throws -> Void,
+        to channel: any Channel
     ) async -> Bool {
-        let line = HTTPResponseHead(version: .http1_1, status: response.status, headers: response.headers)
+        var line = HTTPResponseHead(version: .http1_1, status: response.status, headers: response.headers)
+        line.headers.replaceOrAdd(
+            name: isChunked ? "Transfer-Encoding" : "Connection", value: isChunked ? "chunked" : "close")
         do {
             // The head goes out at once: clients wait for it before the first chunk.
-            try await channel.writeAndFlush(HTTPServerResponsePart.head(line)).get()
+            try await channel.writeAndFlush(line.bytes).get()
             try await produce(
                 ResponseWriter { chunk in
-                    try await channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(chunk))).get()
+                    var framed = ByteBuffer()
+                    if isChunked { framed.writeString(String(chunk.readableBytes, radix: 16) + "\r\n") }
+                    framed.writeImmutableBuffer(chunk)
+                    if isChunked { framed.writeString("\r\n") }
+                    try await channel.writeAndFlush(framed).get()
                 })
-            try await channel.writeAndFlush(HTTPServerResponsePart.end(nil)).get()
-            return true
+            if isChunked { try await channel.writeAndFlush(ByteBuffer(string: "0\r\n\r\n")).get() }
+            return isChunked
         } catch {
             return false
         }
@@ -209,28 +268,93 @@ final class ConnectionHandler: ChannelDuplexHandler {
     ) {
         var headers = response.headers
         var content: [UInt8] = []
-        if case .whole(let bytes) = response.body {
+        if case .whole(let bytes) = response.body, response.status.mayHaveResponseBody {
             content = bytes
             headers.replaceOrAdd(name: "Content-Length", value: String(bytes.count))
         }
         if closing || !(head?.isKeepAlive ?? false) { headers.replaceOrAdd(name: "Connection", value: "close") }
-        let line = HTTPResponseHead(version: .http1_1, status: response.status, headers: headers)
-        context.write(wrapOutboundOut(.head(line)), promise: nil)
-        // The encoder does not know that this answers HEAD, and would end a body that must not be there.
-        if head?.method != .HEAD {
-            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: content)))), promise: nil)
-            context.write(wrapOutboundOut(.end(nil)), promise: nil)
-        }
-        context.flush()
+        var bytes = HTTPResponseHead(version: .http1_1, status: response.status, headers: headers).bytes
+        if head?.method != .HEAD { bytes.writeBytes(content) }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
     /// Closes once everything queued is written: `close` alone fails queued writes.
     private func close(context: ChannelHandlerContext) {
-        if case .answering(let task) = state { task.cancel() }
+        abandon()
         state = .closed
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in
-            bound.value.close(promise: nil)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close(promise: nil) }
+    }
+}
+
+// MARK: The engine's answers
+
+extension ConnectionHandler: EngineExchangeOwner {
+    var exchangeClientIsWritable: Bool { context?.channel.isWritable ?? true }
+
+    func exchangeCanSend() {
+        if let context { proceed(context: context) }
+    }
+
+    func exchangeReceived(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(bytes), promise: nil) }
+
+    func exchangeReceivedAll() { context?.flush() }
+
+    func exchangeEnded(closes: Bool) {
+        guard let context, case .passing(_, let head, let isRequestWhole) = state else { return }
+        context.flush()
+        if closes || !head.isKeepAlive {
+            // Closing while bytes are unread would reset the connection under the answer.
+            if isRequestWhole { return close(context: context) }
+            state = .draining
+            endOutput(context: context)
+        } else {
+            state = isRequestWhole ? .idle : .discarding
+        }
+        proceed(context: context)
+        if isInputClosed, case .idle = state { close(context: context) }
+    }
+
+    func exchangeFailed(_ error: APIError, isBegun: Bool) {
+        guard let context, case .passing(_, let head, let isRequestWhole) = state else { return }
+        // Half an answer can only be cut off.
+        if isBegun { return close(context: context) }
+        if !isRequestWhole {
+            state = .draining
+            write(.failure(error), to: head, closing: true, context: context)
+            endOutput(context: context)
+        } else {
+            write(.failure(error), to: head, context: context)
+            state = .idle
+            if !head.isKeepAlive || isInputClosed { return close(context: context) }
+        }
+        proceed(context: context)
+    }
+
+    func exchangeBecameStream(head: ByteBuffer) {
+        if case .passing(_, _, isRequestWhole: true) = state { becomeStream(head: head) } else { streamHead = head }
+    }
+
+    /// Takes HTTP out of both connections and joins them.
+    private func becomeStream(head: ByteBuffer) {
+        guard let context, case .passing(let exchange, _, _) = state else { return }
+        let pipeline = context.channel.pipeline.syncOperations
+        let (client, engine) = SpliceHandler.pair()
+        do {
+            context.write(wrapOutboundOut(head), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(exchange.rest), promise: nil)
+            try pipeline.addHandler(client)
+            try exchange.splice(to: engine)
+            let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            state = .closed
+            pipeline.removeHandler(context: context, promise: nil)
+            // What the decoder holds already belongs to the stream.
+            pipeline.removeHandler(context: decoder, promise: nil)
+            if isReadHeld { client.resume() }
+        } catch {
+            close(context: context)
         }
     }
 }
+
+extension ConnectionHandler: RemovableChannelHandler {}

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import NIOHTTP1
+import WeftEngine
 import WeftModel
 import WeftNet
 
@@ -23,30 +24,69 @@ extension Router {
                 && filters.matches("type") { ($0 == "builtin") == network.spec.ingress }
                 && filters.matches("dangling") { truth($0) != shapes.isUsed(network) }
         }
-        return .json(.array(networks.map { shapes.json($0, detailed: false) }))
+        let own = networks.map { shapes.json($0, detailed: false) }
+        guard let answer = try await askIfPresent(request) else { return .json(.array(own)) }
+        guard case .array(let local)? = answer.json else { return APIResponse(answer) }
+        // What stands for one of the swarm's must not show twice.
+        return .json(.array(local.filter { $0["Labels"]?[ShadowNetworks.label] == nil } + own))
     }
 
     func networkInspect(_ request: APIRequest) async throws -> APIResponse {
         let (snapshot, shapes) = await networkView()
         let name = request.path[1]
-        guard ["swarm", nil].contains(request.query["scope"]) else { throw APIError.networkNotFound(name) }
-        let network = try find(name, in: snapshot)
-        return .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
+        func shown(_ network: Network) -> APIResponse {
+            .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
+        }
+        let scope = request.query["scope"]
+        if scope == nil || scope == "swarm", let network = exact(name, in: snapshot) { return shown(network) }
+        if scope != "swarm", let answer = try await askIfPresent(request) {
+            if let id = answer.json?["Labels"]?[ShadowNetworks.label] {
+                guard scope == nil, let network = snapshot.networks.first(where: { .string($0.id.rawValue) == id }) else {
+                    throw APIError.networkNotFound(name)
+                }
+                return shown(network)
+            }
+            if answer.status != 404 { return APIResponse(answer) }
+        }
+        guard scope == nil || scope == "swarm" else { throw APIError.networkNotFound(name) }
+        return shown(try find(name, in: snapshot))
     }
 
     func networkCreate(_ request: APIRequest) async throws -> APIResponse {
-        let spec = try NetworkSpec(request: try request.fields())
+        let fields = try request.fields()
+        if engine != nil, try fields.text("Driver") != "overlay" {
+            if let name = try fields.text("Name"), exact(name, in: await backend.clusterSnapshot()) != nil {
+                throw APIError.networkExists(name)
+            }
+            return APIResponse(try await ask(try localEngine(), request))
+        }
+        let spec = try NetworkSpec(request: fields)
         _ = try await managerState()
+        if let engine, let other = try? await engine.engine.network(spec.name), other.Name == spec.name, other.shadowOf == nil {
+            throw APIError.networkExists(spec.name)
+        }
         let id = try await backend.networkCreate(spec)
         return .json(["Id": .string(id.rawValue), "Warning": ""], status: .created)
     }
 
     func networkRemove(_ request: APIRequest) async throws -> APIResponse {
         let snapshot = await backend.clusterSnapshot()
-        let network = try find(request.path[1], in: snapshot)
+        let name = request.path[1]
+        if exact(name, in: snapshot) == nil, let engine, let other = try? await engine.engine.network(name),
+            other.shadowOf == nil
+        {
+            return APIResponse(try await ask(engine, request))
+        }
+        let network = try find(name, in: snapshot)
         _ = try await managerState()
         try await backend.networkRemove(network.id)
+        await collectShadows()
         return .noContent
+    }
+
+    /// Removes at once what stood for networks that are gone; whatever stands in the way, the next round takes it up.
+    private func collectShadows() async {
+        try? await engine?.shadows.collect(keeping: await backend.clusterSnapshot().networks)
     }
 
     /// Removes the networks that nothing uses. Off a manager there is nothing that it could remove.
@@ -72,14 +112,47 @@ extension Router {
                 }
             }
         }
+        if !removed.isEmpty { await collectShadows() }
+        if let answer = try await pruneEngine(request) {
+            guard let json = answer.json else { return APIResponse(answer) }
+            if case .array(let names)? = json["NetworksDeleted"] {
+                removed += names.compactMap { if case .string(let name) = $0 { name } else { nil } }
+            }
+        }
         return .json(["NetworksDeleted": removed.isEmpty ? .null : .strings(removed)])
     }
 
-    /// Attaches a sandbox; a container would be the engine's.
+    /// The engine's part, without the networks that stand for the swarm's.
+    private func pruneEngine(_ request: APIRequest) async throws -> EngineResponse? {
+        var filters: JSON = [:]
+        if let text = request.query["filters"] { filters = (try? JSONParser.parse(Array(text.utf8))) ?? [:] }
+        let flag: (key: String, value: JSON) = (ShadowNetworks.label, true)
+        switch filters["label!"] {
+        case .array(let labels)?: filters.set("label!", .array(labels + [.string(ShadowNetworks.label)]))
+        case .object(let labels)?: filters.set("label!", .object(labels + [flag]))
+        default:
+            // The engine reads either shape, but not both in one text.
+            let hasLists = if case .object(let members) = filters { members.contains { $0.value.isArray } } else { false }
+            filters.set("label!", hasLists ? [.string(ShadowNetworks.label)] : .object([flag]))
+        }
+        let query = "filters=" + EngineClient.escaped(String(decoding: filters.utf8, as: UTF8.self))
+        return try await askIfPresent(request, uri: enginePath(request, request.path, query: query))
+    }
+
+    /// Attaches a sandbox, or has the engine attach a container.
     func networkConnect(_ request: APIRequest) async throws -> APIResponse {
         let fields = try request.fields()
-        let sandbox = try await sandbox(ofContainer: fields)
         let snapshot = await backend.clusterSnapshot()
+        if let engine, try await !namesSandbox(fields) {
+            guard let network = try? find(request.path[1], in: snapshot) else {
+                return APIResponse(try await ask(engine, request))
+            }
+            let ipam = try fields.fields("EndpointConfig")?.fields("IPAMConfig")
+            _ = try attachment(to: network, address: try ipam?.address("IPv4Address"), aliases: [])
+            let uri = enginePath(request, ["networks", network.spec.name, "connect"])
+            return try await engine.shadows.with([network]) { APIResponse(try await ask(engine, request, uri: uri)) }
+        }
+        let sandbox = try await sandbox(ofContainer: fields)
         let network = try find(request.path[1], in: snapshot)
         let config = try fields.fields("EndpointConfig")
         for key in ["Links", "DriverOpts", "MacAddress"] {
@@ -97,10 +170,22 @@ extension Router {
     }
 
     func networkDisconnect(_ request: APIRequest) async throws -> APIResponse {
+        if let engine, try await !namesSandbox(try request.fields()) {
+            let network = try? find(request.path[1], in: await backend.clusterSnapshot())
+            let uri = network.map { enginePath(request, ["networks", $0.spec.name, "disconnect"]) }
+            return APIResponse(try await ask(engine, request, uri: uri))
+        }
         let sandbox = try await sandbox(ofContainer: try request.fields())
         let network = try find(request.path[1], in: await backend.clusterSnapshot())
         try await backend.sandboxDisconnect(sandbox.id, network: network.id)
         return .ok
+    }
+
+    /// The request is about a sandbox of Weft's, not about a container.
+    private func namesSandbox(_ fields: Fields) async throws -> Bool {
+        guard let name = try fields.text("Container") else { return false }
+        do { return try await sandbox(name).id.rawValue.isEmpty == false } catch let error as APIError
+        where error.status == 404 { return false }
     }
 
     private func sandbox(ofContainer fields: Fields) async throws -> SandboxSummary {
@@ -119,14 +204,18 @@ extension Router {
 
     /// Finds a network by id, by name, or by a unique start of its id.
     func find(_ name: String, in snapshot: ClusterSnapshot) throws(APIError) -> Network {
-        if let network = snapshot.networks.first(where: { $0.id.rawValue == name }) { return network }
-        if let network = snapshot.networks.first(where: { $0.spec.name == name }) { return network }
+        if let network = exact(name, in: snapshot) { return network }
         let found = snapshot.networks.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }
         guard let network = found.first else { throw .networkNotFound(name) }
         guard found.count == 1 else {
             throw .badRequest("network \(name) is ambiguous (\(found.count) matches found on ID prefix)")
         }
         return network
+    }
+
+    /// Finds a network by its whole id or name.
+    private func exact(_ name: String, in snapshot: ClusterSnapshot) -> Network? {
+        snapshot.networks.first { $0.id.rawValue == name } ?? snapshot.networks.first { $0.spec.name == name }
     }
 
     static let noIPv6Address = APIError.badRequest(

@@ -1,4 +1,5 @@
 import NIOHTTP1
+import WeftEngine
 import WeftModel
 import WeftNet
 
@@ -8,6 +9,12 @@ extension Router {
         let swarm =
             state.membership == .active
             ? "active/\(state.isManager ? "manager" : "worker")" : state.membership.rawValue
+        if let answer = try await askIfPresent(request), answer.status == 200 {
+            engine?.apiVersion = answer.headers.first(name: "Api-Version")
+            var response = APIResponse(answer)
+            response.headers.replaceOrAdd(name: "Swarm", value: swarm)
+            return response
+        }
         return APIResponse(
             status: .ok,
             headers: [
@@ -17,6 +24,7 @@ extension Router {
     }
 
     func version(_ request: APIRequest) async throws -> APIResponse {
+        if let answer = try await askIfPresent(request) { return APIResponse(answer) }
         let host = await backend.hostInformation()
         let version = host.description.weftVersion
         return .json([
@@ -41,9 +49,14 @@ extension Router {
 
     /// Docker's `/info` as far as it is true without an engine: no containers, no images, no storage driver.
     func info(_ request: APIRequest) async throws -> APIResponse {
-        let host = await backend.hostInformation()
         let state = await backend.swarmState()
         let snapshot = await backend.clusterSnapshot()
+        if let answer = try await askIfPresent(request) {
+            guard var info = answer.json else { return APIResponse(answer) }
+            info.set("Swarm", Self.swarmInfo(state, peers: snapshot.peers))
+            return APIResponse(answer, body: info.utf8 + [0x0a])
+        }
+        let host = await backend.hostInformation()
         return .json([
             "ID": .string(state.nodeID?.rawValue ?? ""), "Containers": 0, "ContainersRunning": 0, "ContainersPaused": 0,
             "ContainersStopped": 0, "Images": 0, "Driver": "", "DriverStatus": [],
@@ -90,7 +103,7 @@ extension Router {
     func distribution(_ request: APIRequest) async throws -> APIResponse {
         guard request.path.count >= 3, request.path.last == "json" else { throw APIError.pageNotFound }
         let image = request.path.dropFirst().dropLast().joined(separator: "/")
-        throw APIError.notFound("the digest of \(image) is not looked up: no container engine is connected to weftd")
+        throw APIError.notFound("the digest of \(image) is not looked up")
     }
 
     func status(_ request: APIRequest) async throws -> APIResponse {

@@ -22,6 +22,8 @@ package enum JSON: Sendable {
 
     package var isNull: Bool { if case .null = self { true } else { false } }
 
+    var isArray: Bool { if case .array = self { true } else { false } }
+
     /// An unsigned counter; beyond 2^63−1 it stays there.
     static func counter(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
 
@@ -37,6 +39,15 @@ package enum JSON: Sendable {
 
     static func counters(_ values: [String: UInt64]) -> JSON {
         .object(values.sorted { $0.key < $1.key }.map { ($0.key, .counter($0.value)) })
+    }
+
+    /// Replaces a member of an object, in any spelling of its key, or adds it at the end.
+    mutating func set(_ key: String, _ value: JSON) {
+        guard case .object(var members) = self else { return }
+        self = .null
+        members.removeAll { $0.key.lowercased() == key.lowercased() }
+        members.append((key, value))
+        self = .object(members)
     }
 
     /// Adds a member at the end of an object.

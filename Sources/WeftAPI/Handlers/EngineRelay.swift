@@ -1,0 +1,68 @@
+import NIOHTTP1
+import WeftEngine
+import WeftModel
+
+/// Requests that the engine answers and weftd reads: sent on whole, the answer shaped by the caller.
+extension Router {
+    /// The engine, when one is configured.
+    func localEngine() throws(APIError) -> LocalEngine {
+        guard let engine else { throw .noEngine }
+        return engine
+    }
+
+    /// Sends the request on, and returns what the engine said, whatever its status. Throws `.noEngine` when nobody listens.
+    func ask(
+        _ engine: LocalEngine, _ request: APIRequest, uri: String? = nil, body: [UInt8]? = nil
+    ) async throws -> EngineResponse {
+        let method = request.method == .HEAD ? HTTPMethod.GET : request.method
+        let body = body ?? (request.body.isEmpty ? nil : request.body)
+        return try await engine.client.request(method, uri ?? request.uri, headers: request.headers, body: body)
+    }
+
+    /// As `ask`; nil when no engine is configured or nobody listens.
+    func askIfPresent(_ request: APIRequest, uri: String? = nil, body: [UInt8]? = nil) async throws -> EngineResponse? {
+        guard let engine else { return nil }
+        do { return try await ask(engine, request, uri: uri, body: body) } catch EngineError.absent { return nil }
+    }
+
+    /// `path` behind the version that the request named.
+    func enginePath(_ request: APIRequest, _ path: [String], query: String = "") -> String {
+        let version = RequestTarget(request.uri)?.version.map { "/v\($0)" } ?? ""
+        return version + path.map { "/" + EngineClient.escaped($0) }.joined() + (query.isEmpty ? "" : "?\(query)")
+    }
+}
+
+extension APIResponse {
+    /// The engine's answer with another body, or its own.
+    init(_ response: EngineResponse, body: [UInt8]? = nil) {
+        var headers = response.headers
+        for name in ["Content-Length", "Transfer-Encoding", "Connection"] { headers.remove(name: name) }
+        self.init(
+            status: HTTPResponseStatus(statusCode: response.status), headers: headers, body: .whole(body ?? response.body))
+    }
+}
+
+extension EngineResponse {
+    /// The body as JSON, of a success.
+    var json: JSON? { status == 200 || status == 201 ? try? JSONParser.parse(body) : nil }
+}
+
+/// Replaces every occurrence of `old`.
+func replacing(_ old: some StringProtocol, with new: some StringProtocol, in bytes: [UInt8]) -> [UInt8] {
+    let old = Array(old.utf8)
+    let new = Array(new.utf8)
+    guard let first = old.first, bytes.count >= old.count else { return bytes }
+    var output: [UInt8] = []
+    output.reserveCapacity(bytes.count)
+    var index = 0
+    while index < bytes.count {
+        if bytes[index] == first, bytes.count - index >= old.count, bytes[index..<index + old.count].elementsEqual(old) {
+            output += new
+            index += old.count
+        } else {
+            output.append(bytes[index])
+            index += 1
+        }
+    }
+    return output
+}

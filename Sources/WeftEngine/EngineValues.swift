@@ -1,0 +1,60 @@
+/// A network as the engine shows it.
+package struct EngineNetwork: Decodable, Sendable {
+    package struct Attached: Decodable, Sendable {
+        package let Name: String
+        package let EndpointID: String
+    }
+
+    package let Id: String
+    package let Name: String
+    package let Driver: String
+    package let Labels: [String: String]?
+    /// By container id; only in the answer about a single network.
+    package let Containers: [String: Attached]?
+
+    /// The cluster's network that this one stands for on this engine.
+    package var shadowOf: String? { Labels?[ShadowNetworks.label] }
+}
+
+/// A container, as the list shows it: what it is attached to, running or not.
+package struct EngineContainerSummary: Decodable, Sendable {
+    package struct Settings: Decodable, Sendable { package let Networks: [String: Attachment]? }
+    package struct Attachment: Decodable, Sendable {
+        package let NetworkID: String
+        package let EndpointID: String
+    }
+
+    package let Id: String
+    package let State: String
+    package let NetworkSettings: Settings?
+}
+
+/// A container by itself.
+package struct EngineContainer: Decodable, Sendable {
+    package struct Settings: Decodable, Sendable { package let Networks: [String: Attachment]? }
+    package struct Attachment: Decodable, Sendable {
+        package let NetworkID: String
+        /// Empty while the container does not run.
+        package let EndpointID: String
+        package let Aliases: [String]?
+    }
+    package struct Configuration: Decodable, Sendable { package let Hostname: String? }
+
+    package let Id: String
+    /// With a slash in front.
+    package let Name: String
+    package let Config: Configuration?
+    package let NetworkSettings: Settings
+}
+
+/// A line of the engine's event stream.
+package struct EngineEvent: Decodable, Sendable {
+    package struct Subject: Decodable, Sendable {
+        package let ID: String
+        package let Attributes: [String: String]?
+    }
+
+    package let `Type`: String
+    package let Action: String
+    package let Actor: Subject
+}

@@ -1,0 +1,129 @@
+package import Logging
+import Synchronization
+package import WeftModel
+
+/// What the watcher asks and tells of.
+package protocol EngineObserver: Sendable {
+    /// The swarm's networks as this node knows them; nil outside a swarm.
+    func swarmNetworks() async -> [Network]?
+    /// An endpoint that the engine made is the container's, which has these names there.
+    func engineEndpoint(_ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]) async
+}
+
+/// Follows the engine: its containers' names go to the agent, networks that nobody uses go. A full look at every start of the
+/// engine's stream, then its events; a look in between for what no event tells.
+package struct EngineWatcher: Sendable {
+    private let engine: Engine
+    private let shadows: ShadowNetworks
+    private let observer: any EngineObserver
+    private let logger: Logger
+
+    private static let retry = Duration.seconds(1)
+    private static let round = Duration.seconds(15)
+
+    package init(engine: Engine, shadows: ShadowNetworks, observer: any EngineObserver, logger: Logger) {
+        self.engine = engine
+        self.shadows = shadows
+        self.observer = observer
+        self.logger = logger
+    }
+
+    /// Runs until the task is cancelled.
+    package func run() async {
+        await withTaskGroup { group in
+            group.addTask { await follow() }
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: Self.round)
+                    await collect()
+                }
+            }
+        }
+    }
+
+    private func follow() async {
+        var wasThere = true
+        while !Task.isCancelled {
+            do {
+                try await withThrowingDiscardingTaskGroup { group in
+                    try await engine.events {
+                        wasThere = true
+                        logger.info("following the container engine", metadata: ["socket": "\(engine.client.socketPath)"])
+                        group.addTask { await lookAround() }
+                    } each: { event in
+                        group.addTask { await handle(event) }
+                    }
+                }
+            } catch is CancellationError {
+                return
+            } catch {
+                if wasThere { logger.notice("the container engine cannot be followed", metadata: ["reason": "\(error)"]) }
+                wasThere = false
+            }
+            try? await Task.sleep(for: Self.retry)
+        }
+    }
+
+    // MARK: What happens
+
+    private func handle(_ event: EngineEvent) async {
+        switch (event.Type, event.Action) {
+        case ("network", "connect"):
+            guard event.Actor.Attributes?["type"] == "weft", let container = event.Actor.Attributes?["container"] else {
+                return
+            }
+            // The container is locked by its start until that is over; the network is not.
+            if let attached = try? await engine.network(event.Actor.ID)?.Containers?[container] {
+                await tell(attached.EndpointID, container: container, name: attached.Name, aliases: [])
+            }
+            await look(at: container)
+        case ("container", "start"), ("container", "rename"): await look(at: event.Actor.ID)
+        case ("container", "destroy"), ("network", "disconnect"): await collect()
+        default: break
+        }
+    }
+
+    private func lookAround() async {
+        await collect()
+        do {
+            let identities = await shadows.identities
+            for container in try await engine.containers() {
+                let networks = container.NetworkSettings?.Networks ?? [:]
+                let isOurs = networks.values.contains { identities[$0.NetworkID] != nil && !$0.EndpointID.isEmpty }
+                if isOurs { await look(at: container.Id) }
+            }
+        } catch {
+            logger.warning("the engine's containers cannot be listed", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// Reads a container, and tells the names of all its endpoints.
+    private func look(at id: String) async {
+        guard let container = try? await engine.container(id) else { return }
+        let identities = await shadows.identities
+        let name = container.Name.drop { $0 == "/" }
+        for attachment in container.NetworkSettings.Networks?.values.sorted(by: { $0.EndpointID < $1.EndpointID }) ?? []
+        where !attachment.EndpointID.isEmpty && identities[attachment.NetworkID] != nil {
+            var aliases = attachment.Aliases ?? []
+            if let hostname = container.Config?.Hostname, !hostname.isEmpty { aliases.append(hostname) }
+            await tell(attachment.EndpointID, container: container.Id, name: String(name), aliases: aliases)
+        }
+    }
+
+    private func tell(_ endpoint: String, container: String, name: String, aliases: [String]) async {
+        var seen: Set = [name]
+        let all = (aliases + [String(container.prefix(12))]).filter { seen.insert($0).inserted }
+        await observer.engineEndpoint(
+            EndpointID(endpoint), of: SandboxID(container), name: name, aliases: all)
+    }
+
+    private func collect() async {
+        guard let networks = await observer.swarmNetworks() else { return }
+        do {
+            try await shadows.collect(keeping: networks)
+        } catch EngineError.absent {
+        } catch {
+            logger.warning("the engine's networks cannot be looked after", metadata: ["reason": "\(error)"])
+        }
+    }
+}
