@@ -18,7 +18,11 @@ final class UpstreamDatagramHandler: ChannelInboundHandler {
     }
 
     /// ECONNREFUSED and its like: nobody listens there, or there is no way.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { onError() }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        onError()
+        // An error that stays queued would wake the event loop again and again.
+        context.close(promise: nil)
+    }
 }
 
 /// A TCP connection to one resolver.
