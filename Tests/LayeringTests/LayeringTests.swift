@@ -52,6 +52,7 @@ private let layers = [
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),
             "WeftClient": Set(["NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftEngine": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
         ]),
     Layer(
         name: "shells",
@@ -60,7 +61,7 @@ private let layers = [
             "WeftAgent": Set([
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", "Logging", "Synchronization",
             ]).union(nio).union(foundation),
-            "WeftAPI": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftLinux", "WeftClient", "CLinux"]).union(system).union(foundation),
         ]),
 ]
