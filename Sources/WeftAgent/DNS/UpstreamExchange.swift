@@ -109,7 +109,6 @@ extension UpstreamExchange {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         DatagramBootstrap(group: eventLoop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DNSMessage.sizeMax))
-            .channelOption(Self.receiveErrors, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
@@ -127,9 +126,6 @@ extension UpstreamExchange {
                 }
             }
     }
-
-    /// IP_RECVERR (ip(7)): without it a connected UDP socket is not told that a router knows no way to the resolver.
-    private static let receiveErrors = ChannelOptions.Types.SocketOption(level: .ip, name: .init(rawValue: 11))
 
     private func opened(_ channel: any Channel, _ index: Int) {
         guard completion != nil, stream == nil else {

@@ -18,11 +18,7 @@ final class UpstreamDatagramHandler: ChannelInboundHandler {
     }
 
     /// ECONNREFUSED and its like: nobody listens there, or there is no way.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        onError()
-        // An error that stays queued would wake the event loop again and again.
-        context.close(promise: nil)
-    }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { onError() }
 }
 
 /// A TCP connection to one resolver.
