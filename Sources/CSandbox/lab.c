@@ -85,6 +85,9 @@ static void furnish(int pipe, const char *hostname, const struct clab_binding *b
         while (umount2(hidden, MNT_DETACH) == 0) {
             /* Copies of the other hosts' namespaces would keep these alive. */
         }
+    /* As on a machine: container engines refuse mounts to share below a / that is not. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+        give_up(pipe, "share the mounts of", "/");
 }
 
 /* Makes namespaces in a child and pins them while it lives. */
@@ -272,6 +275,29 @@ int clab_exec(const struct clab_host *host, char *const *argv)
     syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
     execvp(argv[0], argv);
     return -errno;
+}
+
+int clab_mount_over(const struct clab_host *host, const char *source, const char *target)
+{
+    struct opened opened;
+    int error = open_host(host, &opened);
+    pid_t child = error ? -1 : fork();
+    if (child == 0) {
+        if (enter(&opened) < 0)
+            _exit(errno);
+        while (umount2(target, MNT_DETACH) == 0) {
+            /* What an earlier process bound there. */
+        }
+        _exit(mount(source, target, NULL, MS_BIND, NULL) < 0 ? errno : 0);
+    }
+    if (!error && child < 0)
+        error = -errno;
+    close_host(&opened);
+    int status = 0;
+    while (!error && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            error = -errno;
+    return error ? error : WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
 int clab_bind(const char *source, const char *target)

@@ -16,14 +16,14 @@ extension Lab {
         let hosts = hosts()
         var problems: [String] = []
 
-        // Processes first: mounts and namespaces live as long as these. Sandboxes have namespaces of their own,
-        // and end with their supervisors, which are in the host's.
+        // Processes first: mounts and namespaces live as long as these. Sandboxes and containers have namespaces of
+        // their own; those end with their supervisors, which are in the host's, and these are found by their cgroup.
         let sandboxes = hosts.flatMap(\.sandboxes)
         let namespaces = Set((networks + hosts.flatMap { [$0.mounts, $0.uts] }).compactMap { Self.namespace(at: $0) })
         if Self.namespaces(of: "self").contains(where: namespaces.contains) { throw .insideLab }
         let deadline = ContinuousClock.now + .seconds(10)
         while true {
-            let left = Self.processes(in: namespaces)
+            let left = Self.processes(in: namespaces) + cgroups().flatMap { Self.members(of: $0) }
             for pid in left { _ = csb_kill(pid, SIGKILL) }
             if left.isEmpty && !sandboxes.contains(where: { csb_start_time($0.pid) == $0.processStartTime }) { break }
             if ContinuousClock.now > deadline {
@@ -36,6 +36,7 @@ extension Lab {
         func attempt(_ what: String, _ body: () throws -> Void) {
             do { try body() } catch { problems.append("\(what): \(error)") }
         }
+        for path in cgroups() { attempt("remove \(path)") { try Self.removeGroup(path) } }
         for path in hosts.flatMap({ [$0.mounts, $0.uts] }) + networks {
             attempt("remove \(path)") {
                 try check(clab_unmount(path), "unmount \(path)")
@@ -47,6 +48,7 @@ extension Lab {
             try check(clab_unmount(directory), "unmount \(directory)")
             try FileSystem.removeTree(directory)
         }
+        attempt("remove \(storage)") { try FileSystem.removeTree(storage) }
         if problems.isEmpty, !Self.anotherExists { for line in lines { Self.undo(line) } }
         return problems
     }
@@ -57,9 +59,42 @@ extension Lab {
         if line.hasPrefix("rmdir ") {
             // Only when empty.
             rmdir(path)
+        } else if line.hasPrefix("rmempty "), (try? FileSystem.read(path))?.isEmpty == true {
+            // A socket that came there since cannot be read.
+            unlink(path)
         } else if line.hasPrefix("umount "), (try? FileSystem.list(path))?.isEmpty == true {
             _ = clab_unmount(path)
         }
+    }
+
+    /// The engines' cgroup in every hierarchy that has it.
+    private func cgroups() -> [String] {
+        let mounts = ((try? FileSystem.readText("/proc/self/mountinfo")) ?? "").split(separator: "\n")
+        return mounts.compactMap { line in
+            let fields = line.split(separator: " ")
+            guard line.contains(" - cgroup"), fields.count > 4, FileSystem.isDirectory("\(fields[4])/\(name)") else { return nil }
+            return "\(fields[4])/\(name)"
+        }
+    }
+
+    private static func subgroups(of group: String) -> [String] {
+        ((try? FileSystem.list(group)) ?? []).map { "\(group)/\($0)" }.filter { FileSystem.isDirectory($0) }
+    }
+
+    private static func members(of group: String) -> [Int32] {
+        let text = (try? FileSystem.readText("\(group)/cgroup.procs")) ?? ""
+        return text.split(separator: "\n").compactMap { Int32($0) } + subgroups(of: group).flatMap { members(of: $0) }
+    }
+
+    private static func removeGroup(_ group: String) throws(SystemError) {
+        for inner in subgroups(of: group) { try removeGroup(inner) }
+        // A group is busy until its last process has been reaped.
+        for _ in 0..<200 {
+            if rmdir(group) == 0 || errno == ENOENT { return }
+            guard errno == EBUSY else { break }
+            usleep(10_000)
+        }
+        throw .last("remove the cgroup \(group)")
     }
 
     private static var anotherExists: Bool {

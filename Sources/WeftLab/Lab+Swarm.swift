@@ -3,21 +3,22 @@ import NIOHTTP1
 import WeftClient
 
 extension Lab {
-    /// Makes the hosts, starts weftd on each, and joins them into one swarm with host 1 as its manager.
-    package func up(hosts count: Int) async throws {
-        try make(hosts: count)
+    /// Makes the hosts, starts weftd and then the engine on each, and joins them into one swarm with host 1 as its manager.
+    package func up(hosts count: Int, engine: LabEngine? = nil, swarm: Bool = true) async throws {
+        try make(hosts: count, engine: engine)
         let hosts = hosts()
-        for host in hosts { try host.startDaemon() }
-        guard let first = hosts.first else { return }
-        try first.waitForDaemon()
+        for host in hosts { try host.daemon.start() }
+        for host in hosts { try host.daemon.wait() }
+        if engine != nil {
+            try await withThrowingTaskGroup { group in
+                for host in hosts { group.addTask { @concurrent in try host.startEngine() } }
+                try await group.waitForAll()
+            }
+        }
+        guard swarm, let first = hosts.first else { return }
         let token = try await first.makeSwarm()
         try await withThrowingTaskGroup { group in
-            for host in hosts.dropFirst() {
-                group.addTask {
-                    try host.waitForDaemon()
-                    try await host.joinSwarm(of: first, token: token)
-                }
-            }
+            for host in hosts.dropFirst() { group.addTask { try await host.joinSwarm(of: first, token: token) } }
             try await group.waitForAll()
         }
     }

@@ -6,8 +6,9 @@
 //   ─────┴────────────────┴────────────────┴─────       bridge 172.30.0.254 in the namespace weft-lab
 //
 // The machine's own network namespace gets nothing of it. Each host sees its own /run/weft and /var/lib/weft and has
-// a BPF file system of its own, so weftd and weft run there with their defaults. All that is kept is under
-// /run/weft-lab; the namespaces live by their bind mounts, whether something runs in them or not.
+// a BPF file system of its own, so weftd and weft run there with their defaults; a /run/docker, /run/containerd and
+// /var/lib/docker of its own too, for a container engine. What is kept is under /run/weft-lab, and images under
+// /var/lib/weft-lab; the namespaces live by their bind mounts, whether something runs in them or not.
 
 import CSandbox
 import Glibc
@@ -23,6 +24,8 @@ package struct Lab: Sendable {
     /// Where every host sees its own directory.
     static let runDirectory = "/run/weft"
     static let stateDirectory = "/var/lib/weft"
+    /// So that a lab without engines does not find the machine's.
+    static let engineSocket = "/run/docker/docker.sock"
 
     /// `weft-lab`; another one is a lab apart.
     package let name: String
@@ -30,12 +33,19 @@ package struct Lab: Sendable {
     package let daemon: [String]
 
     package var directory: String { "/run/\(name)" }
+    /// Images and containers; on a disk, as /run may be memory.
+    var storage: String { "/var/lib/\(name)" }
     var underlay: String { "/run/netns/\(name)" }
     var record: String { "\(directory)/\(Self.marker)" }
 
     /// - Parameter weftd: the executable's path.
     package init(name: String = "weft-lab", weftd: String) {
-        self.init(name: name, daemon: [weftd, "--run-dir", Self.runDirectory, "--state-dir", Self.stateDirectory])
+        self.init(
+            name: name,
+            daemon: [
+                weftd, "--run-dir", Self.runDirectory, "--state-dir", Self.stateDirectory,
+                "--engine-socket", Self.engineSocket,
+            ])
     }
 
     /// A lab whose hosts run something else.
@@ -62,21 +72,32 @@ package struct Lab: Sendable {
         return host
     }
 
+    /// What runs containers on the hosts.
+    package var engine: LabEngine? {
+        let lines = ((try? FileSystem.readText(record)) ?? "").split(separator: "\n")
+        return lines.compactMap { $0.hasPrefix("engine ") ? LabEngine(rawValue: String($0.dropFirst(7))) : nil }.first
+    }
+
     /// Makes the namespaces and what joins them; starts nothing yet. Takes about 15 ms a host.
-    package func make(hosts count: Int) throws {
+    package func make(hosts count: Int, engine: LabEngine? = nil) throws {
         guard getuid() == 0 else { throw LabError.notRoot }
         guard (1...Self.hostsMax).contains(count) else { throw LabError.invalidCount(count) }
         guard !FileSystem.exists(record) else { throw LabError.alreadyUp(hosts: hosts().count) }
         try FileSystem.makeDirectory(directory, mode: 0o755)
         try check(clab_make_private(directory), "make \(directory) a mount")
-        try append("")
+        try append(engine.map { "engine \($0.rawValue)" } ?? "")
         try FileSystem.makeDirectory("/run/netns")
         let shared = clab_make_shared("/run/netns")
         if shared == 1 { try append("umount /run/netns") }
         if shared < 0 { try check(shared, "make /run/netns a shared mount") }
-        for path in [Self.runDirectory, Self.stateDirectory] where !FileSystem.exists(path) {
+        for (_, path) in LabHost(lab: self, number: 0).directories where !FileSystem.exists(path) {
             try append("rmdir \(path)")
             try FileSystem.makeDirectory(path)
+        }
+        if engine != nil, !FileSystem.exists(LabEngine.defaultSocket) {
+            // Something to bind each host's own over.
+            try append("rmempty \(LabEngine.defaultSocket)")
+            _ = try OwnedDescriptor(opening: LabEngine.defaultSocket, flags: O_WRONLY | O_CREAT, mode: 0o600)
         }
         try check(clab_make_network(underlay), "make the namespace \(name)")
         let link = try UnderlayLink(path: underlay)
@@ -101,11 +122,13 @@ package enum LabError: Error, Equatable, CustomStringConvertible {
     case alreadyUp(hosts: Int)
     case notUp
     case noSuchHost(Int, hosts: Int)
-    case alreadyRunning(String)
-    case notRunning(String)
+    case noEngine
+    case alreadyRunning(String, host: String)
+    case notRunning(String, host: String)
     /// The daemon ended, or did not open its socket; the text is the end of its log.
-    case daemonFailed(host: String, log: String, tail: String)
-    case doesNotStop(host: String)
+    case daemonFailed(String, host: String, log: String, tail: String)
+    case doesNotStop(String, host: String)
+    case image(String)
     case commandNotFound(String)
     case commandFailed(command: String, reason: String)
     case insideLab
@@ -118,11 +141,13 @@ package enum LabError: Error, Equatable, CustomStringConvertible {
         case .alreadyUp(let hosts): "a lab of \(hosts) hosts is there already; remove it with `weft lab down` first"
         case .notUp: "there is no lab; make one with `weft lab up`"
         case .noSuchHost(let number, let hosts): "there is no host \(number); the lab has hosts 1 to \(hosts)"
-        case .alreadyRunning(let host): "weftd runs on \(host) already"
-        case .notRunning(let host): "weftd does not run on \(host)"
-        case .daemonFailed(let host, let log, let tail):
-            "weftd did not start on \(host); its log is \(log)" + (tail.isEmpty ? "" : ", and ends:\n\(tail)")
-        case .doesNotStop(let host): "weftd on \(host) does not stop; end it with `weft lab kill`"
+        case .noEngine: "the lab has no container engines; make one that has: `weft lab up --engine docker`"
+        case .alreadyRunning(let program, let host): "\(program) runs on \(host) already"
+        case .notRunning(let program, let host): "\(program) does not run on \(host)"
+        case .daemonFailed(let program, let host, let log, let tail):
+            "\(program) did not start on \(host); its log is \(log)" + (tail.isEmpty ? "" : ", and ends:\n\(tail)")
+        case .doesNotStop(let program, let host): "\(program) on \(host) does not stop; end it with `weft lab kill`"
+        case .image(let reason): reason
         case .commandNotFound(let command): "command not found: \(command)"
         case .commandFailed(let command, let reason): "cannot run \(command): \(reason)"
         case .insideLab: "this is a host of the lab; leave it first"

@@ -15,8 +15,18 @@ struct LabCommand: AsyncParsableCommand {
               weft lab exec 2 -- weft run -d --name a1 --network my_net -- sleep infinity
               weft lab exec 3 -- weft run -it --network my_net -- ping a1
               weft lab down
+
+            With a container engine on each host:
+
+              weft lab up --engine docker
+              weft lab image --busybox
+              weft lab exec 1 -- docker network create -d overlay --attachable my_net
+              weft lab exec 2 -- docker run -d --name a1 --network my_net alpine sleep 86400
+              weft lab exec 3 -- docker run --rm --network my_net alpine ping -c 3 a1
             """,
-        subcommands: [LabUp.self, LabList.self, LabExec.self, LabStop.self, LabStart.self, LabKill.self, LabDown.self])
+        subcommands: [
+            LabUp.self, LabList.self, LabExec.self, LabImage.self, LabStop.self, LabStart.self, LabKill.self, LabDown.self,
+        ])
 
     static var lab: Lab {
         get throws {
@@ -42,10 +52,13 @@ struct LabCommand: AsyncParsableCommand {
 
     /// The hosts as a table.
     static func table(_ hosts: [LabHost]) -> String {
-        let rows = [["HOST", "ADDRESS", "WEFTD", "SANDBOXES", "SOCKET"]]
+        func state(_ process: LabProcess) -> String { process.pid.map { "running (pid \($0))" } ?? "stopped" }
+        let hasEngine = hosts.contains { $0.engine != nil }
+        let rows = [["HOST", "ADDRESS", "WEFTD"] + (hasEngine ? ["ENGINE"] : []) + ["SANDBOXES", "SOCKET"]]
             + hosts.map { host in
-                let weftd = host.pid.map { "running (pid \($0))" } ?? "stopped"
-                return [host.name, host.address, weftd, String(host.sandboxCount), host.socket]
+                [host.name, host.address, state(host.daemon)]
+                    + (host.engine.map { ["\($0.program) \(state($0))"] } ?? [])
+                    + [String(host.sandboxCount), host.socket]
             }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
@@ -60,17 +73,26 @@ struct LabCommand: AsyncParsableCommand {
 struct LabUp: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "up", abstract: "Makes the hosts, starts weftd on each, and joins them into a swarm.",
-        discussion: "  weft lab up --nodes 3")
+        discussion: """
+              weft lab up --nodes 3
+              weft lab up --nodes 3 --engine docker
+            """)
 
     @Option(name: [.customShort("n"), .long], help: "How many hosts, 1 to \(Lab.hostsMax).")
     var nodes = 3
+
+    @Option(help: "A container engine for each host: docker.")
+    var engine: LabEngine?
+
+    @Flag(inversion: .prefixedNo, help: "Join the hosts into a swarm.")
+    var swarm = true
 
     func run() async throws {
         try await LabCommand.reporting {
             let lab = try LabCommand.lab
             let start = ContinuousClock.now
             do {
-                try await lab.up(hosts: nodes)
+                try await lab.up(hosts: nodes, engine: engine, swarm: swarm)
             } catch LabError.alreadyUp(let hosts) {
                 throw LabError.alreadyUp(hosts: hosts)
             } catch {
@@ -79,21 +101,39 @@ struct LabUp: AsyncParsableCommand {
             }
             let took = (ContinuousClock.now - start) / .milliseconds(1)
             Terminal.print(LabCommand.table(lab.hosts()))
-            Terminal.print(
-                """
+            let count = nodes == 1 ? "1 host" : "\(nodes) hosts"
+            Terminal.print("\n\(count) up in \(Int(took)) ms. What to try next:\n\n\(suggestion)  weft lab down\n\n")
+        }
+    }
 
-                \(nodes == 1 ? "1 host" : "\(nodes) hosts") up in \(Int(took)) ms, host1 is the manager. What to try next:
+    private var suggestion: String {
+        guard swarm else {
+            return "  weft lab exec 1 -- weft swarm init --advertise-addr 172.30.0.1\n"
+        }
+        let other = min(nodes, 2)
+        return switch engine {
+        case nil:
+            """
+              weft lab exec 1 -- weft node ls                 # host1 is the manager
+              weft lab exec 1 -- weft network create -d overlay --attachable my_net
+              weft lab exec 1 -- weft run -d --name a1 --network my_net -- sleep infinity
+              weft lab exec \(other) -- weft run -it --network my_net -- ping a1
 
-                  weft lab exec 1 -- weft node ls
-                  weft lab exec 1 -- weft network create -d overlay --attachable my_net
-                  weft lab exec 1 -- weft run -d --name a1 --network my_net -- sleep infinity
-                  weft lab exec \(min(nodes, 2)) -- weft run -it --network my_net -- ping a1
-                  weft lab down
+            """
+        case .docker:
+            """
+              weft lab image --busybox                        # an image for all hosts, without a registry
+              weft lab exec 1 -- docker node ls               # host1 is the manager
+              weft lab exec 1 -- docker network create -d overlay --attachable my_net
+              weft lab exec 1 -- docker run -d --name a1 --network my_net alpine sleep 86400
+              weft lab exec \(other) -- docker run -it --rm --network my_net alpine ping a1
 
-                """)
+            """
         }
     }
 }
+
+extension LabEngine: ExpressibleByArgument {}
 
 struct LabList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -106,8 +146,8 @@ struct LabExec: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exec", abstract: "Runs a command on a host.",
         discussion: """
-            The command has the host's network, name, /run/weft and /var/lib/weft; otherwise it sees this machine. Its exit
-            code is the command's.
+            The command has the host's network, name, /run/weft and /var/lib/weft; otherwise it sees this machine. docker
+            talks to Weft's socket there, when the lab has engines. Its exit code is the command's.
 
               weft lab exec 2 -- weft ps
               weft lab exec 1 -- bash
@@ -126,45 +166,99 @@ struct LabExec: AsyncParsableCommand {
     }
 }
 
-struct LabStop: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "stop", abstract: "Stops a host's weftd; its sandboxes and their traffic go on.",
-        discussion: "  weft lab stop 2")
-
+/// A host, and which of its daemons.
+struct LabTarget: ParsableArguments {
     @Argument(help: "The host's number.")
     var number: Int
+    @Flag(help: "Its container engine instead of weftd.")
+    var engine = false
+
+    func process() throws -> LabProcess {
+        let host = try LabCommand.lab.existing(number)
+        guard engine else { return host.daemon }
+        guard let engine = host.engine else { throw LabError.noEngine }
+        return engine
+    }
+}
+
+struct LabStop: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stop", abstract: "Stops a host's weftd; its sandboxes, containers and their traffic go on.",
+        discussion: """
+              weft lab stop 2
+              weft lab stop 2 --engine      # stops its containers too
+            """)
+
+    @OptionGroup var target: LabTarget
 
     func run() async throws {
-        try await LabCommand.reporting { try LabCommand.lab.existing(number).endDaemon(signal: SIGTERM) }
+        try await LabCommand.reporting { try target.process().end(signal: SIGTERM) }
     }
 }
 
 struct LabStart: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "start", abstract: "Starts a host's weftd again.", discussion: "  weft lab start 2")
+        commandName: "start", abstract: "Starts a host's weftd again, or its engine.",
+        discussion: """
+              weft lab start 2
+              weft lab start 2 --engine
+            """)
 
-    @Argument(help: "The host's number.")
-    var number: Int
+    @OptionGroup var target: LabTarget
 
     func run() async throws {
         try await LabCommand.reporting {
-            let host = try LabCommand.lab.existing(number)
-            try host.startDaemon()
-            try host.waitForDaemon()
+            let host = try LabCommand.lab.existing(target.number)
+            if target.engine { return try host.startEngine() }
+            try host.daemon.start()
+            try host.daemon.wait()
         }
     }
 }
 
 struct LabKill: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "kill", abstract: "Kills a host's weftd, as a crash would (SIGKILL).",
-        discussion: "  weft lab kill 2")
+        commandName: "kill", abstract: "Kills a host's weftd or its engine, as a crash would (SIGKILL).",
+        discussion: """
+              weft lab kill 2
+              weft lab kill 2 --engine
+            """)
 
-    @Argument(help: "The host's number.")
-    var number: Int
+    @OptionGroup var target: LabTarget
 
     func run() async throws {
-        try await LabCommand.reporting { try LabCommand.lab.existing(number).endDaemon(signal: SIGKILL) }
+        try await LabCommand.reporting { try target.process().end(signal: SIGKILL) }
+    }
+}
+
+struct LabImage: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "image", abstract: "Loads an image into the engines of all hosts.",
+        discussion: """
+            From a file that `docker save` wrote, or one made of this machine's busybox, which needs no registry.
+
+              weft lab image --busybox                  # as \(Lab.busyboxTags.joined(separator: " and "))
+              weft lab image --busybox alpine:3.20
+              docker save -o web.tar web; weft lab image web.tar
+            """)
+
+    @Flag(help: "Make the image of this machine's busybox.")
+    var busybox = false
+    @Argument(help: "The file, unless --busybox is given; then names that the image gets.")
+    var names: [String] = []
+
+    func validate() throws {
+        if !busybox, names.isEmpty { throw ValidationError("name a file that `docker save` wrote, or give --busybox") }
+    }
+
+    func run() async throws {
+        try await LabCommand.reporting {
+            let lab = try LabCommand.lab
+            if busybox { return try lab.loadBusybox(tags: names) }
+            guard let file = names.first else { return }
+            guard access(file, R_OK) == 0 else { throw LabError.image("cannot read \(file): \(String(cString: strerror(errno)))") }
+            try lab.load(image: file, tags: Array(names.dropFirst()))
+        }
     }
 }
 

@@ -70,21 +70,21 @@ struct LabTests {
         try lab.make(hosts: 1)
         defer { _ = try? lab.down() }
         let host = try lab.existing(1)
-        #expect(host.pid == nil)
-        #expect(throws: LabError.notRunning("host1")) { try host.endDaemon(signal: SIGTERM) }
-        try host.startDaemon()
-        let pid = try #require(host.pid)
-        #expect(throws: LabError.alreadyRunning("host1")) { try host.startDaemon() }
+        #expect(host.daemon.pid == nil)
+        #expect(throws: LabError.notRunning("weftd", host: "host1")) { try host.daemon.end(signal: SIGTERM) }
+        try host.daemon.start()
+        let pid = try #require(host.daemon.pid)
+        #expect(throws: LabError.alreadyRunning("weftd", host: "host1")) { try host.daemon.start() }
         // A session of its own, nothing inherited but the log.
         let session = try FileSystem.readText("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ")[3]
         #expect(session.flatMap { Int32($0) } != getsid(0))
         #expect(try FileSystem.list("/proc/\(pid)/fd") == ["0", "1", "2"])
-        #expect(try FileSystem.readLink("/proc/\(pid)/fd/2") == host.log)
-        try host.endDaemon(signal: SIGKILL)
-        #expect(host.pid == nil)
-        try host.startDaemon()
-        #expect(throws: LabError.daemonFailed(host: "host1", log: host.log, tail: "")) {
-            try host.waitForDaemon(seconds: 0.05)
+        #expect(try FileSystem.readLink("/proc/\(pid)/fd/2") == host.daemon.log)
+        try host.daemon.end(signal: SIGKILL)
+        #expect(host.daemon.pid == nil)
+        try host.daemon.start()
+        #expect(throws: LabError.daemonFailed("weftd", host: "host1", log: host.daemon.log, tail: "")) {
+            try host.daemon.wait(seconds: 0.05)
         }
         #expect(try lab.down() == [])
         // Gone, or a zombie that its new parent has not seen to yet.

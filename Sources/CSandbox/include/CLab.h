@@ -31,6 +31,9 @@ int clab_spawn(const struct clab_host *host, char *const *argv, char *const *env
 /* Replaces the process, whatever its threads, by a command in a host. Returns only on failure. */
 int clab_exec(const struct clab_host *host, char *const *argv);
 
+/* Binds, in a host, `source` over `target`, in place of what is mounted there. Both are paths of the host. */
+int clab_mount_over(const struct clab_host *host, const char *source, const char *target);
+
 int clab_bind(const char *source, const char *target);
 /* Makes `path` a mount of its own whose mounts go to no other mount namespace. */
 int clab_make_private(const char *path);
