@@ -6,6 +6,10 @@ package import WeftModel
 package protocol EngineObserver: Sendable {
     /// The swarm's networks as this node knows them; nil outside a swarm.
     func swarmNetworks() async -> [Network]?
+    /// The wall clock.
+    func now() -> Instant
+    /// All endpoints that the engine has on the swarm's networks, read after `asOf`.
+    func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async
     /// An endpoint that the engine made is the container's, which has these names there.
     func engineEndpoint(_ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]) async
 }
@@ -84,17 +88,35 @@ package struct EngineWatcher: Sendable {
     }
 
     private func lookAround() async {
-        await collect()
-        do {
-            let identities = await shadows.identities
-            for container in try await engine.containers() {
-                let networks = container.NetworkSettings?.Networks ?? [:]
-                let isOurs = networks.values.contains { identities[$0.NetworkID] != nil && !$0.EndpointID.isEmpty }
-                if isOurs { await look(at: container.Id) }
+        if await observer.swarmNetworks() != nil {
+            do { try await engine.ensureGatewayBridge() } catch {
+                logger.warning("the engine makes no \(Engine.gatewayBridge)", metadata: ["reason": "\(error)"])
             }
-        } catch {
-            logger.warning("the engine's containers cannot be listed", metadata: ["reason": "\(error)"])
         }
+        await collect()
+        for container in await takeStock().sorted() { await look(at: container) }
+    }
+
+    /// Tells which endpoints the engine has, and returns their containers. A container's own record is behind while it starts,
+    /// the network's is not.
+    @discardableResult
+    private func takeStock() async -> Set<String> {
+        let asOf = observer.now()
+        var endpoints: Set<EndpointID> = []
+        var containers: Set<String> = []
+        do {
+            for shadow in try await engine.shadows() {
+                // One that is gone by now has none.
+                for (container, attached) in try await engine.network(shadow.Id)?.Containers ?? [:] {
+                    endpoints.insert(EndpointID(attached.EndpointID))
+                    containers.insert(container)
+                }
+            }
+            await observer.engineEndpoints(endpoints, asOf: asOf)
+        } catch {
+            logger.warning("the engine's endpoints cannot be listed", metadata: ["reason": "\(error)"])
+        }
+        return containers
     }
 
     /// Reads a container, and tells the names of all its endpoints.
@@ -118,7 +140,8 @@ package struct EngineWatcher: Sendable {
     }
 
     private func collect() async {
-        guard let networks = await observer.swarmNetworks() else { return }
+        // Outside a swarm there are none, and what stood for some is of no use.
+        let networks = await observer.swarmNetworks() ?? []
         do {
             try await shadows.collect(keeping: networks)
         } catch EngineError.absent {

@@ -1,0 +1,31 @@
+import Logging
+import WeftEngine
+import WeftModel
+
+/// What the engine's watcher asks and tells of.
+extension Daemon: EngineObserver {
+    func swarmNetworks() async -> [Network]? { member == nil ? nil : await clusterSnapshot().networks }
+
+    nonisolated func now() -> Instant { Host.now() }
+
+    func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async {
+        member?.agent.engineEndpointsFound(all, asOf: asOf)
+    }
+
+    func engineEndpoint(
+        _ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]
+    ) async {
+        guard let member else { return }
+        do { try await member.agent.rename(endpoint, sandbox: container, name: name, aliases: aliases) } catch {
+            // Gone already, most often; else the watcher's next look tells it again.
+            logger.debug("an endpoint keeps its names", metadata: ["endpoint": "\(endpoint)", "reason": "\(error)"])
+        }
+    }
+
+    /// Containers on overlays reach the outside by a bridge that is there from the start. Without an engine there is nothing to do.
+    func prepareEngine() async {
+        do { try await engine.engine.ensureGatewayBridge() } catch EngineError.absent {} catch {
+            logger.warning("the engine makes no \(Engine.gatewayBridge)", metadata: ["reason": "\(error)"])
+        }
+    }
+}
