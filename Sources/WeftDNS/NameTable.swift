@@ -171,14 +171,7 @@ extension NameTable {
     /// Overlay addresses are unique across networks and the data plane lets no endpoint use another's, so that the
     /// source address of a query tells who asks.
     package func view(from address: IPv4Address) -> View? {
-        var sandbox: SandboxID?
-        addresses[address]?.forEach { id in
-            // During a replacement two endpoints hold the address for a moment; the greater identifier is as good.
-            if let endpoint = endpoints[id], endpoint.node == node {
-                sandbox = max(sandbox ?? endpoint.sandbox, endpoint.sandbox)
-            }
-        }
-        guard let sandbox else { return nil }
+        guard let sandbox = sandbox(at: address) else { return nil }
         var networks: [NetworkID] = []
         sandboxes[sandbox]?.forEach { id in
             if let network = endpoints[id]?.network, !networks.contains(network) { networks.append(network) }
@@ -186,6 +179,18 @@ extension NameTable {
         networks.sort()
         return View(
             networks: networks, isInternal: networks.allSatisfy { scopes[$0]?.network?.spec.isInternal == true })
+    }
+
+    /// The sandbox of this node that has the address.
+    package func sandbox(at address: IPv4Address) -> SandboxID? {
+        var sandbox: SandboxID?
+        addresses[address]?.forEach { id in
+            // During a replacement two endpoints hold the address for a moment; the greater identifier is as good.
+            if let endpoint = endpoints[id], endpoint.node == node {
+                sandbox = max(sandbox ?? endpoint.sandbox, endpoint.sandbox)
+            }
+        }
+        return sandbox
     }
 
     /// The addresses behind a name on the networks of a view, ascending, each once: `name` itself, and `name.network`

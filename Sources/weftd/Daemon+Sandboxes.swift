@@ -63,6 +63,9 @@ extension Daemon {
         spec.autoRemove = request.autoRemove
         spec.upstreams = upstreams
         do {
+            if !request.dns.isEmpty, let member {
+                await member.useUpstreams(of: keeper, adding: [id: request.dns])
+            }
             let entry = try await keeper.create(
                 spec,
                 attachments: request.networks.map {

@@ -41,7 +41,7 @@ final class Member: Sendable {
     /// Sets everything up from the state directory; what the kernel has is adopted.
     static func start(
         settings: Settings, membership: Membership, credentials: NodeCredentials, sandboxes: SandboxKeeper,
-        logger: Logger
+        attachments: AttachmentKeeper, logger: Logger
     ) async throws -> Member {
         let role =
             membership.isManager
@@ -54,7 +54,10 @@ final class Member: Sendable {
                 logger: logger)
             await sandboxes.use(member.agent)
             // First of all: endpoints whose sandboxes live must not be taken for leftovers.
-            member.agent.sandboxesFound(await sandboxes.namespaces())
+            await attachments.use(member.agent)
+            let others = await attachments.namespaces
+            member.agent.sandboxesFound(await sandboxes.namespaces().merging(others) { own, _ in own })
+            await member.useUpstreams(of: sandboxes, adding: [:])
             member.begin()
             return member
         } catch {
@@ -143,6 +146,15 @@ final class Member: Sendable {
             try? await Task.sleep(for: .seconds(10))
             if let description = try? Host.describe() { agent.describe(description) }
         }
+    }
+
+    /// Sandboxes that were given resolvers of their own, and those about to be made.
+    func useUpstreams(of sandboxes: SandboxKeeper, adding new: [SandboxID: [IPv4Address]]) async {
+        var upstreams = new
+        for entry in await sandboxes.list() where !entry.spec.upstreams.isEmpty {
+            upstreams[SandboxID(entry.spec.id)] = entry.spec.upstreams.compactMap { IPv4Address($0) }
+        }
+        resolver.use(upstreams: upstreams)
     }
 
     /// Tells the manager that this node leaves, and waits a little for its word.

@@ -1,6 +1,7 @@
 import NIOCore
 import Testing
 import WeftAgent
+import WeftModel
 import WeftNet
 import WeftWire
 
@@ -34,6 +35,21 @@ import WeftWire
         #expect(server.counts.forwarded == 20 && server.counts.failed == 0 && server.counts.replies == [.noError: 20])
         await server.stop()
         try await upstream.close()
+    }
+
+    @Test func `a sandbox with resolvers of its own asks those and not the host's`() async throws {
+        let (hosts, own) = (try await knowing(), try await knowing())
+        let server = try await startServer([hosts.address])
+        let client = try await TestClient(of: server.address)
+        let sandbox = try endpoint("client", IPv4Address(rawValue: 0x7f00_0001)).sandbox
+        server.use(upstreams: [sandbox: [IPv4Address(rawValue: 0x7f00_0001)]], port: try #require(own.address.port))
+        #expect(try await client.ask("example.org").answers.count == 1)
+        #expect(try await DNSMessage(decoding: own.asked.next()).questions.first?.name.description == "example.org.")
+        server.use(upstreams: [:])
+        #expect(try await client.ask("example.net").answers.count == 1)
+        #expect(try await DNSMessage(decoding: hosts.asked.next()).questions.first?.name.description == "example.net.")
+        await server.stop()
+        for upstream in [hosts, own] { try await upstream.close() }
     }
 
     @Test func `answers with another identifier or question are not believed`() async throws {

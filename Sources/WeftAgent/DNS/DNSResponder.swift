@@ -43,7 +43,7 @@ final class DNSResponder {
         case .ignore: finish(nil, sizeMax: sizeMax, reply)
         case .forward:
             shared.counters.add { $0.forwarded += 1 }
-            forwarder.forward(query, message, from: asker, overTCP: transport == .tcp) { [shared] answer in
+            forwarder.forward(query, message, from: asker, to: ownUpstreams(of: asker), overTCP: transport == .tcp) { [shared] answer in
                 let bytes = answer.flatMap { Self.fitting($0, sizeMax) }
                 let failure = { Resolver.reply(to: query, .serverFailure).encoded(limit: sizeMax) }
                 let sent = bytes ?? failure()
@@ -54,6 +54,11 @@ final class DNSResponder {
                 reply(sent)
             }
         }
+    }
+
+    private func ownUpstreams(of asker: IPv4Address) -> [SocketAddress]? {
+        guard let sandbox = shared.table.withLock({ $0.sandbox(at: asker) }) else { return nil }
+        return shared.upstreams.withLock { $0[sandbox] }
     }
 
     /// False when there are too many connections.

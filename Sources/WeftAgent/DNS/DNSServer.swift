@@ -85,6 +85,12 @@ package final class DNSServer: Sendable {
     /// a copy of the table, which the change would have to make separate first.
     package func update(_ change: (inout NameTable) -> Void) { shared.table.withLock { change(&$0) } }
 
+    /// Sandboxes whose queries about names outside go to resolvers of their own; replaces what was said before.
+    package func use(upstreams: [SandboxID: [IPv4Address]], port: Int = 53) {
+        let servers = upstreams.mapValues { $0.compactMap { try? SocketAddress(ipAddress: $0.description, port: port) } }
+        shared.upstreams.withLock { $0 = servers }
+    }
+
     /// What the server has done since it started.
     package var counts: DNSCounts { shared.counters.current }
 
@@ -101,6 +107,7 @@ package final class DNSServer: Sendable {
 /// What the event loop and the rest of the program both touch.
 final class DNSShared: Sendable {
     let table: Mutex<NameTable>
+    let upstreams = Mutex<[SandboxID: [SocketAddress]]>([:])
     let counters = DNSCounters()
 
     init(node: NodeID) { table = Mutex(NameTable(node: node)) }

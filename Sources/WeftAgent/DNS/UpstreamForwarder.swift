@@ -21,12 +21,13 @@ final class UpstreamForwarder {
         self.source = source
     }
 
-    /// Calls `completion` once, with an answer that carries the query's identifier, or with nil when there is none.
+    /// Asks `servers`, or the host's resolvers. Calls `completion` once, with an answer that carries the query's identifier, or with nil when there is none.
     func forward(
-        _ query: DNSMessage, _ message: [UInt8], from asker: IPv4Address, overTCP: Bool,
+        _ query: DNSMessage, _ message: [UInt8], from asker: IPv4Address, to servers: [SocketAddress]? = nil,
+        overTCP: Bool,
         completion: @escaping ([UInt8]?) -> Void
     ) {
-        let servers = source.current(now: .now())
+        let servers = servers ?? source.current(now: .now())
         guard let question = query.questions.first, !servers.isEmpty, exchanges.count < Self.inFlightMax,
             inFlight[asker, default: 0] < Self.inFlightPerAskerMax
         else {
