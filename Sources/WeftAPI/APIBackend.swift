@@ -52,6 +52,15 @@ package protocol APIBackend: Sendable {
     /// Detaches a sandbox from a network, running or not.
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws
 
+    /// Lists this node's interfaces in namespaces of others', in any order.
+    func namespaceAttachments() async throws -> [NamespaceAttachment]
+    /// Makes an interface in a namespace that someone else made, complete when it returns. Refuses one that is there.
+    func namespaceAttach(_ request: NamespaceAttachmentRequest) async throws -> NamespaceAttachment
+    /// Finds such an interface, and what is wrong with it; 404 when there is none.
+    func namespaceAttachment(_ sandbox: SandboxID, interface: String) async throws -> NamespaceAttachment
+    /// Removes such an interface. On one that is gone it does nothing.
+    func namespaceDetach(_ sandbox: SandboxID, interface: String) async throws
+
     /// Reports the node's session, endpoints and underlay with their counters.
     func status() async throws -> NodeStatus
 }

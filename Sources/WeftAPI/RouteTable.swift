@@ -23,7 +23,7 @@ package struct Route: Sendable {
 
 /// weftd's own routes; the first that fits counts.
 enum RouteTable {
-    static let routes: [Route] = system + swarm + networks + sandboxes
+    static let routes: [Route] = system + swarm + networks + sandboxes + Router.attachmentRoutes
 
     /// What is the engine's, but must be read or changed on the way.
     static let engine: [Route] = [

@@ -77,9 +77,12 @@ package final class Agent: Sendable {
 
     /// After a start: these sandboxes live, with the paths of their network namespaces; endpoints of others go.
     package func sandboxesFound(_ namespaces: [SandboxID: String]) { enqueue(.sandboxesFound(namespaces)) }
-    /// A sandbox's namespace exists; call it before the first attach.
-    package func place(_ sandbox: SandboxID, namespacePath: String) {
-        enqueue(.place(sandbox, namespacePath: namespacePath))
+    /// A sandbox's namespace exists; call it before the first attach. `interfaces`: names that its maker chose, by
+    /// network; others are ethN.
+    package func place(
+        _ sandbox: SandboxID, namespacePath: String, interfaces: [NetworkID: Placements.ChosenInterface] = [:]
+    ) {
+        enqueue(.place(sandbox, namespacePath: namespacePath, interfaces: interfaces))
     }
 
     /// Returns once the endpoint is in the kernel. Throws `AttachError` or `AgentBusy`.

@@ -10,7 +10,7 @@ enum AgentEvent: Sendable {
     case sessionOpened(SessionSender)
     case sessionClosed
     case received(ManagerMessage)
-    case place(SandboxID, namespacePath: String)
+    case place(SandboxID, namespacePath: String, interfaces: [NetworkID: Placements.ChosenInterface])
     case attach(AttachRequest, CheckedContinuation<Endpoint, any Error>)
     case detach(EndpointID, CheckedContinuation<Endpoint, any Error>)
     case reserve(NetworkID, IPv4Address?, CheckedContinuation<IPv4Address, any Error>)

@@ -53,8 +53,8 @@ struct AgentWorker: Sendable {
         case .received(let message):
             viewIsDirty = true
             handle(.received(message))
-        case .place(let sandbox, let path):
-            placements.place(sandbox, namespacePath: path)
+        case .place(let sandbox, let path, let interfaces):
+            placements.place(sandbox, namespacePath: path, interfaces: interfaces)
         case .attach(let request, let continuation):
             handle(.attach(register(continuation), request))
         case .detach(let endpoint, let continuation):

@@ -5,6 +5,8 @@ package import WeftModel
 package struct Placements: Sendable {
     /// Path of each sandbox's network namespace, for as long as it lives.
     private var namespaces: [SandboxID: String] = [:]
+    /// Interfaces of sandboxes whose maker chose their names.
+    private var chosen: [SandboxID: [NetworkID: ChosenInterface]] = [:]
     /// N of ethN. Kept over restarts: an interface is not renamed while its sandbox runs.
     package private(set) var interfaceIndexes: [EndpointID: Int]
 
@@ -15,14 +17,31 @@ package struct Placements: Sendable {
     package struct Placement: Hashable, Sendable {
         package let namespacePath: String
         package let interfaceIndex: Int
+        /// Nil: `eth` and the index.
+        package let chosen: ChosenInterface?
     }
 
-    package mutating func place(_ sandbox: SandboxID, namespacePath: String) {
+    /// What a sandbox's maker wants of its interface on a network.
+    package struct ChosenInterface: Hashable, Sendable, Codable {
+        package var name: String
+        /// Whether the sandbox may reach the outside by it.
+        package var takesDefaultRoute: Bool
+        package init(name: String, takesDefaultRoute: Bool = true) {
+            self.name = name
+            self.takesDefaultRoute = takesDefaultRoute
+        }
+    }
+
+    package mutating func place(
+        _ sandbox: SandboxID, namespacePath: String, interfaces: [NetworkID: ChosenInterface] = [:]
+    ) {
         namespaces[sandbox] = namespacePath
+        if !interfaces.isEmpty { chosen[sandbox, default: [:]].merge(interfaces) { _, new in new } }
     }
 
     package mutating func forget(_ sandbox: SandboxID) {
         namespaces[sandbox] = nil
+        chosen[sandbox] = nil
     }
 
     /// Gives new endpoints the lowest free interface of their sandbox, in the endpoints' order, and forgets those that are
@@ -47,6 +66,7 @@ package struct Placements: Sendable {
     /// Nil when the sandbox is not on this host any more.
     package func placement(of endpoint: Endpoint) -> Placement? {
         guard let path = namespaces[endpoint.sandbox], let index = interfaceIndexes[endpoint.id] else { return nil }
-        return Placement(namespacePath: path, interfaceIndex: index)
+        return Placement(
+            namespacePath: path, interfaceIndex: index, chosen: chosen[endpoint.sandbox]?[endpoint.network])
     }
 }

@@ -21,14 +21,16 @@ package func compile(_ view: NodeView) -> DesiredState {
         let namespace = attachment.namespacePath
         let isFirst = !namespace.isEmpty && namespacesSeen.insert(namespace).inserted
         let isDefault =
-            !namespace.isEmpty && !network.spec.isInternal && namespacesWithDefault.insert(namespace).inserted
+            !namespace.isEmpty && !network.spec.isInternal && attachment.takesDefaultRoute
+            && namespacesWithDefault.insert(namespace).inserted
         let endpoint = attachment.endpoint
         let entry = EndpointEntry(
             vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
             gateway: network.gateway, isInternal: network.spec.isInternal)
         state.endpoints[endpoint.id] = DesiredEndpoint(
             id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: view.underlayMTU), placement: attachment.placement,
-            interfaceName: namespace.isEmpty ? engineInterfaceName(endpoint.id) : "eth\(attachment.interfaceNumber)",
+            interfaceName: namespace.isEmpty
+                ? engineInterfaceName(endpoint.id) : attachment.interfaceName ?? "eth\(attachment.interfaceNumber)",
             routes: SandboxRoutes(isDefault: isDefault, toResolver: isFirst))
         state.locations[OverlayAddress(vni: network.vni, address: endpoint.ipv4)] = .local(endpoint.id, mac: endpoint.mac)
     }

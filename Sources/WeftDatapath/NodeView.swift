@@ -46,9 +46,18 @@ package struct SandboxAttachment: Hashable, Sendable {
     package var placement: EndpointPlacement
     /// n of `ethn`, unique in the sandbox; also the order in which networks are asked for a default route.
     package var interfaceNumber: Int
+    /// Nil: `ethn`.
+    package var interfaceName: String?
+    /// Whether the sandbox may reach the outside by this endpoint, if its network has a way out.
+    package var takesDefaultRoute = true
 
     /// - Parameter namespacePath: the sandbox's network namespace: `/proc/1234/ns/net`.
-    package init(endpoint: Endpoint, namespacePath: String, interfaceNumber: Int) {
+    package init(
+        endpoint: Endpoint, namespacePath: String, interfaceNumber: Int, interfaceName: String? = nil,
+        takesDefaultRoute: Bool = true
+    ) {
+        self.interfaceName = interfaceName
+        self.takesDefaultRoute = takesDefaultRoute
         self.endpoint = endpoint
         self.placement = .namespace(path: namespacePath)
         self.interfaceNumber = interfaceNumber

@@ -44,6 +44,20 @@ package struct NetworkNamespace: Hashable, Sendable {
         guard fstat(descriptor.rawValue, &status) == 0 else { throw .last("inspect network namespace \(self)") }
         return UInt64(status.st_ino)
     }
+
+    /// A number that no other namespace has until the next boot, unlike its inode's, which is given out again.
+    package func cookie() throws -> UInt64 {
+        try run {
+            let probe = OwnedDescriptor(owning: socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
+            guard probe.rawValue >= 0 else { throw SystemError.last("open a socket") }
+            var cookie: UInt64 = 0
+            var size = socklen_t(MemoryLayout<UInt64>.size)
+            guard getsockopt(probe.rawValue, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0 else {
+                throw SystemError.last("read the cookie of network namespace \(self)")
+            }
+            return cookie
+        }
+    }
 }
 
 extension NetworkNamespace: CustomStringConvertible {

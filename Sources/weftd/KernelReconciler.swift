@@ -21,6 +21,7 @@ final class KernelReconciler: Reconciling {
         /// Read anew with every observation: it follows the interface.
         var underlayMTU: MTU?
         var port: UInt16 = KernelReconciler.defaultPort
+        var defaultRoutes: Set<EndpointID> = []
     }
 
     init(kernel: KernelDatapath, node: NodeID, dataPathAddress: IPv4Address) {
@@ -45,7 +46,9 @@ final class KernelReconciler: Reconciling {
                     node: node, host: HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: state.port),
                     underlayMTU: mtu, attachments: attachments, networks: request.machine.networks,
                     peers: request.machine.peers, endpoints: request.machine.endpoints)
-                let failures = try state.reconciler.reconcile(compile(view), with: kernel)
+                let desired = compile(view)
+                state.defaultRoutes = Set(desired.endpoints.filter(\.value.routes.isDefault).keys)
+                let failures = try state.reconciler.reconcile(desired, with: kernel)
                 for failure in failures {
                     if let endpoint = failure.endpoint {
                         outcome.failures[endpoint] = failure.reason
@@ -73,9 +76,13 @@ final class KernelReconciler: Reconciling {
                 return nil
             }
             return SandboxAttachment(
-                endpoint: endpoint, namespacePath: placement.namespacePath, interfaceNumber: placement.interfaceIndex)
+                endpoint: endpoint, namespacePath: placement.namespacePath, interfaceNumber: placement.interfaceIndex,
+                interfaceName: placement.chosen?.name, takesDefaultRoute: placement.chosen?.takesDefaultRoute ?? true)
         }
     }
+
+    /// Whether the outside is reached by an endpoint from its sandbox.
+    func hasDefaultRoute(_ endpoint: EndpointID) -> Bool { state.withLock { $0.defaultRoutes.contains(endpoint) } }
 
     /// Port and MTU in use.
     var underlay: (port: UInt16, mtu: MTU) { state.withLock { ($0.port, $0.underlayMTU ?? .ethernet) } }

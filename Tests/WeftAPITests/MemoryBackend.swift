@@ -17,6 +17,8 @@ final class MemoryBackend: APIBackend {
         var lastInit: SwarmInitRequest?
         var lastJoin: SwarmJoinRequest?
         var lastCreate: SandboxCreateRequest?
+        var attachments: [NamespaceAttachment] = []
+        var lastAttachment: NamespaceAttachmentRequest?
     }
 
     static let epoch = Instant(nanoseconds: 1_795_254_443_122_615_443)
@@ -253,6 +255,42 @@ final class MemoryBackend: APIBackend {
         read { state in
             if let index = state.sandboxes.firstIndex(where: { $0.id == id }) { body(&state.sandboxes[index]) }
         }
+    }
+
+    func namespaceAttachments() -> [NamespaceAttachment] { read { $0.attachments } }
+
+    func namespaceAttach(_ request: NamespaceAttachmentRequest) throws -> NamespaceAttachment {
+        let made: NamespaceAttachment? = read { state in
+            state.lastAttachment = request
+            guard let network = state.snapshot.networks.first(where: { $0.id == request.network }) else { return nil }
+            let address = request.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + 5)
+            var made = NamespaceAttachment(
+                sandbox: request.sandbox, interface: request.interface, namespacePath: request.namespacePath,
+                network: request.network, owner: request.owner, nameserver: IPv4Address(rawValue: 0xa9fe_4d35))
+            made.endpoint = EndpointSummary(
+                endpoint: Endpoint(
+                    id: EndpointID("ep1"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
+                    sandbox: request.sandbox, ipv4: address, mac: request.mac ?? MACAddress(forIPv4: address),
+                    name: request.name, aliases: request.aliases),
+                networkName: network.spec.name, gateway: network.gateway, prefixLength: network.subnet.length)
+            made.hasDefaultRoute = request.takesDefaultRoute
+            made.hostInterface = "wv00000001"
+            state.attachments.append(made)
+            return made
+        }
+        guard let made else { throw APIError.networkNotFound(request.network.rawValue) }
+        return made
+    }
+
+    func namespaceAttachment(_ sandbox: SandboxID, interface: String) throws -> NamespaceAttachment {
+        guard let found = read({ $0.attachments.first { $0.sandbox == sandbox && $0.interface == interface } }) else {
+            throw APIError.notFound("container \(sandbox) has no interface \(interface) of Weft's")
+        }
+        return found
+    }
+
+    func namespaceDetach(_ sandbox: SandboxID, interface: String) {
+        read { $0.attachments.removeAll { $0.sandbox == sandbox && $0.interface == interface } }
     }
 
     func status() throws -> NodeStatus {

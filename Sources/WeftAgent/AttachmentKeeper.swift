@@ -1,0 +1,195 @@
+// Endpoints in network namespaces that others made. The namespaces are the runtimes', which may die without a word: those
+// that are gone are noticed, and their endpoints go.
+package import Logging
+package import NIOPosix
+package import WeftModel
+package import WeftNet
+import WeftNode
+
+package actor AttachmentKeeper {
+    /// An attachment to be.
+    package struct Wanted: Sendable {
+        package var sandbox: SandboxID
+        package var interface: String
+        package var network: NetworkID
+        package var namespacePath: String
+        package var name: String
+        package var aliases: [String]
+        package var ipv4: IPv4Address?
+        package var mac: MACAddress?
+        package var takesDefaultRoute = true
+        package var owner = ""
+
+        package init(
+            sandbox: SandboxID, interface: String, network: NetworkID, namespacePath: String, name: String,
+            aliases: [String] = [], ipv4: IPv4Address? = nil, mac: MACAddress? = nil
+        ) {
+            self.sandbox = sandbox
+            self.interface = interface
+            self.network = network
+            self.namespacePath = namespacePath
+            self.name = name
+            self.aliases = aliases
+            self.ipv4 = ipv4
+            self.mac = mac
+        }
+    }
+
+    private struct Key: Hashable, Comparable {
+        let sandbox: SandboxID
+        let interface: String
+        static func < (left: Self, right: Self) -> Bool {
+            (left.sandbox, left.interface) < (right.sandbox, right.interface)
+        }
+    }
+
+    private let store: any AttachmentStore
+    private let threads: NIOThreadPool
+    private let logger: Logger
+    private var known: [Key: AttachmentRecord] = [:]
+    /// Attachments that are being made or ended.
+    private var busy: Set<Key> = []
+    private var agent: Agent?
+
+    package init(store: any AttachmentStore, threads: NIOThreadPool, logger: Logger) {
+        self.store = store
+        self.threads = threads
+        self.logger = logger
+    }
+
+    /// Finds what an earlier run left.
+    package func start() async throws {
+        let store = store
+        for record in try await threads.runIfActive({ try store.load() }) { known[Self.key(record)] = record }
+        await collect()
+    }
+
+    /// Who attaches endpoints; it is told where the sandboxes are. Nil outside a swarm, where nothing is attached.
+    package func use(_ agent: Agent?) {
+        self.agent = agent
+        guard let agent else { return known.values.forEach(forget) }
+        for record in records { place(record, agent) }
+    }
+
+    /// Sorted by sandbox and interface.
+    package var records: [AttachmentRecord] { known.sorted { $0.key < $1.key }.map(\.value) }
+
+    /// The sandboxes with the paths of their network namespaces.
+    package var namespaces: [SandboxID: String] {
+        Dictionary(records.map { ($0.sandbox, $0.namespacePath) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Throws `AttachmentError.notFound`.
+    package func record(_ sandbox: SandboxID, interface: String) throws(AttachmentError) -> AttachmentRecord {
+        guard let record = known[Key(sandbox: sandbox, interface: interface)] else {
+            throw .notFound(sandbox, interface: interface)
+        }
+        return record
+    }
+
+    /// The endpoint that an attachment has, nil if it lost it.
+    package func endpoint(of record: AttachmentRecord) async throws -> Endpoint? {
+        try await agent?.read { machine in
+            machine.ownEndpoints.first { $0.sandbox == record.sandbox && $0.network == record.network }
+        }
+    }
+
+    /// Returns once the interface is complete. Nothing is left when it throws.
+    package func attach(_ wanted: Wanted) async throws -> (record: AttachmentRecord, endpoint: Endpoint) {
+        guard let agent else {
+            throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
+        }
+        let key = Key(sandbox: wanted.sandbox, interface: wanted.interface)
+        guard busy.insert(key).inserted else { throw AttachmentError.exists(key.sandbox, interface: key.interface) }
+        defer { busy.remove(key) }
+        let (store, path) = (store, wanted.namespacePath)
+        guard let namespace = try await threads.runIfActive({ store.namespace(at: path) }) else {
+            throw AttachmentError.noNamespace(path)
+        }
+        // A container that starts again has a new namespace; what it had in the former is gone.
+        await collect(only: wanted.sandbox)
+        for record in records where record.sandbox == key.sandbox && record.namespace != namespace {
+            throw AttachmentError.otherNamespace(key.sandbox)
+        }
+        if let former = known[key] {
+            guard try await endpoint(of: former) == nil else {
+                throw AttachmentError.exists(key.sandbox, interface: key.interface)
+            }
+            forget(former)
+        }
+        let record = AttachmentRecord(
+            sandbox: wanted.sandbox, interface: wanted.interface, network: wanted.network, namespacePath: path,
+            namespace: namespace, takesDefaultRoute: wanted.takesDefaultRoute, owner: wanted.owner)
+        // Before the endpoint: one that is not on record is taken for a leftover at the next start.
+        try await threads.runIfActive { try store.save(record) }
+        known[key] = record
+        place(record, agent)
+        do {
+            let endpoint = try await agent.attach(
+                AttachRequest(
+                    network: wanted.network.rawValue, sandbox: wanted.sandbox, name: wanted.name, aliases: wanted.aliases,
+                    ipv4: wanted.ipv4, mac: wanted.mac))
+            return (record, endpoint)
+        } catch {
+            forget(record)
+            throw error
+        }
+    }
+
+    /// Returns once the interface is gone; what is not there is gone already.
+    package func detach(_ sandbox: SandboxID, interface: String) async throws {
+        let key = Key(sandbox: sandbox, interface: interface)
+        guard let record = known[key], busy.insert(key).inserted else { return }
+        defer { busy.remove(key) }
+        if let agent, let endpoint = try await endpoint(of: record) {
+            do { try await agent.detach(endpoint.id) } catch AttachError.endpointNotFound {}
+        }
+        forget(record)
+    }
+
+    /// Looks every few seconds for namespaces that are gone, until cancellation.
+    package func run() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(10))
+            await collect()
+        }
+    }
+
+    /// Ends attachments whose namespace is gone, or is another one now.
+    private func collect(only sandbox: SandboxID? = nil) async {
+        let (store, candidates) = (store, records.filter { sandbox == nil || $0.sandbox == sandbox })
+        guard !candidates.isEmpty else { return }
+        let gone = try? await threads.runIfActive {
+            candidates.filter { store.namespace(at: $0.namespacePath) != $0.namespace }
+        }
+        for record in gone ?? [] where known[Self.key(record)] == record {
+            logger.info(
+                "a container's network namespace is gone",
+                metadata: ["sandbox": "\(record.sandbox)", "interface": "\(record.interface)"])
+            // All of a sandbox's are in one namespace.
+            agent?.sandboxGone(record.sandbox)
+            forget(record)
+        }
+    }
+
+    private func place(_ record: AttachmentRecord, _ agent: Agent) {
+        agent.place(
+            record.sandbox, namespacePath: record.namespacePath,
+            interfaces: [
+                record.network: .init(name: record.interface, takesDefaultRoute: record.takesDefaultRoute)
+            ])
+    }
+
+    private func forget(_ record: AttachmentRecord) {
+        known[Self.key(record)] = nil
+        do { try store.remove(record) } catch {
+            logger.error(
+                "an attachment's record is left", metadata: ["sandbox": "\(record.sandbox)", "error": "\(error)"])
+        }
+        if !known.keys.contains(where: { $0.sandbox == record.sandbox }) { agent?.sandboxGone(record.sandbox) }
+    }
+
+    private static func key(_ record: AttachmentRecord) -> Key {
+        Key(sandbox: record.sandbox, interface: record.interface)
+    }
+}

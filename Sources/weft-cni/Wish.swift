@@ -1,0 +1,52 @@
+import WeftTemplate
+
+/// What an ADD asks weftd for.
+struct Wish {
+    let body: TemplateValue
+
+    init(_ configuration: Configuration, _ invocation: Invocation) throws(CNIError) {
+        let json = configuration.json
+        let runtime = json.member("runtimeConfig")
+        var object = TemplateObject([
+            .init(key: "Network", value: .string(configuration.network)),
+            .init(key: "SandboxID", value: .string(invocation.container)),
+            .init(key: "Interface", value: .string(invocation.interface)),
+            .init(key: "NamespacePath", value: .string(invocation.namespacePath)),
+            .init(key: "Owner", value: .string(configuration.name)),
+            .init(key: "DefaultRoute", value: .bool(configuration.takesDefaultRoute)),
+        ])
+        if let name = invocation.arguments["K8S_POD_NAME"], !name.isEmpty { object["Name"] = .string(name) }
+        if let address = try Self.address(runtime, json, invocation) { object["IPv4Address"] = .string(address) }
+        var mac = try runtime?.string("mac")
+        if mac == nil { mac = try json.member("args")?.member("cni")?.string("mac") }
+        if let mac = mac ?? invocation.arguments["MAC"], !mac.isEmpty { object["MacAddress"] = .string(mac) }
+        object["Aliases"] = .array(try Self.aliases(runtime, configuration).map { .string($0) })
+        body = .object(object)
+    }
+
+    /// By the capability ips, by `args.cni.ips`, or by `CNI_ARGS`; with or without the prefix length, which is the network's.
+    private static func address(
+        _ runtime: TemplateValue?, _ json: TemplateValue, _ invocation: Invocation
+    ) throws(CNIError) -> String? {
+        var asked = try runtime?.strings("ips") ?? []
+        if asked.isEmpty { asked = try json.member("args")?.member("cni")?.strings("ips") ?? [] }
+        if asked.isEmpty, let address = invocation.arguments["IP"], !address.isEmpty {
+            asked = address.split(separator: ",").map { String($0) }
+        }
+        guard asked.count <= 1 else {
+            throw CNIError(
+                .invalidConfiguration, "\(asked.joined(separator: ", ")) are asked for, and an endpoint has one address",
+                details: "ask for one IPv4 address")
+        }
+        return asked.first.flatMap { $0.split(separator: "/").first.map { String($0) } }
+    }
+
+    /// podman's capability aliases: a list for each network.
+    private static func aliases(
+        _ runtime: TemplateValue?, _ configuration: Configuration
+    ) throws(CNIError) -> [String] {
+        guard let all = runtime?.member("aliases") else { return [] }
+        guard case .object = all else { throw CNIError(.notDecodable, "\"aliases\" must be an object of lists") }
+        return try all.strings(configuration.name)
+    }
+}

@@ -1,0 +1,34 @@
+import FoundationEssentials
+import WeftAgent
+import WeftLinux
+import WeftModel
+
+/// One file per attachment, in the run directory.
+struct AttachmentFiles: AttachmentStore {
+    let directory: String
+
+    init(runDirectory: String) { directory = "\(runDirectory)/attachments" }
+
+    func load() throws -> [AttachmentRecord] {
+        guard FileSystem.exists(directory) else { return [] }
+        return try FileSystem.list(directory).compactMap { name in
+            // A file that a crash left half named, or an older version wrote: its endpoint goes as one without a record.
+            guard let bytes = try? FileSystem.read("\(directory)/\(name)") else { return nil }
+            return try? JSONDecoder().decode(AttachmentRecord.self, from: Data(bytes))
+        }
+    }
+
+    func save(_ record: AttachmentRecord) throws {
+        try FileSystem.makeDirectory(directory, mode: 0o700)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        try FileSystem.writeAtomically([UInt8](try encoder.encode(record)), to: path(record))
+    }
+
+    func remove(_ record: AttachmentRecord) throws { try FileSystem.removeTree(path(record)) }
+
+    func namespace(at path: String) -> UInt64? { try? NetworkNamespace(path: path).cookie() }
+
+    /// Container ids hold no `@`, and neither holds a slash.
+    private func path(_ record: AttachmentRecord) -> String { "\(directory)/\(record.sandbox)@\(record.interface)" }
+}

@@ -1,0 +1,96 @@
+import NIOPosix
+import WeftAPI
+import WeftAgent
+import WeftDatapath
+import WeftKernel
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftNode
+import WeftWire
+
+/// Interfaces in network namespaces that others made.
+extension Daemon {
+    func namespaceAttachments() async throws -> [NamespaceAttachment] {
+        var result: [NamespaceAttachment] = []
+        for record in await attachments.records { result.append(try await attachment(record)) }
+        return result
+    }
+
+    func namespaceAttach(_ request: NamespaceAttachmentRequest) async throws -> NamespaceAttachment {
+        do {
+            var wanted = AttachmentKeeper.Wanted(
+                sandbox: request.sandbox, interface: request.interface, network: request.network,
+                namespacePath: request.namespacePath, name: request.name,
+                aliases: request.aliases.filter { $0 != request.name }, ipv4: request.ipv4, mac: request.mac)
+            wanted.takesDefaultRoute = request.takesDefaultRoute
+            wanted.owner = request.owner
+            return try await attachment(try await attachments.attach(wanted).record)
+        } catch {
+            throw Self.attachmentError(error)
+        }
+    }
+
+    /// Looks into the namespace too.
+    func namespaceAttachment(_ sandbox: SandboxID, interface: String) async throws -> NamespaceAttachment {
+        do {
+            var attachment = try await attachment(try await attachments.record(sandbox, interface: interface))
+            let seen = attachment
+            attachment.problem = try await threads.runIfActive { Self.problem(with: seen) }
+            return attachment
+        } catch {
+            throw Self.attachmentError(error)
+        }
+    }
+
+    func namespaceDetach(_ sandbox: SandboxID, interface: String) async throws {
+        do { try await attachments.detach(sandbox, interface: interface) } catch { throw Self.attachmentError(error) }
+    }
+
+    private func attachment(_ record: AttachmentRecord) async throws -> NamespaceAttachment {
+        var attachment = NamespaceAttachment(
+            sandbox: record.sandbox, interface: record.interface, namespacePath: record.namespacePath,
+            network: record.network, owner: record.owner, nameserver: KernelDatapath.resolverAddress)
+        guard let member,
+            let endpoint = try await attachments.endpoint(of: record),
+            let network = try await member.agent.read({ $0.network(record.network) })
+        else { return attachment }
+        attachment.endpoint = EndpointSummary(
+            endpoint: endpoint, networkName: network.spec.name,
+            gateway: network.spec.isInternal ? nil : network.gateway, prefixLength: network.subnet.length)
+        attachment.hostInterface = hostInterfaceName(endpoint.id)
+        attachment.hasDefaultRoute = member.reconciler.hasDefaultRoute(endpoint.id)
+        return attachment
+    }
+
+    /// What the namespace holds against what was promised.
+    private static func problem(with attachment: NamespaceAttachment) -> String {
+        guard let endpoint = attachment.endpoint?.endpoint else {
+            return "its network or this node's membership in the swarm has ended"
+        }
+        do {
+            let inside = try NetlinkSocket.open(in: NetworkNamespace(path: attachment.namespacePath))
+            guard let link = try inside.link(named: attachment.interface) else {
+                return "there is no interface \(attachment.interface) in \(attachment.namespacePath)"
+            }
+            guard link.isUp else { return "the interface \(attachment.interface) is down" }
+            guard link.mac == endpoint.mac else { return "\(attachment.interface) does not have the address \(endpoint.mac)" }
+            let addresses = try inside.dump(.dumpAddresses(), "list addresses") { AddressMessage($0) }
+            guard addresses.contains(where: { $0.interface == link.index && $0.address == endpoint.ipv4 }) else {
+                return "\(attachment.interface) does not have the address \(endpoint.ipv4)"
+            }
+            return ""
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    private static func attachmentError(_ error: any Error) -> APIError {
+        guard let error = error as? AttachmentError else { return apiError(error) }
+        return switch error {
+        case .noNamespace: APIError(400, "\(error)")
+        case .otherNamespace, .exists: APIError(409, "\(error)")
+        case .notFound: APIError(404, "\(error)")
+        }
+    }
+}
