@@ -1,0 +1,51 @@
+#!/bin/bash
+# What tutorials on Docker's overlay networks do, with the stock docker command against Weft's sockets: brings up a lab of
+# three hosts with an engine each and runs the acceptance script, which is kept outside this repository, unmodified.
+# Encrypted networks are refused still, so exactly those steps must fail; anything else that fails, fails this.
+# WEFT_BIN: directory with weft, weftd, weft-shim.  ACCEPTANCE: directory with walkthrough.sh.  PART: which parts of it.
+# Exit code 77: skipped, since something outside the repository is missing. Ends with `N passed, N failed`.
+set -u
+cd "$(dirname "$0")/../.."
+PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
+export PATH LC_ALL=C
+acceptance=${ACCEPTANCE:-../shared/acceptance}
+expected="net-create-encrypted net-inspect-encrypted encrypted-run-1 encrypted-run-2 encrypted-ping encrypted-http encrypted-on-wire"
+
+skip() { echo "walkthrough: SKIPPED, NOTHING TESTED: $1" >&2; exit 77; }
+[ -x "$acceptance/walkthrough.sh" ] || [ -f "$acceptance/walkthrough.sh" ] || skip "there is no $acceptance/walkthrough.sh"
+for program in docker dockerd busybox tcpdump; do command -v $program >/dev/null || skip "$program is not installed (scripts/setup)"; done
+
+out=$(mktemp -d)
+trap 'weft lab down >/dev/null 2>&1; rm -rf "$out"' EXIT
+weft lab down >/dev/null 2>&1
+began=$(date +%s%N)
+weft lab up --nodes 3 --engine docker --no-swarm >"$out/up" 2>&1 || { cat "$out/up"; echo "FAIL lab up"; exit 1; }
+weft lab image --busybox || { echo "FAIL lab image"; exit 1; }
+echo "time lab-with-engines-and-image $((($(date +%s%N) - began) / 1000000)) ms"
+
+socket() { echo "/run/weft-lab/host$1/run/docker.sock"; }
+ADDR1=172.30.0.1 ADDR2=172.30.0.2 ADDR3=172.30.0.3 NETNS1=weft-lab-1 NETNS2=weft-lab-2 NETNS3=weft-lab-3 \
+    PART=${PART:-init net run end} bash "$acceptance/walkthrough.sh" "$(socket 1)" "$(socket 2)" "$(socket 3)" 2>&1 | tee "$out/log"
+
+passed=$(grep -c '^ok ' "$out/log") failed=0 unmet=0
+while read -r name; do
+    case " $expected " in *" $name "*) unmet=$((unmet + 1)) ;; *) failed=$((failed + 1)); echo "unexpected: $name" ;; esac
+done < <(sed -n 's/^FAIL \([^:]*\):.*/\1/p' "$out/log")
+# An expected failure that passes is a list to correct, not a success to be silent about.
+for name in $expected; do
+    if grep -q "^ok $name " "$out/log"; then failed=$((failed + 1)); echo "expected to be refused, but passed: $name"; fi
+done
+grep -q '^[0-9]* passed, [0-9]* failed' "$out/log" || { failed=$((failed + 1)); echo "the acceptance script did not reach its end"; }
+if grep -q '^skip ' "$out/log"; then failed=$((failed + 1)); echo "steps were skipped"; fi
+if [ "${KEEP_LOGS:-}" ]; then
+    mkdir -p "$KEEP_LOGS"; cp "$out/log" "$KEEP_LOGS/walkthrough.log"
+    for i in 1 2 3; do for d in weftd dockerd; do cp "/run/weft-lab/host$i/$d.log" "$KEEP_LOGS/$d$i.log"; done; done
+fi
+
+weft lab down || { failed=$((failed + 1)); echo "FAIL lab down"; }
+left=$(ip netns list | grep weft-lab; mount | grep weft-lab; find /sys/fs/cgroup -name 'weft-lab*' 2>/dev/null)
+[ -z "$left" ] || { failed=$((failed + 1)); echo "FAIL left behind: $left"; }
+echo
+echo "$unmet steps of encrypted networks are refused, as expected"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
