@@ -58,6 +58,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
             // A client may end its side and still wait for the answer (RFC 9112, 9.6).
             switch state {
             case .answering: break
+            // What is to become a stream ends there.
+            case .passing(_, let head, _) where head.headers.contains(name: "upgrade"): break
             case .passing(let exchange, _, _): exchange.endInput()
             default: close(context: context)
             }
@@ -351,6 +353,7 @@ extension ConnectionHandler: EngineExchangeOwner {
             // What the decoder holds already belongs to the stream.
             pipeline.removeHandler(context: decoder, promise: nil)
             if isReadHeld { client.resume() }
+            if isInputClosed { client.inputEnded() }
         } catch {
             close(context: context)
         }

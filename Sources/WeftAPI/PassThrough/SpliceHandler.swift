@@ -60,6 +60,10 @@ final class SpliceHandler: ChannelInboundHandler, ChannelOutboundHandler {
         guard let event = event as? ChannelEvent, event == .inputClosed else {
             return context.fireUserInboundEventTriggered(event)
         }
+        inputEnded()
+    }
+
+    func inputEnded() {
         isInputClosed = true
         partner?.endOutput()
     }
