@@ -1,0 +1,249 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import WeftAPI
+@testable import WeftEngine
+
+/// What is read or changed on its way to the engine.
+@Suite(.timeLimit(.minutes(1))) struct EngineTests {
+    /// A swarm with the network my_net, attachable unless said otherwise.
+    private static func swarm(_ client: RawClient, attachable: Bool = true) async throws -> String {
+        #expect(try await client.send("POST", "/swarm/init", "{}").status == 200)
+        let made = try await client.send(
+            "POST", "/networks/create", #"{"Name":"my_net","Driver":"overlay","Attachable":\#(attachable)}"#)
+        guard case .string(let id)? = try made.json()["Id"] else { throw RawClient.Failure(reason: made.text) }
+        return id
+    }
+
+    private static let shadowID = String(repeating: "5", count: 64)
+
+    /// An engine with networks that can be made, listed and removed, and containers that remember their body.
+    private final class Engine: Sendable {
+        struct State {
+            var requests: [String] = []
+            var bodies: [String] = []
+            /// Name to JSON.
+            var networks: [String: String] = [:]
+            var containers = "[]"
+        }
+        let state = Mutex(State())
+        var requests: [String] { state.withLock { $0.requests } }
+        func count(_ start: String) -> Int { requests.count { $0.hasPrefix(start) } }
+
+        func answer(_ method: String, _ target: String, _ body: String) -> (Int, String) {
+            state.withLock { state in
+                state.requests.append("\(method) \(target)")
+                let path = target.replacingOccurrences(of: "/v1.41", with: "").split(separator: "?").first.map(String.init) ?? ""
+                switch (method, path) {
+                case ("GET", "/_ping"): return (200, "OK")
+                case ("GET", "/networks"):
+                    return (200, "[" + state.networks.sorted { $0.key < $1.key }.map(\.value).joined(separator: ",") + "]")
+                case ("POST", "/networks/create"):
+                    guard let json = try? JSON.parse(Array(body.utf8)), case .string(let name)? = json["Name"] else { return (400, "{}") }
+                    guard state.networks[name] == nil else { return (409, #"{"message":"exists"}"#) }
+                    let labels = json["Labels"].map { String(decoding: $0.utf8, as: UTF8.self) } ?? "{}"
+                    let driver = json["Driver"].map { String(decoding: $0.utf8, as: UTF8.self) } ?? "\"bridge\""
+                    state.networks[name] =
+                        #"{"Id":"\#(EngineTests.shadowID)","Name":"\#(name)","Driver":\#(driver),"Labels":\#(labels)}"#
+                    state.bodies.append(body)
+                    return (201, #"{"Id":"\#(EngineTests.shadowID)","Warning":""}"#)
+                case ("POST", "/networks/prune"): return (200, #"{"NetworksDeleted":["loc"]}"#)
+                case ("POST", "/containers/create"):
+                    state.bodies.append(body)
+                    return (201, #"{"Id":"c0","Warnings":[]}"#)
+                case ("GET", "/containers/json"): return (200, state.containers)
+                case ("GET", "/containers/c/json"):
+                    return (200, #"{"HostConfig":{"Dns":["169.254.77.53","9.9.9.9"]},"NetworkSettings":{"Networks":{"my_net":{"NetworkID":"\#(EngineTests.shadowID)"}}}}"#)
+                case ("GET", "/info"): return (200, #"{"ID":"engine","Containers":3,"Swarm":{"NodeID":"other"}}"#)
+                case ("DELETE", _):
+                    state.networks = state.networks.filter { !$0.value.contains(path.split(separator: "/").last ?? "") }
+                    return (204, "")
+                case ("POST", _) where path.hasSuffix("/connect") || path.hasSuffix("/disconnect"): return (200, "")
+                case ("GET", _):
+                    guard let found = state.networks[String(path.split(separator: "/").last ?? "")] else {
+                        return (404, #"{"message":"network not found"}"#)
+                    }
+                    return (200, found)
+                default: return (404, #"{"message":"page not found"}"#)
+                }
+            }
+        }
+    }
+
+    private func with(_ body: @escaping @Sendable (RawClient, Engine) async throws -> Void) async throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("weft-eng-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let engine = Engine()
+        let fake = try FakeEngine(
+            path: directory.appendingPathComponent("engine.sock").path,
+            FakeEngine.answering { engine.answer($0, $1, $2) })
+        defer { fake.stop() }
+        let path = directory.appendingPathComponent("docker.sock").path
+        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: fake.path)) {
+            try await body(RawClient(path: path), engine)
+        }
+    }
+
+    @Test func `containers that start at once make one shadow`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            try await withThrowingTaskGroup { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        let made = try await client.send(
+                            "POST", "/v1.41/containers/create?name=x", #"{"Image":"a","HostConfig":{"NetworkMode":"my_net","Dns":[]}}"#)
+                        #expect(made.status == 201 && made.text.contains("c0"))
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(engine.count("POST /networks/create") == 1)
+            #expect(engine.count("POST /v1.41/containers/create?name=x") == 8)
+            let bodies = engine.state.withLock { $0.bodies }
+            let shadow = try JSON.parse(Array(bodies[0].utf8))
+            #expect(shadow["Driver"] == "weft" && shadow["IPAM"]?["Driver"] == "weft")
+            #expect(shadow["Options"] == ["weft.id": .string(id)] && shadow["IPAM"]?["Options"] == ["weft.id": .string(id)])
+            #expect(shadow["Labels"] == ["io.weft.id": .string(id)])
+            let container = try JSON.parse(Array(bodies[1].utf8))
+            #expect(container["HostConfig"]?["Dns"] == ["169.254.77.53"] && container["Image"] == "a")
+        }
+    }
+
+    @Test func `all ways to name a network are seen, and the user's servers kept`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            for body in [
+                #"{"HostConfig":{"NetworkMode":"\#(id)","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"\#(id)":{"Aliases":["z"]}}}}"#,
+                #"{"HostConfig":{"NetworkMode":"default","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"my_net":null}}}"#,
+                #"{"HostConfig":{"NetworkMode":"my_net","Dns":["9.9.9.9"]},"NetworkingConfig":{"my_net":null}}"#,
+            ] {
+                #expect(try await client.send("POST", "/containers/create", body).status == 201)
+                let sent = try JSON.parse(Array(engine.state.withLock { $0.bodies.last ?? "" }.utf8))
+                #expect(sent["HostConfig"]?["Dns"] == ["169.254.77.53", "9.9.9.9"])
+                #expect(!String(decoding: sent.utf8, as: UTF8.self).contains(id), "the engine knows the network by name only")
+            }
+            #expect(engine.count("POST /networks/create") == 1)
+            // A container on networks of the engine goes as it came.
+            let plain = #"{ "HostConfig": {"NetworkMode":"bridge"} }"#
+            #expect(try await client.send("POST", "/containers/create", plain).status == 201)
+            #expect(engine.state.withLock { $0.bodies.last } == plain)
+        }
+    }
+
+    @Test func `a network that is not attachable refuses containers`() async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client, attachable: false)
+            let refused = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
+            #expect(refused.status == 403)
+            #expect(
+                refused.message
+                    == "Could not attach to network my_net: rpc error: code = PermissionDenied desc = network my_net not manually attachable")
+            let connect = try await client.send("POST", "/networks/my_net/connect", #"{"Container":"c"}"#)
+            #expect(connect.status == 403)
+            #expect(engine.count("POST /networks/create") == 0 && engine.count("POST /containers") == 0)
+        }
+    }
+
+    @Test func `the engine's own network of that name is not taken for the swarm's`() async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            engine.state.withLock { $0.networks["my_net"] = #"{"Id":"l","Name":"my_net","Driver":"bridge","Labels":{}}"# }
+            let refused = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
+            #expect(refused.status == 409 && refused.message?.contains("a network of its own by that name") == true)
+            // Neither can be made beside the other.
+            engine.state.withLock { $0.networks["loc"] = #"{"Id":"l2","Name":"loc","Driver":"bridge","Labels":{}}"# }
+            #expect(try await client.send("POST", "/networks/create", #"{"Name":"loc","Driver":"overlay"}"#).status == 409)
+            #expect(try await client.send("POST", "/networks/create", #"{"Name":"my_net","Driver":"bridge"}"#).status == 409)
+        }
+    }
+
+    @Test func `networks show once, local ones beside the swarm's`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            _ = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
+            #expect(try await client.send("POST", "/networks/create", #"{"Name":"loc","Driver":"bridge"}"#).status == 201)
+            guard case .array(let list) = try await client.send("GET", "/networks").json() else { throw RawClient.Failure(reason: "") }
+            #expect(list.compactMap { $0["Name"] } == ["loc", "my_net"])
+            #expect(list.last?["Id"] == .string(id))
+            #expect(try await client.send("GET", "/networks/my_net").json()["Id"] == .string(id))
+            #expect(try await client.send("GET", "/networks/loc").json()["Driver"] == "bridge")
+            #expect(try await client.send("GET", "/networks/nosuch").status == 404)
+        }
+    }
+
+    @Test func `pruning leaves shadows alone, and removing takes them along`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            _ = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
+            #expect(try await client.send("DELETE", "/networks/\(id)").status == 204)
+            #expect(engine.count("DELETE /networks/\(Self.shadowID)") == 1)
+            let pruned = try await client.send("POST", "/networks/prune?filters=%7B%22label%22%3A%7B%22a%22%3Atrue%7D%7D")
+            #expect(try pruned.json()["NetworksDeleted"] == ["loc"])
+            let sent = engine.requests.last { $0.contains("/networks/prune") }?.removingPercentEncoding
+            #expect(sent == #"POST /networks/prune?filters={"label":{"a":true},"label!":{"io.weft.id":true}}"#)
+        }
+    }
+
+    @Test func `the engine's ids of shadows do not show, nor the resolver`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            _ = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
+            let shown = try await client.send("GET", "/v1.41/containers/c/json").json()
+            #expect(shown["NetworkSettings"]?["Networks"]?["my_net"]?["NetworkID"] == .string(id))
+            #expect(shown["HostConfig"]?["Dns"] == ["9.9.9.9"])
+            _ = try await client.send("GET", "/containers/json?filters=%7B%22network%22%3A%7B%22\(id)%22%3Atrue%7D%7D")
+            #expect(engine.requests.last?.contains(Self.shadowID) == true)
+        }
+    }
+
+    @Test func `connect and disconnect go by the engine's name`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            #expect(try await client.send("POST", "/v1.41/networks/\(id)/connect", #"{"Container":"c"}"#).status == 200)
+            #expect(try await client.send("POST", "/networks/\(id)/disconnect", #"{"Container":"c"}"#).status == 200)
+            #expect(engine.count("POST /v1.41/networks/my_net/connect") == 1)
+            #expect(engine.count("POST /networks/my_net/disconnect") == 1)
+        }
+    }
+
+    @Test func `info and ping are the engine's, with our swarm`() async throws {
+        try await with { client, _ async throws in
+            _ = try await Self.swarm(client)
+            let info = try await client.send("GET", "/info").json()
+            #expect(info["ID"] == "engine" && info["Swarm"]?["NodeID"] == "ilvid9zat14ivlex8yuy7qccv")
+            let ping = try await client.send("HEAD", "/_ping")
+            #expect(ping.headers["api-version"] == "1.41" && ping.headers["swarm"] == "active/manager")
+        }
+    }
+
+    @Test func `idle shadows go only when nobody can need them`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            _ = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
+            // A container that does not run refers to the network by name alone.
+            engine.state.withLock {
+                $0.containers = #"[{"Id":"c0","State":"created","NetworkSettings":{"Networks":{"my_net":{"NetworkID":"","EndpointID":""}}}}]"#
+            }
+            #expect(try await client.send("DELETE", "/networks/\(id)").status == 204)
+            #expect(engine.count("DELETE") == 1, "without the swarm's network the shadow goes all the same")
+        }
+    }
+
+    @Test func `without the engine, networks work and containers say what is missing`() async throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("weft-\(UUID().uuidString.prefix(8)).sock").path
+        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: "/nonexistent/engine.sock")) {
+            let client = RawClient(path: path)
+            _ = try await Self.swarm(client)
+            #expect(try await client.send("GET", "/networks").json() != .array([]))
+            #expect(try await client.send("HEAD", "/_ping").status == 200)
+            #expect(try await client.send("GET", "/info").status == 200)
+            for (method, target) in [("GET", "/containers/json"), ("GET", "/images/json"), ("POST", "/containers/create"), ("GET", "/events")] {
+                let refused = try await client.send(method, target, method == "POST" ? "{}" : nil)
+                #expect(refused.status == 503)
+                #expect(refused.message == "no container engine is connected to weftd; `weft run` starts a sandbox without one")
+            }
+        }
+    }
+}
