@@ -54,8 +54,9 @@ struct Latency: AsyncParsableCommand {
             program, "load", "probeName", "--netns", netns, "--cpu", "1", "--address", "169.254.77.53",
         ])
         var samples = LatencySamples()
-        for index in 0..<count {
-            let name = "bench-\(getpid())-\(index)"
+        // Removed at the end: a removal under way would be measured with the attach that follows it.
+        let names = (0..<count).map { "bench-\(getpid())-\($0)" }
+        for name in names {
             let body = #"{"Name":"\#(name)","Command":["sleep","3600"],"Networks":[{"Network":"\#(network)"}]}"#
             let begin = bench_now()
             _ = try await weftd.call(.POST, "/weft/v1/sandboxes", body: Array(body.utf8))
@@ -67,8 +68,8 @@ struct Latency: AsyncParsableCommand {
             samples.attach.append(try Self.milliseconds(from: begin, to: pinger.readLine(), what: "ping of \(address)"))
             samples.name.append(
                 try Self.milliseconds(from: created, to: resolver.readLine(), what: "look-up of \(name)"))
-            _ = try await weftd.call(.DELETE, "/weft/v1/sandboxes/\(name)", query: [("force", "1")])
         }
+        for name in names { _ = try await weftd.call(.DELETE, "/weft/v1/sandboxes/\(name)", query: [("force", "1")]) }
         print(String(decoding: try JSONEncoder().encode(samples), as: UTF8.self))
     }
 
