@@ -1,4 +1,6 @@
 import Logging
+import WeftAPI
+import WeftAgent
 import WeftEngine
 import WeftModel
 
