@@ -9,6 +9,7 @@ import WeftModel
 import WeftNet
 import WeftNode
 import WeftRPC
+import WeftSandbox
 
 /// This node's life in a swarm: agent, session, resolver, data plane, and on a manager its role.
 final class Member: Sendable {
