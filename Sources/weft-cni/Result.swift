@@ -28,7 +28,8 @@ struct Result {
         let nameservers = try attachment.strings("Nameservers")
         for server in nameservers { routes.append(["dst": .string("\(server)/32")]) }
 
-        var dns = TemplateObject([.init(key: "nameservers", value: .array(nameservers.map { .string($0) }))])
+        var dns = TemplateObject()
+        if !nameservers.isEmpty { dns["nameservers"] = .array(nameservers.map { .string($0) }) }
         if let domain = try configuration.json.member("dns")?.string("domain") { dns["domain"] = .string(domain) }
         for key in ["search", "options"] {
             let texts = try configuration.json.member("dns")?.strings(key) ?? []

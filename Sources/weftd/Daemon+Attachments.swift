@@ -50,7 +50,7 @@ extension Daemon {
     private func attachment(_ record: AttachmentRecord) async throws -> NamespaceAttachment {
         var attachment = NamespaceAttachment(
             sandbox: record.sandbox, interface: record.interface, namespacePath: record.namespacePath,
-            network: record.network, owner: record.owner, nameserver: KernelDatapath.resolverAddress)
+            network: record.network, owner: record.owner)
         guard let member,
             let endpoint = try await attachments.endpoint(of: record),
             let network = try await member.agent.read({ $0.network(record.network) })
@@ -59,7 +59,9 @@ extension Daemon {
             endpoint: endpoint, networkName: network.spec.name,
             gateway: network.spec.isInternal ? nil : network.gateway, prefixLength: network.subnet.length)
         attachment.hostInterface = hostInterfaceName(endpoint.id)
-        attachment.hasDefaultRoute = member.reconciler.hasDefaultRoute(endpoint.id)
+        let routes = member.reconciler.routes(of: endpoint.id)
+        attachment.hasDefaultRoute = routes?.isDefault == true
+        attachment.nameserver = routes?.toResolver == true ? KernelDatapath.resolverAddress : nil
         return attachment
     }
 

@@ -21,7 +21,8 @@ final class KernelReconciler: Reconciling {
         /// Read anew with every observation: it follows the interface.
         var underlayMTU: MTU?
         var port: UInt16 = KernelReconciler.defaultPort
-        var defaultRoutes: Set<EndpointID> = []
+        /// What the sandboxes reach by their endpoints, as compiled last.
+        var routes: [EndpointID: SandboxRoutes] = [:]
     }
 
     init(kernel: KernelDatapath, node: NodeID, dataPathAddress: IPv4Address) {
@@ -47,7 +48,7 @@ final class KernelReconciler: Reconciling {
                     underlayMTU: mtu, attachments: attachments, networks: request.machine.networks,
                     peers: request.machine.peers, endpoints: request.machine.endpoints)
                 let desired = compile(view)
-                state.defaultRoutes = Set(desired.endpoints.filter(\.value.routes.isDefault).keys)
+                state.routes = desired.endpoints.mapValues(\.routes)
                 let failures = try state.reconciler.reconcile(desired, with: kernel)
                 for failure in failures {
                     if let endpoint = failure.endpoint {
@@ -81,8 +82,8 @@ final class KernelReconciler: Reconciling {
         }
     }
 
-    /// Whether the outside is reached by an endpoint from its sandbox.
-    func hasDefaultRoute(_ endpoint: EndpointID) -> Bool { state.withLock { $0.defaultRoutes.contains(endpoint) } }
+    /// What an endpoint's sandbox reaches by it besides its subnet.
+    func routes(of endpoint: EndpointID) -> SandboxRoutes? { state.withLock { $0.routes[endpoint] } }
 
     /// Port and MTU in use.
     var underlay: (port: UInt16, mtu: MTU) { state.withLock { ($0.port, $0.underlayMTU ?? .ethernet) } }

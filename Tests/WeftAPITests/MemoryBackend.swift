@@ -266,7 +266,8 @@ final class MemoryBackend: APIBackend {
             let address = request.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + 5)
             var made = NamespaceAttachment(
                 sandbox: request.sandbox, interface: request.interface, namespacePath: request.namespacePath,
-                network: request.network, owner: request.owner, nameserver: IPv4Address(rawValue: 0xa9fe_4d35))
+                network: request.network, owner: request.owner)
+            made.nameserver = IPv4Address(rawValue: 0xa9fe_4d35)
             made.endpoint = EndpointSummary(
                 endpoint: Endpoint(
                     id: EndpointID("ep1"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),

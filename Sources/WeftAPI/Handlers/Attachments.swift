@@ -51,7 +51,7 @@ extension Router {
             "Gateway": .string(summary?.gateway?.description ?? ""),
             "MacAddress": .string(endpoint?.mac.description ?? ""),
             "HostInterface": .string(attachment.hostInterface), "DefaultRoute": .bool(attachment.hasDefaultRoute),
-            "Nameservers": [.string(attachment.nameserver.description)], "Owner": .string(attachment.owner),
+            "Nameservers": .strings(attachment.nameserver.map { [$0.description] } ?? []), "Owner": .string(attachment.owner),
             "Problem": .string(attachment.problem),
         ]
     }
