@@ -8,6 +8,7 @@ struct EngineFirewall: Sendable {
     private static let rules = [
         ["-i", "wv+", "-j", "ACCEPT"],
         ["-o", "wv+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
+        ["-o", "wv+", "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT"],
     ]
 
     /// True if the rules are there, or not needed.

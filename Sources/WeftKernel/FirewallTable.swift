@@ -33,12 +33,14 @@ final class FirewallTable: Sendable {
         try engine.remove()
     }
 
+    /// What an operator's or an engine's rule for a published port sends in is let in, and its answers out.
     /// Written as nft 1.0 prints it, so that a new process recognizes the table of the former.
     static let body = """
         \tchain forward {
         \t\ttype filter hook forward priority filter; policy accept;
         \t\tiifname "wv*" oifname "wv*" drop
         \t\toifname "wv*" ct state established,related accept
+        \t\toifname "wv*" ct status dnat accept
         \t\toifname "wv*" drop
         \t\tiifname "wv*" accept
         \t}
@@ -53,6 +55,7 @@ final class FirewallTable: Sendable {
         \t\tiifname "wv*" ip daddr 169.254.77.53 udp dport 53 accept
         \t\tiifname "wv*" ip daddr 169.254.77.53 tcp dport 53 accept
         \t\tiifname "wv*" ip daddr 169.254.77.53 ip protocol icmp accept
+        \t\tiifname "wv*" ct state established,related ct status dnat accept
         \t\tiifname "wv*" drop
         \t}
 
