@@ -76,10 +76,7 @@ package struct EngineWatcher: Sendable {
             guard event.Actor.Attributes?["type"] == "weft", let container = event.Actor.Attributes?["container"] else {
                 return
             }
-            // The container is locked by its start until that is over; the network is not.
-            if let attached = try? await engine.network(event.Actor.ID)?.Containers?[container] {
-                await tell(attached.EndpointID, container: container, name: attached.Name, aliases: [])
-            }
+            // While the container starts, the engine answers only once that is over: so its names come when it can be reached.
             await look(at: container)
         case ("container", "start"), ("container", "rename"): await look(at: event.Actor.ID)
         case ("container", "destroy"), ("network", "disconnect"): await collect()
@@ -113,6 +110,7 @@ package struct EngineWatcher: Sendable {
                 }
             }
             await observer.engineEndpoints(endpoints, asOf: asOf)
+        } catch is CancellationError {
         } catch {
             logger.warning("the engine's endpoints cannot be listed", metadata: ["reason": "\(error)"])
         }
@@ -145,6 +143,7 @@ package struct EngineWatcher: Sendable {
         do {
             try await shadows.collect(keeping: networks)
         } catch EngineError.absent {
+        } catch is CancellationError {
         } catch {
             logger.warning("the engine's networks cannot be looked after", metadata: ["reason": "\(error)"])
         }

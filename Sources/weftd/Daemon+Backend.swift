@@ -48,14 +48,24 @@ extension Daemon: APIBackend {
     }
 
     func swarmInit(_ request: SwarmInitRequest) async throws -> NodeID {
-        do { return try await initialise(request) } catch { throw Self.apiError(error) }
+        do {
+            let node = try await initialise(request)
+            await prepareEngine()
+            return node
+        } catch { throw Self.apiError(error) }
     }
 
     func swarmJoin(_ request: SwarmJoinRequest) async throws {
-        do { try await join(request) } catch { throw Self.apiError(error) }
+        do {
+            try await join(request)
+            await prepareEngine()
+        } catch { throw Self.apiError(error) }
     }
 
-    func swarmLeave(force: Bool) async throws { try await leave(force: force) }
+    func swarmLeave(force: Bool) async throws {
+        try await leave(force: force)
+        await forgetNetworks()
+    }
 
     func swarmUpdate(version: Version, spec: ClusterSpec, rotate: Set<JoinTokenKind>) async throws {
         let roles = Set(rotate.map { $0 == .worker ? NodeRole.worker : .manager })

@@ -24,6 +24,9 @@ extension Daemon: EngineObserver {
         }
     }
 
+    /// What stood for the swarm's networks is of no use any more. One that a container is still on stays until it is not.
+    func forgetNetworks() async { try? await engine.shadows.collect(keeping: []) }
+
     /// Containers on overlays reach the outside by a bridge that is there from the start. Without an engine there is nothing to do.
     func prepareEngine() async {
         do { try await engine.engine.ensureGatewayBridge() } catch EngineError.absent {} catch {
