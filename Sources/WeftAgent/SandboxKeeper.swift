@@ -29,8 +29,8 @@ package actor SandboxKeeper {
     private let threads: NIOThreadPool
     private let logger: Logger
     private var agent: Agent?
-    /// Names of sandboxes that are being made.
-    private var namesInUse: Set<String> = []
+    /// Names of all sandboxes, those that are being made among them, by id.
+    private var names: [String: String] = [:]
     private var waitingForExit: [String: [CheckedContinuation<Void, Never>]] = [:]
     private var generator = SystemRandomNumberGenerator()
 
@@ -54,9 +54,11 @@ package actor SandboxKeeper {
             }
         }
         for entry in store.list() {
+            names[entry.spec.id] = entry.spec.name
             if entry.state?.isAlive == true {
                 watcher.watch(entry.directory)
             } else if entry.spec.autoRemove {
+                names[entry.spec.id] = nil
                 try? store.remove(id: entry.spec.id)
             }
         }
@@ -86,12 +88,12 @@ package actor SandboxKeeper {
         _ spec: SandboxSpec, attachments: [Attachment]
     ) async throws -> SandboxStore.Entry {
         var spec = spec
-        guard namesInUse.insert(spec.name).inserted else { throw SandboxError.nameTaken(spec.name) }
-        defer { namesInUse.remove(spec.name) }
+        guard !names.values.contains(spec.name) else { throw SandboxError.nameTaken(spec.name) }
         guard attachments.isEmpty || agent != nil else {
             throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
         }
-        let directory = try store.create(spec)
+        let directory = try store.create(spec, nameIsFree: true)
+        names[spec.id] = spec.name
         let sandbox = SandboxID(spec.id)
         do {
             let (initial, shim) = (spec, shimExecutable)
@@ -130,6 +132,7 @@ package actor SandboxKeeper {
         try? SandboxControl.signal(directory, 9)
         if directory.state()?.isAlive == true { await waitForExit(id) }
         agent?.sandboxGone(SandboxID(id))
+        names[id] = nil
         try? store.remove(id: id)
     }
 
@@ -173,6 +176,7 @@ package actor SandboxKeeper {
         }
         agent?.sandboxGone(SandboxID(id))
         try store.remove(id: id)
+        names[id] = nil
     }
 
     /// Attaches a living sandbox to one more network.
@@ -208,6 +212,7 @@ package actor SandboxKeeper {
         logger.info("sandbox ended", metadata: ["sandbox": "\(id)", "code": "\(code)"])
         agent?.sandboxGone(SandboxID(id))
         if let entry = store.load(id: id), entry.spec.autoRemove {
+            names[id] = nil
             do { try store.remove(id: id) } catch {
                 logger.error("a sandbox's directory is left", metadata: ["sandbox": "\(id)", "error": "\(error)"])
             }

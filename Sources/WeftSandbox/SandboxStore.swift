@@ -50,10 +50,11 @@ package struct SandboxStore: Sendable {
         return only
     }
 
-    /// Makes a sandbox's directory with its files. The caller serializes calls: names are checked here.
-    package func create(_ spec: SandboxSpec) throws -> SandboxDirectory {
+    /// Makes a sandbox's directory with its files. The caller serializes calls, and knows that the name is free when
+    /// it says so; otherwise all sandboxes are read to find out.
+    package func create(_ spec: SandboxSpec, nameIsFree: Bool = false) throws -> SandboxDirectory {
         if let problem = spec.problem { throw SandboxError.invalidSpec(problem) }
-        if list().contains(where: { $0.spec.name == spec.name }) { throw SandboxError.nameTaken(spec.name) }
+        if !nameIsFree, list().contains(where: { $0.spec.name == spec.name }) { throw SandboxError.nameTaken(spec.name) }
         let directory = directory(spec.id)
         for path in [path, directory.path] where mkdir(path, 0o711) != 0 && errno != EEXIST {
             throw SandboxError.system("cannot make the directory \(path)", errno: errno)
