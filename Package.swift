@@ -39,6 +39,8 @@ let package = Package(
         .executable(name: "weftd", targets: ["weftd"]),
         .executable(name: "weft", targets: ["weft"]),
         .executable(name: "weft-shim", targets: ["weft-shim"]),
+        .executable(name: "weft-cni", targets: ["weft-cni"]),
+        .executable(name: "weft-supervisor", targets: ["weft-supervisor"]),
         .executable(name: "weft-bench", targets: ["weft-bench"]),
     ],
     dependencies: [
@@ -117,6 +119,7 @@ let package = Package(
         module(
             "WeftAgent",
             ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
+        module("WeftPlugin", ["WeftNet", "WeftModel", logging] + nioHTTP),
         module("WeftAPI", ["WeftNet", "WeftModel", "WeftEngine", logging] + nioHTTP),
         module(
             "WeftLab",
@@ -131,11 +134,14 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI", "WeftEngine",
+                "WeftPlugin",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
         program("weft", ["WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
         program("weft-shim", ["WeftSandboxWire", "CSandbox"]),
+        program("weft-cni", ["WeftTemplate"]),
+        program("weft-supervisor", ["WeftLinux"]),
         program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", "CBench", argumentParser] + nioHTTP),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),
@@ -164,6 +170,7 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
         tests("WeftAPITests", ["WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
+        tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.
         tests("NetnsTests", ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CDatapathABI"]),

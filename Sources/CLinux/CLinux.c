@@ -8,11 +8,17 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,6 +113,109 @@ int clx_spawn(pid_t *pid, char *const arguments[], int input, int output, int er
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return code;
+}
+
+static int unix_address(struct sockaddr_un *address, const char *path)
+{
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    if (strlen(path) >= sizeof address->sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address->sun_path, path);
+    return 0;
+}
+
+int clx_listen_unix(const char *path, int backlog)
+{
+    struct sockaddr_un address;
+    if (unix_address(&address, path) < 0)
+        return -1;
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return -1;
+    if (unlink(path) < 0 && errno != ENOENT)
+        goto failed;
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0600) < 0 || listen(descriptor, backlog) < 0)
+        goto failed;
+    return descriptor;
+failed:;
+    int code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
+}
+
+int clx_spawn_listening(pid_t *pid, char *const arguments[], const int *sockets, int count)
+{
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return errno;
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child < 0) {
+        int code = errno;
+        close(report[0]);
+        close(report[1]);
+        return code;
+    }
+    if (child == 0) {
+        char text[16];
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent)
+            _exit(127);
+        /* Out of the way of 3 and up first; the report's descriptor, too. */
+        int high[8], out = fcntl(report[1], F_DUPFD_CLOEXEC, 3 + 2 * 8);
+        if (count > 8 || out < 0)
+            goto failed;
+        for (int i = 0; i < count; i++)
+            if ((high[i] = fcntl(sockets[i], F_DUPFD_CLOEXEC, 3 + count)) < 0)
+                goto failed;
+        for (int i = 0; i < count; i++)
+            if (dup2(high[i], 3 + i) < 0)
+                goto failed;
+        snprintf(text, sizeof text, "%d", count);
+        setenv("LISTEN_FDS", text, 1);
+        snprintf(text, sizeof text, "%d", (int)getpid());
+        setenv("LISTEN_PID", text, 1);
+        execv(arguments[0], arguments);
+    failed:;
+        int code = errno ? errno : E2BIG;
+        (void)!write(out < 0 ? report[1] : out, &code, sizeof code);
+        _exit(127);
+    }
+    close(report[1]);
+    int code = 0;
+    ssize_t got;
+    do
+        got = read(report[0], &code, sizeof code);
+    while (got < 0 && errno == EINTR);
+    close(report[0]);
+    if (got == sizeof code) {
+        waitpid(child, NULL, 0);
+        return code;
+    }
+    *pid = child;
+    return 0;
+}
+
+int clx_listening_path(int descriptor, char *path, size_t capacity)
+{
+    struct sockaddr_un address;
+    socklen_t length = sizeof address;
+    int listening = 0;
+    socklen_t size = sizeof listening;
+    memset(&address, 0, sizeof address);
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) < 0 || !listening)
+        return -1;
+    if (getsockname(descriptor, (struct sockaddr *)&address, &length) < 0 || address.sun_family != AF_UNIX)
+        return -1;
+    snprintf(path, capacity, "%s", address.sun_path);
+    return 0;
 }
 
 int clx_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }

@@ -2,19 +2,26 @@ import Logging
 import NIOPosix
 import WeftAPI
 import WeftAgent
+import WeftEngine
 import WeftKernel
 import WeftLinux
 import WeftModel
 import WeftNet
+import WeftPlugin
 import WeftRPC
 
 /// The daemon: in a swarm or not, and the way from one to the other. Its API is in `Daemon+Backend.swift`.
 actor Daemon {
     let settings: Settings
     let keeper: SandboxKeeper
+    let attachments: AttachmentKeeper
+    private var watching: Task<Void, Never>?
+    /// The container engine of this host.
+    let engine: LocalEngine
     let threads: NIOThreadPool
     let logger: Logger
     private(set) var member: Member?
+    private var plugin: PluginService?
     /// Membership could not be taken up at the start; why.
     private(set) var startFailure: String?
     /// An init, join or leave is under way.
@@ -22,9 +29,12 @@ actor Daemon {
 
     private var files: StateFiles { StateFiles(directory: settings.stateDirectory) }
 
-    init(settings: Settings, keeper: SandboxKeeper, threads: NIOThreadPool, logger: Logger) {
+    init(settings: Settings, keeper: SandboxKeeper, engine: LocalEngine, threads: NIOThreadPool, logger: Logger) {
         self.settings = settings
         self.keeper = keeper
+        attachments = AttachmentKeeper(
+            store: AttachmentFiles(runDirectory: settings.runDirectory), threads: threads, logger: logger)
+        self.engine = engine
         self.threads = threads
         self.logger = logger
     }
@@ -32,6 +42,9 @@ actor Daemon {
     /// Takes up the membership that an earlier run had. What stands in the way is told by the API, so that the operator can act.
     func start() async throws {
         await keeper.start()
+        try await attachments.start()
+        let attachments = attachments
+        watching = Task { await attachments.run() }
         guard let membership = try files.loadMembership() else { return }
         do {
             guard let credentials = try NodeCredentials.load(from: settings.stateDirectory) else {
@@ -44,14 +57,19 @@ actor Daemon {
         }
     }
 
+    /// The engine's driver, which is to forget the swarm with this node.
+    func use(_ plugin: PluginService) { self.plugin = plugin }
+
     func stop() async {
         await member?.stop()
+        watching?.cancel()
         await keeper.stop()
     }
 
     private func begin(_ membership: Membership, _ credentials: NodeCredentials) async throws {
         member = try await Member.start(
-            settings: settings, membership: membership, credentials: credentials, sandboxes: keeper, logger: logger)
+            settings: settings, membership: membership, credentials: credentials, sandboxes: keeper, attachments: attachments,
+            logger: logger)
         startFailure = nil
     }
 
@@ -128,6 +146,7 @@ actor Daemon {
                 if member.role != nil, !force { throw APIError.lastManager }
                 if member.role == nil { await member.sayGoodbye() }
                 await keeper.use(nil)
+                await attachments.use(nil)
                 await member.stop()
                 self.member = nil
             } else if startFailure == nil {
@@ -137,6 +156,7 @@ actor Daemon {
                     503, "this node cannot take part in its swarm (\(startFailure ?? "")); use --force to forget that swarm")
             }
             startFailure = nil
+            await plugin?.forget()
             try files.wipe()
             let pins = settings.bpfDirectory
             try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
@@ -150,6 +170,7 @@ actor Daemon {
         } catch {
             member = nil
             await keeper.use(nil)
+            await attachments.use(nil)
             do {
                 try files.wipe()
                 let pins = settings.bpfDirectory

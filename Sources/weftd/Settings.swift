@@ -8,6 +8,12 @@ struct Settings: Sendable {
     let bpfDirectory: String
     let socketPath: String
     let shimExecutable: String
+    /// Where the engine finds its driver; nil: nowhere.
+    let pluginSocketPath: String?
+    /// Listening sockets that a supervisor keeps for this process, by path.
+    let inheritedSockets: [String: Int32]
+    /// The container engine's socket; it need not be there.
+    let engineSocketPath: String
 
     var storePath: String { "\(stateDirectory)/store.sqlite" }
 }

@@ -4,6 +4,7 @@ import WeftLinux
 import WeftModel
 import WeftNet
 import WeftNode
+import WeftPlugin
 
 /// How this node takes part in its swarm; the identity itself lies beside it.
 struct Membership: Codable, Sendable {
@@ -24,6 +25,7 @@ struct StateFiles: Sendable {
 
     private var membershipPath: String { "\(directory)/membership.json" }
     private var ownPath: String { "\(directory)/endpoints.json" }
+    private var pluginPath: String { "\(directory)/plugin.json" }
     private var viewPath: String { "\(directory)/assignments.json" }
 
     func loadMembership() throws -> Membership? { try read(membershipPath) }
@@ -56,6 +58,11 @@ struct UnreadableState: Error, CustomStringConvertible {
     var description: String {
         "\(path) cannot be read (\(reason)); restore it from a backup, or move it away and join the swarm again"
     }
+}
+
+extension StateFiles: PluginStore {
+    func loadPlugin() throws -> PluginState { try read(pluginPath) ?? PluginState() }
+    func savePlugin(_ state: PluginState) throws { try write(state, to: pluginPath) }
 }
 
 extension StateFiles: AgentStore {

@@ -7,7 +7,9 @@ import ServiceLifecycle
 import UnixSignals
 import WeftAPI
 import WeftAgent
+import WeftEngine
 import WeftLinux
+import WeftPlugin
 
 @main
 struct Weftd: AsyncParsableCommand {
@@ -36,16 +38,32 @@ struct Weftd: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The API's unix socket (default: <run-dir>/docker.sock).", valueName: "path"))
     var socket: String?
 
+    @Option(
+        help: ArgumentHelp("The unix socket where dockerd finds the network driver \"weft\"; empty for none.", valueName: "path"))
+    var pluginSocket = "/run/docker/plugins/weft.sock"
+
+    @Flag(help: "Start weft-supervisor, which keeps the sockets open and starts weftd again whenever it ends.")
+    var supervise = false
+
     @Option(help: ArgumentHelp("The sandboxes' supervisor (default: weft-shim beside this executable).", valueName: "path"))
     var shim: String?
+
+    @Flag(help: "Remove what Weft made on this host, sandboxes too, but for the state directory; weftd must be stopped.")
+    var cleanup = false
+
+    @Option(help: ArgumentHelp("The container engine's socket; it may come and go.", valueName: "path"))
+    var engineSocket = "/var/run/docker.sock"
 
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info
 
     func validate() throws {
-        for (option, path) in [("--run-dir", runDir), ("--state-dir", stateDir), ("--bpf-dir", bpfDir)]
+        for (option, path) in [("--run-dir", runDir), ("--state-dir", stateDir), ("--bpf-dir", bpfDir), ("--engine-socket", engineSocket)]
         where !path.hasPrefix("/") {
             throw ValidationError("\(option) must be an absolute path, not \(path)")
+        }
+        guard pluginSocket.isEmpty || pluginSocket.hasPrefix("/") else {
+            throw ValidationError("--plugin-socket must be an absolute path, not \(pluginSocket)")
         }
     }
 
@@ -53,6 +71,12 @@ struct Weftd: AsyncParsableCommand {
         guard getuid() == 0 else {
             throw ValidationError("weftd makes network interfaces and loads eBPF programs: start it as root")
         }
+        if cleanup {
+            let sockets = [socket ?? "\(runDir)/docker.sock"] + (pluginSocket.isEmpty ? [] : [pluginSocket])
+            return try Cleanup(runDirectory: runDir, bpfDirectory: bpfDir, sockets: sockets).run()
+        }
+        if supervise { return try becomeSupervisor() }
+        let inherited = ListeningSockets.inherited()
         // Control traffic is a trickle; every further loop costs memory on every host.
         NIOSingletons.groupLoopCountSuggestion = 1
         NIOSingletons.blockingPoolThreadCountSuggestion = 1
@@ -61,7 +85,9 @@ struct Weftd: AsyncParsableCommand {
         logger.logLevel = logLevel
         let settings = Settings(
             runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir,
-            socketPath: socket ?? "\(runDir)/docker.sock", shimExecutable: try shim ?? Self.besideThisExecutable("weft-shim"))
+            socketPath: socket ?? "\(runDir)/docker.sock", shimExecutable: try shim ?? Self.besideThisExecutable("weft-shim"),
+            pluginSocketPath: pluginSocket.isEmpty ? nil : pluginSocket, inheritedSockets: inherited,
+            engineSocketPath: engineSocket)
         do {
             try FileSystem.makeDirectory(settings.runDirectory, mode: 0o755)
             try FileSystem.makeDirectory(settings.stateDirectory, mode: 0o700)
@@ -69,10 +95,12 @@ struct Weftd: AsyncParsableCommand {
             threads.start()
             let sandboxes = try SandboxKeeper(
                 runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable, threads: threads, logger: logger)
-            let daemon = Daemon(settings: settings, keeper: sandboxes, threads: threads, logger: logger)
+            let engine = LocalEngine(socketPath: settings.engineSocketPath)
+            let daemon = Daemon(settings: settings, keeper: sandboxes, engine: engine, threads: threads, logger: logger)
+            let watcher = EngineWatcher(engine: engine.engine, shadows: engine.shadows, observer: daemon, logger: logger)
             let group = ServiceGroup(
                 configuration: .init(
-                    services: [.init(service: DaemonService(daemon: daemon, settings: settings, logger: logger))],
+                    services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, settings: settings, logger: logger))],
                     gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
             logger.info("weftd starts", metadata: ["version": "\(weftVersion)"])
             try await group.run()
@@ -80,6 +108,16 @@ struct Weftd: AsyncParsableCommand {
             logger.critical("weftd ends", metadata: ["error": "\(error)"])
             throw ExitCode.failure
         }
+    }
+
+    /// The supervisor, which starts this program without `--supervise`.
+    private func becomeSupervisor() throws {
+        var sockets = [socket ?? "\(runDir)/docker.sock"]
+        if !pluginSocket.isEmpty { sockets.append(pluginSocket) }
+        let own = try FileSystem.readLink("/proc/self/exe")
+        let arguments = CommandLine.arguments.dropFirst().filter { $0 != "--supervise" }
+        try SupervisedProcess.become(
+            [try Self.besideThisExecutable("weft-supervisor")] + sockets.flatMap { ["--listen", $0] } + ["--", own] + arguments)
     }
 
     private static func besideThisExecutable(_ name: String) throws -> String {
@@ -93,14 +131,50 @@ extension Logger.Level: @retroactive ExpressibleByArgument {}
 /// Membership and API, from start to the signal that ends them.
 private struct DaemonService: Service {
     let daemon: Daemon
+    let engine: LocalEngine
+    let watcher: EngineWatcher
     let settings: Settings
     let logger: Logger
 
     func run() async throws {
         try await daemon.start()
         try await cancelWhenGracefulShutdown {
-            try await APIServer(backend: daemon, socketPath: settings.socketPath, logger: logger).run()
+            try await withThrowingTaskGroup { group in
+                group.addTask { await watcher.run() }
+                group.addTask { await servePlugin() }
+                group.addTask {
+                    try await APIServer(
+                        backend: daemon, engine: engine, socketPath: settings.socketPath,
+                        inherited: settings.inheritedSockets[settings.socketPath], logger: logger
+                    ).run()
+                }
+                // The watcher ends only when it is cancelled.
+                try await group.next()
+                group.cancelAll()
+            }
         }
         await daemon.stop()
+    }
+
+    /// The engine's driver, until cancelled. Without it the rest works all the same.
+    private func servePlugin() async {
+        guard let path = settings.pluginSocketPath else { return await pause() }
+        do {
+            let plugin = try PluginService(
+                backend: daemon, store: StateFiles(directory: settings.stateDirectory), logger: logger)
+            await daemon.use(plugin)
+            let inherited = settings.inheritedSockets[path]
+            if inherited == nil, let slash = path.lastIndex(of: "/") {
+                try FileSystem.makeDirectory(String(path[..<slash]))
+            }
+            try await PluginServer(service: plugin, socketPath: path, inherited: inherited, logger: logger).run()
+        } catch {
+            logger.error("dockerd gets no network driver from this daemon", metadata: ["error": "\(error)"])
+        }
+        await pause()
+    }
+
+    private func pause() async {
+        while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
     }
 }

@@ -62,12 +62,13 @@ private let layers = [
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", "Logging", "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftPlugin": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftLinux", "WeftClient", "CLinux"]).union(system).union(foundation),
         ]),
 ]
 
 /// Executables wire everything together; what they must not link is checked apart.
-private let executables: Set = ["weftd", "weft", "weft-shim", "weft-bench"]
+private let executables: Set = ["weftd", "weft", "weft-shim", "weft-cni", "weft-supervisor", "weft-bench"]
 /// No CLI, CNI or plugin executable, and nothing it is made of, may import gRPC (DESIGN, section 4).
 private let grpcImporters: Set = ["WeftRPC"]
 

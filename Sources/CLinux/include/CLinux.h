@@ -22,6 +22,14 @@ ssize_t clx_netlink_receive(int descriptor, void *bytes, size_t capacity);
  * Returns 0 or an errno value. */
 int clx_spawn(pid_t *pid, char *const arguments[], int input, int output, int error);
 
+/* A listening unix socket at `path`, for its owner only, close-on-exec. A file that is there is replaced. */
+int clx_listen_unix(const char *path, int backlog);
+/* Starts arguments[0] with `count` listening sockets as descriptors 3 and up, told by LISTEN_FDS and LISTEN_PID as systemd does.
+ * It gets SIGTERM when the calling process dies. For processes with one thread. Returns 0 or an errno value. */
+int clx_spawn_listening(pid_t *pid, char *const arguments[], const int *sockets, int count);
+/* The path that a unix socket is bound to; 0 if it is one that listens, else -1. */
+int clx_listening_path(int descriptor, char *path, size_t capacity);
+
 int clx_pidfd_open(pid_t pid);
 /* An open file in memory, without a path. */
 int clx_memory_file(const char *name);

@@ -8,17 +8,23 @@ package import WeftEngine
 package struct APIServer: Sendable {
     private let router: Router
     private let socketPath: String
+    private let inherited: CInt?
     private let logger: Logger
 
     /// - Parameter socketPath: at most 107 bytes; its directory exists. A socket that is left there is replaced.
-    package init(backend: any APIBackend, engine: LocalEngine? = nil, socketPath: String, logger: Logger) {
+    ///   `inherited`: a listening socket at that path that somebody else made and keeps.
+    package init(
+        backend: any APIBackend, engine: LocalEngine? = nil, socketPath: String, inherited: CInt? = nil, logger: Logger
+    ) {
         self.init(
-            router: Router(backend: backend, engine: engine, logger: logger), socketPath: socketPath, logger: logger)
+            router: Router(backend: backend, engine: engine, logger: logger), socketPath: socketPath, inherited: inherited,
+            logger: logger)
     }
 
-    package init(router: Router, socketPath: String, logger: Logger) {
+    package init(router: Router, socketPath: String, inherited: CInt? = nil, logger: Logger) {
         self.router = router
         self.socketPath = socketPath
+        self.inherited = inherited
         self.logger = logger
     }
 
@@ -26,14 +32,14 @@ package struct APIServer: Sendable {
     package func run(
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton, started: @Sendable () async -> Void = {}
     ) async throws {
-        if let other = try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: socketPath).get() {
+        if inherited == nil, let other = try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: socketPath).get() {
             try? await other.close()
             throw APIError(
                 500, "another daemon serves \(socketPath); stop it first, or give this one another run directory")
         }
         let router = router
         let connections = ConnectionSet()
-        let channel = try await ServerBootstrap(group: group)
+        let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 256)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
@@ -47,7 +53,10 @@ package struct APIServer: Sendable {
                     ])
                 }
             }
-            .bind(unixDomainSocketPath: socketPath, cleanupExistingSocketFile: true).get()
+        let channel =
+            if let inherited { try await bootstrap.withBoundSocket(inherited).get() } else {
+                try await bootstrap.bind(unixDomainSocketPath: socketPath, cleanupExistingSocketFile: true).get()
+            }
         do {
             try SocketFile(path: socketPath).restrict()
             logger.info("serving the API", metadata: ["socket": "\(socketPath)"])
@@ -62,6 +71,6 @@ package struct APIServer: Sendable {
             channel.close(promise: nil)
         }
         await connections.closeAll()
-        SocketFile(path: socketPath).remove()
+        if inherited == nil { SocketFile(path: socketPath).remove() }
     }
 }

@@ -1,0 +1,243 @@
+import FoundationEssentials
+package import Logging
+import WeftModel
+import WeftNet
+
+/// The engine's NetworkDriver and IpamDriver: one method call, one answer.
+///
+/// Answers come from this node alone, so that an engine never waits for the cluster; the engine repeats a call whose
+/// answer it did not get, so every call may come twice.
+package actor PluginService {
+    /// Names the swarm's network that an engine's network stands for.
+    private static let idOption = "weft.id"
+    private static let resolver: UInt32 = 0xA9FE_4D35  // 169.254.77.53
+    /// The longest and the shortest prefix of a route to the resolver.
+    private static let resolverLengths = 17...32
+
+    private let backend: any PluginBackend
+    private let store: any PluginStore
+    private let logger: Logger
+    private var state: PluginState
+
+    package init(backend: any PluginBackend, store: any PluginStore, logger: Logger) throws {
+        self.backend = backend
+        self.store = store
+        self.logger = logger
+        state = try store.loadPlugin()
+    }
+
+    /// Forgets everything, as this node left its swarm.
+    package func forget() { state = PluginState() }
+
+    /// The answer's body; nil for a method that the drivers do not have.
+    package func answer(method: String, body: [UInt8]) async -> [UInt8]? {
+        do {
+            guard let answer = try await respond(method, Data(body)) else { return nil }
+            logger.debug("plugin call", metadata: ["method": "\(method)"])
+            return try Self.encode(answer)
+        } catch {
+            logger.warning("a call of the engine's failed", metadata: ["method": "\(method)", "error": "\(error)"])
+            let sentence = error is DecodingError ? "\(method): the request is not what the plugin protocol says" : "\(error)"
+            return try? Self.encode(Response.Failure(sentence))
+        }
+    }
+
+    private static func encode(_ value: any Encodable) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return [UInt8](try encoder.encode(value))
+    }
+
+    private func respond(_ method: String, _ body: Data) async throws -> (any Encodable & Sendable)? {
+        func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+            try JSONDecoder().decode(type, from: body)
+        }
+        switch method {
+        case "Plugin.Activate": return Response.Activation()
+        case "NetworkDriver.GetCapabilities": return Response.NetworkCapabilities()
+        case "IpamDriver.GetCapabilities": return Response.AddressCapabilities()
+        case "IpamDriver.GetDefaultAddressSpaces": return Response.AddressSpaces()
+        case "IpamDriver.RequestPool": return try await requestPool(decode(Request.Pool.self))
+        case "IpamDriver.RequestAddress": return try await requestAddress(decode(Request.Address.self))
+        case "IpamDriver.ReleaseAddress":
+            let request = try decode(Request.Address.self)
+            if let address = request.Address.flatMap({ IPv4Address($0) }) {
+                await backend.release(NetworkID(request.PoolID), ipv4: address)
+            }
+            return Response.Empty()
+        case "NetworkDriver.CreateNetwork":
+            try await createNetwork(decode(Request.Network.self))
+            return Response.Empty()
+        case "NetworkDriver.DeleteNetwork":
+            let request = try decode(Request.Network.self)
+            try change { $0.networks[request.NetworkID] = nil }
+            return Response.Empty()
+        case "NetworkDriver.CreateEndpoint": return try await createEndpoint(decode(Request.Endpoint.self))
+        case "NetworkDriver.DeleteEndpoint":
+            let request = try decode(Request.Endpoint.self)
+            await backend.detach(EndpointID(request.EndpointID))
+            try change { $0.endpoints[request.EndpointID] = nil }
+            return Response.Empty()
+        case "NetworkDriver.Join": return try await join(decode(Request.Endpoint.self))
+        case "NetworkDriver.EndpointOperInfo": return try await information(decode(Request.Endpoint.self))
+        // The interface comes back with Leave, and goes with DeleteEndpoint; ports are the engine's own bridge's.
+        case "IpamDriver.ReleasePool", "NetworkDriver.Leave", "NetworkDriver.ProgramExternalConnectivity",
+            "NetworkDriver.RevokeExternalConnectivity", "NetworkDriver.DiscoverNew", "NetworkDriver.DiscoverDelete":
+            return Response.Empty()
+        default: return nil
+        }
+    }
+
+    /// Changes the state, on disk before it counts.
+    private func change(_ body: (inout PluginState) -> Void) throws {
+        var changed = state
+        body(&changed)
+        guard changed != state else { return }
+        try store.savePlugin(changed)
+        state = changed
+    }
+
+    // MARK: Addresses
+
+    private func requestPool(_ request: Request.Pool) async throws -> Response.Pool {
+        guard request.V6 != true else {
+            throw PluginError("Weft's networks are IPv4 only in this version: leave out --ipv6 and IPv6 subnets")
+        }
+        guard case .text(let reference)? = request.Options?[Self.idOption] else {
+            throw PluginError(
+                "which network of the swarm? Give its id with --ipam-opt weft.id=ID and -o weft.id=ID (`weft network ls` "
+                    + "lists them; Weft's own socket does all that by itself)")
+        }
+        try refuseOthers(request.Options, "--ipam-opt")
+        let network = try await backend.network(reference, isNew: true)
+        let name = network.spec.name
+        if let pool = request.Pool, !pool.isEmpty, IPv4Prefix(pool) != network.subnet {
+            throw PluginError("the subnet of network \(name) is \(network.subnet), not \(pool): leave out --subnet")
+        }
+        if let range = request.SubPool, !range.isEmpty, IPv4Prefix(range) != network.spec.ipam.range ?? network.subnet {
+            throw PluginError("--ip-range is given where the network is made (`weft network create`), not for one host's part of it")
+        }
+        return Response.Pool(PoolID: network.id.rawValue, Pool: "\(network.subnet)")
+    }
+
+    private func requestAddress(_ request: Request.Address) async throws -> Response.Address {
+        let network = try await backend.network(request.PoolID, isNew: false)
+        let name = network.spec.name
+        var wanted: IPv4Address?
+        if let text = request.Address, !text.isEmpty {
+            guard let address = IPv4Address(text) else { throw PluginError("\(text) is no IPv4 address") }
+            wanted = address
+        }
+        func answer(_ address: IPv4Address) -> Response.Address {
+            Response.Address(Address: "\(address)/\(network.subnet.length)")
+        }
+        if case .text("com.docker.network.gateway")? = request.Options?["RequestAddressType"] {
+            guard wanted ?? network.gateway == network.gateway else {
+                throw PluginError("the gateway of network \(name) is \(network.gateway): leave out --gateway")
+            }
+            return answer(network.gateway)
+        }
+        guard state.networks.values.contains(network.id) else {
+            // Before its CreateNetwork, an address is one that the user wants kept free.
+            if let wanted, network.spec.ipam.auxiliaryAddresses.values.contains(wanted) { return answer(wanted) }
+            throw PluginError(
+                "\(wanted.map { "\($0): " } ?? "")--aux-address is given where network \(name) is made (`weft network create`), "
+                    + "and --ipam-driver weft goes with --driver weft only")
+        }
+        return answer(try await backend.reserve(network.id, ipv4: wanted))
+    }
+
+    // MARK: Networks
+
+    private func createNetwork(_ request: Request.Network) async throws {
+        guard case .map(let options)? = request.Options?["com.docker.network.generic"],
+            case .text(let reference)? = options[Self.idOption]
+        else { throw PluginError("which network of the swarm? Give its id with -o weft.id=ID as well as with --ipam-opt weft.id=ID") }
+        try refuseOthers(options, "-o")
+        let network = try await backend.network(reference, isNew: true)
+        guard request.IPv6Data?.isEmpty ?? true else {
+            throw PluginError("Weft's networks are IPv4 only in this version: leave out --ipv6 and IPv6 subnets")
+        }
+        guard let pool = request.IPv4Data?.first, request.IPv4Data?.count == 1, pool.AddressSpace?.hasPrefix("weft") == true,
+            let subnet = pool.Pool, IPv4Prefix(subnet) == network.subnet
+        else {
+            throw PluginError(
+                "the addresses of network \(network.spec.name) are Weft's to give: create it with --ipam-driver weft "
+                    + "--ipam-opt weft.id=\(network.id)")
+        }
+        try change { $0.networks[request.NetworkID] = network.id }
+    }
+
+    private func refuseOthers(_ options: [String: OptionValue]?, _ option: String) throws {
+        if let other = options?.keys.filter({ $0 != Self.idOption }).sorted().first {
+            throw PluginError(
+                "\(option) \(other): options belong to the network of the swarm; give them to `weft network create`")
+        }
+    }
+
+    private func network(of request: Request.Endpoint) async throws -> Network {
+        guard let id = state.networks[request.NetworkID] else {
+            throw PluginError(
+                "this network is not, or no longer, of the swarm that this node is in: remove it (docker network rm) and use "
+                    + "one of `weft network ls`")
+        }
+        return try await backend.network(id.rawValue, isNew: false)
+    }
+
+    // MARK: Endpoints
+
+    private func createEndpoint(_ request: Request.Endpoint) async throws -> Response.Endpoint {
+        let network = try await network(of: request)
+        guard let text = request.Interface?.Address, let ipv4 = text.split(separator: "/").first.flatMap({ IPv4Address(String($0)) })
+        else { throw PluginError("an endpoint of network \(network.spec.name) needs an IPv4 address") }
+        guard request.Interface?.AddressIPv6?.isEmpty ?? true else {
+            throw PluginError("Weft's networks are IPv4 only in this version: leave out --ip6")
+        }
+        let given = request.Interface?.MacAddress ?? ""
+        let mac: MACAddress
+        if given.isEmpty {
+            mac = MACAddress(forIPv4: ipv4)
+        } else {
+            guard let parsed = MACAddress(given), parsed.rawValue != 0, !parsed.isMulticast else {
+                throw PluginError("\(given) cannot be an interface's address: it is zero, a group address, or none at all")
+            }
+            mac = parsed
+        }
+        if let other = request.Options?.keys.filter({ !$0.hasPrefix("com.docker.") }).sorted().first {
+            throw PluginError("--driver-opt \(other) is none of Weft's options")
+        }
+        try change { $0.endpoints[request.EndpointID] = PluginEndpoint(network: network.id, ipv4: ipv4, mac: mac) }
+        return Response.Endpoint(Interface: .init(MacAddress: given.isEmpty ? "\(mac)" : nil))
+    }
+
+    private func join(_ request: Request.Endpoint) async throws -> Response.Join {
+        let network = try await network(of: request)
+        guard let endpoint = state.endpoints[request.EndpointID] else {
+            throw PluginError("endpoint \(request.EndpointID) was not created, or is deleted")
+        }
+        let sandbox = request.SandboxKey ?? request.EndpointID
+        // The engine adds no route twice: each network of a container leads to the resolver by a prefix of its own,
+        // and when one is left, the next longer one takes over.
+        let taken = state.endpoints.filter { $0.key != request.EndpointID && $0.value.sandbox == sandbox }
+            .compactMap(\.value.resolverLength)
+        guard let length = Self.resolverLengths.reversed().first(where: { !taken.contains($0) }) else {
+            throw PluginError("a container can be on \(Self.resolverLengths.count) of Weft's networks at a time")
+        }
+        try change {
+            $0.endpoints[request.EndpointID]?.sandbox = sandbox
+            $0.endpoints[request.EndpointID]?.resolverLength = length
+        }
+        let interface = try await backend.attach(EndpointID(request.EndpointID), endpoint, sandboxKey: sandbox)
+        let resolver = IPv4Address(rawValue: Self.resolver & (UInt32.max << UInt32(32 - length)))
+        return Response.Join(
+            InterfaceName: .init(SrcName: interface), StaticRoutes: [.init(Destination: "\(resolver)/\(length)")],
+            DisableGatewayService: network.spec.isInternal ? true : nil)
+    }
+
+    private func information(_ request: Request.Endpoint) async throws -> Response.Information {
+        guard let id = state.networks[request.NetworkID], let network = try? await backend.network(id.rawValue, isNew: false) else {
+            return Response.Information(Value: [:])
+        }
+        return Response.Information(Value: ["weft.network": network.spec.name, "weft.vni": "\(network.vni)"])
+    }
+}

@@ -1,0 +1,72 @@
+import Logging
+import WeftAgent
+import WeftDatapath
+import WeftModel
+import WeftNet
+import WeftNode
+import WeftPlugin
+
+/// What the engine's driver asks of this node. Without a swarm, what makes something is refused at once, and what takes
+/// something away succeeds: there is nothing.
+extension Daemon: PluginBackend {
+    /// How long to wait for the news of a network that a manager made just now.
+    private static let newsTime: Duration = .seconds(3)
+
+    private var pluginMember: Member {
+        get throws {
+            guard let member else {
+                throw PluginError(
+                    startFailure.map { "this node cannot take part in its swarm: \($0)" }
+                        ?? "this node is not part of a swarm of Weft's: use `weft swarm init` or `weft swarm join` first")
+            }
+            return member
+        }
+    }
+
+    func network(_ reference: String, isNew: Bool) async throws -> Network {
+        let clock = ContinuousClock()
+        let end = clock.now + Self.newsTime
+        while true {
+            let found = try await pluginMember.agent.read { machine -> Result<Network, AttachError> in
+                do throws(AttachError) { return .success(try machine.network(matching: reference)) } catch {
+                    return .failure(error)
+                }
+            }
+            switch found {
+            case .success(let network): return network
+            case .failure(.networkNotFound) where isNew && clock.now < end:
+                try await Task.sleep(for: .milliseconds(20))
+            case .failure(let error): throw error
+            }
+        }
+    }
+
+    func reserve(_ network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address {
+        try await pluginMember.agent.reserveAddress(network: network, ipv4: ipv4)
+    }
+
+    func release(_ network: NetworkID, ipv4: IPv4Address) async {
+        member?.agent.releaseAddress(network: network, ipv4: ipv4)
+    }
+
+    func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
+        // All endpoints of a container have the key in common; what container it is the engine tells later.
+        let sandbox = sandboxKey.split(separator: "/").last.map(String.init) ?? id.rawValue
+        _ = try await pluginMember.agent.attachEngine(
+            EngineAttachment(
+                endpoint: id, network: endpoint.network, ipv4: endpoint.ipv4, mac: endpoint.mac,
+                sandbox: SandboxID(sandbox)))
+        return engineInterfaceName(id)
+    }
+
+    func detach(_ id: EndpointID) async {
+        do {
+            try await member?.agent.detach(id)
+        } catch AttachError.endpointNotFound {
+            // Gone already, as it should be.
+        } catch {
+            logger.error(
+                "an endpoint that the engine removed is left", metadata: ["endpoint": "\(id)", "error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import Synchronization
+import Testing
+import WeftModel
+import WeftNet
+import WeftPlugin
+
+/// A node that keeps its addresses and interfaces in memory.
+final class MemoryBackend: PluginBackend {
+    struct State: Sendable {
+        var networks: [Network] = []
+        var reserved: Set<IPv4Address> = []
+        var attached: [EndpointID: PluginEndpoint] = [:]
+        var keys: [String] = []
+        var isMember = true
+    }
+    let state = Mutex(State())
+
+    init(networks: [Network]) { state.withLock { $0.networks = networks } }
+
+    func network(_ reference: String, isNew: Bool) async throws -> Network {
+        try state.withLock { state in
+            guard state.isMember else { throw PluginError("no swarm") }
+            guard let network = state.networks.first(where: { $0.id.rawValue == reference || $0.spec.name == reference }) else {
+                throw PluginError("network \(reference) not found")
+            }
+            return network
+        }
+    }
+
+    func reserve(_ network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address {
+        try state.withLock { state in
+            let subnet = state.networks.first { $0.id == network }?.subnet.network
+            let free = (2...).lazy.compactMap { subnet?.advanced(by: UInt32($0)) }.first { !state.reserved.contains($0) }
+            guard let address = ipv4 ?? free, state.reserved.insert(address).inserted else {
+                throw PluginError("the address is already in use")
+            }
+            return address
+        }
+    }
+
+    func release(_ network: NetworkID, ipv4: IPv4Address) async { _ = state.withLock { $0.reserved.remove(ipv4) } }
+
+    func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
+        state.withLock {
+            $0.attached[id] = endpoint
+            $0.keys.append(sandboxKey)
+        }
+        return "wc00000001"
+    }
+
+    func detach(_ id: EndpointID) async { _ = state.withLock { $0.attached.removeValue(forKey: id) } }
+}
+
+final class MemoryStore: PluginStore {
+    let state = Mutex(PluginState())
+    func loadPlugin() throws -> PluginState { state.withLock { $0 } }
+    func savePlugin(_ state: PluginState) throws { self.state.withLock { $0 = state } }
+}
+
+func network(_ name: String, _ subnet: String, isInternal: Bool = false) throws -> Network {
+    var spec = NetworkSpec(name: name)
+    spec.isInternal = isInternal
+    spec.ipam.auxiliaryAddresses = ["printer": try #require(IPv4Address("10.77.1.5"))]
+    let prefix = try #require(IPv4Prefix(subnet))
+    return Network(
+        id: NetworkID("id-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(4097)),
+        subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)))
+}

@@ -1,0 +1,175 @@
+import Foundation
+import Logging
+import Testing
+import WeftModel
+import WeftNet
+import WeftPlugin
+
+/// Bodies are as dockerd 20.10 writes them.
+@Suite("The engine's driver")
+struct PluginServiceTests {
+    let backend: MemoryBackend
+    let store = MemoryStore()
+    let service: PluginService
+
+    init() throws {
+        backend = MemoryBackend(networks: [
+            try network("net", "10.77.1.0/24"), try network("closed", "10.77.2.0/24", isInternal: true),
+        ])
+        service = try PluginService(backend: backend, store: store, logger: Logger(label: "test"))
+    }
+
+    private func call(_ method: String, _ body: String, on service: PluginService? = nil) async throws -> String {
+        let answer = await (service ?? self.service).answer(method: method, body: Array(body.utf8))
+        return String(decoding: try #require(answer), as: UTF8.self)
+    }
+
+    private func error(_ method: String, _ body: String) async throws -> String {
+        struct Failure: Decodable { let Err, Error: String }
+        let failure = try JSONDecoder().decode(Failure.self, from: Data(try await call(method, body).utf8))
+        #expect(failure.Err == failure.Error, "the one is read of NetworkDriver, the other of IpamDriver")
+        return failure.Err
+    }
+
+    private func createNetwork(_ id: String = "d1", of weft: String = "id-net", subnet: String = "10.77.1.0/24") async throws {
+        let answer = try await call(
+            "NetworkDriver.CreateNetwork",
+            #"{"NetworkID":"\#(id)","Options":{"com.docker.network.enable_ipv6":false,"com.docker.network.generic":{"weft.id":"\#(weft)"}},"IPv4Data":[{"AddressSpace":"weftlocal","Pool":"\#(subnet)","Gateway":"10.77.1.1/24"}],"IPv6Data":[]}"#
+        )
+        #expect(answer == "{}")
+    }
+
+    @Test("Activation and capabilities are what dockerd expects, whatever the body", arguments: ["null", "", "{}"])
+    func activation(body: String) async throws {
+        #expect(try await call("Plugin.Activate", body) == #"{"Implements":["NetworkDriver","IpamDriver"]}"#)
+        #expect(try await call("NetworkDriver.GetCapabilities", body) == #"{"ConnectivityScope":"global","Scope":"local"}"#)
+        #expect(
+            try await call("IpamDriver.GetCapabilities", body)
+                == #"{"RequiresMACAddress":false,"RequiresRequestReplay":false}"#)
+        #expect(
+            try await call("IpamDriver.GetDefaultAddressSpaces", body)
+                == #"{"GlobalDefaultAddressSpace":"weftglobal","LocalDefaultAddressSpace":"weftlocal"}"#)
+        #expect(await service.answer(method: "NetworkDriver.Nonsense", body: []) == nil)
+    }
+
+    @Test("A container's life: address, endpoint, join, leave, and everything given back")
+    func life() async throws {
+        #expect(
+            try await call(
+                "IpamDriver.RequestPool",
+                #"{"AddressSpace":"weftlocal","Pool":"10.77.1.0/24","SubPool":"","Options":{"weft.id":"id-net"},"V6":false}"#)
+                == #"{"Data":{},"Pool":"10.77.1.0/24","PoolID":"id-net"}"#)
+        #expect(
+            try await call(
+                "IpamDriver.RequestAddress",
+                #"{"PoolID":"id-net","Address":"10.77.1.1","Options":{"RequestAddressType":"com.docker.network.gateway"}}"#)
+                == #"{"Address":"10.77.1.1/24","Data":{}}"#)
+        try await createNetwork()
+        #expect(
+            try await call("IpamDriver.RequestAddress", #"{"PoolID":"id-net","Address":"","Options":null}"#)
+                == #"{"Address":"10.77.1.2/24","Data":{}}"#)
+        let create =
+            #"{"NetworkID":"d1","EndpointID":"e1","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"","MacAddress":""},"Options":{"com.docker.network.endpoint.exposedports":[{"Proto":6,"Port":80}],"com.docker.network.portmap":[]}}"#
+        #expect(try await call("NetworkDriver.CreateEndpoint", create) == #"{"Interface":{"MacAddress":"02:42:0a:4d:01:02"}}"#)
+
+        // weftd is killed and started: the same files, nothing else.
+        let again = try PluginService(backend: backend, store: store, logger: Logger(label: "test"))
+        let join =
+            #"{"NetworkID":"d1","EndpointID":"e1","SandboxKey":"/var/run/docker/netns/0123456789ab","Options":{}}"#
+        let answer =
+            #"{"InterfaceName":{"DstPrefix":"eth","SrcName":"wc00000001"},"StaticRoutes":[{"Destination":"169.254.77.53/32","RouteType":1}]}"#
+        #expect(try await call("NetworkDriver.Join", join, on: again) == answer)
+        #expect(try await call("NetworkDriver.Join", join, on: again) == answer, "asked twice, done once")
+        #expect(backend.state.withLock { $0.attached.count } == 1)
+        #expect(backend.state.withLock { $0.keys.first } == "/var/run/docker/netns/0123456789ab")
+        #expect(
+            try await call("NetworkDriver.EndpointOperInfo", #"{"NetworkID":"d1","EndpointID":"e1"}"#, on: again)
+                == #"{"Value":{"weft.network":"net","weft.vni":"4097"}}"#)
+        for _ in 1...2 {
+            #expect(try await call("NetworkDriver.Leave", #"{"NetworkID":"d1","EndpointID":"e1"}"#, on: again) == "{}")
+            #expect(try await call("NetworkDriver.DeleteEndpoint", #"{"NetworkID":"d1","EndpointID":"e1"}"#, on: again) == "{}")
+            #expect(try await call("IpamDriver.ReleaseAddress", #"{"PoolID":"id-net","Address":"10.77.1.2"}"#, on: again) == "{}")
+        }
+        #expect(backend.state.withLock { $0.attached.isEmpty && $0.reserved.isEmpty })
+        #expect(try await call("NetworkDriver.DeleteNetwork", #"{"NetworkID":"d1"}"#, on: again) == "{}")
+        #expect(store.state.withLock { $0 } == PluginState())
+    }
+
+    @Test("An address of the user's is not echoed, an internal network has no way out")
+    func fields() async throws {
+        try await createNetwork("d2", of: "closed", subnet: "10.77.2.0/24")
+        let create =
+            #"{"NetworkID":"d2","EndpointID":"e1","Interface":{"Address":"10.77.2.9/24","AddressIPv6":"","MacAddress":"02:00:00:00:00:09"},"Options":{}}"#
+        #expect(try await call("NetworkDriver.CreateEndpoint", create) == #"{"Interface":{}}"#)
+        let join = try await call("NetworkDriver.Join", #"{"NetworkID":"d2","EndpointID":"e1","SandboxKey":"/k","Options":{}}"#)
+        #expect(join.contains(#""DisableGatewayService":true"#) && !join.contains(#""Gateway""#))
+        #expect(backend.state.withLock { $0.attached[EndpointID("e1")]?.mac.description } == "02:00:00:00:00:09")
+    }
+
+    @Test("What cannot be done is said in a sentence that tells what to do")
+    func refusals() async throws {
+        #expect(
+            try await error("IpamDriver.RequestPool", #"{"AddressSpace":"weftlocal","Pool":"","SubPool":"","Options":null,"V6":false}"#)
+                .contains("--ipam-opt weft.id=ID"))
+        #expect(
+            try await error("IpamDriver.RequestPool", #"{"Pool":"10.9.0.0/24","Options":{"weft.id":"net"},"V6":false}"#)
+                .contains("10.77.1.0/24, not 10.9.0.0/24"))
+        #expect(
+            try await error("IpamDriver.RequestPool", #"{"Pool":"","SubPool":"10.77.1.128/25","Options":{"weft.id":"net"}}"#)
+                .contains("--ip-range"))
+        #expect(try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net"},"V6":true}"#).contains("IPv4 only"))
+        #expect(
+            try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net","io":"1"}}"#).contains("--ipam-opt io"))
+        #expect(
+            try await error(
+                "IpamDriver.RequestAddress",
+                #"{"PoolID":"id-net","Address":"10.77.1.9","Options":{"RequestAddressType":"com.docker.network.gateway"}}"#)
+                .contains("gateway of network net is 10.77.1.1"))
+        // Before CreateNetwork, an address is an --aux-address.
+        #expect(try await error("IpamDriver.RequestAddress", #"{"PoolID":"id-net","Address":"10.77.1.7","Options":null}"#).contains("--aux-address"))
+        #expect(
+            try await call("IpamDriver.RequestAddress", #"{"PoolID":"id-net","Address":"10.77.1.5","Options":null}"#)
+                == #"{"Address":"10.77.1.5/24","Data":{}}"#)
+        let network = "NetworkDriver.CreateNetwork"
+        #expect(
+            try await error(network, #"{"NetworkID":"d","Options":{"com.docker.network.generic":{}},"IPv4Data":[]}"#).contains("-o weft.id=ID"))
+        #expect(
+            try await error(
+                network,
+                #"{"NetworkID":"d","Options":{"com.docker.network.generic":{"weft.id":"net"}},"IPv4Data":[{"AddressSpace":"LocalDefault","Pool":"10.77.1.0/24"}]}"#)
+                .contains("--ipam-driver weft"))
+        #expect(
+            try await error(
+                network,
+                #"{"NetworkID":"d","Options":{"com.docker.network.generic":{"weft.id":"net","encrypted":""}},"IPv4Data":[]}"#)
+                .contains("-o encrypted"))
+        #expect(
+            try await error("NetworkDriver.CreateEndpoint", #"{"NetworkID":"unknown","EndpointID":"e"}"#).contains("docker network rm"))
+        #expect(try await error("IpamDriver.RequestAddress", "[1]").contains("not what the plugin protocol says"))
+        try await createNetwork()
+        for mac in ["01:00:5e:00:00:01", "00:00:00:00:00:00", "xyz"] {
+            let body = #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"","MacAddress":"\#(mac)"}}"#
+            #expect(try await error("NetworkDriver.CreateEndpoint", body).contains(mac))
+        }
+        #expect(
+            try await error(
+                "NetworkDriver.CreateEndpoint",
+                #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"fd00::2/64","MacAddress":""}}"#)
+                .contains("--ip6"))
+        #expect(try await error("NetworkDriver.Join", #"{"NetworkID":"d1","EndpointID":"none","SandboxKey":"/k"}"#).contains("endpoint none"))
+    }
+
+    @Test("Outside a swarm, taking away succeeds and making is refused")
+    func outsideSwarm() async throws {
+        backend.state.withLock { $0.isMember = false }
+        for (method, body) in [
+            ("NetworkDriver.Leave", #"{"NetworkID":"d","EndpointID":"e"}"#),
+            ("NetworkDriver.DeleteEndpoint", #"{"NetworkID":"d","EndpointID":"e"}"#),
+            ("IpamDriver.ReleaseAddress", #"{"PoolID":"p","Address":"10.0.0.2"}"#),
+            ("IpamDriver.ReleasePool", #"{"PoolID":"p"}"#), ("NetworkDriver.DeleteNetwork", #"{"NetworkID":"d"}"#),
+        ] {
+            #expect(try await call(method, body) == "{}")
+        }
+        #expect(try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net"}}"#) == "no swarm")
+    }
+}
