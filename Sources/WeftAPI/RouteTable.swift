@@ -29,6 +29,7 @@ enum RouteTable {
     static let engine: [Route] = [
         Route(.POST, "containers/create") { try await $0.containerCreate($1) },
         Route(.GET, "containers/json") { try await $0.containerRead($1) },
+        Route(.GET, "events") { try await $0.events($1) },
         Route(.GET, "containers/*/json") { try await $0.containerRead($1) },
     ]
 

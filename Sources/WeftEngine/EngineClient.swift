@@ -7,6 +7,12 @@ package struct EngineResponse: Sendable {
     package var status: Int
     package var headers: HTTPHeaders
     package var body: [UInt8]
+
+    package init(status: Int, headers: HTTPHeaders, body: [UInt8]) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
 }
 
 /// Speaks HTTP/1.1 with the local container engine over its unix socket, one connection per request, so that an engine that

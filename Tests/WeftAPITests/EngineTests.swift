@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Synchronization
 import Testing
 
@@ -228,6 +229,40 @@ import Testing
             }
             #expect(try await client.send("DELETE", "/networks/\(id)").status == 204)
             #expect(engine.count("DELETE") == 1, "without the swarm's network the shadow goes all the same")
+        }
+    }
+
+    @Test func `events tell of the swarm's networks by their own names`() {
+        let shadows = [Self.shadowID: "cluster"]
+        func shown(_ text: String) -> String? {
+            Router.shown(Array(text.utf8), shadows).map { String(decoding: $0, as: UTF8.self) }
+        }
+        let container = #"{"Type":"container","Action":"start","Actor":{"ID":"c"}}"#
+        #expect(shown(container) == container)
+        func network(_ action: String, _ type: String, _ id: String) -> String {
+            #"{"Type":"network","Action":"\#(action)","Actor":{"ID":"\#(id)","Attributes":{"name":"n","type":"\#(type)"}}}"#
+        }
+        #expect(shown(network("connect", "weft", Self.shadowID)) == network("connect", "overlay", "cluster"))
+        #expect(shown(network("create", "weft", Self.shadowID)) == nil)
+        #expect(shown(network("create", "bridge", "l")) == network("create", "bridge", "l"))
+    }
+
+    @Test func `the event stream is followed, and ends with the client`() async throws {
+        let ended = Noted(false)
+        try await withEngine { wire in
+            _ = wire.readText(until: "\r\n\r\n")
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+            usleep(50_000)
+            wire.send("c\r\n{\"Type\":\"x\"}\r\n1\r\n\n\r\n")
+            #expect(wire.read().isEmpty)
+            ended.change { $0 = true }
+        } _: { path in
+            let client = try Wire.connected(to: path)
+            client.send("GET /v1.41/events?filters=%7B%7D HTTP/1.1\r\nHost: d\r\n\r\n")
+            #expect(client.readText(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 OK\r\n"))
+            #expect(client.readText(until: "}\n\r\n") == "d\r\n{\"Type\":\"x\"}\n\r\n")
+            shutdown(client.descriptor, Int32(SHUT_RDWR))
+            #expect(ended.wait { $0 })
         }
     }
 

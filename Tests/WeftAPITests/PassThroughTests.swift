@@ -162,7 +162,7 @@ import Testing
             #expect(wire.read().isEmpty)
             ended.change { $0 += 1 }
         } _: { path in
-            for request in ["GET /events", "GET /containers/c/stats", "POST /containers/c/attach"] {
+            for request in ["GET /containers/c/logs", "GET /containers/c/stats", "POST /containers/c/attach"] {
                 let client = try Wire.connected(to: path)
                 client.send("\(request) HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
                 #expect(client.readText(until: "\r\n\r\n").contains("HTTP/1.1"))
