@@ -53,6 +53,22 @@ import WeftNet
         #expect(endpoints[EndpointID("c")]?.interfaceName == "eth2")
     }
 
+    @Test("a sandbox's maker chooses interface names, and which network leads out")
+    func chosenInterfaces() throws {
+        var view = try View()
+        try view.network("first", "10.1.0.0/24", 4096)
+        try view.network("second", "10.2.0.0/24", 4097)
+        try view.local("a", "first", "10.1.0.2", eth: 0)
+        try view.local("b", "second", "10.2.0.2", eth: 1)
+        view.view.attachments[0].interfaceName = "net7"
+        view.view.attachments[0].takesDefaultRoute = false
+        let endpoints = compile(view.view).endpoints
+        #expect(endpoints[EndpointID("a")]?.interfaceName == "net7")
+        #expect(endpoints[EndpointID("a")]?.routes == SandboxRoutes(isDefault: false, toResolver: true))
+        #expect(endpoints[EndpointID("b")]?.interfaceName == "eth1")
+        #expect(endpoints[EndpointID("b")]?.routes == SandboxRoutes(isDefault: true, toResolver: false))
+    }
+
     @Test("the MTU is what fits into the tunnel, or less if asked for", arguments: [(nil, 1450), ("1400", 1350), ("9000", 1450), ("x", 1450)])
     func mtu(option: String?, expected: Int) throws {
         var view = try View()

@@ -61,7 +61,7 @@ cni() {
     return $code
 }
 configuration() { # version, further members
-    echo "{\"cniVersion\":\"$1\",\"name\":\"net1\",\"type\":\"weft-cni\"${2:+,$2}}"
+    echo "{\"cniVersion\":\"$1\",\"name\":\"net1\",\"type\":\"weft\"${2:+,$2}}"
 }
 call() { local version=$1 members=$2; shift 2; configuration "$version" "$members" | cni "$@"; }
 answer() { # a Python expression over the answer r

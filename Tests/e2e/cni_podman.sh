@@ -5,7 +5,7 @@ else
 
 podman_roots=$work/podman
 mkdir -p "$podman_roots/bin" "$podman_roots/image"
-cp "$bin/weft-cni" "$podman_roots/bin/"
+cp "$bin/weft-cni" "$podman_roots/bin/weft"
 for n in 1 2; do
     mkdir -p "$podman_roots/$n/net.d"
     # podman's own plugins for the ports; ulimits below what a small machine may give.
@@ -24,7 +24,7 @@ C
     for net in net1 net2; do
         cat >"$podman_roots/$n/net.d/$net.conflist" <<C
 {"cniVersion": "1.0.0", "name": "$net", "plugins": [
-  {"type": "weft-cni", "host": "$(socket $n)", "capabilities": {"aliases": true, "ips": true, "mac": true}},
+  {"type": "weft", "host": "$(socket $n)", "capabilities": {"aliases": true, "ips": true, "mac": true}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 C
     done
