@@ -18,7 +18,7 @@ struct UnderlayLink {
         try namespace.run { try check(clab_bridge_add(Self.bridge), "make the bridge") }
         try Self.setUp(Self.bridge, address: Lab.gateway, on: socket)
         // As a router it says at once that there is no way further; without it whoever asks a resolver outside waits.
-        // By the firewall, as routing says so once a second at most.
+        // By the firewall, as routing says so once a second at most, and by a code that every socket takes for final.
         try Sysctl(in: namespace).write("net.ipv4.ip_forward", "1")
         try Sysctl(in: namespace).write("net.ipv4.icmp_ratelimit", "0")
         try Firewall(table: "inet lab", in: namespace).apply(Self.outside)
@@ -27,7 +27,7 @@ struct UnderlayLink {
     private static let outside = """
         \tchain outside {
         \t\ttype filter hook prerouting priority filter; policy accept;
-        \t\tfib daddr type unicast ip daddr != 172.30.0.0/24 reject with icmp net-unreachable
+        \t\tfib daddr type unicast ip daddr != 172.30.0.0/24 reject with icmp port-unreachable
         \t}
 
         """
