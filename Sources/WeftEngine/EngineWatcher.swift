@@ -4,7 +4,7 @@ package import WeftModel
 
 /// What the watcher asks and tells of.
 package protocol EngineObserver: Sendable {
-    /// The swarm's networks as this node knows them; nil outside a swarm.
+    /// The swarm's networks as this node knows them, none outside a swarm; nil when it cannot tell.
     func swarmNetworks() async -> [Network]?
     /// The wall clock.
     func now() -> Instant
@@ -85,7 +85,7 @@ package struct EngineWatcher: Sendable {
     }
 
     private func lookAround() async {
-        if await observer.swarmNetworks() != nil {
+        if await observer.swarmNetworks()?.isEmpty == false {
             do { try await engine.ensureGatewayBridge() } catch {
                 logger.warning("the engine makes no \(Engine.gatewayBridge)", metadata: ["reason": "\(error)"])
             }
@@ -138,8 +138,7 @@ package struct EngineWatcher: Sendable {
     }
 
     private func collect() async {
-        // Outside a swarm there are none, and what stood for some is of no use.
-        let networks = await observer.swarmNetworks() ?? []
+        guard let networks = await observer.swarmNetworks() else { return }
         do {
             try await shadows.collect(keeping: networks)
         } catch EngineError.absent {

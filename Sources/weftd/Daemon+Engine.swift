@@ -6,7 +6,15 @@ import WeftModel
 
 /// What the engine's watcher asks and tells of.
 extension Daemon: EngineObserver {
-    func swarmNetworks() async -> [Network]? { member == nil ? nil : await clusterSnapshot().networks }
+    func swarmNetworks() async -> [Network]? {
+        if member != nil {
+            // A swarm has its ingress network at least: a node that knows of none has not been told yet.
+            let networks = await clusterSnapshot().networks
+            return networks.isEmpty ? nil : networks
+        }
+        // A swarm that cannot be taken part in for now may be needed again.
+        return startFailure == nil && !isChanging ? [] : nil
+    }
 
     nonisolated func now() -> Instant { Host.now() }
 

@@ -80,13 +80,14 @@ extension Router {
         let network = try find(name, in: snapshot)
         _ = try await managerState()
         try await backend.networkRemove(network.id)
-        await collectShadows()
+        await collectShadows(keeping: snapshot.networks.filter { $0.id != network.id })
         return .noContent
     }
 
     /// Removes at once what stood for networks that are gone; whatever stands in the way, the next round takes it up.
-    private func collectShadows() async {
-        try? await engine?.shadows.collect(keeping: await backend.clusterSnapshot().networks)
+    /// `known`: networks that are there even if the backend cannot say so just now.
+    private func collectShadows(keeping known: [Network]) async {
+        try? await engine?.shadows.collect(keeping: known + (await backend.clusterSnapshot().networks))
     }
 
     /// Removes the networks that nothing uses. Off a manager there is nothing that it could remove.
@@ -112,7 +113,9 @@ extension Router {
                 }
             }
         }
-        if !removed.isEmpty { await collectShadows() }
+        if !removed.isEmpty {
+            await collectShadows(keeping: snapshot.networks.filter { !removed.contains($0.spec.name) })
+        }
         if let answer = try await pruneEngine(request) {
             guard let json = answer.json else { return APIResponse(answer) }
             if case .array(let names)? = json["NetworksDeleted"] {
