@@ -103,7 +103,7 @@ package actor AttachmentKeeper {
         guard busy.insert(key).inserted else { throw AttachmentError.exists(key.sandbox, interface: key.interface) }
         defer { busy.remove(key) }
         let (store, path) = (store, wanted.namespacePath)
-        guard let namespace = try await threads.runIfActive({ store.namespace(at: path) }) else {
+        guard let namespace = try await threads.runIfActive({ try store.namespace(at: path) }) else {
             throw AttachmentError.noNamespace(path)
         }
         // A container that starts again has a new namespace; what it had in the former is gone.
@@ -160,7 +160,10 @@ package actor AttachmentKeeper {
         let (store, candidates) = (store, records.filter { sandbox == nil || $0.sandbox == sandbox })
         guard !candidates.isEmpty else { return }
         let gone = try? await threads.runIfActive {
-            candidates.filter { store.namespace(at: $0.namespacePath) != $0.namespace }
+            candidates.filter { record in
+                // Of what cannot be looked at, nothing is said.
+                do { return try store.namespace(at: record.namespacePath) != record.namespace } catch { return false }
+            }
         }
         for record in gone ?? [] where known[Self.key(record)] == record {
             logger.info(

@@ -35,8 +35,8 @@ package protocol AttachmentStore: Sendable {
     func save(_ record: AttachmentRecord) throws
     /// Nothing there is fine.
     func remove(_ record: AttachmentRecord) throws
-    /// The cookie of the namespace at a path, nil if none is there.
-    func namespace(at path: String) -> UInt64?
+    /// The cookie of the namespace at a path, nil if none is there; throws when that cannot be told.
+    func namespace(at path: String) throws -> UInt64?
 }
 
 /// Why an attachment was refused.

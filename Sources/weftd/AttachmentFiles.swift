@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import WeftAgent
 import WeftLinux
 import WeftModel
@@ -27,7 +28,14 @@ struct AttachmentFiles: AttachmentStore {
 
     func remove(_ record: AttachmentRecord) throws { try FileSystem.removeTree(path(record)) }
 
-    func namespace(at path: String) -> UInt64? { try? NetworkNamespace(path: path).cookie() }
+    func namespace(at path: String) throws -> UInt64? {
+        do {
+            return try NetworkNamespace(path: path).cookie()
+        } catch let error as SystemError where error.isNotFound || error.code == EINVAL {
+            // EINVAL: the mount is gone and the file below it is left.
+            return nil
+        }
+    }
 
     /// Container ids hold no `@`, and neither holds a slash.
     private func path(_ record: AttachmentRecord) -> String { "\(directory)/\(record.sandbox)@\(record.interface)" }

@@ -29,7 +29,7 @@ finish() {
     for pid in "${started[@]}"; do kill -9 "$pid"; done
     wait
     for n in 1 2; do ip netns del "$(host $n)"; rm -rf "/sys/fs/bpf/$id-$n"; done
-    ip netns del "$id-u"; for n in a b c d e; do ip netns del "$id-$n"; done
+    ip netns del "$id-u"; rm -f "/run/netns/$id-file"; for n in a b c d e; do ip netns del "$id-$n"; done
     rm -rf "$work"
 } >/dev/null 2>&1
 trap finish EXIT
@@ -108,6 +108,7 @@ for n in 1 2; do
     ip -n "$(host $n)" route add default via 172.29.8.254
 done
 for n in a b c d e; do ip netns add "$id-$n"; done
+touch "/run/netns/$id-file"
 
 step "two daemons" start 1
 step "and the second" start 2
@@ -163,6 +164,7 @@ step "and nothing is left of it" not ip -n "$id-e" link show eth0
 step "refused: an unknown network" refuses 100 "not found" 1.0.0 '"network":"nix"' 1 ADD ce e eth0
 step "refused: not attachable" refuses 100 "not manually attachable" 1.0.0 '"network":"closed"' 1 ADD ce e eth0
 step "refused: no such namespace" refuses 7 "no network namespace" 1.0.0 "" 1 ADD ce nowhere eth0
+step "refused: a file that is no namespace" refuses 7 "no network namespace" 1.0.0 "" 1 ADD ce file eth0
 step "refused: port maps" refuses 7 "portmap" 1.0.0 '"runtimeConfig":{"portMappings":[{"hostPort":80,"containerPort":80}]}' 1 ADD ce e eth0
 step "refused: an ipam plugin" refuses 7 "ipam" 1.0.0 '"ipam":{"type":"host-local"}' 1 ADD ce e eth0
 step "refused: a version" refuses 1 "0.2.0" 0.2.0 "" 1 ADD ce e eth0

@@ -69,6 +69,12 @@ step "podman: answers to another host" within 5 has hello on 2 curl -s -m 2 http
 step "podman: answers to its own host" within 5 has hello on 1 curl -s -m 2 http://172.29.8.1:8088/
 step "podman: restart" podman_on 2 restart -t 0 p2
 step "podman: it is found again" within 5 podman_on 1 exec p1 ping -c 1 -w 3 p2
+step "podman: a container's end while the daemon is dead" podman_on 2 run -d --name p4 --network net1 weft-test sleep 1000
+kill -9 "${daemon[2]}"; wait "${daemon[2]}" 2>/dev/null
+podman_on 2 rm -f -t 0 p4 >"$out/rm" 2>&1
+step "podman: the container is gone" not podman_on 2 container exists p4
+step "podman: the daemon comes back" start 2
+step "podman: and knows that it is gone" within 15 not has '"Name":"p4"' attachments 2
 step "podman: kill -9 of the daemon" kill -9 "${daemon[1]}"
 wait "${daemon[1]}" 2>/dev/null
 step "podman: goes on" podman_on 1 exec p1 ping -c 1 -w 3 10.88.7.55
