@@ -10,9 +10,9 @@ package struct Engine: Sendable {
 
     package init(socketPath: String) { client = EngineClient(socketPath: socketPath) }
 
-    /// All of the engine's networks that stand for one of the cluster's.
+    /// All of the engine's networks that stand for one of the cluster's, those that a user made by hand among them.
     package func shadows() async throws -> [EngineNetwork] {
-        try decode(try await call(.GET, "/networks?filters=\(Self.filters(["label": [ShadowNetworks.label]]))"))
+        try decode(try await call(.GET, "/networks?filters=\(Self.filters(["driver": [ShadowNetworks.driver]]))"))
     }
 
     package func networks() async throws -> [EngineNetwork] { try decode(try await call(.GET, "/networks")) }

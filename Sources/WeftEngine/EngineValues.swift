@@ -9,11 +9,14 @@ package struct EngineNetwork: Decodable, Sendable {
     package let Name: String
     package let Driver: String
     package let Labels: [String: String]?
+    package let Options: [String: String]?
     /// By container id; only in the answer about a single network.
     package let Containers: [String: Attached]?
 
-    /// The cluster's network that this one stands for on this engine.
+    /// The cluster's network that this one stands for on this engine, if Weft made it.
     package var shadowOf: String? { Labels?[ShadowNetworks.label] }
+    /// The same, if Weft or a user made it.
+    package var clusterNetwork: String? { shadowOf ?? (Driver == ShadowNetworks.driver ? Options?[ShadowNetworks.option] : nil) }
 }
 
 /// A container, as the list shows it: what it is attached to, running or not.

@@ -9,6 +9,8 @@ package actor ShadowNetworks {
     package static let label = "io.weft.id"
     /// The same as a driver and IPAM option, which is all that the engine's plugin is told.
     package static let option = "weft.id"
+    /// The name of Weft's driver, which the engine takes from the plugin's socket.
+    static let driver = "weft"
     /// How long a shadow that no container uses is kept.
     static let idleLifetime = Duration.seconds(60)
 
@@ -85,7 +87,7 @@ package actor ShadowNetworks {
     package func collect(keeping networks: [Network]) async throws {
         let present = try await engine.shadows()
         let containers = try await engine.containers()
-        shadows = Dictionary(present.map { ($0.Id, $0.shadowOf ?? "") }) { first, _ in first }
+        shadows = Dictionary(present.map { ($0.Id, $0.clusterNetwork ?? "") }) { first, _ in first }
         let known = Set(networks.map(\.id.rawValue))
         idleSince = idleSince.filter { shadows[$0.key] != nil }
         for shadow in present {

@@ -6,6 +6,9 @@ import NIOPosix
 
 /// The plugin's unix socket: the engine finds it by its name in /run/docker/plugins, on first use.
 package struct PluginServer: Sendable {
+    /// How long calls that came before the end may take after it.
+    private static let settlingTime: Duration = .seconds(3)
+
     private let service: PluginService
     private let socketPath: String
     private let inherited: CInt?
@@ -53,5 +56,9 @@ package struct PluginServer: Sendable {
             channel.close(promise: nil)
         }
         if inherited == nil { unlink(socketPath) }
+        // In a task of its own: this one is cancelled, and would not wait.
+        await Task { await service.settle(limit: Self.settlingTime) }.value
+        // What was answered last is written.
+        await Task { try? await Task.sleep(for: .milliseconds(20)) }.value
     }
 }

@@ -18,6 +18,7 @@ package actor PluginService {
     private let store: any PluginStore
     private let logger: Logger
     private var state: PluginState
+    private var callsUnderWay = 0
 
     package init(backend: any PluginBackend, store: any PluginStore, logger: Logger) throws {
         self.backend = backend
@@ -29,15 +30,30 @@ package actor PluginService {
     /// Forgets everything, as this node left its swarm.
     package func forget() { state = PluginState() }
 
+    /// Returns once no call is under way, or after `limit`. An engine that gets no answer asks again, but without the body.
+    func settle(limit: Duration) async {
+        let end = ContinuousClock.now + limit
+        while callsUnderWay > 0, ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(5)) }
+    }
+
     /// The answer's body; nil for a method that the drivers do not have.
     package func answer(method: String, body: [UInt8]) async -> [UInt8]? {
+        callsUnderWay += 1
+        defer { callsUnderWay -= 1 }
         do {
             guard let answer = try await respond(method, Data(body)) else { return nil }
             logger.debug("plugin call", metadata: ["method": "\(method)"])
             return try Self.encode(answer)
         } catch {
             logger.warning("a call of the engine's failed", metadata: ["method": "\(method)", "error": "\(error)"])
-            let sentence = error is DecodingError ? "\(method): the request is not what the plugin protocol says" : "\(error)"
+            let sentence =
+                if error is DecodingError {
+                    body.isEmpty
+                        ? "the container engine's call was cut off as weftd ended, and came again without its contents; try again"
+                        : "\(method): the request is not what the plugin protocol says"
+                } else {
+                    "\(error)"
+                }
             return try? Self.encode(Response.Failure(sentence))
         }
     }

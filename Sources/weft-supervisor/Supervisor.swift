@@ -49,7 +49,9 @@ struct Supervisor {
             let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
             if isStopped { return code }
             if code == Self.usageError { return code }
-            pause = now() - began < Self.shortLife ? min(max(pause * 2, 0.1), Self.pauseMax) : 0
+            // Who is killed is not broken.
+            let isBroken = now() - began < Self.shortLife && code != 128 + SIGKILL
+            pause = isBroken ? min(max(pause * 2, 0.1), Self.pauseMax) : 0
             say("\(program[0]) ended with \(code) and is started again\(pause > 0 ? " in \(pause) s" : "")")
             if sleep(pause, signals) { return 0 }
         }
