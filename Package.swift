@@ -120,7 +120,9 @@ let package = Package(
             "WeftAgent",
             ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
         module("WeftPlugin", ["WeftNet", "WeftModel", logging] + nioHTTP),
-        module("WeftAPI", ["WeftNet", "WeftModel", "WeftEngine", logging] + nioHTTP),
+        module(
+            "WeftAPI",
+            ["WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
         module(
             "WeftLab",
             [

@@ -54,6 +54,18 @@ struct Weftd: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The container engine's socket; it may come and go.", valueName: "path"))
     var engineSocket = "/var/run/docker.sock"
 
+    @Option(help: ArgumentHelp("Serve the API on this TCP address as well, to clients with a certificate.", valueName: "host:port"))
+    var tcp: String?
+
+    @Option(help: ArgumentHelp("PEM file of the authorities whose clients --tcp lets in.", valueName: "path"))
+    var tlsCa: String?
+
+    @Option(help: ArgumentHelp("PEM file of the server's certificate for --tcp.", valueName: "path"))
+    var tlsCert: String?
+
+    @Option(help: ArgumentHelp("PEM file of the server's private key for --tcp.", valueName: "path"))
+    var tlsKey: String?
+
     @Option(help: "trace, debug, info, notice, warning, error or critical.")
     var logLevel = Logger.Level.info
 
@@ -61,6 +73,9 @@ struct Weftd: AsyncParsableCommand {
         for (option, path) in [("--run-dir", runDir), ("--state-dir", stateDir), ("--bpf-dir", bpfDir), ("--engine-socket", engineSocket)]
         where !path.hasPrefix("/") {
             throw ValidationError("\(option) must be an absolute path, not \(path)")
+        }
+        guard (tcp == nil) == (tlsCa == nil), (tcp == nil) == (tlsCert == nil), (tcp == nil) == (tlsKey == nil) else {
+            throw ValidationError("--tcp, --tls-ca, --tls-cert and --tls-key go together: who can connect rules this host")
         }
         guard pluginSocket.isEmpty || pluginSocket.hasPrefix("/") else {
             throw ValidationError("--plugin-socket must be an absolute path, not \(pluginSocket)")
@@ -95,12 +110,16 @@ struct Weftd: AsyncParsableCommand {
             threads.start()
             let sandboxes = try SandboxKeeper(
                 runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable, threads: threads, logger: logger)
+            let secure: SecureListener? =
+                if let tcp, let tlsCa, let tlsCert, let tlsKey {
+                    try SecureListener(address: tcp, authority: tlsCa, certificate: tlsCert, key: tlsKey)
+                } else { nil }
             let engine = LocalEngine(socketPath: settings.engineSocketPath)
             let daemon = Daemon(settings: settings, keeper: sandboxes, engine: engine, threads: threads, logger: logger)
             let watcher = EngineWatcher(engine: engine.engine, shadows: engine.shadows, observer: daemon, logger: logger)
             let group = ServiceGroup(
                 configuration: .init(
-                    services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, settings: settings, logger: logger))],
+                    services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, logger: logger))],
                     gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
             logger.info("weftd starts", metadata: ["version": "\(weftVersion)"])
             try await group.run()
@@ -133,6 +152,7 @@ private struct DaemonService: Service {
     let daemon: Daemon
     let engine: LocalEngine
     let watcher: EngineWatcher
+    let secure: SecureListener?
     let settings: Settings
     let logger: Logger
 
@@ -145,7 +165,7 @@ private struct DaemonService: Service {
                 group.addTask {
                     try await APIServer(
                         backend: daemon, engine: engine, socketPath: settings.socketPath,
-                        inherited: settings.inheritedSockets[settings.socketPath], logger: logger
+                        inherited: settings.inheritedSockets[settings.socketPath], secure: secure, logger: logger
                     ).run()
                 }
                 // The watcher ends only when it is cancelled.

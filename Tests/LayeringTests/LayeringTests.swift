@@ -61,7 +61,8 @@ private let layers = [
             "WeftAgent": Set([
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", "Logging", "Synchronization",
             ]).union(nio).union(foundation),
-            "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
+                .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftLinux", "WeftClient", "CLinux"]).union(system).union(foundation),
         ]),

@@ -2,6 +2,7 @@ package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 package import WeftEngine
 
 /// The Engine API on a unix socket: HTTP/1.1, one pipeline for weftd's own routes.
@@ -9,22 +10,27 @@ package struct APIServer: Sendable {
     private let router: Router
     private let socketPath: String
     private let inherited: CInt?
+    private let secure: SecureListener?
     private let logger: Logger
 
     /// - Parameter socketPath: at most 107 bytes; its directory exists. A socket that is left there is replaced.
-    ///   `inherited`: a listening socket at that path that somebody else made and keeps.
+    ///   `inherited`: a listening socket at that path that somebody else made and keeps. `secure`: serve there as well.
     package init(
-        backend: any APIBackend, engine: LocalEngine? = nil, socketPath: String, inherited: CInt? = nil, logger: Logger
+        backend: any APIBackend, engine: LocalEngine? = nil, socketPath: String, inherited: CInt? = nil,
+        secure: SecureListener? = nil, logger: Logger
     ) {
         self.init(
             router: Router(backend: backend, engine: engine, logger: logger), socketPath: socketPath, inherited: inherited,
-            logger: logger)
+            secure: secure, logger: logger)
     }
 
-    package init(router: Router, socketPath: String, inherited: CInt? = nil, logger: Logger) {
+    package init(
+        router: Router, socketPath: String, inherited: CInt? = nil, secure: SecureListener? = nil, logger: Logger
+    ) {
         self.router = router
         self.socketPath = socketPath
         self.inherited = inherited
+        self.secure = secure
         self.logger = logger
     }
 
@@ -39,23 +45,33 @@ package struct APIServer: Sendable {
         }
         let router = router
         let connections = ConnectionSet()
-        let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 256)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    connections.insert(channel)
-                    // By hand, not by `configureHTTPServerPipeline`: its validators and pipelining assistance stand in
-                    // the way of a connection that becomes a raw stream.
-                    try channel.pipeline.syncOperations.addHandlers([
-                        ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)),
-                        ConnectionHandler(router: router),
-                    ])
+        func bootstrap(_ tls: NIOSSLContext?) -> ServerBootstrap {
+            ServerBootstrap(group: group)
+                .serverChannelOption(.backlog, value: 256)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.allowRemoteHalfClosure, value: true)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        connections.insert(channel)
+                        if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+                        // By hand, not by `configureHTTPServerPipeline`: its validators and pipelining assistance stand in
+                        // the way of a connection that becomes a raw stream.
+                        try channel.pipeline.syncOperations.addHandlers([
+                            ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)),
+                            ConnectionHandler(router: router),
+                        ])
+                    }
                 }
-            }
+        }
+        let remote: (any Channel)? =
+            if let secure {
+                try await bootstrap(secure.tls).bind(host: secure.host, port: secure.port).get()
+            } else { nil }
+        if let address = remote?.localAddress { logger.info("serving the API over TLS", metadata: ["address": "\(address)"]) }
+        defer { remote?.close(promise: nil) }
         let channel =
-            if let inherited { try await bootstrap.withBoundSocket(inherited).get() } else {
-                try await bootstrap.bind(unixDomainSocketPath: socketPath, cleanupExistingSocketFile: true).get()
+            if let inherited { try await bootstrap(nil).withBoundSocket(inherited).get() } else {
+                try await bootstrap(nil).bind(unixDomainSocketPath: socketPath, cleanupExistingSocketFile: true).get()
             }
         do {
             try SocketFile(path: socketPath).restrict()
