@@ -26,6 +26,7 @@ start() {
 }
 finish() {
     [ -n "${podman_roots:-}" ] && for n in 1 2; do podman_on $n rm -fa -t 0; podman_on $n system reset -f; done
+    weft 2 rm -f w1
     for pid in "${started[@]}"; do kill -9 "$pid"; done
     wait
     for n in 1 2; do ip netns del "$(host $n)"; rm -rf "/sys/fs/bpf/$id-$n"; done
@@ -228,6 +229,9 @@ echo "     milliseconds a call: $(tr '\n' ' ' <"$out/step")"
 step "DEL of the last" call 1.0.0 "" 1 DEL ca a net7
 
 . "$(dirname "$0")/cni_podman.sh"
+
+step "a sandbox's end" weft 2 rm -f w1
+step "the network goes when nobody is on it" within 5 weft 1 network rm net1
 
 echo
 echo "$passed passed, $failed failed"
