@@ -120,10 +120,10 @@ package struct EngineWatcher: Sendable {
     /// Reads a container, and tells the names of all its endpoints.
     private func look(at id: String) async {
         guard let container = try? await engine.container(id) else { return }
-        let identities = await shadows.identities
         let name = container.Name.drop { $0 == "/" }
         for attachment in container.NetworkSettings.Networks?.values.sorted(by: { $0.EndpointID < $1.EndpointID }) ?? []
-        where !attachment.EndpointID.isEmpty && identities[attachment.NetworkID] != nil {
+        where !attachment.EndpointID.isEmpty {
+            guard await shadows.identity(of: attachment.NetworkID) != nil else { continue }
             var aliases = attachment.Aliases ?? []
             if let hostname = container.Config?.Hostname, !hostname.isEmpty { aliases.append(hostname) }
             await tell(attachment.EndpointID, container: container.Id, name: String(name), aliases: aliases)

@@ -66,6 +66,15 @@ package actor ShadowNetworks {
         try await made.value.get()
     }
 
+    /// The cluster's network that one of the engine's stands for; the engine is asked about one that is not known yet, which a
+    /// user may have made.
+    package func identity(of id: String) async -> String? {
+        if let known = shadows[id] { return known }
+        guard let cluster = try? await engine.network(id)?.clusterNetwork else { return nil }
+        shadows[id] = cluster
+        return cluster
+    }
+
     private func create(_ network: Network) async throws {
         if let present = try await engine.network(network.spec.name), present.Name == network.spec.name {
             if present.shadowOf == network.id.rawValue {
