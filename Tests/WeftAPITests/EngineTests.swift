@@ -282,3 +282,15 @@ import Testing
         }
     }
 }
+
+@Suite struct SecureListenerTests {
+    @Test(arguments: ["nowhere", "127.0.0.1:", "127.0.0.1:70000", "127.0.0.1:2376"])
+    func `what cannot be served is refused with a sentence`(address: String) {
+        let error = #expect(throws: SecureListener.Invalid.self) {
+            try SecureListener(
+                address: address, authority: "/nonexistent/ca.pem", certificate: "/nonexistent/cert.pem",
+                key: "/nonexistent/key.pem")
+        }
+        #expect(error?.description.contains(address) == true)
+    }
+}
