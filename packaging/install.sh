@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 prefix=${PREFIX:-/usr/local}
 units=/etc/systemd/system
 completions=$prefix/share/bash-completion/completions
-programs="weftd weft weft-shim weft-supervisor"
+programs="weftd weft weft-shim weft-supervisor weft-cni"
 systemd() { [ -d /run/systemd/system ]; }
 fail() { echo "install.sh: $1" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "run it as root"
@@ -18,7 +18,12 @@ if [ "${1:-}" = --uninstall ]; then
         "$here/packaging/prerm" remove "$prefix/bin"
     fi
     for program in $programs; do rm -f "$prefix/bin/$program"; done
+    if [ "$(readlink /opt/cni/bin/weft)" = "$prefix/bin/weft-cni" ]; then
+        rm -f /opt/cni/bin/weft
+        rmdir /opt/cni/bin /opt/cni 2>/dev/null || true
+    fi
     rm -f "$units/weftd.service" "$units/weftd.socket" "$completions/weft"
+    rmdir "$completions" "${completions%/*}" 2>/dev/null || true
     if systemd; then systemctl daemon-reload; fi
     if [ "${2:-}" = --purge ]; then rm -rf /var/lib/weft; fi
     echo "Weft is removed."
@@ -39,6 +44,8 @@ for program in $programs; do
     install -m 0755 "$here/bin/$program" "$prefix/bin/.$program.new"
     mv "$prefix/bin/.$program.new" "$prefix/bin/$program"
 done
+mkdir -p /opt/cni/bin
+ln -sf "$prefix/bin/weft-cni" /opt/cni/bin/weft
 install -m 0644 "$here/weft.bash" "$completions/weft"
 if systemd; then
     install -m 0644 "$here/packaging/weftd.socket" "$units/weftd.socket"
