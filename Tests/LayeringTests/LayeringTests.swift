@@ -64,7 +64,7 @@ private let layers = [
             "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
-            "WeftLab": Set(["WeftNet", "WeftLinux", "WeftClient", "CLinux"]).union(system).union(foundation),
+            "WeftLab": Set(["WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "NIOHTTP1"]).union(system).union(foundation),
         ]),
 ]
 
