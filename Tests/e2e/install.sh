@@ -27,6 +27,8 @@ mount -t tmpfs tmpfs $root/root/run
 mount -t tmpfs tmpfs $root/root/tmp
 mkdir $root/root/tmp/packages
 cp "$packages"/weft_*.deb "$packages"/weft-*.tar.gz $root/root/tmp/packages
+# An address that the kernel adds later by itself would look like one that is left.
+sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv6.conf.all.disable_ipv6=1
 ip link set lo up
 ip link add eth0 type veth peer name eth0p
 ip link set eth0p up
