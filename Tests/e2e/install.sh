@@ -47,8 +47,9 @@ step() {
 }
 within() { local end=$((SECONDS + $1)); shift; until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
 host() {
-    # Logs and caches of the package manager are not Weft's.
-    find / -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /tmp \) -prune -o -print | sort
+    # Logs and caches of the package manager are not Weft's, nor is what others do below / meanwhile.
+    find / -maxdepth 1 | sort
+    find /etc /usr /opt /var /srv -xdev \( -path /var/lib/dpkg -o -path /var/log -o -path /var/cache -o -path /var/tmp \) -prune -o -print | sort
     find /run /sys/fs/bpf | sort
     ip -br link; ip -br address; ip rule; ip route show table all; nft list ruleset; tc qdisc; bpftool net 2>/dev/null
 }
