@@ -5,7 +5,6 @@
 set -u
 bin=$(cd "${WEFT_BIN:?directory with the built executables}" && pwd -P)
 export LC_ALL=C
-passed=0 failed=0
 id=cni$$
 work=$(mktemp -d)
 out=$work/out; mkdir "$out"
@@ -35,22 +34,7 @@ finish() {
 } >/dev/null 2>&1
 trap finish EXIT
 
-milliseconds() { echo $(($(date +%s%N) / 1000000)); }
-step() {
-    local name=$1 began; shift; began=$(milliseconds)
-    if "$@" >"$out/step" 2>&1; then
-        passed=$((passed + 1)); echo "ok   $name ($(($(milliseconds) - began)) ms)"
-    else
-        failed=$((failed + 1)); echo "FAIL $name: $(tail -n 3 "$out/step" | tr '\n' ' ' | cut -c1-400)"
-    fi
-}
-within() { # seconds, command: waits for a condition, with a deadline
-    local deadline=$((SECONDS + $1)); shift
-    until "$@"; do [ $SECONDS -lt $deadline ] || return 1; sleep 0.1; done
-}
-has() { local want=$1 got; shift; got=$("$@" 2>&1); case $got in *"$want"*) ;; *) echo "wanted '$want', got: $got"; return 1 ;; esac; }
-equals() { local want=$1 got; shift; got=$("$@" 2>&1); [ "$got" = "$want" ] || { echo "wanted '$want', got '$got'"; return 1; }; }
-not() { ! "$@"; }
+. "$(dirname "$0")/steps.sh"
 
 # What a runtime does: host, command, container, namespace ("" for none), interface; the configuration on standard input.
 # ARGS: CNI_ARGS. The answer is in $out/answer as well.

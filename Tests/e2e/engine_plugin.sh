@@ -7,27 +7,12 @@
 set -u
 BIN=$(realpath "${WEFT_BIN:?directory with the built executables}")
 export LC_ALL=C
-P=${PFX:-q} WORK=${WORK:-$(mktemp -d)} passed=0 failed=0
+P=${PFX:-q} WORK=${WORK:-$(mktemp -d)}
 mkdir -p "$WORK"
+out=$WORK
 declare -A HOLDER
 
-milliseconds() { echo $(($(date +%s%N) / 1000000)); }
-step() {
-    local name=$1 began; shift; began=$(milliseconds)
-    if "$@" >"$WORK/step" 2>&1; then
-        passed=$((passed + 1)); echo "ok   $name ($(($(milliseconds) - began)) ms)"
-    else
-        failed=$((failed + 1)); echo "FAIL $name: $(tail -n 3 "$WORK/step" | tr '\n' ' ' | cut -c1-300) ($(($(milliseconds) - began)) ms)"
-    fi
-}
-within() { # seconds, command: waits for a condition, with a deadline
-    local deadline=$((SECONDS + $1)); shift
-    until "$@"; do [ $SECONDS -lt $deadline ] || return 1; sleep 0.1; done
-}
-has() { local want=$1 got; shift; got=$("$@" 2>&1); case $got in *"$want"*) ;; *) echo "wanted '$want', got: $got"; return 1 ;; esac; }
-hasnt() { local bad=$1 got; shift; got=$("$@" 2>&1); case $got in *"$bad"*) echo "unwanted '$bad' in: $got"; return 1 ;; esac; }
-equals() { local want=$1 got; shift; got=$("$@" 2>&1); [ "$got" = "$want" ] || { echo "wanted '$want', got '$got'"; return 1; }; }
-refused() { local want=$1 got; shift; got=$("$@" 2>&1) && { echo "was not refused: $got"; return 1; }; case $got in *"$want"*) ;; *) echo "refused without '$want': $got"; return 1 ;; esac; }
+. "$(dirname "$0")/steps.sh"
 faster() { # milliseconds, command
     local limit=$1 began took; shift; began=$(milliseconds)
     "$@" || return 1
@@ -182,7 +167,7 @@ loop() { # rounds
 killer() { while sleep "${KILL_EVERY:-2}"; do kill -KILL "$(weft_pid 1)" 2>/dev/null; done; }
 kill_loop() { killer & local k=$!; loop "${ROUNDS:-12}"; local code=$?; kill $k; wait $k 2>/dev/null; return $code; }
 step "runs while weftd is killed over and over, none takes 5 s" kill_loop
-cat "$WORK/step" | tail -n 1
+cat "$out/step" | tail -n 1
 step "weftd is up again" within 10 weft_on 1 node ls
 step "nothing is left of them" within 10 expect_endpoints 1 4
 step "ping goes on" pings 2 beta "$(address 1 alpha)"

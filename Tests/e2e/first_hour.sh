@@ -5,29 +5,11 @@
 set -u
 PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C
-passed=0 failed=0
 out=$(mktemp -d)
 trap 'weft lab down >/dev/null 2>&1; rm -rf "$out"' EXIT
 
+. "$(dirname "$0")/steps.sh"
 on() { local host=$1; shift; weft lab exec "$host" -- "$@"; }
-milliseconds() { echo $(($(date +%s%N) / 1000000)); }
-step() {
-    local name=$1 began; shift; began=$(milliseconds)
-    if "$@" >"$out/step" 2>&1; then
-        passed=$((passed + 1)); echo "ok   $name ($(($(milliseconds) - began)) ms)"
-    else
-        failed=$((failed + 1)); echo "FAIL $name: $(tail -n 3 "$out/step" | tr '\n' ' ' | cut -c1-300)"
-    fi
-}
-within() { # seconds, command: waits for a condition, with a deadline
-    local deadline=$((SECONDS + $1)); shift
-    until "$@"; do [ $SECONDS -lt $deadline ] || return 1; sleep 0.1; done
-}
-has() { local want=$1 got; shift; got=$("$@" 2>&1); case $got in *"$want"*) ;; *) echo "wanted '$want', got: $got"; return 1 ;; esac; }
-hasnt() { local bad=$1 got; shift; got=$("$@" 2>&1); case $got in *"$bad"*) echo "unwanted '$bad' in: $got"; return 1 ;; esac; }
-equals() { local want=$1 got; shift; got=$("$@" 2>&1); [ "$got" = "$want" ] || { echo "wanted '$want', got '$got'"; return 1; }; }
-refused() { local want=$1 got; shift; got=$("$@" 2>&1) && { echo "was not refused: $got"; return 1; }; case ${got,,} in *"${want,,}"*) ;; *) echo "refused without '$want': $got"; return 1 ;; esac; }
-exits() { local want=$1 code; shift; "$@"; code=$?; [ $code = "$want" ] || { echo "exit code $code, wanted $want"; return 1; }; }
 ready() { [ "$(on 1 weft node ls --format '{{.Status}}' | grep -c Ready)" = 3 ]; }
 pings() { on "$1" weft exec "$2" ping -c 1 -w 3 "$3"; }
 cannot_ping() { ! on "$1" weft exec "$2" ping -c 1 -w 1 "$3"; }
