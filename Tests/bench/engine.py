@@ -214,7 +214,7 @@ def resident(host):
         pids = [pid] + [int(child) for child in file.read().split()]
     for each in pids:
         with open(f"/proc/{each}/status") as file:
-            status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
         if status["Name"] == "weftd":
             return int(status["VmRSS"].split()[0]) / 1024
     raise SystemExit(f"weftd of host {host} does not run")
