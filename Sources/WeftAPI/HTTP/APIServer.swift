@@ -7,6 +7,10 @@ package import WeftEngine
 
 /// The Engine API on a unix socket: HTTP/1.1, one pipeline for weftd's own routes.
 package struct APIServer: Sendable {
+    /// How much of a stream may wait on its way through. NIO's own mark, 64 KiB, stops and starts the reader for every
+    /// other piece that an engine writes.
+    static let streamWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
+
     private let router: Router
     private let socketPath: String
     private let inherited: CInt?
@@ -50,6 +54,7 @@ package struct APIServer: Sendable {
                 .serverChannelOption(.backlog, value: 256)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.writeBufferWaterMark, value: Self.streamWaterMark)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         connections.insert(channel)
