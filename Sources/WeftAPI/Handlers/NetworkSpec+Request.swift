@@ -29,9 +29,7 @@ extension NetworkSpec {
         if try fields.fields("ConfigFrom")?.text("Network") != nil {
             throw .unavailable("ConfigFrom is not available for overlay networks; leave out --config-from")
         }
-        if try fields.bool("Ingress") {
-            throw .unavailable("the ingress network is not available in this version of Weft; leave out --ingress")
-        }
+        ingress = try fields.bool("Ingress")
         isInternal = try fields.bool("Internal")
         attachable = try fields.bool("Attachable")
         labels = try fields.map("Labels")
