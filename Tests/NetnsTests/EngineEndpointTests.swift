@@ -1,0 +1,43 @@
+import Glibc
+import Testing
+import WeftDatapath
+import WeftKernel
+import WeftLinux
+import WeftModel
+import WeftNet
+
+@Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(2)))
+struct EngineEndpointTests {
+    @Test("an engine moves, renames and addresses the far end, and that is no drift")
+    func engine() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        let (a, b) = (try topology.namespace("a"), try topology.namespace("b"))
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.9.0/24", vni: 4105)
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        try swarm.endpoint("b", on: 1, net, number: 3, in: b)
+        let endpoint = try #require(swarm.endpoints.first)
+        let node = swarm.nodes[0]
+        swarm.attachments[node] = [SandboxAttachment(engine: endpoint, isNew: true)]
+        let (first, second) = (try topology.datapath("h1"), try topology.datapath("h2"))
+        try converge(first, swarm.desired(0))
+        try converge(second, swarm.desired(1))
+
+        let name = engineInterfaceName(endpoint.id)
+        #expect(try run(in: host, "ip -o link show dev \(name)").contains("02:42:0a:4d:09:02"))
+        let target = try #require(a.path?.split(separator: "/").last)
+        try run(in: host, "ip link set \(name) netns \(target)")
+        try run(in: a, "ip link set \(name) name eth0; ip addr add 10.77.9.2/24 dev eth0; ip link set eth0 up")
+        #expect(answers("10.77.9.3", from: a))
+
+        // A later weftd finds it as it should be, and makes nothing anew when the container's namespace takes it along.
+        swarm.attachments[node] = [SandboxAttachment(engine: endpoint, isNew: false)]
+        let desired = swarm.desired(0)
+        #expect(difference(desired: desired, observed: try first.observe(for: desired.host)).isEmpty)
+        try run(in: a, "ip link del eth0")
+        try converge(first, desired)
+        let links = try run(in: host, "ip -o link")
+        #expect(!links.contains(": wv") && !links.contains(": wc"), "\(links)")
+    }
+}
