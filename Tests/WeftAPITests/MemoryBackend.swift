@@ -186,6 +186,9 @@ final class MemoryBackend: APIBackend {
     func sandboxes() -> [SandboxSummary] { read { $0.sandboxes } }
 
     func sandboxCreate(_ request: SandboxCreateRequest) throws -> SandboxCreated {
+        if let name = request.name, let other = read({ $0.sandboxes.first { $0.name == name } }) {
+            throw APIError.sandboxExists(name, id: other.id)
+        }
         let sandbox = read { state in
             state.lastCreate = request
             state.serial += 1

@@ -19,9 +19,6 @@ extension Router {
         let fields = try request.fields()
         var create = try SandboxCreateRequest(fields)
         create.networks = try await attachments(fields)
-        if let name = create.name, let other = await backend.sandboxes().first(where: { $0.name == name }) {
-            throw APIError.sandboxExists(name, id: other.id)
-        }
         let created = try await backend.sandboxCreate(create)
         return .json(
             [
