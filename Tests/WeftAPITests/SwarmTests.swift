@@ -36,7 +36,27 @@ import WeftNet
             #expect(try await client.send("POST", "/swarm/init", body).status == 200)
             let sent = backend.read { $0.lastInit }
             #expect(sent?.listenAddress == .interface("eth0") && sent?.listenPort == 2400)
+            #expect(sent?.advertiseAddress == nil && sent?.advertisePort == 2400)
             #expect(sent?.spec == ClusterSpec())
+        }
+    }
+
+    @Test(arguments: [
+        (#""AdvertiseAddr":"172.29.0.1""#, 2400), (#""AdvertiseAddr":"172.29.0.1:2500""#, 2500),
+        (#""AdvertiseAddr":"""#, 2400),
+    ])
+    func `the port that is advertised is the one listened on unless it is given`(
+        advertise: String, port: UInt16
+    ) async throws {
+        let listen = #""ListenAddr":"0.0.0.0:2400""#
+        try await withServer { client, backend async throws in
+            #expect(try await client.send("POST", "/swarm/init", "{\(listen),\(advertise)}").status == 200)
+            #expect(backend.read { $0.lastInit }?.advertisePort == port)
+        }
+        try await withServer { client, backend async throws in
+            let target = #""JoinToken":"SWMTKN-1-x","RemoteAddrs":["172.29.0.9:2377"]"#
+            _ = try await client.send("POST", "/swarm/join", "{\(listen),\(advertise),\(target)}")
+            #expect(backend.read { $0.lastJoin }?.advertisePort == port)
         }
     }
 

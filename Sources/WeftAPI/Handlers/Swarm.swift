@@ -56,7 +56,7 @@ extension SwarmInitRequest {
     init(_ fields: Fields) throws(APIError) {
         self.init()
         let listen = try hostAndPort(fields, "ListenAddr")
-        let advertise = try hostAndPort(fields, "AdvertiseAddr")
+        let advertise = try hostAndPort(fields, "AdvertiseAddr", fallback: listen.port)
         (listenAddress, listenPort) = (listen.address, listen.port)
         (advertiseAddress, advertisePort) = (advertise.address, advertise.port)
         dataPathAddress = try dataPath(fields)
@@ -118,7 +118,7 @@ extension SwarmJoinRequest {
         guard !remotes.isEmpty else { throw .badRequest("at least one RemoteAddr is required to join") }
         self.init(remotes: remotes, token: Secret(token))
         let listen = try hostAndPort(fields, "ListenAddr")
-        let advertise = try hostAndPort(fields, "AdvertiseAddr")
+        let advertise = try hostAndPort(fields, "AdvertiseAddr", fallback: listen.port)
         (listenAddress, listenPort) = (listen.address, listen.port)
         (advertiseAddress, advertisePort) = (advertise.address, advertise.port)
         dataPathAddress = try dataPath(fields)
@@ -192,9 +192,11 @@ func splitPort(_ text: String, named name: String, fallback: UInt16) throws(APIE
 }
 
 /// Reads `address`, `interface`, `address:port` or `interface:port`; every address (0.0.0.0) is nil.
-private func hostAndPort(_ fields: Fields, _ key: String) throws(APIError) -> (address: HostAddress?, port: UInt16) {
-    guard let text = try fields.text(key) else { return (nil, 2377) }
-    let (host, port) = try splitPort(text, named: key, fallback: 2377)
+private func hostAndPort(
+    _ fields: Fields, _ key: String, fallback: UInt16 = 2377
+) throws(APIError) -> (address: HostAddress?, port: UInt16) {
+    guard let text = try fields.text(key) else { return (nil, fallback) }
+    let (host, port) = try splitPort(text, named: key, fallback: fallback)
     return (try hostAddress(host, named: key), port)
 }
 
