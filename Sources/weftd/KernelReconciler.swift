@@ -21,6 +21,7 @@ final class KernelReconciler: Reconciling {
         /// Read anew with every observation: it follows the interface.
         var underlayMTU: MTU?
         var port: UInt16 = KernelReconciler.defaultPort
+        var held: Set<IPv4Address> = []
         /// What the sandboxes reach by their endpoints, as compiled last.
         var routes: [EndpointID: SandboxRoutes] = [:]
     }
@@ -57,9 +58,13 @@ final class KernelReconciler: Reconciling {
                         outcome.failure = failure.reason
                     }
                 }
-                outcome.addressesHeld = Set(attachments.map(\.endpoint.ipv4))
+                // Where a removal failed, what was held before counts as held still.
+                let wanted = Set(attachments.map(\.endpoint.ipv4))
+                state.held = state.reconciler.addressesHeld ?? state.held.union(wanted)
+                outcome.addressesHeld = state.held
             } catch {
                 outcome.failure = "\(error)"
+                outcome.addressesHeld = state.held
             }
             return outcome
         }
