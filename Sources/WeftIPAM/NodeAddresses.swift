@@ -13,23 +13,65 @@ package struct NodeAddresses: Hashable, Sendable {
     /// Sorted; they do not overlap.
     package private(set) var blocks: [IPv4Prefix] = []
     package private(set) var used: Set<IPv4Address> = []
-    /// Freed addresses, and when they may be used again.
+    /// Freed addresses, and when they may be used again. None is in use.
     package private(set) var resting: [IPv4Address: Instant] = [:]
+    /// No rest ends before this.
+    private var firstRestEnd: Instant?
     /// The address given out last: the search goes on behind it.
     package private(set) var cursor: IPv4Address?
+    /// How many addresses of each block are in use or resting, and how many it has for endpoints, by the block's place.
+    private var busy: [Int] = []
+    private var sizes: [Int] = []
 
     package init(layout: SubnetLayout) { self.layout = layout }
 
-    package mutating func setBlocks(_ blocks: some Sequence<IPv4Prefix>) { self.blocks = blocks.sorted() }
-
-    /// Notes an address that is in use already, after a restart.
-    package mutating func restoreUse(of address: IPv4Address) {
-        used.insert(address)
-        resting[address] = nil
+    package mutating func setBlocks(_ blocks: some Sequence<IPv4Prefix>) {
+        let sorted = blocks.sorted()
+        guard sorted != self.blocks else { return }
+        self.blocks = sorted
+        sizes = sorted.map { layout.hostCount(in: $0) }
+        busy = Array(repeating: 0, count: sorted.count)
+        for address in used { count(address, 1) }
+        for address in resting.keys { count(address, 1) }
     }
 
+    /// Notes an address that is in use already, after a restart.
+    package mutating func restoreUse(of address: IPv4Address) { use(address) }
+
     /// Notes an address that is resting already, after a restart.
-    package mutating func restoreRest(of address: IPv4Address, until end: Instant) { resting[address] = end }
+    package mutating func restoreRest(of address: IPv4Address, until end: Instant) {
+        guard !used.contains(address) else { return }
+        rest(address, until: end)
+    }
+
+    private mutating func use(_ address: IPv4Address) {
+        let rested = resting.removeValue(forKey: address) != nil
+        if used.insert(address).inserted, !rested { count(address, 1) }
+    }
+
+    private mutating func rest(_ address: IPv4Address, until end: Instant) {
+        let wasUsed = used.remove(address) != nil
+        if resting.updateValue(end, forKey: address) == nil, !wasUsed { count(address, 1) }
+        firstRestEnd = min(firstRestEnd ?? end, end)
+    }
+
+    private mutating func count(_ address: IPv4Address, _ change: Int) {
+        if let place = place(ofBlockHolding: address) { busy[place] += change }
+    }
+
+    /// Binary search for the last block that starts at or before the address.
+    private func place(ofBlockHolding address: IPv4Address) -> Int? {
+        var low = 0
+        var high = blocks.count
+        while low < high {
+            let middle = (low + high) / 2
+            if blocks[middle].network <= address { low = middle + 1 } else { high = middle }
+        }
+        return low > 0 && blocks[low - 1].contains(address) ? low - 1 : nil
+    }
+
+    /// Whether one of the blocks holds the address.
+    package func isLeased(_ address: IPv4Address) -> Bool { place(ofBlockHolding: address) != nil }
 
     /// Takes the next free address of the blocks. `held`: addresses that some interface of the host still has.
     package mutating func allocate(now: Instant, held: Set<IPv4Address> = []) throws(IPAMError) -> IPv4Address {
@@ -38,13 +80,13 @@ package struct NodeAddresses: Hashable, Sendable {
         guard let address = firstFree(from: start, held: held) ?? firstFree(from: 0, held: held) else {
             throw .noFreeAddress
         }
-        used.insert(address)
+        use(address)
         cursor = address
         return address
     }
 
     private func firstFree(from start: UInt32, held: Set<IPv4Address>) -> IPv4Address? {
-        for block in blocks where block.last.rawValue >= start {
+        for (place, block) in blocks.enumerated() where block.last.rawValue >= start && busy[place] < sizes[place] {
             for value in max(start, block.network.rawValue)...block.last.rawValue {
                 let address = IPv4Address(rawValue: value)
                 if !used.contains(address), resting[address] == nil, !held.contains(address),
@@ -61,38 +103,39 @@ package struct NodeAddresses: Hashable, Sendable {
     package mutating func claim(_ address: IPv4Address, held: Set<IPv4Address> = []) throws(IPAMError) {
         try layout.checkAssignable(address)
         guard !used.contains(address) else { throw .addressInUse(address) }
-        guard blocks.contains(where: { $0.contains(address) }) else { throw .addressNotLeased(address) }
+        guard isLeased(address) else { throw .addressNotLeased(address) }
         guard !held.contains(address) else { throw .addressHeld(address) }
-        resting[address] = nil
-        used.insert(address)
+        use(address)
     }
 
     /// Gives an address back; it rests from `now` on.
     package mutating func release(_ address: IPv4Address, now: Instant) {
-        guard used.remove(address) != nil else { return }
-        resting[address] = now + Self.rest
+        guard used.contains(address) else { return }
+        rest(address, until: now + Self.rest)
     }
 
-    /// Lets addresses that have rested long enough be used again.
-    package mutating func expireRests(now: Instant) {
-        // Most of the time there is nothing to do, and nothing should be copied.
-        if resting.values.contains(where: { $0 <= now }) { resting = resting.filter { $0.value > now } }
-    }
-
-    /// How many addresses `allocate` could give out now.
-    package func freeCount(held: Set<IPv4Address> = []) -> Int {
-        let busy = used.union(resting.keys).union(held)
-        return blocks.reduce(0) { sum, block in
-            sum + layout.hostCount(in: block) - busy.count { block.contains($0) && layout.isAssignable($0) }
+    /// Lets addresses that have rested long enough be used again, and returns them.
+    @discardableResult
+    package mutating func expireRests(now: Instant) -> [IPv4Address] {
+        guard let firstRestEnd, firstRestEnd <= now else { return [] }
+        let rested = resting.filter { $0.value <= now }.map(\.key)
+        for address in rested {
+            resting[address] = nil
+            count(address, -1)
         }
+        self.firstRestEnd = resting.values.min()
+        return rested
     }
+
+    /// How many addresses are neither in use nor resting.
+    package func freeCount() -> Int { sizes.reduce(0, +) - busy.reduce(0, +) }
 
     /// Blocks that can go back: no address in them is used, resting or held. One idle block stays, the widest,
     /// unless blocks are single addresses.
     package func returnableBlocks(held: Set<IPv4Address> = []) -> [IPv4Prefix] {
         guard blocks.count > 1 || blocks.contains(where: { $0.length == 32 }) else { return [] }
-        let busy = used.union(resting.keys).union(held)
-        let idle = blocks.filter { block in !busy.contains(where: block.contains) }
+        let idle = blocks.indices.filter { busy[$0] == 0 }.map { blocks[$0] }
+            .filter { block in !held.contains(where: block.contains) }
         guard let kept = idle.min(by: { ($0.length, $0) < ($1.length, $1) }), kept.length < 32 else { return idle }
         return idle.filter { $0 != kept }
     }

@@ -112,7 +112,7 @@ extension NodeMachine {
     private mutating func requestSpare(_ network: NetworkID, now: Instant) {
         guard session == .synchronised, spareRequests[network] == nil, let allocator = addresses[network],
             let widest = allocator.blocks.map(\.length).min(), widest <= 29,
-            allocator.freeCount(held: held) <= 1 << (32 - widest - 2)
+            allocator.freeCount() <= 1 << (32 - widest - 2)
         else { return }
         if let refused = spareRefused[network], now - refused < NodeAddresses.rest { return }
         let number = nextNumber

@@ -242,4 +242,44 @@ struct NodeAddressesTests {
         addresses.expireRests(now: start + .seconds(60))
         #expect(addresses.returnableBlocks().count == 2)
     }
+
+    @Test("What is counted as it changes is what counting anew finds", arguments: 0..<20 as Range<UInt64>)
+    func counts(seed: UInt64) throws {
+        var random = Steps(state: seed)
+        var addresses = try allocator("10.0.1.8/29", "10.0.1.32/28")
+        let blocks = try ["10.0.1.0/29", "10.0.1.8/29", "10.0.1.32/28", "10.0.1.64/30"].map(prefix)
+        var now = start
+        for _ in 0..<300 {
+            now = now + .seconds(Int64.random(in: 0...20, using: &random))
+            let some = IPv4Address(rawValue: try address("10.0.1.0").rawValue + UInt32.random(in: 0..<80, using: &random))
+            switch Int.random(in: 0..<7, using: &random) {
+            case 0: addresses.setBlocks(blocks.filter { _ in Bool.random(using: &random) })
+            case 1: try? addresses.claim(some)
+            case 2: addresses.release(addresses.used.randomElement(using: &random) ?? some, now: now)
+            case 3: addresses.expireRests(now: now)
+            case 4: addresses.restoreRest(of: some, until: now + .seconds(30))
+            case 5 where addresses.layout.isAssignable(some): addresses.restoreUse(of: some)
+            default: _ = try? addresses.allocate(now: now)
+            }
+            #expect(addresses.used.isDisjoint(with: addresses.resting.keys))
+            let busy = addresses.used.union(addresses.resting.keys)
+            let free = addresses.blocks.reduce(0) { sum, block in
+                sum + addresses.layout.hostCount(in: block) - busy.count { block.contains($0) }
+            }
+            #expect(addresses.freeCount() == free)
+            for block in addresses.returnableBlocks() { #expect(!busy.contains(where: block.contains)) }
+        }
+    }
+}
+
+/// SplitMix64: the same steps on every run.
+private struct Steps: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
 }
