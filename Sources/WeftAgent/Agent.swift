@@ -1,7 +1,6 @@
 // The agent's shell. It owns the NodeMachine: one task drains one bounded queue of session messages, attaches, outcomes and
 // ticks, and performs the actions. The kernel is brought to the desired state by the reconciler's own thread.
 package import Logging
-package import WeftDNS
 package import WeftModel
 package import WeftNet
 package import WeftNode
@@ -19,11 +18,11 @@ package final class Agent: Sendable {
     private let reconciler: Reconciler
     private let worker: AgentWorker
 
-    /// `names` gets every new table of names; `now` is the wall clock; `lost` learns of endpoints that ended by themselves,
+    /// `names` gets every change of what names are answered from; `now` is the wall clock; `lost` learns of endpoints that ended by themselves,
     /// `dismissed` of the end of this node's membership.
     package init(
         machine: NodeMachine, placements: Placements, store: any AgentStore, kernel: any Reconciling,
-        names: @escaping @Sendable (NameTable) -> Void, now: @escaping @Sendable () -> Instant,
+        names: @escaping @Sendable (ViewChange) -> Void, now: @escaping @Sendable () -> Instant,
         lost: @escaping @Sendable ([Endpoint], String) -> Void, dismissed: @escaping @Sendable (String) -> Void,
         logger: Logger
     ) {

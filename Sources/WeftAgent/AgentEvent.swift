@@ -43,8 +43,8 @@ package struct ReconcileOutcome: Sendable {
 
 /// What a round of the reconciler is to reach.
 package struct ReconcileRequest: Sendable {
-    package let machine: NodeMachine
-    package let placements: Placements
+    /// Since the request before; the first one has everything.
+    package let change: ViewChange
     package let generation: Generation
     /// Look at the kernel anew instead of trusting what was read and written before.
     package let observe: Bool

@@ -6,7 +6,9 @@ package protocol AgentStore: Sendable {
     /// What earlier runs left; a new node's when there is nothing.
     func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int])
     /// Durable when it returns.
-    func saveOwn(_ own: SavedNode.Own, interfaceIndexes: [EndpointID: Int]) throws
-    /// May be lost with the host's power; never half written.
-    func saveView(_ view: Assignments) throws
+    ///
+    /// - Parameter interfaceIndexes: of the endpoints in `change`.
+    func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws
+    /// A full set, or what is different from what was saved before. Never half written.
+    func saveView(_ change: Assignments) throws
 }

@@ -1,4 +1,5 @@
 import Logging
+import WeftDatapath
 import WeftModel
 import WeftNet
 import WeftNode
@@ -39,7 +40,8 @@ struct AgentWorker: Sendable {
 
     /// Names answer at once from what was saved; the kernel waits for `sandboxesFound`.
     mutating func start() {
-        reconciler.publishNames(of: machine)
+        for (_, endpoints) in Dictionary(grouping: machine.ownEndpoints, by: \.sandbox) { placements.assign(endpoints) }
+        reconciler.request(takeChange(), generation: nil, observe: false)
     }
 
     mutating func process(_ event: AgentEvent) {
@@ -55,6 +57,7 @@ struct AgentWorker: Sendable {
             handle(.received(message))
         case .place(let sandbox, let path, let interfaces):
             placements.place(sandbox, namespacePath: path, interfaces: interfaces)
+            machine.noteChange(of: sandbox)
         case .attach(let request, let continuation):
             handle(.attach(register(continuation), request))
         case .detach(let endpoint, let continuation):
@@ -73,9 +76,13 @@ struct AgentWorker: Sendable {
             handle(.engineEndpointsFound(endpoints, asOf: instant))
         case .sandboxGone(let sandbox):
             placements.forget(sandbox)
+            machine.noteChange(of: sandbox)
             handle(.sandboxGone(sandbox))
         case .sandboxesFound(let namespaces):
-            for (sandbox, path) in namespaces { placements.place(sandbox, namespacePath: path) }
+            for (sandbox, path) in namespaces {
+                placements.place(sandbox, namespacePath: path)
+                machine.noteChange(of: sandbox)
+            }
             handle(.sandboxesFound(Set(namespaces.keys)))
             reconcile(generation: machine.generation, observe: true)
         case .describe(let description):
@@ -137,7 +144,7 @@ struct AgentWorker: Sendable {
         case .reconcile(let generation):
             reconcile(generation: generation, observe: false)
         case .namesChanged:
-            reconciler.publishNames(of: machine)
+            reconciler.request(takeChange(), generation: nil, observe: false)
         case .reply(let request, let result):
             waiting.removeValue(forKey: request)?.resume(with: result.mapError { $0 as any Error })
         case .reserved(let request, let result):
@@ -152,16 +159,52 @@ struct AgentWorker: Sendable {
     }
 
     private mutating func reconcile(generation: Generation, observe: Bool) {
-        if placements.assign(machine.ownEndpoints) { saveOwn() }
-        reconciler.request(
-            ReconcileRequest(machine: machine, placements: placements, generation: generation, observe: observe))
+        reconciler.request(takeChange(), generation: generation, observe: observe)
+    }
+
+    /// What data path and names do not know yet.
+    private mutating func takeChange() -> ViewChange {
+        let changes = machine.takeChanges()
+        var change = ViewChange()
+        if changes.everything {
+            change.whole = ViewChange.Whole(
+                dataPathPort: machine.clusterView?.dataPathPort, networks: machine.networks, peers: machine.peers)
+            for endpoint in machine.endpoints { change.endpoints[endpoint.id] = part(endpoint.id, endpoint) }
+        } else {
+            for id in changes.endpoints { change.endpoints[id] = part(id, machine.endpoint(id)) }
+        }
+        return change
+    }
+
+    private func part(_ id: EndpointID, _ endpoint: Endpoint?) -> ViewChange.Part {
+        var part = ViewChange.Part(endpoint: endpoint)
+        guard let own = machine.ownEndpoint(id) else { return part }
+        let engine = machine.engineState(of: id)
+        if engine.isEngine {
+            part.attachment = SandboxAttachment(engine: own, isNew: engine.isNew)
+        } else if let placement = placements.placement(of: own) {
+            part.attachment = SandboxAttachment(
+                endpoint: own, namespacePath: placement.namespacePath, interfaceNumber: placement.interfaceIndex,
+                interfaceName: placement.chosen?.name, takesDefaultRoute: placement.chosen?.takesDefaultRoute ?? true)
+        } else {
+            part.problem = "its sandbox \(own.sandbox) is not on this host any more"
+        }
+        return part
     }
 
     private mutating func saveOwn() {
-        _ = placements.assign(machine.ownEndpoints)
+        let change = machine.takeOwnChange()
+        guard !change.isEmpty else { return }
+        for endpoint in change.own.endpoints { placements.assign(machine.ownEndpoints(of: endpoint.sandbox)) }
+        for id in change.removedEndpoints { placements.forget(id) }
         do {
-            try store.saveOwn(machine.saved.own, interfaceIndexes: placements.interfaceIndexes)
+            let indexes = change.own.endpoints.compactMap { endpoint in
+                placements.interfaceIndexes[endpoint.id].map { (endpoint.id, $0) }
+            }
+            try store.saveOwn(change, interfaceIndexes: Dictionary(indexes, uniquingKeysWith: { first, _ in first }))
         } catch {
+            machine.noteUnsaved()
+            viewIsDirty = true
             logger.error("the node's endpoints cannot be saved", metadata: ["error": "\(error)"])
         }
     }
@@ -170,8 +213,9 @@ struct AgentWorker: Sendable {
         viewIsDirty = false
         saveOwn()
         do {
-            try store.saveView(machine.saved.view)
+            try store.saveView(machine.takeViewChange())
         } catch {
+            machine.noteUnsaved()
             viewIsDirty = true
             logger.error("what the manager said cannot be saved", metadata: ["error": "\(error)"])
         }

@@ -44,24 +44,19 @@ package struct Placements: Sendable {
         chosen[sandbox] = nil
     }
 
-    /// Gives new endpoints the lowest free interface of their sandbox, in the endpoints' order, and forgets those that are
-    /// gone; true when anything changed.
-    package mutating func assign(_ endpoints: [Endpoint]) -> Bool {
-        let before = interfaceIndexes
-        let known = Set(endpoints.map(\.id))
-        interfaceIndexes = interfaceIndexes.filter { known.contains($0.key) }
-        var taken: [SandboxID: Set<Int>] = [:]
-        for endpoint in endpoints {
-            if let index = interfaceIndexes[endpoint.id] { taken[endpoint.sandbox, default: []].insert(index) }
-        }
+    /// Gives new endpoints of a sandbox the lowest free interface, in the endpoints' order; those that have one keep it.
+    ///
+    /// - Parameter endpoints: all of the sandbox.
+    package mutating func assign(_ endpoints: [Endpoint]) {
+        var taken = Set(endpoints.compactMap { interfaceIndexes[$0.id] })
         for endpoint in endpoints where interfaceIndexes[endpoint.id] == nil {
-            let used = taken[endpoint.sandbox] ?? []
-            let index = (0...used.count).first { !used.contains($0) } ?? used.count
-            taken[endpoint.sandbox, default: []].insert(index)
+            let index = (0...taken.count).first { !taken.contains($0) } ?? taken.count
+            taken.insert(index)
             interfaceIndexes[endpoint.id] = index
         }
-        return interfaceIndexes != before
     }
+
+    package mutating func forget(_ endpoint: EndpointID) { interfaceIndexes[endpoint] = nil }
 
     /// Nil when the sandbox is not on this host any more.
     package func placement(of endpoint: Endpoint) -> Placement? {

@@ -1,26 +1,29 @@
 import NIOPosix
 import Synchronization
-import WeftDNS
-import WeftModel
 import WeftNode
 
 /// Brings kernel and resolver after the machine, on a thread of its own. Requests that come while it works are
-/// merged: only the newest state counts.
+/// merged: only what came last of each endpoint counts.
 final class Reconciler: Sendable {
     private struct Due {
-        var request: ReconcileRequest?
-        var names: NodeMachine?
+        /// For kernel and names.
+        var change = ViewChange()
+        /// Nil: the kernel can wait.
+        var generation: Generation?
+        var observe = false
+        /// What the kernel was not asked for yet.
+        var unreconciled = ViewChange()
     }
 
     private let kernel: any Reconciling
-    private let names: @Sendable (NameTable) -> Void
+    private let names: @Sendable (ViewChange) -> Void
     private let report: @Sendable (ReconcileOutcome) -> Void
     private let due = Mutex(Due())
     private let wake: AsyncStream<Void>
     private let waker: AsyncStream<Void>.Continuation
 
     init(
-        kernel: any Reconciling, names: @escaping @Sendable (NameTable) -> Void,
+        kernel: any Reconciling, names: @escaping @Sendable (ViewChange) -> Void,
         report: @escaping @Sendable (ReconcileOutcome) -> Void
     ) {
         self.kernel = kernel
@@ -29,17 +32,13 @@ final class Reconciler: Sendable {
         (wake, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    func request(_ request: ReconcileRequest) {
+    /// `generation`: what the kernel reaches with this change and those before; nil when only names matter for now.
+    func request(_ change: ViewChange, generation: Generation?, observe: Bool) {
         due.withLock { due in
-            let observe = request.observe || due.request?.observe ?? false
-            due.request = ReconcileRequest(
-                machine: request.machine, placements: request.placements, generation: request.generation, observe: observe)
+            due.change.merge(change)
+            due.generation = generation ?? due.generation
+            due.observe = due.observe || observe
         }
-        waker.yield()
-    }
-
-    func publishNames(of machine: NodeMachine) {
-        due.withLock { $0.names = machine }
         waker.yield()
     }
 
@@ -56,16 +55,17 @@ final class Reconciler: Sendable {
     }
 
     private func work() {
-        let (request, machine) = due.withLock { due in
-            defer { due = Due() }
-            return (due.request, due.names)
+        let (change, request) = due.withLock { due in
+            let change = due.change
+            due.unreconciled.merge(change)
+            due.change = ViewChange()
+            guard let generation = due.generation else { return (change, ReconcileRequest?.none) }
+            let request = ReconcileRequest(change: due.unreconciled, generation: generation, observe: due.observe)
+            due = Due()
+            return (change, request)
         }
         let outcome = request.map { kernel.reconcile($0) }
-        if let machine {
-            names(
-                NameTable(
-                    node: machine.id, networks: machine.networks, endpoints: machine.endpoints, peers: machine.peers))
-        }
+        if !change.isEmpty { names(change) }
         if let outcome { report(outcome) }
     }
 }

@@ -2,23 +2,26 @@ import WeftModel
 import WeftNet
 
 /// What the manager said: the cluster, and everybody's networks, peers and endpoints.
-struct ManagerView: Hashable, Sendable {
+struct ManagerView: Sendable {
     /// Where this knowledge ends.
     var revision: Version = .none
     var cluster: ClusterView?
     var networks: [NetworkID: Network] = [:]
     var peers: [NodeID: Peer] = [:]
     /// Endpoints as the manager knows them, this node's among them.
-    var endpoints: [EndpointID: Endpoint] = [:]
+    var endpoints = EndpointTable()
     var leases: [String: AddressLease] = [:]
 
     /// Lays a set over what is known; false when it does not fit.
     mutating func apply(_ assignments: Assignments) -> Bool {
-        if assignments.isFull {
-            self = ManagerView()
-        } else if assignments.baseRevision != revision || revision == .none {
-            return false
-        }
+        guard assignments.isFull || assignments.baseRevision == revision && revision != .none else { return false }
+        overlay(assignments)
+        return true
+    }
+
+    /// Lays a set over what is known, whatever that was.
+    mutating func overlay(_ assignments: Assignments) {
+        if assignments.isFull { self = ManagerView() }
         revision = assignments.revision
         cluster = assignments.cluster ?? cluster
         for id in assignments.removedNetworks { networks[id] = nil }
@@ -29,7 +32,6 @@ struct ManagerView: Hashable, Sendable {
         for peer in assignments.peers { peers[peer.id] = peer }
         for endpoint in assignments.endpoints { endpoints[endpoint.id] = endpoint }
         for lease in assignments.leases { leases[lease.id] = lease }
-        return true
     }
 
     /// Everything but the leases, sorted.

@@ -29,20 +29,18 @@ extension NodeMachine {
     private func check(_ request: AttachRequest, network: Network) throws(AttachError) {
         let name = network.spec.name
         guard !request.manual || network.spec.attachable else { throw .notAttachable(name) }
-        let sandboxes =
-            own.values.filter { $0.network == network.id }.map(\.sandbox)
-            + waiting.values.compactMap { waiter in
-                if case .attach(let other, _) = waiter.purpose, waiter.network == network.id { other.sandbox } else { nil }
-            }
-        guard !sandboxes.contains(request.sandbox) else { throw .alreadyAttached(name: request.name, network: name) }
+        let isAttached = sandboxes[request.sandbox]?.contains { own[$0]?.network == network.id } ?? false
+        let isWaiting = waiting.values.contains { waiter in
+            guard case .attach(let other, _) = waiter.purpose else { return false }
+            return waiter.network == network.id && other.sandbox == request.sandbox
+        }
+        guard !isAttached, !isWaiting else { throw .alreadyAttached(name: request.name, network: name) }
         for name in [request.name] + request.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
             throw .badName(name)
         }
         if let mac = request.mac {
             guard mac.rawValue != 0, !mac.isMulticast else { throw .badMAC(mac) }
-            guard !endpoints.contains(where: { $0.network == network.id && $0.mac == mac }) else {
-                throw .macInUse(mac, network: name)
-            }
+            guard !isInUse(mac, on: network.id) else { throw .macInUse(mac, network: name) }
         }
     }
 
@@ -53,16 +51,17 @@ extension NodeMachine {
 
     /// Gives a waiting attach its address, if there is one.
     private mutating func serve(_ id: RequestID, now: Instant) {
-        guard let waiter = waiting[id], let network = view.networks[waiter.network],
-            var allocator = addresses[waiter.network]
-        else { return }
+        guard let waiter = waiting[id], let network = view.networks[waiter.network] else { return }
         let address: IPv4Address
         do throws(IPAMError) {
+            // In place: a copy of the allocator is one of all its addresses.
             if let asked = waiter.ipv4 {
-                try allocator.claim(asked, held: held)
+                guard try addresses[waiter.network]?.claim(asked, held: held) != nil else { return }
                 address = asked
             } else {
-                address = try allocator.allocate(now: now, held: held)
+                expireRests(on: waiter.network, now: now)
+                guard let free = try addresses[waiter.network]?.allocate(now: now, held: held) else { return }
+                address = free
             }
         } catch {
             switch error {
@@ -73,14 +72,13 @@ extension NodeMachine {
                 return fail(id, .addressRefused(asked, network: network.spec.name, reason: error.description))
             }
         }
-        addresses[waiter.network] = allocator
         waiting[id] = nil
         switch waiter.purpose {
         case .attach(let request, let endpointID):
             let endpoint = Endpoint(
                 id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: address,
                 mac: request.mac ?? MACAddress(forIPv4: address), name: request.name, aliases: request.aliases)
-            own[endpoint.id] = endpoint
+            setOwn(endpoint.id, endpoint)
             effects.added.append(endpoint)
             unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)
         case .reservation:
@@ -94,7 +92,7 @@ extension NodeMachine {
     mutating func requestLease(for id: RequestID) {
         guard session != .closed, let waiter = waiting[id], waiter.number == nil else { return }
         if let address = waiter.ipv4 {
-            if addresses[waiter.network]?.blocks.contains(where: { $0.contains(address) }) ?? false { return }
+            if addresses[waiter.network]?.isLeased(address) ?? false { return }
         } else if let number = spareRequests[waiter.network] {
             // A block is on its way already.
             waiting[id]?.number = number
@@ -122,22 +120,49 @@ extension NodeMachine {
     }
 
     mutating func detach(_ id: RequestID, _ endpoint: EndpointID, now: Instant) {
-        guard let removed = removeEndpoints(now: now, reserving: true, where: { $0.id == endpoint }).first else {
+        guard let removed = removeEndpoints([endpoint], now: now, reserving: true).first else {
             effects.replies.append((id, .failure(.endpointNotFound(endpoint))))
             return
         }
         unconfirmed[id] = Unconfirmed(endpoint: removed, generation: generation + 1, isAttach: false)
     }
 
+    /// Every change of an own endpoint comes through here, where what follows from it is noted.
+    mutating func setOwn(_ id: EndpointID, _ endpoint: Endpoint?) {
+        if let old = own[id] {
+            sandboxes[old.sandbox]?.remove(id)
+            if sandboxes[old.sandbox]?.isEmpty == true { sandboxes[old.sandbox] = nil }
+            unsaved.places.insert(Place(network: old.network, address: old.ipv4))
+        }
+        own[id] = endpoint
+        if let endpoint {
+            sandboxes[endpoint.sandbox, default: []].insert(id)
+            unsaved.places.insert(Place(network: endpoint.network, address: endpoint.ipv4))
+        }
+        changes.endpoints.insert(id)
+        unsaved.endpoints.insert(id)
+    }
+
+    /// Whether an endpoint of any node has the MAC address.
+    func isInUse(_ mac: MACAddress, on network: NetworkID) -> Bool {
+        own.has(mac, on: network) || view.endpoints.has(mac, on: network) { isKnown($0) }
+    }
+
+    mutating func expireRests(on network: NetworkID, now: Instant) {
+        for address in addresses[network]?.expireRests(now: now) ?? [] {
+            unsaved.places.insert(Place(network: network, address: address))
+        }
+    }
+
     /// Removes own endpoints; their addresses rest, or with `reserving` an engine's stay until it releases them.
-    /// Attaches that were about to be confirmed fail.
+    /// Attaches that were about to be confirmed fail. Ids of others are ignored.
     @discardableResult
     mutating func removeEndpoints(
-        now: Instant, reserving: Bool = false, where condition: (Endpoint) -> Bool
+        _ ids: some Sequence<EndpointID>, now: Instant, reserving: Bool = false
     ) -> [Endpoint] {
-        let removed = own.values.filter(condition).sorted { $0.id < $1.id }
+        let removed = ids.sorted().compactMap { own[$0] }
         for endpoint in removed {
-            own[endpoint.id] = nil
+            setOwn(endpoint.id, nil)
             if engine.removeValue(forKey: endpoint.id) != nil, reserving {
                 noteReservation(of: Place(network: endpoint.network, address: endpoint.ipv4), now: now)
             } else {
@@ -160,11 +185,13 @@ extension NodeMachine {
     ) {
         for (id, pending) in unconfirmed.sorted(by: { $0.key < $1.key }) where pending.generation <= generation {
             unconfirmed[id] = nil
+            // It is not new any more.
+            if engine[pending.endpoint.id] != nil { changes.endpoints.insert(pending.endpoint.id) }
             guard let reason = failures[pending.endpoint.id] ?? failure else {
                 effects.replies.append((id, .success(pending.endpoint)))
                 continue
             }
-            if pending.isAttach { removeEndpoints(now: now, reserving: true) { $0.id == pending.endpoint.id } }
+            if pending.isAttach { removeEndpoints([pending.endpoint.id], now: now, reserving: true) }
             effects.replies.append((id, .failure(.datapath(reason))))
         }
     }

@@ -23,6 +23,7 @@ extension NodeMachine {
     /// Keeps an address for an endpoint to come. Durably before the engine hears of it.
     mutating func noteReservation(of place: Place, now: Instant) {
         reservations[place] = now
+        unsaved.places.insert(place)
         effects.persist = true
         effects.persistUrgent = true
     }
@@ -31,6 +32,7 @@ extension NodeMachine {
     mutating func release(_ place: Place, now: Instant) {
         guard reservations.removeValue(forKey: place) != nil else { return }
         addresses[place.network]?.release(place.address, now: now)
+        unsaved.places.insert(place)
         effects.persist = true
     }
 
@@ -46,11 +48,12 @@ extension NodeMachine {
                     throw .endpointTaken(endpoint.id)
                 }
                 // Asked again: the interface may be missing.
+                changes.endpoints.insert(endpoint.id)
                 effects.reconcile = true
             } else {
                 try checkEngine(endpoint, network)
                 try takeAddress(of: endpoint, network)
-                own[endpoint.id] = endpoint
+                setOwn(endpoint.id, endpoint)
                 engine[endpoint.id] = now
                 effects.added.append(endpoint)
             }
@@ -63,7 +66,7 @@ extension NodeMachine {
 
     private func checkEngine(_ endpoint: Endpoint, _ network: Network) throws(AttachError) {
         guard endpoint.mac.rawValue != 0, !endpoint.mac.isMulticast else { throw .badMAC(endpoint.mac) }
-        guard !endpoints.contains(where: { $0.network == network.id && $0.mac == endpoint.mac }) else {
+        guard !isInUse(endpoint.mac, on: network.id) else {
             throw .macInUse(endpoint.mac, network: network.spec.name)
         }
         if let other = view.endpoints[endpoint.id], other.node != id { throw .endpointTaken(endpoint.id) }
@@ -74,9 +77,9 @@ extension NodeMachine {
         let place = Place(network: endpoint.network, address: endpoint.ipv4)
         guard reservations.removeValue(forKey: place) == nil else { return }
         do throws(IPAMError) {
-            guard var allocator = addresses[network.id] else { throw .addressNotLeased(endpoint.ipv4) }
-            try allocator.claim(endpoint.ipv4, held: held)
-            addresses[network.id] = allocator
+            guard try addresses[network.id]?.claim(endpoint.ipv4, held: held) != nil else {
+                throw .addressNotLeased(endpoint.ipv4)
+            }
         } catch {
             throw .addressRefused(endpoint.ipv4, network: network.spec.name, reason: error.description)
         }
@@ -94,7 +97,7 @@ extension NodeMachine {
             id: endpoint, network: known.network, node: known.node, sandbox: sandbox, ipv4: known.ipv4, mac: known.mac,
             name: name, aliases: aliases)
         if renamed != known {
-            own[endpoint] = renamed
+            setOwn(endpoint, renamed)
             effects.added.append(renamed)
         }
         effects.replies.append((id, .success(renamed)))

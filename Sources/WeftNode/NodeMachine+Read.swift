@@ -17,10 +17,33 @@ extension NodeMachine {
 
     /// Endpoints of all nodes. About its own, this node is right; an endpoint whose network or node is not known is left out.
     package var endpoints: [Endpoint] {
-        let others = view.endpoints.values.filter {
-            $0.node != id && view.networks[$0.network] != nil && view.peers[$0.node] != nil
-        }
+        let others = view.endpoints.values.filter { isKnown($0) && own[$0.id] == nil }
         return (others + own.values.filter { view.networks[$0.network] != nil }).sorted { $0.id < $1.id }
+    }
+
+    /// What `endpoints` has under the id.
+    package func endpoint(_ id: EndpointID) -> Endpoint? {
+        if let endpoint = own[id] { return view.networks[endpoint.network] == nil ? nil : endpoint }
+        return view.endpoints[id].flatMap { isKnown($0) ? $0 : nil }
+    }
+
+    /// True for another node's endpoint with a network and a node that are known.
+    func isKnown(_ endpoint: Endpoint) -> Bool {
+        endpoint.node != id && view.networks[endpoint.network] != nil && view.peers[endpoint.node] != nil
+    }
+
+    /// One of this node's endpoints.
+    package func ownEndpoint(_ id: EndpointID) -> Endpoint? { own[id] }
+    /// This node's endpoints of a sandbox, sorted by id.
+    package func ownEndpoints(of sandbox: SandboxID) -> [Endpoint] {
+        (sandboxes[sandbox] ?? []).sorted().compactMap { own[$0] }
+    }
+    /// Whether a container engine made an endpoint of this node, and whether its attach waits for the data path still.
+    package func engineState(of endpoint: EndpointID) -> (isEngine: Bool, isNew: Bool) {
+        (
+            engine[endpoint] != nil,
+            unconfirmed.values.contains { $0.isAttach && $0.endpoint.id == endpoint }
+        )
     }
 
     /// The endpoints whose names resolve: those on nodes that are not down.
@@ -34,7 +57,7 @@ extension NodeMachine {
         return returned.isEmpty ? leases : leases.filter { !returned.contains($0.id) }
     }
 
-    private func sorted(_ leases: some Collection<AddressLease>) -> [AddressLease] {
+    func sorted(_ leases: some Collection<AddressLease>) -> [AddressLease] {
         leases.sorted { ($0.network, $0.block) < ($1.network, $1.block) }
     }
 
@@ -54,28 +77,5 @@ extension NodeMachine {
         guard let match = prefixed.first else { throw .networkNotFound(text) }
         guard prefixed.count == 1 else { throw .networkAmbiguous(text, matches: prefixed.count) }
         return match
-    }
-
-    /// What a restart needs; worth writing whenever an action says so.
-    package var saved: SavedNode {
-        var saved = SavedNode()
-        saved.own.endpoints = ownEndpoints
-        saved.own.leases = sorted(view.leases.values)
-        saved.own.returned = returned.sorted()
-        saved.own.isLeaving = isLeaving
-        saved.own.engine = engine.map { .init(id: $0.key, since: $0.value) }.sorted { $0.id < $1.id }
-        saved.own.reservations =
-            reservations
-            .map { .init(network: $0.key.network, address: $0.key.address, since: $0.value) }
-            .sorted { ($0.network, $0.address) < ($1.network, $1.address) }
-        var resting = strayRests
-        for (network, allocator) in addresses {
-            for (address, until) in allocator.resting {
-                resting.append(.init(network: network, address: address, until: until))
-            }
-        }
-        saved.own.resting = resting.sorted { ($0.network, $0.address) < ($1.network, $1.address) }
-        saved.view = view.assignments
-        return saved
     }
 }

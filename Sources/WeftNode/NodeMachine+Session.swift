@@ -16,6 +16,7 @@ extension NodeMachine {
                 for lease in view.leases.values where lease.network == waiter.network {
                     if waiter.ipv4.map(lease.block.contains) ?? true { returned.remove(lease.id) }
                 }
+                unsaved.node = true
                 refreshBlocks()
             }
             spareRequests = spareRequests.filter { $0.value != number }
@@ -49,16 +50,10 @@ extension NodeMachine {
             send(.resyncRequest)
             return
         }
-        // In a new session, the first answer tells which returned blocks the manager took: the rest are this node's.
-        // Later answers may have been on their way before the manager heard of a return.
-        if session == .greeting { returned = [] }
-        returned = returned.filter { view.leases[$0] != nil }
+        note(assignments)
+        // Endpoints of others and echoes of this node's own change nothing of what follows: most of what comes is these.
+        if session == .greeting || concernsAddresses(assignments) { followAddresses(now: now) }
         session = .synchronised
-        refreshBlocks()
-        dropForeignEndpoints(now: now)
-        for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where view.networks[waiter.network] == nil {
-            fail(id, .networkRemoved(waiter.purpose.networkText ?? waiter.network.rawValue))
-        }
         serveWaiting(now: now)
         effects.persist = true
         if changesOthers {
@@ -67,24 +62,55 @@ extension NodeMachine {
         }
     }
 
+    /// Notes what the shell must hear of, and save.
+    private mutating func note(_ assignments: Assignments) {
+        changes.everything = changes.everything || concernsAll(assignments)
+        let endpoints = assignments.endpoints.map(\.id) + assignments.removedEndpoints
+        changes.endpoints.formUnion(endpoints)
+        unsaved.note(assignments)
+    }
+
+    private func concernsAddresses(_ assignments: Assignments) -> Bool {
+        assignments.isFull || !assignments.networks.isEmpty || !assignments.removedNetworks.isEmpty
+            || !assignments.leases.isEmpty || !assignments.removedLeases.isEmpty
+    }
+
+    private mutating func followAddresses(now: Instant) {
+        // In a new session, the first answer tells which returned blocks the manager took: the rest are this node's.
+        // Later answers may have been on their way before the manager heard of a return.
+        if session == .greeting { returned = [] }
+        unsaved.node = true
+        returned = returned.filter { view.leases[$0] != nil }
+        refreshBlocks()
+        dropForeignEndpoints(now: now)
+        for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where view.networks[waiter.network] == nil {
+            fail(id, .networkRemoved(waiter.purpose.networkText ?? waiter.network.rawValue))
+        }
+    }
+
     /// False for what changes neither data path nor names: leases, and the echo of this node's own endpoints.
     private func concernsOthers(_ assignments: Assignments) -> Bool {
+        concernsAll(assignments) || assignments.endpoints.contains { $0.node != id }
+            || assignments.removedEndpoints.contains { view.endpoints[$0]?.node != id }
+    }
+
+    /// True for what every endpoint's part in data path and names may depend on.
+    private func concernsAll(_ assignments: Assignments) -> Bool {
         assignments.isFull || assignments.cluster != nil || !assignments.networks.isEmpty
             || !assignments.removedNetworks.isEmpty || !assignments.peers.isEmpty || !assignments.removedPeers.isEmpty
-            || assignments.endpoints.contains { $0.node != id }
-            || assignments.removedEndpoints.contains { view.endpoints[$0]?.node != id }
     }
 
     /// Endpoints go with their network, and when the manager leased their address to no or another node: it knows of all
     /// that this node leases and, since hello, of all its endpoints.
     private mutating func dropForeignEndpoints(now: Instant) {
         let blocks = Dictionary(grouping: view.leases.values, by: \.network)
-        let networks = view.networks
-        let removed = removeEndpoints(now: now) { networks[$0.network] == nil }
+        let orphans = own.values.filter { view.networks[$0.network] == nil }
+        let removed = removeEndpoints(orphans.map(\.id), now: now)
         if !removed.isEmpty { effects.lost.append((removed, "its network was removed")) }
-        let foreign = removeEndpoints(now: now) { endpoint in
+        let strangers = own.values.filter { endpoint in
             !(blocks[endpoint.network] ?? []).contains { $0.block.contains(endpoint.ipv4) }
         }
+        let foreign = removeEndpoints(strangers.map(\.id), now: now)
         if !foreign.isEmpty { effects.lost.append((foreign, "its address is no longer leased to this node")) }
         for place in reservations.keys
         where !(blocks[place.network] ?? []).contains(where: { $0.block.contains(place.address) }) {
@@ -94,7 +120,10 @@ extension NodeMachine {
 
     /// Brings the allocators in line with networks and leases.
     mutating func refreshBlocks() {
-        for network in addresses.keys where view.networks[network] == nil { addresses[network] = nil }
+        for (network, allocator) in addresses where view.networks[network] == nil {
+            for address in allocator.resting.keys { unsaved.places.insert(Place(network: network, address: address)) }
+            addresses[network] = nil
+        }
         let blocks = Dictionary(grouping: usableLeases, by: \.network)
         for (id, network) in view.networks {
             if addresses[id] == nil {
@@ -127,6 +156,7 @@ extension NodeMachine {
         }
         guard !ids.isEmpty else { return }
         returned.formUnion(ids)
+        unsaved.node = true
         refreshBlocks()
         effects.persist = true
         effects.persistUrgent = true

@@ -37,12 +37,6 @@ package struct NodeMachine: Sendable {
         var number: RequestNumber?
     }
 
-    /// An address of a network.
-    struct Place: Hashable, Sendable {
-        let network: NetworkID
-        let address: IPv4Address
-    }
-
     /// A reply that is due when the data path has reached a generation.
     struct Unconfirmed: Hashable, Sendable {
         let endpoint: Endpoint
@@ -54,7 +48,10 @@ package struct NodeMachine: Sendable {
     package internal(set) var nodeDescription: NodeDescription
     package let dataPathAddress: IPv4Address
     var view = ManagerView()
-    var own: [EndpointID: Endpoint] = [:]
+    /// This node's endpoints; changed by `setOwn` only.
+    var own = EndpointTable()
+    /// Those of `own`, by their sandboxes.
+    var sandboxes: [SandboxID: Set<EndpointID>] = [:]
     /// Those of `own` that a container engine made, and since when.
     var engine: [EndpointID: Instant] = [:]
     /// Addresses without an endpoint that are not free, and since when.
@@ -76,6 +73,10 @@ package struct NodeMachine: Sendable {
     var spareRequests: [NetworkID: RequestNumber] = [:]
     var spareRefused: [NetworkID: Instant] = [:]
     var lastHeartbeat: Instant?
+    /// What the shell has not taken yet, to make kernel and names from.
+    var changes = NodeChanges()
+    /// What the shell has not saved yet.
+    var unsaved = Unsaved()
     /// The newest desired state of the data path.
     package internal(set) var generation: Generation = 0
     var effects = Effects()
@@ -103,7 +104,7 @@ package struct NodeMachine: Sendable {
         self.dataPathAddress = dataPathAddress
         _ = view.apply(saved.view)
         for lease in saved.own.leases { view.leases[lease.id] = lease }
-        for endpoint in saved.own.endpoints { own[endpoint.id] = endpoint }
+        for endpoint in saved.own.endpoints { setOwn(endpoint.id, endpoint) }
         for entry in saved.own.engine where own[entry.id] != nil { engine[entry.id] = entry.since }
         for entry in saved.own.reservations {
             reservations[Place(network: entry.network, address: entry.address)] = entry.since
@@ -112,6 +113,7 @@ package struct NodeMachine: Sendable {
         strayRests = saved.own.resting
         isLeaving = saved.own.isLeaving
         refreshBlocks()
+        unsaved = Unsaved()
     }
 
     /// Takes one input in, and returns what is to be done.
@@ -148,17 +150,17 @@ package struct NodeMachine: Sendable {
             rename(id, endpoint, sandbox: sandbox, name: name, aliases: aliases)
         case .engineEndpointsFound(let endpoints, let instant):
             let started = engine.filter { $0.value <= instant }
-            removeEndpoints(now: now) { started[$0.id] != nil && !endpoints.contains($0.id) }
+            removeEndpoints(started.keys.filter { !endpoints.contains($0) }, now: now)
         case .sandboxGone(let sandbox):
-            removeEndpoints(now: now) { $0.sandbox == sandbox }
+            removeEndpoints(sandboxes[sandbox] ?? [], now: now)
             for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) {
                 if case .attach(let request, _) = waiter.purpose, request.sandbox == sandbox {
                     fail(id, .sandboxGone(sandbox))
                 }
             }
         case .sandboxesFound(let sandboxes):
-            let engine = engine
-            removeEndpoints(now: now) { engine[$0.id] == nil && !sandboxes.contains($0.sandbox) }
+            let gone = own.values.filter { engine[$0.id] == nil && !sandboxes.contains($0.sandbox) }
+            removeEndpoints(gone.map(\.id), now: now)
         case .addressesHeld(let addresses):
             held = addresses
             serveWaiting(now: now)
@@ -170,10 +172,11 @@ package struct NodeMachine: Sendable {
             send(.descriptionChanged(description))
         case .leave:
             isLeaving = true
+            unsaved.node = true
             effects.persist = true
             effects.persistUrgent = true
             for id in waiting.keys.sorted() { fail(id, .leaving) }
-            removeEndpoints(now: now) { _ in true }
+            removeEndpoints(Array(own.keys), now: now)
             for place in reservations.keys { release(place, now: now) }
             send(.leaving)
         case .tick:
@@ -197,10 +200,12 @@ package struct NodeMachine: Sendable {
             lastHeartbeat = now
             send(.heartbeat(appliedRevision: view.revision))
         }
-        for (network, allocator) in addresses where allocator.resting.values.contains(where: { $0 <= now }) {
-            addresses[network]?.expireRests(now: now)
+        for network in Array(addresses.keys) { expireRests(on: network, now: now) }
+        strayRests.removeAll { rest in
+            guard rest.until <= now else { return false }
+            unsaved.places.insert(Place(network: rest.network, address: rest.address))
+            return true
         }
-        strayRests.removeAll { $0.until <= now }
         for (place, since) in reservations where now - since >= Self.reservationTime { release(place, now: now) }
         serveWaiting(now: now)
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.deadline <= now {

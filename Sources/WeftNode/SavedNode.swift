@@ -36,6 +36,28 @@ package struct SavedNode: Hashable, Sendable, Codable {
         }
     }
 
+    /// A step from one `Own` to the next.
+    package struct OwnChange: Hashable, Sendable {
+        /// `own` is all there is; else what it holds comes beside or over what was there.
+        package var isFull = false
+        package var own = Own()
+        /// Whether `own` holds leases and what is of the node as a whole.
+        package var changesNode = false
+        package var removedEndpoints: [EndpointID] = []
+        /// Neither reserved nor resting any more.
+        package var removedPlaces: [Place] = []
+
+        package init() {}
+
+        package init(full own: Own) {
+            isFull = true
+            changesNode = true
+            self.own = own
+        }
+
+        package var isEmpty: Bool { self == OwnChange() }
+    }
+
     package struct EngineEndpoint: Hashable, Sendable, Codable {
         package let id: EndpointID
         package let since: Instant
@@ -68,4 +90,43 @@ package struct SavedNode: Hashable, Sendable, Codable {
             self.until = until
         }
     }
+}
+
+// MARK: Changes
+
+extension SavedNode {
+    /// Lays a change over what is saved. Everything stays sorted.
+    package mutating func apply(_ change: OwnChange) {
+        guard !change.isFull else { return own = change.own }
+        let endpoints = Set(change.own.endpoints.map(\.id) + change.removedEndpoints)
+        own.endpoints.removeAll { endpoints.contains($0.id) }
+        own.endpoints = (own.endpoints + change.own.endpoints).sorted { $0.id < $1.id }
+        own.engine.removeAll { endpoints.contains($0.id) }
+        own.engine = (own.engine + change.own.engine).sorted { $0.id < $1.id }
+        let places = Set(change.own.reservations.map(\.place) + change.own.resting.map(\.place) + change.removedPlaces)
+        own.reservations.removeAll { places.contains($0.place) }
+        own.reservations = (own.reservations + change.own.reservations).sorted { $0.place < $1.place }
+        own.resting.removeAll { places.contains($0.place) }
+        own.resting = (own.resting + change.own.resting).sorted { $0.place < $1.place }
+        if change.changesNode {
+            own.leases = change.own.leases
+            own.returned = change.own.returned
+            own.isLeaving = change.own.isLeaving
+        }
+    }
+
+    package mutating func apply(_ change: Assignments) {
+        var view = ManagerView()
+        _ = view.apply(self.view)
+        view.overlay(change)
+        self.view = view.assignments
+    }
+}
+
+extension SavedNode.Reservation {
+    package var place: Place { Place(network: network, address: address) }
+}
+
+extension SavedNode.Resting {
+    package var place: Place { Place(network: network, address: address) }
 }

@@ -43,7 +43,7 @@ extension SimCluster {
             switch action {
             case .persist(let urgent):
                 if urgent {
-                    nodes[index].disk = agent.saved
+                    nodes[index].save(own: true, view: false)
                 } else {
                     queue.plan(.save(index, life: life), at: delay(0...1000))
                 }

@@ -175,7 +175,7 @@ final class SimCluster {
         case .applyDatapath(let index, let life, let generation):
             try applyDatapath(index, life: life, generation)
         case .save(let index, let life):
-            if nodes[index].life == life, let agent = nodes[index].agent { nodes[index].disk = agent.saved }
+            if nodes[index].life == life { nodes[index].save(own: true, view: true) }
         }
     }
 

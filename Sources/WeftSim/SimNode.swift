@@ -33,6 +33,12 @@ struct SimNode {
 }
 
 extension SimNode {
+    /// Writes what is not on disk yet, as weftd does.
+    mutating func save(own: Bool, view: Bool) {
+        if own, let change = agent?.takeOwnChange() { disk.apply(change) }
+        if view, let change = agent?.takeViewChange() { disk.apply(change) }
+    }
+
     /// What the data path of a node should be, by what somebody knows of the swarm.
     static func desired(
         _ id: NodeID, vtep: IPv4Address, own: [Endpoint], networks: [Network], endpoints: [Endpoint], peers: [Peer]

@@ -17,6 +17,8 @@ final class KernelReconciler: Reconciling {
     private let state = Mutex(State())
 
     private struct State {
+        var whole: ViewChange.Whole?
+        var parts: [EndpointID: ViewChange.Part] = [:]
         var reconciler = DatapathReconciler()
         /// Read anew with every observation: it follows the interface.
         var underlayMTU: MTU?
@@ -24,6 +26,17 @@ final class KernelReconciler: Reconciling {
         var held: Set<IPv4Address> = []
         /// What the sandboxes reach by their endpoints, as compiled last.
         var routes: [EndpointID: SandboxRoutes] = [:]
+
+        mutating func take(_ change: ViewChange) {
+            if let whole = change.whole {
+                self.whole = whole
+                parts = change.endpoints
+                return
+            }
+            for (id, part) in change.endpoints {
+                parts[id] = part.endpoint == nil && part.attachment == nil && part.problem == nil ? nil : part
+            }
+        }
     }
 
     init(kernel: KernelDatapath, node: NodeID, dataPathAddress: IPv4Address) {
@@ -42,12 +55,14 @@ final class KernelReconciler: Reconciling {
             do {
                 let mtu = try state.underlayMTU ?? KernelDatapath.underlayMTU(for: dataPathAddress)
                 state.underlayMTU = mtu
-                state.port = request.machine.clusterView?.dataPathPort ?? state.port
-                let attachments = attachments(request, &outcome)
+                state.take(request.change)
+                state.port = state.whole?.dataPathPort ?? state.port
+                let attachments = state.parts.values.compactMap(\.attachment)
+                outcome.failures = state.parts.compactMapValues(\.problem)
                 let view = NodeView(
                     node: node, host: HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: state.port),
-                    underlayMTU: mtu, attachments: attachments, networks: request.machine.networks,
-                    peers: request.machine.peers, endpoints: request.machine.endpoints)
+                    underlayMTU: mtu, attachments: attachments, networks: state.whole?.networks ?? [],
+                    peers: state.whole?.peers ?? [], endpoints: state.parts.values.compactMap(\.endpoint))
                 let desired = compile(view)
                 state.routes = desired.endpoints.mapValues(\.routes)
                 let failures = try state.reconciler.reconcile(desired, with: kernel)
@@ -67,23 +82,6 @@ final class KernelReconciler: Reconciling {
                 outcome.addressesHeld = state.held
             }
             return outcome
-        }
-    }
-
-    private func attachments(_ request: ReconcileRequest, _ outcome: inout ReconcileOutcome) -> [SandboxAttachment] {
-        let engine = request.machine.engineEndpoints
-        let new = request.machine.newEndpoints
-        return request.machine.ownEndpoints.compactMap { endpoint in
-            if engine.contains(endpoint.id) {
-                return SandboxAttachment(engine: endpoint, isNew: new.contains(endpoint.id))
-            }
-            guard let placement = request.placements.placement(of: endpoint) else {
-                outcome.failures[endpoint.id] = "its sandbox \(endpoint.sandbox) is not on this host any more"
-                return nil
-            }
-            return SandboxAttachment(
-                endpoint: endpoint, namespacePath: placement.namespacePath, interfaceNumber: placement.interfaceIndex,
-                interfaceName: placement.chosen?.name, takesDefaultRoute: placement.chosen?.takesDefaultRoute ?? true)
         }
     }
 

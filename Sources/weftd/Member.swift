@@ -21,6 +21,7 @@ final class Member: Sendable {
     let role: ManagerRole?
     let resolver: DNSServer
     private let client: DispatcherClient
+    private let file: NodeFile
     private let serving: Task<Void, any Error>?
     private let logger: Logger
     private let session = Mutex(SessionState())
@@ -83,15 +84,15 @@ final class Member: Sendable {
         let resolver = try await DNSServer.start(
             address: KernelDatapath.resolverAddress, port: 53, node: node, logger: logger)
         self.resolver = resolver
-        let files = StateFiles(directory: settings.stateDirectory)
-        let (saved, indexes) = try files.load()
+        file = try NodeFile(directory: settings.stateDirectory)
+        let (saved, indexes) = try file.load()
         let (dismissal, dismiss) = AsyncStream<String>.makeStream()
         self.dismissal = dismissal
         agent = Agent(
             machine: NodeMachine(
                 id: node, description: try Host.describe(), dataPathAddress: membership.dataPathAddress, saved: saved),
-            placements: Placements(interfaceIndexes: indexes), store: files, kernel: reconciler,
-            names: { resolver.update(table: $0) }, now: Host.now, lost: { _, _ in },
+            placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
+            names: { resolver.update($0) }, now: Host.now, lost: { _, _ in },
             dismissed: { dismiss.yield($0) }, logger: logger)
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
         client = DispatcherClient(
@@ -181,5 +182,6 @@ final class Member: Sendable {
         _ = try? await serving?.value
         await resolver.stop()
         try? role?.close()
+        try? file.close()
     }
 }

@@ -1,9 +1,6 @@
 import FoundationEssentials
-import WeftAgent
 import WeftLinux
-import WeftModel
 import WeftNet
-import WeftNode
 import WeftPlugin
 
 /// How this node takes part in its swarm; the identity itself lies beside it.
@@ -24,9 +21,7 @@ struct StateFiles: Sendable {
     let directory: String
 
     private var membershipPath: String { "\(directory)/membership.json" }
-    private var ownPath: String { "\(directory)/endpoints.json" }
     private var pluginPath: String { "\(directory)/plugin.json" }
-    private var viewPath: String { "\(directory)/assignments.json" }
 
     func loadMembership() throws -> Membership? { try read(membershipPath) }
     func save(_ membership: Membership) throws { try write(membership, to: membershipPath) }
@@ -63,29 +58,4 @@ struct UnreadableState: Error, CustomStringConvertible {
 extension StateFiles: PluginStore {
     func loadPlugin() throws -> PluginState { try read(pluginPath) ?? PluginState() }
     func savePlugin(_ state: PluginState) throws { try write(state, to: pluginPath) }
-}
-
-extension StateFiles: AgentStore {
-    private struct Own: Codable {
-        var own: SavedNode.Own
-        var interfaces: [String: Int]
-    }
-
-    func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
-        var node = SavedNode()
-        var indexes: [EndpointID: Int] = [:]
-        if let saved: Own = try read(ownPath) {
-            node.own = saved.own
-            for (id, index) in saved.interfaces { indexes[EndpointID(id)] = index }
-        }
-        if let view: Assignments = try read(viewPath) { node.view = view }
-        return (node, indexes)
-    }
-
-    func saveOwn(_ own: SavedNode.Own, interfaceIndexes: [EndpointID: Int]) throws {
-        let interfaces = Dictionary(uniqueKeysWithValues: interfaceIndexes.map { ($0.key.rawValue, $0.value) })
-        try write(Own(own: own, interfaces: interfaces), to: ownPath)
-    }
-
-    func saveView(_ view: Assignments) throws { try write(view, to: viewPath) }
 }

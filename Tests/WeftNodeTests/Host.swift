@@ -47,7 +47,7 @@ struct Host {
     mutating func feed(_ input: NodeInput) {
         for action in machine.handle(input, now: now, random: &random) {
             switch action {
-            case .persist(let urgent): if urgent { disk = machine.saved }
+            case .persist(let urgent): if urgent { save() }
             case .send(let message): sent.append(message)
             case .reconcile(let generation): self.generation = generation
             case .namesChanged: namesChanged += 1
@@ -61,6 +61,13 @@ struct Host {
             case .dismissed(let reason): dismissal = reason
             }
         }
+    }
+
+    /// Writes what is not on disk yet.
+    mutating func save() {
+        disk.apply(machine.takeOwnChange())
+        disk.apply(machine.takeViewChange())
+        #expect(disk == machine.saved)
     }
 
     static func network(_ name: String, _ subnet: String, vni: UInt32, attachable: Bool = true) throws -> Network {

@@ -85,6 +85,22 @@ package final class DNSServer: Sendable {
     /// a copy of the table, which the change would have to make separate first.
     package func update(_ change: (inout NameTable) -> Void) { shared.table.withLock { change(&$0) } }
 
+    /// Takes over what changed.
+    package func update(_ change: ViewChange) {
+        let endpoints = change.endpoints.mapValues(\.endpoint)
+        guard let whole = change.whole else {
+            return update { table in
+                for (id, endpoint) in endpoints {
+                    if let endpoint { table.insert(endpoint) } else { table.removeEndpoint(id) }
+                }
+            }
+        }
+        update(
+            table: NameTable(
+                node: shared.node, networks: whole.networks, endpoints: endpoints.values.compactMap { $0 },
+                peers: whole.peers))
+    }
+
     /// Sandboxes whose queries about names outside go to resolvers of their own; replaces what was said before.
     package func use(upstreams: [SandboxID: [IPv4Address]], port: Int = 53) {
         let servers = upstreams.mapValues { $0.compactMap { try? SocketAddress(ipAddress: $0.description, port: port) } }
@@ -106,11 +122,15 @@ package final class DNSServer: Sendable {
 
 /// What the event loop and the rest of the program both touch.
 final class DNSShared: Sendable {
+    let node: NodeID
     let table: Mutex<NameTable>
     let upstreams = Mutex<[SandboxID: [SocketAddress]]>([:])
     let counters = DNSCounters()
 
-    init(node: NodeID) { table = Mutex(NameTable(node: node)) }
+    init(node: NodeID) {
+        self.node = node
+        table = Mutex(NameTable(node: node))
+    }
 }
 
 extension DNSServer {

@@ -1,12 +1,14 @@
 /// A bag that nearly always holds one element, and then costs no allocation: a hundred thousand names are a hundred
 /// thousand of these.
-struct Few<Element: Equatable & Sendable>: Sendable {
+package struct Few<Element: Equatable & Sendable>: Sendable {
     private var first: Element?
     private var others: [Element] = []
 
-    var isEmpty: Bool { first == nil }
+    package init() {}
 
-    mutating func insert(_ element: Element) {
+    package var isEmpty: Bool { first == nil }
+
+    package mutating func insert(_ element: Element) {
         guard first != nil else {
             first = element
             return
@@ -14,7 +16,7 @@ struct Few<Element: Equatable & Sendable>: Sendable {
         others.append(element)
     }
 
-    mutating func remove(_ element: Element) {
+    package mutating func remove(_ element: Element) {
         if first == element {
             first = others.popLast()
         } else if let index = others.firstIndex(of: element) {
@@ -22,8 +24,12 @@ struct Few<Element: Equatable & Sendable>: Sendable {
         }
     }
 
-    func forEach(_ body: (Element) -> Void) {
+    package func forEach(_ body: (Element) -> Void) {
         if let first { body(first) }
         others.forEach(body)
+    }
+
+    package func contains(where condition: (Element) -> Bool) -> Bool {
+        first.map(condition) ?? false || others.contains(where: condition)
     }
 }

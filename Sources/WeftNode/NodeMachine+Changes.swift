@@ -1,0 +1,156 @@
+import WeftIPAM
+package import WeftModel
+package import WeftNet
+
+/// An address of a network.
+package struct Place: Hashable, Sendable, Comparable {
+    package let network: NetworkID
+    package let address: IPv4Address
+
+    package init(network: NetworkID, address: IPv4Address) {
+        self.network = network
+        self.address = address
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.network, left.address) < (right.network, right.address)
+    }
+}
+
+/// What may be different in data path and names since the shell last took the changes.
+package struct NodeChanges: Hashable, Sendable {
+    /// Cluster, networks or peers: then every endpoint is to be looked at.
+    package internal(set) var everything = true
+    package internal(set) var endpoints: Set<EndpointID> = []
+}
+
+/// What is not on disk yet.
+struct Unsaved: Hashable, Sendable {
+    /// Nothing is known of the disk.
+    var everything = false
+    var endpoints: Set<EndpointID> = []
+    var places: Set<Place> = []
+    /// Leases, and what is of the node as a whole.
+    var node = false
+    var view = ViewPart()
+
+    /// Of what the manager said.
+    struct ViewPart: Hashable, Sendable {
+        var everything = false
+        var networks: Set<NetworkID> = []
+        var peers: Set<NodeID> = []
+        var endpoints: Set<EndpointID> = []
+    }
+
+    mutating func note(_ assignments: Assignments) {
+        node = node || assignments.isFull || !assignments.leases.isEmpty || !assignments.removedLeases.isEmpty
+        view.everything = view.everything || assignments.isFull
+        view.networks.formUnion(assignments.networks.map(\.id) + assignments.removedNetworks)
+        view.peers.formUnion(assignments.peers.map(\.id) + assignments.removedPeers)
+        view.endpoints.formUnion(assignments.endpoints.map(\.id) + assignments.removedEndpoints)
+    }
+}
+
+extension NodeMachine {
+    /// What changed in data path and names since the last call; everything, at first.
+    package mutating func takeChanges() -> NodeChanges {
+        defer {
+            changes = NodeChanges()
+            changes.everything = false
+        }
+        return changes
+    }
+
+    /// The shell changed where these endpoints belong.
+    package mutating func noteChange(of sandbox: SandboxID) { changes.endpoints.formUnion(sandboxes[sandbox] ?? []) }
+
+    /// Saving what was taken failed: all of it is taken the next time.
+    package mutating func noteUnsaved() {
+        unsaved.everything = true
+        unsaved.view.everything = true
+    }
+
+    /// What `saved.own` has since the last call.
+    package mutating func takeOwnChange() -> SavedNode.OwnChange {
+        let taken = unsaved
+        unsaved = Unsaved()
+        unsaved.view = taken.view
+        if taken.everything { return SavedNode.OwnChange(full: saved.own) }
+        var change = SavedNode.OwnChange()
+        for id in taken.endpoints.sorted() {
+            guard let endpoint = own[id] else {
+                change.removedEndpoints.append(id)
+                continue
+            }
+            change.own.endpoints.append(endpoint)
+            if let since = engine[id] { change.own.engine.append(.init(id: id, since: since)) }
+        }
+        for place in taken.places.sorted() {
+            if let since = reservations[place] {
+                change.own.reservations.append(.init(network: place.network, address: place.address, since: since))
+            } else if let until = restEnd(of: place) {
+                change.own.resting.append(.init(network: place.network, address: place.address, until: until))
+            } else {
+                change.removedPlaces.append(place)
+            }
+        }
+        if taken.node {
+            change.changesNode = true
+            saveNode(in: &change.own)
+        }
+        return change
+    }
+
+    /// What `saved.view` has since the last call: a delta, or a full set.
+    package mutating func takeViewChange() -> Assignments {
+        let taken = unsaved.view
+        unsaved.view = Unsaved.ViewPart()
+        if taken.everything { return view.assignments }
+        var change = Assignments(isFull: false, baseRevision: .none, revision: view.revision)
+        change.cluster = view.cluster
+        for id in taken.networks.sorted() {
+            if let network = view.networks[id] { change.networks.append(network) } else { change.removedNetworks.append(id) }
+        }
+        for id in taken.peers.sorted() {
+            if let peer = view.peers[id] { change.peers.append(peer) } else { change.removedPeers.append(id) }
+        }
+        for id in taken.endpoints.sorted() {
+            if let endpoint = view.endpoints[id] {
+                change.endpoints.append(endpoint)
+            } else {
+                change.removedEndpoints.append(id)
+            }
+        }
+        return change
+    }
+
+    private func restEnd(of place: Place) -> Instant? {
+        addresses[place.network]?.resting[place.address]
+            ?? strayRests.last { $0.network == place.network && $0.address == place.address }?.until
+    }
+
+    private func saveNode(in own: inout SavedNode.Own) {
+        own.leases = sorted(view.leases.values)
+        own.returned = returned.sorted()
+        own.isLeaving = isLeaving
+    }
+
+    /// All that a restart needs.
+    package var saved: SavedNode {
+        var saved = SavedNode()
+        saveNode(in: &saved.own)
+        saved.own.endpoints = ownEndpoints
+        saved.own.engine = engine.map { .init(id: $0.key, since: $0.value) }.sorted { $0.id < $1.id }
+        saved.own.reservations = reservations.sorted { $0.key < $1.key }
+            .map { .init(network: $0.key.network, address: $0.key.address, since: $0.value) }
+        var resting = strayRests
+        for (network, allocator) in addresses {
+            for (address, until) in allocator.resting {
+                resting.append(.init(network: network, address: address, until: until))
+            }
+        }
+        saved.own.resting = resting.sorted { ($0.network, $0.address) < ($1.network, $1.address) }
+        saved.view = view.assignments
+        return saved
+    }
+}

@@ -1,0 +1,75 @@
+internal import FoundationEssentials
+internal import GRDB
+
+/// What one daemon must know again after a restart: bodies under a kind and an id, in an SQLite file. A write costs what
+/// it writes, however much there is, and is durable when it returns.
+package final class RowFile: Sendable {
+    private let queue: DatabaseQueue
+
+    /// A step from one content to the next.
+    package struct Change: Sendable {
+        fileprivate var cleared: [String] = []
+        fileprivate var puts: [(kind: String, id: String, body: [UInt8])] = []
+        fileprivate var removals: [(kind: String, id: String)] = []
+
+        package init() {}
+
+        /// Removes all rows of a kind, before anything is put.
+        package mutating func clear(_ kind: String) { cleared.append(kind) }
+        package mutating func put(_ kind: String, _ id: String, _ body: [UInt8]) { puts.append((kind, id, body)) }
+        package mutating func remove(_ kind: String, _ id: String) { removals.append((kind, id)) }
+    }
+
+    /// Opens the file at `path`, or makes it, for the owner only.
+    package init(path: String) throws {
+        let files = FileManager.default
+        if !files.fileExists(atPath: path) {
+            _ = files.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
+        }
+        var configuration = Configuration()
+        configuration.journalMode = .wal
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            // It is read once, at the start; what is written is written and done with. In KB.
+            try database.execute(sql: "PRAGMA cache_size = -256")
+        }
+        queue = try DatabaseQueue(path: path, configuration: configuration)
+        try queue.write { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE IF NOT EXISTS row (
+                        kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)
+                    ) WITHOUT ROWID
+                    """)
+        }
+    }
+
+    /// The bodies of a kind, in the order of their ids.
+    package func bodies(_ kind: String) throws -> [[UInt8]] {
+        try queue.read { database in
+            try Data.fetchAll(database, sql: "SELECT body FROM row WHERE kind = ? ORDER BY id", arguments: [kind])
+                .map { [UInt8]($0) }
+        }
+    }
+
+    /// All of it, or on an error nothing.
+    package func write(_ change: Change) throws {
+        try queue.write { database in
+            for kind in change.cleared {
+                try database.cachedStatement(sql: "DELETE FROM row WHERE kind = ?").execute(arguments: [kind])
+            }
+            for row in change.puts {
+                try database.cachedStatement(sql: "INSERT OR REPLACE INTO row VALUES (?, ?, ?)").execute(
+                    arguments: [row.kind, row.id, Data(row.body)])
+            }
+            for row in change.removals {
+                try database.cachedStatement(sql: "DELETE FROM row WHERE kind = ? AND id = ?").execute(
+                    arguments: [row.kind, row.id])
+            }
+        }
+    }
+
+    /// Closes the file; further calls fail.
+    package func close() throws { try queue.close() }
+}

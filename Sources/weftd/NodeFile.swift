@@ -1,0 +1,173 @@
+import FoundationEssentials
+import WeftAgent
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftNode
+import WeftStoreSQLite
+
+/// What the agent must know after a restart, one row an object, so that an attach writes its endpoint and no other.
+final class NodeFile: Sendable {
+    private let rows: RowFile
+    private let directory: String
+
+    private var path: String { "\(directory)/node.db" }
+
+    init(directory: String) throws {
+        self.directory = directory
+        rows = try RowFile(path: "\(directory)/node.db")
+    }
+
+    func close() throws { try rows.close() }
+
+    /// What rows hold. Names go into the file.
+    fileprivate enum Kind: String {
+        case endpoint, place, node
+        /// What the manager said.
+        case knowledge, network, peer, known
+    }
+
+    private struct EndpointRow: Codable {
+        var endpoint: Endpoint
+        var engineSince: Instant?
+        /// N of ethN.
+        var interface: Int?
+    }
+
+    /// Reserved or resting.
+    private struct PlaceRow: Codable {
+        var reservation: SavedNode.Reservation?
+        var rest: SavedNode.Resting?
+    }
+
+    private struct NodeRow: Codable {
+        var leases: [AddressLease]
+        var returned: [String]
+        var isLeaving: Bool
+    }
+
+    private struct KnowledgeRow: Codable {
+        var revision: Version
+        var cluster: ClusterView?
+    }
+
+    private func read<Value: Decodable>(_ kind: Kind, _ type: Value.Type) throws -> [Value] {
+        do {
+            let decoder = JSONDecoder()
+            return try rows.bodies(kind.rawValue).map { try decoder.decode(type, from: Data($0)) }
+        } catch {
+            throw UnreadableState(path: path, reason: "\(error)")
+        }
+    }
+}
+
+extension RowFile.Change {
+    fileprivate mutating func put(_ kind: NodeFile.Kind, _ id: String, _ value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        put(kind.rawValue, id, [UInt8](try encoder.encode(value)))
+    }
+
+    fileprivate mutating func remove(_ kind: NodeFile.Kind, _ id: String) { remove(kind.rawValue, id) }
+    fileprivate mutating func clear(_ kinds: NodeFile.Kind...) { for kind in kinds { clear(kind.rawValue) } }
+}
+
+extension NodeFile: AgentStore {
+    func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
+        try takeOverFormerFiles()
+        var saved = SavedNode()
+        var indexes: [EndpointID: Int] = [:]
+        for row in try read(.endpoint, EndpointRow.self) {
+            saved.own.endpoints.append(row.endpoint)
+            if let since = row.engineSince { saved.own.engine.append(.init(id: row.endpoint.id, since: since)) }
+            if let index = row.interface { indexes[row.endpoint.id] = index }
+        }
+        for row in try read(.place, PlaceRow.self) {
+            if let reservation = row.reservation { saved.own.reservations.append(reservation) }
+            if let rest = row.rest { saved.own.resting.append(rest) }
+        }
+        if let row = try read(.node, NodeRow.self).first {
+            saved.own.leases = row.leases
+            saved.own.returned = row.returned
+            saved.own.isLeaving = row.isLeaving
+        }
+        if let row = try read(.knowledge, KnowledgeRow.self).first {
+            saved.view.revision = row.revision
+            saved.view.cluster = row.cluster
+        }
+        saved.view.networks = try read(.network, Network.self)
+        saved.view.peers = try read(.peer, Peer.self)
+        saved.view.endpoints = try read(.known, Endpoint.self)
+        return (saved, indexes)
+    }
+
+    func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws {
+        var writes = RowFile.Change()
+        if change.isFull { writes.clear(.endpoint, .place) }
+        let engine = Dictionary(change.own.engine.map { ($0.id, $0.since) }, uniquingKeysWith: { first, _ in first })
+        for endpoint in change.own.endpoints {
+            let row = EndpointRow(
+                endpoint: endpoint, engineSince: engine[endpoint.id], interface: interfaceIndexes[endpoint.id])
+            try writes.put(.endpoint, endpoint.id.rawValue, row)
+        }
+        for id in change.removedEndpoints { writes.remove(.endpoint, id.rawValue) }
+        for reservation in change.own.reservations {
+            try writes.put(.place, reservation.place.rowID, PlaceRow(reservation: reservation))
+        }
+        for rest in change.own.resting { try writes.put(.place, rest.place.rowID, PlaceRow(rest: rest)) }
+        for place in change.removedPlaces { writes.remove(.place, place.rowID) }
+        if change.changesNode {
+            let own = change.own
+            try writes.put(
+                .node, "", NodeRow(leases: own.leases, returned: own.returned, isLeaving: own.isLeaving))
+        }
+        try rows.write(writes)
+    }
+
+    func saveView(_ change: Assignments) throws {
+        var writes = RowFile.Change()
+        if change.isFull { writes.clear(.knowledge, .network, .peer, .known) }
+        for network in change.networks { try writes.put(.network, network.id.rawValue, network) }
+        for id in change.removedNetworks { writes.remove(.network, id.rawValue) }
+        for peer in change.peers { try writes.put(.peer, peer.id.rawValue, peer) }
+        for id in change.removedPeers { writes.remove(.peer, id.rawValue) }
+        for endpoint in change.endpoints { try writes.put(.known, endpoint.id.rawValue, endpoint) }
+        for id in change.removedEndpoints { writes.remove(.known, id.rawValue) }
+        try writes.put(.knowledge, "", KnowledgeRow(revision: change.revision, cluster: change.cluster))
+        try rows.write(writes)
+    }
+}
+
+extension Place {
+    fileprivate var rowID: String { "\(network)/\(address)" }
+}
+
+// MARK: The first version's files
+
+extension NodeFile {
+    private struct FormerOwn: Codable {
+        var own: SavedNode.Own
+        var interfaces: [String: Int]
+    }
+
+    /// Before there were rows, two files held everything: what they hold goes into the rows, and they go.
+    private func takeOverFormerFiles() throws {
+        let files = (own: "\(directory)/endpoints.json", view: "\(directory)/assignments.json")
+        guard FileSystem.exists(files.own) else { return }
+        do {
+            let decoder = JSONDecoder()
+            let former = try decoder.decode(FormerOwn.self, from: Data(try FileSystem.read(files.own)))
+            let indexes = former.interfaces.map { (EndpointID($0.key), $0.value) }
+            try saveOwn(
+                SavedNode.OwnChange(full: former.own),
+                interfaceIndexes: Dictionary(indexes, uniquingKeysWith: { first, _ in first }))
+            if FileSystem.exists(files.view) {
+                try saveView(try decoder.decode(Assignments.self, from: Data(try FileSystem.read(files.view))))
+            }
+        } catch {
+            throw UnreadableState(path: files.own, reason: "\(error)")
+        }
+        try FileSystem.removeTree(files.view)
+        try FileSystem.removeTree(files.own)
+    }
+}
