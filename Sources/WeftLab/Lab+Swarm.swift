@@ -4,8 +4,10 @@ import WeftClient
 
 extension Lab {
     /// Makes the hosts, starts weftd and then the engine on each, and joins them into one swarm with host 1 as its manager.
-    package func up(hosts count: Int, engine: LabEngine? = nil, swarm: Bool = true) async throws {
-        try make(hosts: count, engine: engine)
+    package func up(
+        hosts count: Int, engine: LabEngine? = nil, engineExecutable: String? = nil, swarm: Bool = true
+    ) async throws {
+        try make(hosts: count, engine: engine, engineExecutable: engineExecutable)
         let hosts = hosts()
         for host in hosts { try host.daemon.start() }
         for host in hosts { try host.daemon.wait() }

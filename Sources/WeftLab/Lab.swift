@@ -73,19 +73,24 @@ package struct Lab: Sendable {
     }
 
     /// What runs containers on the hosts.
-    package var engine: LabEngine? {
+    package var engine: LabEngine? { recorded("engine ").flatMap { LabEngine(rawValue: $0) } }
+    /// The engine's executable, if it is not this machine's own.
+    var engineExecutable: String? { recorded("engine-executable ") }
+
+    private func recorded(_ key: String) -> String? {
         let lines = ((try? FileSystem.readText(record)) ?? "").split(separator: "\n")
-        return lines.compactMap { $0.hasPrefix("engine ") ? LabEngine(rawValue: String($0.dropFirst(7))) : nil }.first
+        return lines.first { $0.hasPrefix(key) }.map { String($0.dropFirst(key.count)) }
     }
 
     /// Makes the namespaces and what joins them; starts nothing yet. Takes about 15 ms a host.
-    package func make(hosts count: Int, engine: LabEngine? = nil) throws {
+    package func make(hosts count: Int, engine: LabEngine? = nil, engineExecutable: String? = nil) throws {
         guard getuid() == 0 else { throw LabError.notRoot }
         guard (1...Self.hostsMax).contains(count) else { throw LabError.invalidCount(count) }
         guard !FileSystem.exists(record) else { throw LabError.alreadyUp(hosts: hosts().count) }
         try FileSystem.makeDirectory(directory, mode: 0o755)
         try check(clab_make_private(directory), "make \(directory) a mount")
         try append(engine.map { "engine \($0.rawValue)" } ?? "")
+        try append(engineExecutable.map { "engine-executable \($0)" } ?? "")
         try FileSystem.makeDirectory("/run/netns")
         let shared = clab_make_shared("/run/netns")
         if shared == 1 { try append("umount /run/netns") }

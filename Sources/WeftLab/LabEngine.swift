@@ -22,15 +22,19 @@ extension LabHost {
     /// The host's container engine, if the lab has any.
     package var engine: LabProcess? {
         guard lab.engine != nil else { return nil }
+        let dockerd = lab.engineExecutable ?? LabEngine.executable("dockerd")
         return LabProcess(
             host: self, program: "dockerd",
             command: [
-                LabEngine.executable("dockerd"), "--config-file", LabEngine.settings, "--host", "unix://\(Lab.engineSocket)",
+                dockerd, "--config-file", LabEngine.settings, "--host", "unix://\(Lab.engineSocket)",
                 "--pidfile", "/run/docker/dockerd.pid",
                 // Where `weft lab down` finds what runs, on any cgroup version and whether systemd is there or not.
                 "--cgroup-parent", "/\(lab.name)", "--exec-opt", "native.cgroupdriver=cgroupfs",
             ],
-            socket: "\(directory)/docker/docker.sock", secondsToStart: 60, secondsToStop: 60)
+            socket: "\(directory)/docker/docker.sock",
+            // Its containerd and its proxies belong to it: another release's may not do.
+            searchPath: [String(dockerd[..<(dockerd.lastIndex(of: "/") ?? dockerd.startIndex)])],
+            secondsToStart: 60, secondsToStop: 60)
     }
 
     /// Starts the engine, which weftd must be up for: it asks its plugins at once. Blocks until it answers.

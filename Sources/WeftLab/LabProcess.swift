@@ -10,6 +10,8 @@ package struct LabProcess: Sendable {
     let command: [String]
     /// The socket that it answers on once it is up, seen from the machine.
     package let socket: String
+    /// Directories in which it finds its programs, ahead of the usual ones.
+    var searchPath: [String] = []
     var secondsToStart = 20.0
     var secondsToStop = 15.0
 
@@ -32,7 +34,8 @@ package struct LabProcess: Sendable {
         // The one of before: to connect to it would say that nobody listens, but not that nobody does yet.
         unlink(socket)
         var pid: pid_t = 0
-        let environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"]
+        let path = searchPath + ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        let environment = ["PATH=\(path.joined(separator: ":"))", "HOME=/root"]
         let result = host.withNamespaces { namespaces in
             withCStrings(command) { arguments in
                 withCStrings(environment) { clab_spawn(namespaces, arguments, $0, log, &pid) }

@@ -76,6 +76,7 @@ struct LabUp: AsyncParsableCommand {
         discussion: """
               weft lab up --nodes 3
               weft lab up --nodes 3 --engine docker
+              weft lab up --engine docker --dockerd /opt/docker-28/dockerd
             """)
 
     @Option(name: [.customShort("n"), .long], help: "How many hosts, 1 to \(Lab.hostsMax).")
@@ -84,15 +85,29 @@ struct LabUp: AsyncParsableCommand {
     @Option(help: "A container engine for each host: docker.")
     var engine: LabEngine?
 
+    @Option(
+        help: ArgumentHelp(
+            "The dockerd to start, such as one of another release; its containerd is taken from beside it.",
+            valueName: "path"))
+    var dockerd: String?
+
     @Flag(inversion: .prefixedNo, help: "Join the hosts into a swarm.")
     var swarm = true
+
+    func validate() throws {
+        guard let dockerd else { return }
+        guard engine == .docker else { throw ValidationError("--dockerd is for labs with engines; give --engine docker, too") }
+        guard dockerd.hasPrefix("/"), !dockerd.contains(where: \.isNewline), access(dockerd, X_OK) == 0 else {
+            throw ValidationError("--dockerd must be the absolute path of an executable, which \(dockerd) is not")
+        }
+    }
 
     func run() async throws {
         try await LabCommand.reporting {
             let lab = try LabCommand.lab
             let start = ContinuousClock.now
             do {
-                try await lab.up(hosts: nodes, engine: engine, swarm: swarm)
+                try await lab.up(hosts: nodes, engine: engine, engineExecutable: dockerd, swarm: swarm)
             } catch LabError.alreadyUp(let hosts) {
                 throw LabError.alreadyUp(hosts: hosts)
             } catch {

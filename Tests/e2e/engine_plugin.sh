@@ -3,9 +3,12 @@
 # and a supervised weftd each), containers on a network of the swarm, and daemons that are killed in every order.
 # WEFT_BIN: directory with weft, weftd, weft-shim, weft-supervisor. IMAGE_SCRIPT: a command that imports an image "busybox"
 # into the docker socket given as its argument (default: made here from the busybox executable). QUICK=1 leaves the timings out.
+# DOCKERD: path of another dockerd than this machine's, with its containerd beside it.
 # Needs root, dockerd 20.10 or newer, and a static busybox. Prints a line a step, ends with `N passed, N failed`.
 set -u
 BIN=$(realpath "${WEFT_BIN:?directory with the built executables}")
+DOCKERD=${DOCKERD:-$(command -v dockerd)}
+PATH=$(dirname "$DOCKERD"):$PATH
 export LC_ALL=C
 P=${PFX:-q} WORK=${WORK:-$(mktemp -d)}
 mkdir -p "$WORK"
@@ -33,7 +36,7 @@ start_weftd() { # host: supervised
 start_dockerd() { # host, further options
     local h=$1; shift
     rm -f "$WORK/h$h/docker.pid"
-    on "$h" setsid dockerd --data-root "$WORK/h$h/data" --exec-root "$WORK/h$h/exec" -H "unix://$WORK/h$h/docker.sock" \
+    on "$h" setsid "$DOCKERD" --data-root "$WORK/h$h/data" --exec-root "$WORK/h$h/exec" -H "unix://$WORK/h$h/docker.sock" \
         --pidfile "$WORK/h$h/docker.pid" --storage-driver "${STORAGE:-overlay2}" "$@" </dev/null >>"$WORK/h$h/dockerd.log" 2>&1 &
     within 60 docker_on "$h" version >/dev/null 2>&1
 }

@@ -3,6 +3,7 @@
 # three hosts with an engine each and runs the acceptance script, which is kept outside this repository, unmodified.
 # Encrypted networks are refused still, so exactly those steps must fail; anything else that fails, fails this.
 # WEFT_BIN: directory with weft, weftd, weft-shim.  ACCEPTANCE: directory with walkthrough.sh.  PART: which parts of it.
+# DOCKERD: path of another dockerd than this machine's, with its containerd beside it.
 # Exit code 77: skipped, since something outside the repository is missing. Ends with `N passed, N failed`.
 set -u
 cd "$(dirname "$0")/../.."
@@ -19,7 +20,7 @@ out=$(mktemp -d)
 trap 'weft lab down >/dev/null 2>&1; rm -rf "$out"' EXIT
 weft lab down >/dev/null 2>&1
 began=$(date +%s%N)
-weft lab up --nodes 3 --engine docker --no-swarm >"$out/up" 2>&1 || { cat "$out/up"; echo "FAIL lab up"; exit 1; }
+weft lab up --nodes 3 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} --no-swarm >"$out/up" 2>&1 || { cat "$out/up"; echo "FAIL lab up"; exit 1; }
 weft lab image --busybox || { echo "FAIL lab image"; exit 1; }
 echo "time lab-with-engines-and-image $((($(date +%s%N) - began) / 1000000)) ms"
 
