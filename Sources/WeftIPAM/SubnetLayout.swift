@@ -12,7 +12,7 @@ package struct SubnetLayout: Hashable, Sendable, Codable {
     private let reserved: [IPv4Address]
 
     /// Checks what the user said about a subnet and picks the gateway, by default the first host address.
-    package init(subnet: IPv4Prefix, ipam: IPAMConfig) throws(IPAMError) {
+    package init(subnet: IPv4Prefix, ipam: IPAMConfig<IPv4Address>) throws(IPAMError) {
         try Self.checkUsable(subnet)
         let hosts = subnet.hosts
         let auxiliary = ipam.auxiliaryAddresses

@@ -8,6 +8,8 @@ package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
     package let node: NodeID
     package let sandbox: SandboxID
     package let ipv4: IPv4Address
+    /// Nil on networks without IPv6.
+    package let ipv6: IPv6Address?
     package let mac: MACAddress
     /// The container's or sandbox's name: what PTR answers.
     package var name: String
@@ -16,7 +18,7 @@ package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
 
     package init(
         id: EndpointID, version: Version = .none, network: NetworkID, node: NodeID, sandbox: SandboxID,
-        ipv4: IPv4Address, mac: MACAddress, name: String, aliases: [String] = []
+        ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress, name: String, aliases: [String] = []
     ) {
         self.id = id
         self.version = version
@@ -24,6 +26,7 @@ package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
         self.node = node
         self.sandbox = sandbox
         self.ipv4 = ipv4
+        self.ipv6 = ipv6
         self.mac = mac
         self.name = name
         self.aliases = aliases

@@ -1,18 +1,22 @@
 package import WeftNet
 
 /// One subnet as the user asked for it.
-package struct IPAMConfig: Hashable, Sendable, Codable {
+package struct IPAMConfig<Address: IPAddressProtocol>: Hashable, Sendable, Codable {
     /// Nil: cut from the swarm's pools.
-    package var subnet: IPv4Prefix?
+    package var subnet: IPPrefix<Address>?
     /// Part of the subnet that endpoints get addresses from.
-    package var range: IPv4Prefix?
-    package var gateway: IPv4Address?
+    package var range: IPPrefix<Address>?
+    package var gateway: Address?
     /// Addresses kept free for something outside Weft, by name.
-    package var auxiliaryAddresses: [String: IPv4Address] = [:]
-    package init(subnet: IPv4Prefix? = nil, range: IPv4Prefix? = nil, gateway: IPv4Address? = nil) {
+    package var auxiliaryAddresses: [String: Address]
+    package init(
+        subnet: IPPrefix<Address>? = nil, range: IPPrefix<Address>? = nil, gateway: Address? = nil,
+        auxiliaryAddresses: [String: Address] = [:]
+    ) {
         self.subnet = subnet
         self.range = range
         self.gateway = gateway
+        self.auxiliaryAddresses = auxiliaryAddresses
     }
 }
 
@@ -26,10 +30,14 @@ package struct NetworkSpec: Hashable, Sendable, Codable {
     package var isInternal = false
     /// The network that carries the ingress mesh.
     package var ingress = false
-    package var ipam = IPAMConfig()
+    package var ipam = IPAMConfig<IPv4Address>()
+    /// The IPv6 subnet beside the IPv4 one; nil: the network has no IPv6.
+    package var ipam6: IPAMConfig<IPv6Address>?
     /// Driver options as given, `com.docker.network.driver.mtu` among them.
     package var options: [String: String] = [:]
     package init(name: String) { self.name = name }
+
+    package var ipv6: Bool { ipam6 != nil }
 }
 
 /// An overlay network: the spec, and what the allocator gave it.
@@ -43,10 +51,13 @@ package struct Network: Hashable, Sendable, Codable, Identifiable {
     package let subnet: IPv4Prefix
     /// The gateway's address; no packet reaches it, it is answered in the data plane.
     package let gateway: IPv4Address
+    /// Both or neither: a network has IPv6 from its creation on, or never.
+    package let subnet6: IPv6Prefix?
+    package let gateway6: IPv6Address?
 
     package init(
         id: NetworkID, version: Version = .none, createdAt: Instant, spec: NetworkSpec, vni: VNI, subnet: IPv4Prefix,
-        gateway: IPv4Address
+        gateway: IPv4Address, subnet6: IPv6Prefix? = nil, gateway6: IPv6Address? = nil
     ) {
         self.id = id
         self.version = version
@@ -56,6 +67,8 @@ package struct Network: Hashable, Sendable, Codable, Identifiable {
         self.vni = vni
         self.subnet = subnet
         self.gateway = gateway
+        self.subnet6 = subnet6
+        self.gateway6 = gateway6
     }
 }
 

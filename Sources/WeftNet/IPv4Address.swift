@@ -28,13 +28,13 @@ package struct IPv4Address: Hashable, Sendable, Comparable {
     /// 0.0.0.0.
     package var isUnspecified: Bool { rawValue == 0 }
 
-    /// The address `offset` further on; nil past 255.255.255.255.
-    package func advanced(by offset: UInt32) -> IPv4Address? {
-        let (sum, overflow) = rawValue.addingReportingOverflow(offset)
-        return overflow ? nil : IPv4Address(rawValue: sum)
-    }
-
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+extension IPv4Address: IPAddressProtocol {
+    package var width: Int { 32 }
+    package var bits: UInt128 { UInt128(rawValue) }
+    package func with(bits: UInt128) -> IPv4Address? { UInt32(exactly: bits).map(IPv4Address.init(rawValue:)) }
 }
 
 extension IPv4Address: LosslessStringConvertible {

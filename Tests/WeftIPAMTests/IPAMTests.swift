@@ -66,9 +66,9 @@ struct PoolTests {
 
 @Suite("A subnet's layout and leases")
 struct SubnetTests {
-    private func layout(_ subnet: String, _ change: (inout IPAMConfig) throws -> Void = { _ in }) throws -> SubnetLayout
+    private func layout(_ subnet: String, _ change: (inout IPAMConfig<IPv4Address>) throws -> Void = { _ in }) throws -> SubnetLayout
     {
-        var ipam = IPAMConfig()
+        var ipam = IPAMConfig<IPv4Address>()
         try change(&ipam)
         return try SubnetLayout(subnet: prefix(subnet), ipam: ipam)
     }
@@ -176,7 +176,7 @@ struct NodeAddressesTests {
     private let start = Instant(nanoseconds: 0)
 
     private func allocator(_ blocks: String...) throws -> NodeAddresses {
-        var allocator = NodeAddresses(layout: try SubnetLayout(subnet: prefix("10.0.1.0/24"), ipam: IPAMConfig()))
+        var allocator = NodeAddresses(layout: try SubnetLayout(subnet: prefix("10.0.1.0/24"), ipam: IPAMConfig<IPv4Address>()))
         allocator.setBlocks(try blocks.map(prefix))
         return allocator
     }

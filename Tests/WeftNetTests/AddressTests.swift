@@ -106,3 +106,81 @@ struct AddressTests {
         }
     }
 }
+
+@Suite("IPv6 addresses and prefixes")
+struct IPv6AddressTests {
+    @Test(
+        "Every form of RFC 4291 is read, and written as RFC 5952 wants it",
+        arguments: [
+            ("::", "::"), ("::1", "::1"), ("FD00::A", "fd00::a"), ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+            ("2001:0db8:0000:0001:0001:0001:0001:0001", "2001:db8:0:1:1:1:1:1"), ("1:0:0:0:0:0:0:0", "1::"),
+            ("0:0:0:1:0:0:0:0", "0:0:0:1::"), ("1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"), ("::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"),
+            ("::ffff:10.1.2.3", "::ffff:10.1.2.3"), ("::ffff:a01:203", "::ffff:10.1.2.3"),
+            ("64:ff9b::192.0.2.33", "64:ff9b::c000:221"), ("1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"),
+        ])
+    func readsAddresses(text: String, canonical: String) throws {
+        let address = try #require(IPv6Address(text))
+        #expect(address.description == canonical)
+        #expect(IPv6Address(canonical) == address)
+    }
+
+    @Test(
+        "What is no IPv6 address is refused",
+        arguments: [
+            "", ":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4::5:6:7:8", ":1:2:3:4:5:6:7", "1:",
+            "12345::", "g::", "+1::", "-1::", "::1%lo", "::1/64", "10.0.0.1", "::10.0.0", "::10.0.0.1:1", "1.2.3.4::",
+            "::256.0.0.1", "[::1]", " ::1", "::１",
+        ])
+    func refusesAddresses(text: String) { #expect(IPv6Address(text) == nil) }
+
+    @Test("Octets and both byte orders agree")
+    func byteOrders() throws {
+        let address = try #require(IPv6Address("fd00:102:304:506:708:90a:b0c:d0e"))
+        #expect(address.octets == [0xfd, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14])
+        #expect(IPv6Address(octets: address.octets) == address)
+        #expect(IPv6Address(networkOrder: address.networkOrder) == address)
+        #expect(withUnsafeBytes(of: address.networkOrder) { Array($0) } == address.octets)
+        #expect(IPv6Address(octets: [0, 1]) == nil)
+    }
+
+    @Test("Kinds of addresses")
+    func kinds() throws {
+        func address(_ text: String) throws -> IPv6Address { try #require(IPv6Address(text)) }
+        #expect(try address("ff02::1").isMulticast && !address("fe80::1").isMulticast)
+        #expect(try address("fe80::1").isLinkLocal && address("febf::1").isLinkLocal && !address("fec0::1").isLinkLocal)
+        #expect(try address("::1").isLoopback && address("::").isUnspecified && !address("::1").isUnspecified)
+        #expect(try address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff").advanced(by: 1) == nil)
+        #expect(try address("fd00::ffff:ffff:ffff:ffff").advanced(by: 1) == address("fd00:0:0:1::"))
+    }
+
+    @Test("Prefixes mask, contain, overlap and divide")
+    func prefixes() throws {
+        func prefix(_ text: String) throws -> IPv6Prefix { try #require(IPv6Prefix(text)) }
+        let wide = try prefix("fd00:1:2::9/48")
+        #expect(wide.description == "fd00:1:2::/48" && wide.last.description == "fd00:1:2:ffff:ffff:ffff:ffff:ffff")
+        #expect(try wide.overlaps(prefix("fd00:1:2:3::/64")) && !wide.overlaps(prefix("fd00:1:3::/64")))
+        #expect(wide.subprefix(length: 64, index: 65535)?.description == "fd00:1:2:ffff::/64")
+        #expect(wide.subprefix(length: 64, index: 65536) == nil && wide.subprefix(length: 129, index: 0) == nil)
+        #expect(try prefix("::/0").contains(wide) && prefix("::/0").last == IPv6Address(rawValue: .max))
+        #expect(try prefix("fd00::1/128").last.description == "fd00::1")
+        #expect(IPv6Prefix.parts("fd00::5/64")?.address.description == "fd00::5")
+        for text in ["fd00::", "fd00::/129", "fd00::/-1", "fd00::/+6", "fd00::/064", "fd00::/", "10.0.0.0/8"] {
+            #expect(IPv6Prefix(text) == nil, "\(text)")
+        }
+    }
+
+    @Test("A value of either family keeps the families apart")
+    func eitherFamily() throws {
+        let low = try #require(IPAddress("0.0.0.1"))
+        let high = try #require(IPAddress("::1"))
+        #expect(low.family == .v4 && high.family == .v6 && low != high && low < high)
+        #expect(low.v4?.description == "0.0.0.1" && low.v6 == nil)
+        let everything = try #require(IPPrefix<IPAddress>("0.0.0.0/0"))
+        #expect(everything.contains(low) && !everything.contains(high))
+        #expect(everything.v4 == IPv4Prefix("0.0.0.0/0") && everything.v6 == nil)
+        #expect(IPPrefix<IPAddress>("0.0.0.0/33") == nil && IPAddress("nothing") == nil)
+        let data = try JSONEncoder().encode([low, high])
+        #expect(String(decoding: data, as: UTF8.self) == #"["0.0.0.1","::1"]"#)
+        #expect(try JSONDecoder().decode([IPAddress].self, from: data) == [low, high])
+    }
+}

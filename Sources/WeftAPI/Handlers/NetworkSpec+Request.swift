@@ -63,7 +63,7 @@ extension NetworkSpec {
     }
 }
 
-extension IPAMConfig {
+extension IPAMConfig<IPv4Address> {
     init(request fields: Fields) throws(APIError) {
         self.init()
         if let driver = try fields.text("Driver"), driver != "default" {
