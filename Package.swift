@@ -88,7 +88,7 @@ let package = Package(
             name: "CBPF", dependencies: ["CDatapathABI"],
             linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
         module("WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
-        module("WeftBPF", ["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
+        module("WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
         module("WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
         module("WeftSandbox", ["WeftSandboxWire", "CSandbox"]),
         module("WeftStore", ["WeftNet", "WeftModel"]),

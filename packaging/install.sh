@@ -33,7 +33,7 @@ fi
 case $(uname -m) in "$(cat "$here/machine")") ;; *) fail "this archive is for $(cat "$here/machine"), not $(uname -m)" ;; esac
 release=$(uname -r)
 major=${release%%.*} minor=${release#*.} minor=${minor%%[!0-9]*}
-[ "$major" -gt 6 ] || { [ "$major" = 6 ] && [ "$minor" -ge 6 ]; } || fail "kernel $release is too old: Weft needs 6.6 or newer (tcx)"
+[ "$major" -gt 6 ] || { [ "$major" = 6 ] && [ "$minor" -ge 1 ]; } || fail "kernel $release is too old: Weft needs 6.1 or newer"
 command -v nft >/dev/null || fail "nft is missing: install nftables"
 missing=$(ldd "$here/bin/weftd" | awk '/not found/ { print $1 }' | tr '\n' ' ')
 [ -z "$missing" ] || fail "libraries are missing: $missing(packages libbpf, libelf, sqlite-libs or the like)"

@@ -157,6 +157,14 @@ int cbpf_tcx_attach(int program, uint32_t ifindex)
     return bpf_link_create(program, (int)ifindex, CBPF_TCX_INGRESS, NULL);
 }
 
+int cbpf_tcx_supported(int program)
+{
+    /* No interface has index 0: a kernel that knows the attach type misses the interface, another one refuses the type. */
+    int result = cbpf_tcx_attach(program, 0);
+
+    return result == -ENODEV ? 1 : result == -EINVAL ? 0 : result;
+}
+
 int cbpf_link_update(int link, int program) { return bpf_link_update(link, program, NULL); }
 
 int64_t cbpf_tcx_ifindex(int link)

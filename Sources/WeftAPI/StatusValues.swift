@@ -54,13 +54,16 @@ package struct NodeStatus: Hashable, Sendable {
         package var address: IPv4Address
         package var mtu: MTU
         package var port: UInt16
+        /// How eBPF programs are attached here: `tcx` or `tc`.
+        package var attachment: String
         /// Packets dropped before an endpoint was known, by the reason's name.
         package var drops: [String: UInt64] = [:]
-        package init(interface: String, address: IPv4Address, mtu: MTU, port: UInt16) {
+        package init(interface: String, address: IPv4Address, mtu: MTU, port: UInt16, attachment: String) {
             self.interface = interface
             self.address = address
             self.mtu = mtu
             self.port = port
+            self.attachment = attachment
         }
     }
 }

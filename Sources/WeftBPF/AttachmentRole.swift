@@ -1,4 +1,4 @@
-/// Which program sits at an interface's tcx ingress.
+/// Which program sits at an interface's ingress.
 package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
     /// The host end of an endpoint's veth.
     case endpoint
@@ -13,6 +13,11 @@ package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
         case .underlay: "weft_from_underlay"
         case .vxlan: "weft_from_vxlan"
         }
+    }
+
+    init?(program: String) {
+        guard let role = Self.allCases.first(where: { $0.program == program }) else { return nil }
+        self = role
     }
 }
 

@@ -1,3 +1,5 @@
+import WeftLinux
+
 /// A failed operation on the kernel's BPF objects.
 package struct BPFError: Error, Sendable, CustomStringConvertible {
     /// What was being done, with the object's name: "pin map weft_forward".
@@ -11,6 +13,10 @@ package struct BPFError: Error, Sendable, CustomStringConvertible {
         self.operation = operation
         self.errno = errno
         self.log = log
+    }
+
+    init(_ error: SystemError) {
+        self.init(operation: error.operation, errno: error.code, log: error.detail ?? "")
     }
 
     package var description: String {

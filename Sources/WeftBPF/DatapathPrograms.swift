@@ -1,6 +1,8 @@
 import CBPF
 import CDatapathABI
 import Glibc
+import Synchronization
+package import WeftLinux
 
 /// The overlay's programs and maps in the kernel, held by a pin directory: they work on when this object and its process are gone.
 ///
@@ -23,6 +25,9 @@ package final class DatapathPrograms: Sendable {
     private let endpointProgram: Descriptor
     private let underlayProgram: Descriptor
     private let vxlanProgram: Descriptor
+    private let attachments: any Attachments
+    /// Programs that were attached the other way, as long as there are some.
+    private let former: Mutex<(any Attachments)?>
     let configMap: BPFMap<UInt32, weft_config>
     let endpointMap: BPFMap<weft_endpoint_key, weft_endpoint>
     let forwardMap: BPFMap<weft_forward_key, weft_forward>
@@ -34,16 +39,27 @@ package final class DatapathPrograms: Sendable {
     ///
     /// Running programs are replaced at once, link by link and without losing a packet, when all maps were adopted.
     /// When a map had to be made anew they go on with the former maps: fill the maps, then call `updateLinks()`.
-    package static func open(pinDirectory: String, sizes: MapSizes = .standard) throws(BPFError) -> DatapathPrograms {
-        try DatapathPrograms(pins: PinDirectory(path: pinDirectory), sizes: sizes)
+    ///
+    /// `namespace` has the interfaces. `attachment`: how programs are attached; nil: by tcx where the kernel has it. Programs that are
+    /// attached the other way change over where those of the same way are replaced.
+    package static func open(
+        pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard,
+        attachment: AttachmentKind? = nil
+    ) throws(BPFError) -> DatapathPrograms {
+        try DatapathPrograms(PinDirectory(path: pinDirectory), namespace, sizes, attachment)
     }
 
-    /// Detaches everything and removes the pin directory. Traffic stops.
-    package static func removeAll(pinDirectory: String) throws(BPFError) {
-        try PinDirectory(path: pinDirectory).removeAll()
+    /// Detaches everything from the namespace's interfaces and removes the pin directory. Traffic stops.
+    package static func removeAll(pinDirectory: String, namespace: NetworkNamespace = .current) throws(BPFError) {
+        let pins = try PinDirectory(path: pinDirectory)
+        let filters = try attachments(.tc, pins, namespace)
+        for interface in try filters.all().keys { try filters.remove(at: interface) }
+        try pins.removeAll()
     }
 
-    private init(pins: PinDirectory, sizes: MapSizes) throws(BPFError) {
+    private init(
+        _ pins: PinDirectory, _ namespace: NetworkNamespace, _ sizes: MapSizes, _ wanted: AttachmentKind?
+    ) throws(BPFError) {
         let object = try OverlayObject(sizes: sizes)
         var adoption = Adoption()
         if try Self.hasCurrentVersion(pins) {
@@ -77,12 +93,16 @@ package final class DatapathPrograms: Sendable {
             try pins.pin(try object.map(name), at: pins.map(name.rawValue))
         }
 
-        // Links of interfaces that are gone keep nothing but a name.
-        let links = try Self.liveLinks(pins)
+        attachment = try Self.kind(wanted, for: endpointProgram)
+        attachments = try Self.attachments(attachment, pins, namespace)
+        let other = try Self.attachments(attachment == .tcx ? .tc : .tcx, pins, namespace)
+        let others = try other.all()
+        former = Mutex(others.isEmpty ? nil : other)
+        let running = try attachments.all().merging(others) { own, _ in own }.keys.sorted()
         if adoption.created.isEmpty {
-            adoption.updatedInterfaces = links.map(\.interface)
+            adoption.updatedInterfaces = running
         } else {
-            adoption.pendingInterfaces = links.map(\.interface)
+            adoption.pendingInterfaces = running
         }
         self.adoption = adoption
         if adoption.created.isEmpty { try updateLinks() }
@@ -112,6 +132,9 @@ package final class DatapathPrograms: Sendable {
 
     // MARK: Attachment
 
+    /// How this object attaches programs.
+    package let attachment: AttachmentKind
+
     /// Puts the endpoint's program at the host end of a veth. Write its entry first: packets of an unknown interface are dropped.
     package func attachEndpoint(interface: UInt32) throws(BPFError) { try attach(interface, .endpoint) }
     /// Puts the underlay's program at the interface that leads to the other nodes.
@@ -119,68 +142,61 @@ package final class DatapathPrograms: Sendable {
     /// Puts the vxlan device's program at it.
     package func attachVXLAN(interface: UInt32) throws(BPFError) { try attach(interface, .vxlan) }
 
-    /// Attaches in the calling thread's network namespace. An interface that has the program already gets this version of it.
+    /// An interface that has the program already gets this version of it.
     package func attach(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) {
-        for other in AttachmentRole.allCases where other != role { try pins.remove(pins.link(interface, other)) }
-        if try updateLink(interface, role) { return }
-        let link = try withProgram(role) { program throws(BPFError) in
-            try call("attach \(role.program) to interface \(interface)") { cbpf_tcx_attach(program, interface) }
-        }
-        try pins.pin(Descriptor(link), at: pins.link(interface, role))
+        try withProgram(role) { program throws(BPFError) in try attachments.put(program, role, at: interface) }
+        try former.withLock { $0 }?.remove(at: interface)
     }
 
     /// Takes the program off an interface. None there, or no interface, is no error.
     package func detach(interface: UInt32) throws(BPFError) {
-        for role in AttachmentRole.allCases { try pins.remove(pins.link(interface, role)) }
+        try attachments.remove(at: interface)
+        try former.withLock { $0 }?.remove(at: interface)
     }
 
-    /// Interfaces that have a program of ours, by index. Pins of interfaces that are gone are removed on the way.
+    /// Interfaces that have a program of ours, by index.
     package func attachedInterfaces() throws(BPFError) -> [UInt32: AttachmentRole] {
-        try Self.liveLinks(pins).reduce(into: [:]) { $0[$1.interface] = $1.role }
+        let others = try former.withLock { $0 }?.all() ?? [:]
+        return try attachments.all().merging(others) { own, _ in own }
     }
 
-    /// Replaces the programs on all interfaces by this version of them. Each one changes atomically; no packet is lost.
+    /// Which program of ours an interface has.
+    package func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? {
+        if let role = try attachments.role(at: interface) { return role }
+        return try former.withLock { $0 }?.role(at: interface)
+    }
+
+    /// Replaces the programs on all interfaces by this version of them. Each one changes atomically; no packet is lost unless the way
+    /// they are attached changes.
     package func updateLinks() throws(BPFError) {
-        for (interface, role) in try pins.pinnedLinks() { _ = try updateLink(interface, role) }
+        for (interface, role) in try attachments.all() {
+            // False: the interface has gone since, and its program with it.
+            _ = try withProgram(role) { program throws(BPFError) in try attachments.replace(program, role, at: interface) }
+        }
+        guard let former = former.withLock({ $0 }) else { return }
+        // This kind's program is in place before the other's goes: a packet that both see is judged the same by both.
+        for (interface, role) in try former.all() { try attach(interface, role) }
+        self.former.withLock { $0 = nil }
     }
 
-    private static func liveLinks(_ pins: PinDirectory) throws(BPFError) -> [(interface: UInt32, role: AttachmentRole)] {
-        var live: [(interface: UInt32, role: AttachmentRole)] = []
-        for (interface, role) in try pins.pinnedLinks() where try liveLink(pins, interface, role) != nil {
-            live.append((interface, role))
+    /// tcx where the kernel has it, unless something else is wanted.
+    private static func kind(_ wanted: AttachmentKind?, for program: borrowing Descriptor) throws(BPFError) -> AttachmentKind {
+        if wanted == .tc { return .tc }
+        let number = program.rawValue
+        if try call("find out whether the kernel has tcx", { cbpf_tcx_supported(number) }) == 1 { return .tcx }
+        guard wanted == nil else {
+            throw BPFError(operation: "attach programs by tcx, which needs Linux 6.6; by tc it can be done", errno: ENOTSUP)
         }
-        return live
+        return .tc
     }
 
-    /// The pinned link when it is still attached to that interface; removes its pin when not.
-    private static func liveLink(
-        _ pins: PinDirectory, _ interface: UInt32, _ role: AttachmentRole
-    ) throws(BPFError) -> Descriptor? {
-        let path = pins.link(interface, role)
-        guard let link = try Descriptor(pinnedAt: path) else { return nil }
-        let number = link.rawValue
-        let index = try call("inspect link \(path)") {
-            let result = cbpf_tcx_ifindex(number)
-            return result == -Int64(EMEDIUMTYPE) ? 0 : result
+    private static func attachments(
+        _ kind: AttachmentKind, _ pins: PinDirectory, _ namespace: NetworkNamespace
+    ) throws(BPFError) -> any Attachments {
+        switch kind {
+        case .tcx: TCXLinks(pins: pins, namespace: namespace)
+        case .tc: try TCFilters(pinDirectory: pins.path, namespace: namespace)
         }
-        if index == Int64(interface) { return link }
-        try pins.remove(path)
-        return nil
-    }
-
-    /// False when there is no link to update.
-    private func updateLink(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) -> Bool {
-        guard let link = try Self.liveLink(pins, interface, role) else { return false }
-        let number = link.rawValue
-        let result = try withProgram(role) { program throws(BPFError) in
-            try call("update \(role.program) at interface \(interface)") {
-                let result = cbpf_link_update(number, program)
-                // The interface went away since we looked.
-                return result == -ENOLINK ? 1 : result
-            }
-        }
-        if result == 1 { try pins.remove(pins.link(interface, role)) }
-        return result == 0
     }
 }
 

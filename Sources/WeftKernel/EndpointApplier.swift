@@ -25,7 +25,7 @@ extension KernelDatapath {
         do {
             let index = try link(name).index
             try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: index)
-            try namespace.run { try self.programs.attachEndpoint(interface: index) }
+            try programs.attachEndpoint(interface: index)
             // The end that is set up last has its queue at once. The other's waits for the kernel's link watch, and drops what is sent
             // until then: hardly anything, as packets from other endpoints do not pass the host end's queue.
             try configureHostEnd(endpoint, index)
@@ -44,9 +44,7 @@ extension KernelDatapath {
         if try programs.endpoints()[link.index] != LocalEndpoint(endpoint.entry) {
             try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: link.index)
         }
-        if try programs.attachedInterfaces()[link.index] != .endpoint {
-            try namespace.run { try self.programs.attachEndpoint(interface: link.index) }
-        }
+        if try programs.role(at: link.index) != .endpoint { try programs.attachEndpoint(interface: link.index) }
         if link.mtu != endpoint.mtu.bytes {
             try netlink.change(.setLink(index: link.index, LinkChange(mtu: endpoint.mtu.bytes)), "set the MTU of \(name)")
         }

@@ -19,11 +19,9 @@ extension KernelDatapath {
                     underlayInterface: try underlay(host), vtep: host.dataPathAddress, port: host.dataPathPort))
         case .vxlanDevice: try makeVXLANDevice(port: host.dataPathPort)
         case .vxlanProgram:
-            let index = try link(Self.vxlanName).index
-            try namespace.run { try self.programs.attachVXLAN(interface: index) }
+            try programs.attachVXLAN(interface: link(Self.vxlanName).index)
         case .underlayProgram:
-            let index = try underlay(host)
-            try namespace.run { try self.programs.attachUnderlay(interface: index) }
+            try programs.attachUnderlay(interface: underlay(host))
         }
     }
 

@@ -34,17 +34,23 @@ package final class KernelDatapath: Datapath, Sendable {
     /// True until the programs of a former version run on the maps of this one.
     private let hasPendingLinks: Mutex<Bool>
 
-    /// Loads the programs, adopting what is pinned. `namespace` is the host's, where the underlay is.
+    /// Loads the programs, adopting what is pinned. `namespace` is the host's, where the underlay is; `attachment` says how programs
+    /// are put at interfaces, nil: as the kernel can.
     package init(
-        pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard
+        pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard,
+        attachment: AttachmentKind? = nil
     ) throws {
         _ = try PinDirectory.mountFileSystemIfAbsent()
         self.namespace = namespace
-        programs = try DatapathPrograms.open(pinDirectory: pinDirectory, sizes: sizes)
+        programs = try DatapathPrograms.open(
+            pinDirectory: pinDirectory, namespace: namespace, sizes: sizes, attachment: attachment)
         netlink = try NetlinkSocket.open(in: namespace)
         firewall = FirewallTable(in: namespace)
         hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
     }
+
+    /// How programs are put at interfaces.
+    package var attachment: AttachmentKind { programs.attachment }
 
     package func apply(_ operations: [DatapathOperation]) -> [DatapathFailure] {
         var failures: [DatapathFailure] = []

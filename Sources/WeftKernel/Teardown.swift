@@ -18,7 +18,7 @@ extension KernelDatapath {
                 try netlink.remove(.deleteLink(index: link.index), "remove interface \(link.name)")
             }
         }
-        attempt { try DatapathPrograms.removeAll(pinDirectory: pinDirectory) }
+        attempt { try DatapathPrograms.removeAll(pinDirectory: pinDirectory, namespace: namespace) }
         attempt {
             try netlink.remove(.deleteRule(routingRule), "remove the routing rule of the endpoints")
         }

@@ -33,6 +33,9 @@ package struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
         [ENOENT, ENODEV, ESRCH, EADDRNOTAVAIL, ENXIO, ENOTDIR].contains(code)
     }
 
+    /// The kernel makes no sense of the request as things stand.
+    package var isInvalid: Bool { code == EINVAL }
+
     /// A port or address is another's.
     package var isPortTaken: Bool { code == EADDRINUSE }
 

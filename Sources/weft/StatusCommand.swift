@@ -58,7 +58,8 @@ struct StatusCommand: AsyncParsableCommand {
         } else {
             text += "Underlay:  \(underlay["Interface"].string ?? "") \(underlay["Address"].string ?? ""), MTU "
             text +=
-                "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), dropped: \(drops(underlay["Drops"]))\n"
+                "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), "
+            text += "programs by \(underlay["Attachment"].string ?? ""), dropped: \(drops(underlay["Drops"]))\n"
         }
         let peers = status["Peers"].array.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
         text += "\n" + (try Self.peers.render(peers.map(peer), format: nil))

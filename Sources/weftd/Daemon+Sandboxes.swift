@@ -158,7 +158,8 @@ extension Daemon {
         let address = member.membership.dataPathAddress
         let interface = try HostInterfaces.read().link(with: address)?.name ?? ""
         let (port, mtu) = member.reconciler.underlay
-        status.underlay = .init(interface: interface, address: address, mtu: mtu, port: port)
+        status.underlay = .init(
+            interface: interface, address: address, mtu: mtu, port: port, attachment: member.kernel.attachment.rawValue)
         status.underlay?.drops = counters[nil].map(Self.drops) ?? [:]
         return status
     }

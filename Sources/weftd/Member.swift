@@ -79,7 +79,7 @@ final class Member: Sendable {
         self.serving = serving
         self.logger = logger
         let node = credentials.identity.node
-        kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory)
+        kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
         reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: membership.dataPathAddress)
         let resolver = try await DNSServer.start(
             address: KernelDatapath.resolverAddress, port: 53, node: node, logger: logger)

@@ -1,3 +1,5 @@
+import WeftBPF
+
 /// Weft's version, as `weft version` and the API show it.
 let weftVersion = "0.1.0"
 
@@ -6,6 +8,8 @@ struct Settings: Sendable {
     let runDirectory: String
     let stateDirectory: String
     let bpfDirectory: String
+    /// How programs are put at interfaces; nil: as the kernel can.
+    let attachment: AttachmentKind?
     let socketPath: String
     let shimExecutable: String
     /// Where the engine finds its driver; nil: nowhere.

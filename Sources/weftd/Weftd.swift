@@ -7,6 +7,7 @@ import ServiceLifecycle
 import UnixSignals
 import WeftAPI
 import WeftAgent
+import WeftBPF
 import WeftEngine
 import WeftLinux
 import WeftPlugin
@@ -34,6 +35,9 @@ struct Weftd: AsyncParsableCommand {
 
     @Option(help: "Directory on a BPF file system for pinned maps and programs.")
     var bpfDir = "/sys/fs/bpf/weft"
+
+    @Option(help: "How eBPF programs are attached: auto, tcx (Linux 6.6) or tc.")
+    var attach = AttachmentChoice.auto
 
     @Option(help: ArgumentHelp("The API's unix socket (default: <run-dir>/docker.sock).", valueName: "path"))
     var socket: String?
@@ -99,7 +103,7 @@ struct Weftd: AsyncParsableCommand {
         var logger = Logger(label: "weftd")
         logger.logLevel = logLevel
         let settings = Settings(
-            runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir,
+            runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir, attachment: attach.kind,
             socketPath: socket ?? "\(runDir)/docker.sock", shimExecutable: try shim ?? Self.besideThisExecutable("weft-shim"),
             pluginSocketPath: pluginSocket.isEmpty ? nil : pluginSocket, inheritedSockets: inherited,
             engineSocketPath: engineSocket)
@@ -143,6 +147,16 @@ struct Weftd: AsyncParsableCommand {
         let own = try FileSystem.readLink("/proc/self/exe")
         return own.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/\(name)"
     }
+}
+
+/// The values of `--attach`.
+enum AttachmentChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto
+    case tcx
+    case tc
+
+    /// Nil: as the kernel can.
+    var kind: AttachmentKind? { AttachmentKind(rawValue: rawValue) }
 }
 
 extension Logger.Level: @retroactive ExpressibleByArgument {}

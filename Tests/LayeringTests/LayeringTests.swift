@@ -41,7 +41,7 @@ private let layers = [
         targets: [
             "CLinux": [], "CSandbox": [], "CBPF": [], "CBench": [],
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
-            "WeftBPF": Set(["WeftNet", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
+            "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization"],
             "WeftSandbox": Set(["WeftSandboxWire", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],

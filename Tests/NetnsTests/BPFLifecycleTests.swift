@@ -22,7 +22,7 @@ struct BPFLifecycleTests {
             }
             var restarts = 0
             while pinger.withLock({ $0 }) == nil {
-                let again = try DatapathPrograms.open(pinDirectory: net.b.pinDirectory, sizes: .small)
+                let again = try net.b.open()
                 #expect(again.adoption.created.isEmpty)
                 #expect(again.adoption.updatedInterfaces.contains(b1.interface))
                 #expect(again.adoption.updatedInterfaces.count == 3)
@@ -43,7 +43,7 @@ struct BPFLifecycleTests {
             let b1 = try net.addSandbox(on: net.b, "10.77.0.21")
             var sizes = MapSizes.small
             sizes.forwardEntries *= 2
-            let again = try DatapathPrograms.open(pinDirectory: net.b.pinDirectory, sizes: sizes)
+            let again = try net.b.open(sizes: sizes)
             #expect(again.adoption.created == ["weft_forward"])
             #expect(again.adoption.pendingInterfaces.contains(b1.interface))
             #expect(try again.forward().isEmpty)
@@ -64,7 +64,7 @@ struct BPFLifecycleTests {
             #expect(try net.a.programs.attachedInterfaces()[a1.interface] == .endpoint)
             #expect(try net.a.programs.attachedInterfaces().count == 3)
             // Attaching again must not run the program twice.
-            try net.a.namespace.run { try net.a.programs.attachEndpoint(interface: a1.interface) }
+            try net.a.programs.attachEndpoint(interface: a1.interface)
             let before = try net.a.counters(a1.interface).sentPackets
             #expect(try a1.pings("10.77.0.1"))
             #expect(try net.a.counters(a1.interface).sentPackets - before <= 3)
@@ -117,7 +117,7 @@ struct BPFLifecycleTests {
 }
 
 /// A thread outside the cooperative pool, which a blocking command may hold up.
-private final class Thread: Sendable {
+final class Thread: Sendable {
     private let handle: Mutex<pthread_t>
 
     private final class Body {

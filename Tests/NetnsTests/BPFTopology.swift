@@ -17,6 +17,9 @@ import WeftNet
 //                 under 172.31.0.1  ------------ veth ----------  under 172.31.0.2
 //                 weft_from_underlay                       weft_from_underlay         (MTU 1500)
 
+/// How programs are attached in tests that do not say: WEFT_ATTACH, else as the kernel can.
+let wantedAttachment: AttachmentKind? = getenv("WEFT_ATTACH").flatMap { AttachmentKind(rawValue: String(cString: $0)) }
+
 /// True where the kernel lets us make namespaces and load programs.
 let mayLoadPrograms = geteuid() == 0
 
@@ -72,7 +75,7 @@ final class BPFHost: Sendable {
     let programs: DatapathPrograms
     let underlay: UInt32
 
-    fileprivate init(name: String, vtep: String, pinDirectory: String) throws {
+    fileprivate init(name: String, vtep: String, pinDirectory: String, attachment: AttachmentKind?) throws {
         self.name = name
         self.pinDirectory = pinDirectory
         let namespace = NetworkNamespace(path: "/run/netns/\(name)")
@@ -84,15 +87,19 @@ final class BPFHost: Sendable {
         try shell(namespace, "ip link set under up")
         try shell(namespace, "ip link add weft_vxlan type vxlan external dstport 4789")
         try shell(namespace, "ip link set weft_vxlan up")
-        let programs = try DatapathPrograms.open(pinDirectory: pinDirectory, sizes: .small)
+        let programs = try DatapathPrograms.open(
+            pinDirectory: pinDirectory, namespace: namespace, sizes: .small, attachment: attachment)
         let underlay = try namespace.run { if_nametoindex("under") }
         try programs.setConfig(DatapathConfig(underlayInterface: underlay, vtep: self.vtep))
-        try namespace.run {
-            try programs.attachUnderlay(interface: underlay)
-            try programs.attachVXLAN(interface: if_nametoindex("weft_vxlan"))
-        }
+        try programs.attachUnderlay(interface: underlay)
+        try programs.attachVXLAN(interface: namespace.run { if_nametoindex("weft_vxlan") })
         self.programs = programs
         self.underlay = underlay
+    }
+
+    /// The programs as a weftd that starts anew finds them.
+    func open(sizes: MapSizes = .small, attachment: AttachmentKind? = wantedAttachment) throws -> DatapathPrograms {
+        try DatapathPrograms.open(pinDirectory: pinDirectory, namespace: namespace, sizes: sizes, attachment: attachment)
     }
 
     func counters(_ interface: UInt32 = 0) throws -> EndpointCounters {
@@ -113,21 +120,23 @@ final class BPFTopology: Sendable {
     private let namespaces = Mutex<[String]>([])
     private let sandboxes = Mutex<Int>(0)
 
-    init() throws {
+    init(attachment: AttachmentKind? = wantedAttachment) throws {
         _ = try PinDirectory.mountFileSystemIfAbsent()
         let number = topologies.add(1, ordering: .relaxed).newValue
         prefix = "A\(getpid())n\(number)"
         let (nameA, nameB) = ("\(prefix)A", "\(prefix)B")
         for name in [nameA, nameB] { try shell(.current, "ip netns add \(name)") }
         try shell(.current, "ip -n \(nameA) link add under type veth peer name under netns \(nameB)")
-        a = try BPFHost(name: nameA, vtep: "172.31.0.1", pinDirectory: "/sys/fs/bpf/weft-test/\(nameA)")
-        b = try BPFHost(name: nameB, vtep: "172.31.0.2", pinDirectory: "/sys/fs/bpf/weft-test/\(nameB)")
+        a = try BPFHost(name: nameA, vtep: "172.31.0.1", pinDirectory: "/sys/fs/bpf/weft-test/\(nameA)", attachment: attachment)
+        b = try BPFHost(name: nameB, vtep: "172.31.0.2", pinDirectory: "/sys/fs/bpf/weft-test/\(nameB)", attachment: attachment)
         namespaces.withLock { $0 = [nameA, nameB] }
     }
 
     /// Builds the topology, and removes it after `body`, whatever happens there.
-    static func with(_ body: (BPFTopology) throws -> Void) throws {
-        let topology = try BPFTopology()
+    static func with(
+        attachment: AttachmentKind? = wantedAttachment, _ body: (BPFTopology) throws -> Void
+    ) throws {
+        let topology = try BPFTopology(attachment: attachment)
         defer { topology.remove() }
         try body(topology)
     }
@@ -170,7 +179,7 @@ final class BPFTopology: Sendable {
 
         let interface = try host.namespace.run { if_nametoindex(wire) }
         try host.programs.putEndpoint(endpoint, interface: interface)
-        try host.namespace.run { try host.programs.attachEndpoint(interface: interface) }
+        try host.programs.attachEndpoint(interface: interface)
         let result = BPFSandbox(namespace: sandbox, interface: interface, endpoint: endpoint)
         for other in [a, b] {
             let target: ForwardTarget =

@@ -64,7 +64,8 @@ final class KernelTopology {
     }
 
     func datapath(_ name: String) throws -> KernelDatapath {
-        try KernelDatapath(pinDirectory: pinDirectory(name), namespace: path(name), sizes: .small)
+        try KernelDatapath(
+            pinDirectory: pinDirectory(name), namespace: path(name), sizes: .small, attachment: wantedAttachment)
     }
 }
 

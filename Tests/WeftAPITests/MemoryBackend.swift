@@ -311,7 +311,7 @@ final class MemoryBackend: APIBackend {
             return counters
         }
         status.underlay = NodeStatus.Underlay(
-            interface: "eth0", address: IPv4Address(rawValue: 0xac1e_0001), mtu: .ethernet, port: 4789)
+            interface: "eth0", address: IPv4Address(rawValue: 0xac1e_0001), mtu: .ethernet, port: 4789, attachment: "tc")
         status.peers = state.snapshot.peers
         return status
     }

@@ -135,7 +135,7 @@ import WeftNet
                 ])
             #expect(
                 status["Underlay"]
-                    == ["Interface": "eth0", "Address": "172.30.0.1", "MTU": 1500, "Port": 4789, "Drops": [:]])
+                    == ["Interface": "eth0", "Address": "172.30.0.1", "MTU": 1500, "Port": 4789, "Attachment": "tc", "Drops": [:]])
             #expect(status["Session"] == ["Connected": true, "Manager": "172.30.0.1:2377", "AppliedRevision": 10])
             #expect(
                 status["Peers"] == [

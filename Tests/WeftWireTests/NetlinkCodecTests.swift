@@ -54,8 +54,26 @@ import WeftWire
         20 00 01 00 69 70 76 34 3a 20 49 6e 76 61 6c 69  NLMSGERR_ATTR_MSG
         64 20 70 72 65 66 69 78 20 6c 65 6e 67 74 68 00
         """
+    /// A program at the ingress of interface 3; of a 6.1 kernel.
+    static let filter = """
+        70 00 00 00 2c 00 02 00 07 00 00 00 c3 02 00 00
+        00 00 00 00 03 00 00 00 17 93 64 0e f2 ff ff ff  interface 3, handle 0x0e649317, ffff:fff2
+        00 03 4d 00                                      ETH_P_ALL, priority 77
+        08 00 01 00 62 70 66 00                          TCA_KIND bpf
+        08 00 0b 00 00 00 00 00                          TCA_CHAIN
+        3c 00 02 00                                      TCA_OPTIONS
+        14 00 07 00 77 65 66 74 5f 66 72 6f 6d 5f 76 78 6c 61 6e 00  TCA_BPF_NAME weft_from_vxlan
+        08 00 0b 00 12 00 00 00                          TCA_BPF_ID
+        0c 00 0a 00 aa 1f d0 cc 03 d6 ef f0 08 00 08 00 01 00 00 00 08 00 09 00 08 00 00 00
+        """
+    /// What the kernel says in the same dump of all filters of that priority.
+    static let filterPriority = """
+        34 00 00 00 2c 00 02 00 07 00 00 00 c3 02 00 00
+        00 00 00 00 03 00 00 00 00 00 00 00 f2 ff ff ff 00 03 4d 00
+        08 00 01 00 62 70 66 00 08 00 0b 00 00 00 00 00
+        """
     static let done = "14 00 00 00 03 00 02 00 07 00 00 00 a1 1a 00 00 00 00 00 00"
-    static let all = [address, rule, neighbour, route, noDevice, badPrefix, done]
+    static let all = [address, rule, neighbour, route, noDevice, badPrefix, filter, filterPriority, done]
 
     @Test("an address")
     func readsAddress() throws {
@@ -76,6 +94,14 @@ import WeftWire
             destination: try #require(IPv4Prefix("10.9.9.0/24")), table: 7700, interface: 3,
             gateway: IPv4Address("10.9.0.7"), preferredSource: IPv4Address("10.9.0.1"))
         #expect(RouteMessage(try #require(try parse(Self.route).first)) == route)
+    }
+
+    @Test("a filter, which the description of its priority is not")
+    func readsFilter() throws {
+        let filter = FilterMessage(interface: 3, priority: 77, handle: 0x0e64_9317, name: "weft_from_vxlan")
+        #expect(FilterMessage(try #require(try parse(Self.filter).first)) == filter)
+        #expect(FilterMessage(try #require(try parse(Self.filterPriority).first)) == nil)
+        #expect(FilterMessage(try only(.putFilter(filter, program: 5, mayCreate: true))) == filter)
     }
 
     @Test("several messages in one datagram, and the end of the dump")
@@ -178,6 +204,7 @@ import WeftWire
                 _ = RouteMessage(message)
                 _ = RuleMessage(message)
                 _ = NeighbourMessage(message)
+                _ = FilterMessage(message)
             }
         }
         #expect(accepted > 10_000, "the mutations must leave enough for the inner decoders")

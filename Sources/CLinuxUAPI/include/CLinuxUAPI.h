@@ -8,6 +8,9 @@
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/fib_rules.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_sched.h>
+#include <linux/pkt_cls.h>
 #include <linux/veth.h>
 #include <linux/ip.h>
 
@@ -23,5 +26,6 @@ _Static_assert(sizeof(struct ifaddrmsg) == 8, "ABI");
 _Static_assert(sizeof(struct rtmsg) == 12, "ABI");
 _Static_assert(sizeof(struct ndmsg) == 12, "ABI");
 _Static_assert(sizeof(struct fib_rule_hdr) == 12, "ABI");
+_Static_assert(sizeof(struct tcmsg) == 20, "ABI");
 
 #endif

@@ -43,7 +43,8 @@ func statusJSON(_ status: NodeStatus) -> JSON {
         "Underlay": status.underlay.map {
             [
                 "Interface": .string($0.interface), "Address": .string($0.address.description),
-                "MTU": .integer(Int64($0.mtu.bytes)), "Port": .integer(Int64($0.port)), "Drops": .counters($0.drops),
+                "MTU": .integer(Int64($0.mtu.bytes)), "Port": .integer(Int64($0.port)),
+                "Attachment": .string($0.attachment), "Drops": .counters($0.drops),
             ]
         } ?? .null,
         "Peers": .array(

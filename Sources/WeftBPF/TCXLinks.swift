@@ -1,0 +1,72 @@
+import CBPF
+import Glibc
+import WeftLinux
+
+/// Attachment by tcx: a link per program, pinned under the interface's index and the role.
+struct TCXLinks: Attachments {
+    let pins: PinDirectory
+    let namespace: NetworkNamespace
+
+    func all() throws(BPFError) -> [UInt32: AttachmentRole] {
+        var live: [UInt32: AttachmentRole] = [:]
+        for (interface, role) in try pins.pinnedLinks() where try link(interface, role) != nil { live[interface] = role }
+        return live
+    }
+
+    func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? {
+        for role in AttachmentRole.allCases where try link(interface, role) != nil { return role }
+        return nil
+    }
+
+    func put(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) {
+        for other in AttachmentRole.allCases where other != role { try pins.remove(pins.link(interface, other)) }
+        if try replace(program, role, at: interface) { return }
+        let link = try inNamespace { () throws(BPFError) in
+            try call("attach \(role.program) to interface \(interface)") { cbpf_tcx_attach(program, interface) }
+        }
+        try pins.pin(Descriptor(link), at: pins.link(interface, role))
+    }
+
+    func replace(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool {
+        guard let link = try link(interface, role) else { return false }
+        let number = link.rawValue
+        let result = try call("update \(role.program) at interface \(interface)") {
+            let result = cbpf_link_update(number, program)
+            // The interface went away since we looked.
+            return result == -ENOLINK ? 1 : result
+        }
+        if result == 1 { try pins.remove(pins.link(interface, role)) }
+        return result == 0
+    }
+
+    func remove(at interface: UInt32) throws(BPFError) {
+        for role in AttachmentRole.allCases { try pins.remove(pins.link(interface, role)) }
+    }
+
+    /// The pinned link when it is still attached to that interface; removes its pin when not.
+    private func link(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) -> Descriptor? {
+        let path = pins.link(interface, role)
+        guard let link = try Descriptor(pinnedAt: path) else { return nil }
+        let number = link.rawValue
+        let index = try call("inspect link \(path)") {
+            let result = cbpf_tcx_ifindex(number)
+            return result == -Int64(EMEDIUMTYPE) ? 0 : result
+        }
+        if index == Int64(interface) { return link }
+        try pins.remove(path)
+        return nil
+    }
+
+    /// The kernel looks an interface up in the calling thread's namespace.
+    private func inNamespace(_ body: @Sendable () throws(BPFError) -> Int32) throws(BPFError) -> Int32 {
+        do {
+            return try namespace.run { try body() }
+        } catch let error as BPFError {
+            throw error
+        } catch let error as SystemError {
+            throw BPFError(error)
+        } catch {
+            throw BPFError(operation: "enter network namespace \(namespace)", errno: EINVAL, log: "\(error)")
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import Glibc
+import Synchronization
+import Testing
+import WeftBPF
+import WeftLinux
+
+/// What this kernel does when nothing is said.
+private let preferred: AttachmentKind? = {
+    let directory = "/sys/fs/bpf/weft-test/probe\(getpid())"
+    defer { try? DatapathPrograms.removeAll(pinDirectory: directory) }
+    _ = try? PinDirectory.mountFileSystemIfAbsent()
+    return try? DatapathPrograms.open(pinDirectory: directory, sizes: .small).attachment
+}()
+private let kinds: [AttachmentKind] = preferred == .tcx ? [.tcx, .tc] : [.tc]
+
+/// Programs at interfaces by tcx and by tc: the same from outside.
+@Suite(.enabled(if: mayLoadPrograms, "needs root: makes namespaces and loads BPF programs"), .timeLimit(.minutes(2)))
+struct BPFAttachmentTests {
+    @Test("Programs are replaced without losing a packet", arguments: kinds)
+    func restart(_ kind: AttachmentKind) throws {
+        try BPFTopology.with(attachment: kind) { net in
+            #expect(net.b.programs.attachment == kind)
+            let restarts = try pinging(net) {
+                let again = try net.b.open(attachment: kind)
+                #expect(again.adoption.updatedInterfaces.count == 3)
+            }
+            #expect(restarts >= 3)
+            #expect(try filters(of: net.b, "under").isEmpty == (kind == .tcx))
+        }
+    }
+
+    @Test("Another kind takes over, and nothing of the former is left", .enabled(if: kinds.count == 2))
+    func change() throws {
+        try BPFTopology.with(attachment: .tc) { net in
+            let a1 = try net.addSandbox(on: net.a, "10.77.0.11")
+            _ = try net.addSandbox(on: net.b, "10.77.0.21")
+            for next in [AttachmentKind.tcx, .tc, .tcx] {
+                let again = try net.b.open(attachment: next)
+                #expect(again.attachment == next)
+                #expect(again.adoption.updatedInterfaces.count == 3)
+                #expect(try again.attachedInterfaces().count == 3)
+                for interface in ["under", "weft_vxlan"] {
+                    #expect(try filters(of: net.b, interface).isEmpty == (next == .tcx))
+                    #expect(try shell(net.b.namespace, "tc qdisc show dev \(interface)").output.contains("clsact") == (next == .tc))
+                }
+                #expect(try eventually { try a1.pings("10.77.0.21") })
+            }
+        }
+    }
+
+    @Test("Maps made anew leave the other kind's programs at work until the caller says so", .enabled(if: kinds.count == 2))
+    func pending() throws {
+        try BPFTopology.with(attachment: .tc) { net in
+            let a1 = try net.addSandbox(on: net.a, "10.77.0.11")
+            let b1 = try net.addSandbox(on: net.b, "10.77.0.21")
+            var sizes = MapSizes.small
+            sizes.forwardEntries *= 2
+            let again = try net.b.open(sizes: sizes, attachment: .tcx)
+            #expect(again.adoption.pendingInterfaces.contains(b1.interface))
+            #expect(try again.attachedInterfaces()[b1.interface] == .endpoint)
+            #expect(try again.role(at: b1.interface) == .endpoint)
+            #expect(try a1.pings("10.77.0.21"))
+            try again.putForward(try net.b.programs.forward().map { ($0.key, $0.value) })
+            try again.updateLinks()
+            #expect(try a1.pings("10.77.0.21"))
+            #expect(try filters(of: net.b, "under").isEmpty)
+        }
+    }
+
+    @Test("Filters of others stay, and the queueing discipline with them")
+    func others() throws {
+        try BPFTopology.with(attachment: .tc) { net in
+            let directory = net.b.pinDirectory + "-other"
+            let other = try DatapathPrograms.open(
+                pinDirectory: directory, namespace: net.b.namespace, sizes: .small, attachment: .tc)
+            defer { try? DatapathPrograms.removeAll(pinDirectory: directory, namespace: net.b.namespace) }
+            #expect(try other.attachedInterfaces().isEmpty)
+            try other.attachUnderlay(interface: net.b.underlay)
+            #expect(try filters(of: net.b, "under").count == 2)
+
+            try net.b.programs.detach(interface: net.b.underlay)
+            #expect(try other.attachedInterfaces() == [net.b.underlay: .underlay])
+            #expect(try net.b.programs.role(at: net.b.underlay) == nil)
+            try DatapathPrograms.removeAll(pinDirectory: directory, namespace: net.b.namespace)
+            #expect(try !shell(net.b.namespace, "tc qdisc show dev under").output.contains("clsact"))
+            #expect(try net.b.programs.attachedInterfaces().count == 1)
+        }
+    }
+
+    @Test("Removal of everything takes the programs off their interfaces", arguments: kinds)
+    func removeAll(_ kind: AttachmentKind) throws {
+        try BPFTopology.with(attachment: kind) { net in
+            let b1 = try net.addSandbox(on: net.b, "10.77.0.21")
+            #expect(try net.b.programs.attachedInterfaces().count == 3)
+            try DatapathPrograms.removeAll(pinDirectory: net.b.pinDirectory, namespace: net.b.namespace)
+            #expect(access(net.b.pinDirectory, F_OK) != 0)
+            for interface in ["under", "weft_vxlan"] { #expect(try filters(of: net.b, interface).isEmpty) }
+            #expect(try net.b.open(attachment: kind).role(at: b1.interface) == nil)
+        }
+    }
+
+    @Test("A kernel without tcx says what is missing", .enabled(if: preferred == .tc))
+    func noTCX() throws {
+        let directory = "/sys/fs/bpf/weft-test/notcx\(getpid())"
+        defer { try? DatapathPrograms.removeAll(pinDirectory: directory) }
+        let error = #expect(throws: BPFError.self) {
+            try DatapathPrograms.open(pinDirectory: directory, sizes: .small, attachment: .tcx)
+        }
+        #expect(error?.description.contains("Linux 6.6") == true)
+    }
+
+    /// Repeats `body` while 300 pings go from a sandbox of host a to one of host b, all of which must be answered.
+    private func pinging(_ net: BPFTopology, _ body: () throws -> Void) throws -> Int {
+        let a1 = try net.addSandbox(on: net.a, "10.77.0.11")
+        _ = try net.addSandbox(on: net.b, "10.77.0.21")
+        #expect(try a1.pings("10.77.0.21"))
+        let outcome = Mutex<Bool?>(nil)
+        let thread = Thread {
+            let answered = try? a1.pings("10.77.0.21", count: 300)
+            outcome.withLock { $0 = answered ?? false }
+        }
+        defer { thread.join() }
+        var count = 0
+        while outcome.withLock({ $0 }) == nil {
+            try body()
+            count += 1
+        }
+        #expect(outcome.withLock { $0 } == true, "every ping was answered")
+        #expect(try net.b.counters().dropped.isEmpty)
+        return count
+    }
+
+    /// The lines that tc prints for programs of ours.
+    private func filters(of host: BPFHost, _ interface: String) throws -> [String] {
+        try shell(host.namespace, "tc filter show dev \(interface) ingress").output.split(separator: "\n").map(String.init)
+            .filter { $0.contains("weft_from") }
+    }
+}
