@@ -4,7 +4,7 @@
  *
  *   sandbox | eth0 ----- wv… | weft_from_container ---> another sandbox here       (redirect into its namespace)
  *                                                  \--> underlay, wrapped in VXLAN (redirect to the neighbour)
- *                                                   \-> host: DNS, the outside     (pass up the stack)
+ *                                                   \-> host: DNS, the outside     (pass up the stack, IPv4 only)
  *   underlay | weft_from_underlay ---> sandbox, unwrapped
  *            \-> odd ones: stack ---> weft_vxlan | weft_from_vxlan ---> sandbox
  *
@@ -13,6 +13,7 @@
 #include "lib/arp.h"
 #include "lib/gateway.h"
 #include "lib/maps.h"
+#include "lib/neighbour.h"
 #include "lib/packet.h"
 #include "lib/verdict.h"
 #include "lib/vxlan.h"
@@ -71,6 +72,83 @@ static __always_inline int leave_network(
     return pass_outside(skb, ip);
 }
 
+/* The same for IPv6, which has no way out: nothing of it goes up the host's stack. */
+static __always_inline int leave_network6(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct ipv6hdr *ip)
+{
+    const __be32 *target = ip->daddr.in6_u.u6_addr32;
+
+    if (!is_unspecified(endpoint->gateway_ipv6) && same_ipv6(target, endpoint->gateway_ipv6))
+        return answer_as_gateway6(skb, endpoint);
+    if (is_in_subnet6(endpoint, target))
+        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+    if (is_link_local(target))
+        return DROPPED(WEFT_DROP_LINK_LOCAL);
+    if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
+        return DROPPED(WEFT_DROP_INTERNAL);
+    return DROPPED(WEFT_DROP_NO_IPV6_EXIT);
+}
+
+/* Only the fixed header is looked at: addresses stand there whatever extension headers follow. */
+static __always_inline int send6_from(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
+{
+    const struct weft_forward *to;
+    struct ethhdr *ethernet;
+    struct ipv6hdr *ip;
+    __be32 *source, *target;
+    __u8 type;
+
+    if (is_unspecified(endpoint->ipv6))
+        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+    if (!pull(skb, ETH_HLEN + sizeof(*ip)))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    ethernet = packet_start(skb);
+    ip = (void *)(ethernet + 1);
+    if ((void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    /* A payload length of 0 is a GSO packet past 64 KB. */
+    if (ip->version != 6 || bpf_ntohs(ip->payload_len) > skb->len - ETH_HLEN - sizeof(*ip))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+
+    source = ip->saddr.in6_u.u6_addr32;
+    target = ip->daddr.in6_u.u6_addr32;
+    type = link_message_type(skb, ip);
+    if (!same_ipv6(source, endpoint->ipv6)) {
+        if (!is_link_local(source) && !(type && is_unspecified(source)))
+            return DROPPED(WEFT_DROP_SPOOFED_ADDRESS);
+        if (!type)
+            return DROPPED(WEFT_DROP_LINK_LOCAL);
+    }
+    if (type)
+        return take_link_message(skb, endpoint, type);
+    if (is_multicast6(target))
+        return DROPPED(WEFT_DROP_MULTICAST);
+
+    to = forward6_entry(endpoint->vni, target);
+    if (!to)
+        return leave_network6(skb, endpoint, ip);
+    /* The sandbox's idea of the MAC address does not matter, nor that a neighbour may have talked it into one. */
+    set_mac(ethernet->h_dest, to->mac);
+    if (!to->ifindex) {
+        __u8 tos = traffic_class(ip);
+
+        ethernet->h_proto = bpf_htons(ETH_P_IP);
+        return send_to_peer(skb, endpoint, to, ETH_P_IPV6, tos);
+    }
+    count_received(to->ifindex, packets, skb->len);
+    return redirect_to_sandbox(skb, to->ifindex);
+}
+
+/* All but IPv4, which is to stay as short as it is. The source MAC is the endpoint's. */
+static __noinline int send_other_from(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
+{
+    if (skb->protocol == bpf_htons(ETH_P_ARP))
+        return answer_arp(skb, endpoint);
+    if (skb->protocol == bpf_htons(ETH_P_IPV6))
+        return send6_from(skb, endpoint, packets);
+    return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+}
+
 static __always_inline int send_from(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
 {
     const struct weft_forward *to;
@@ -88,10 +166,8 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
         return DROPPED(WEFT_DROP_TRUNCATED);
     if (!same_mac(ethernet->h_source, endpoint->mac))
         return DROPPED(WEFT_DROP_SPOOFED_MAC);
-    if (ethernet->h_proto == bpf_htons(ETH_P_ARP))
-        return answer_arp(skb, endpoint);
     if (ethernet->h_proto != bpf_htons(ETH_P_IP))
-        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+        return send_other_from(skb, endpoint, packets);
 
     /* A total length of 0 is a GSO packet past 64 KB. */
     length = bpf_ntohs(ip->tot_len);
@@ -108,7 +184,7 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
     if (!to)
         return leave_network(skb, endpoint, ip);
     if (!to->ifindex)
-        return send_to_peer(skb, endpoint, to, ip->tos);
+        return send_to_peer(skb, endpoint, to, ETH_P_IP, ip->tos);
     set_mac(ethernet->h_dest, to->mac);
     count_received(to->ifindex, packets, skb->len);
     return bpf_redirect_peer(to->ifindex, 0);

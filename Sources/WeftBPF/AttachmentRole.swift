@@ -26,6 +26,7 @@ enum MapName: String, CaseIterable {
     case config = "weft_config"
     case endpoint = "weft_endpoint"
     case forward = "weft_forward"
+    case forward6 = "weft_forward6"
     case vtep = "weft_vtep"
     case subnet = "weft_subnet"
     case counter = "weft_counter"
@@ -35,12 +36,16 @@ enum MapName: String, CaseIterable {
 package struct MapSizes: Sendable, Hashable {
     package var endpoints: UInt32
     package var forwardEntries: UInt32
+    package var forward6Entries: UInt32
     package var vteps: UInt32
     package var subnets: UInt32
 
-    package init(endpoints: UInt32, forwardEntries: UInt32, vteps: UInt32, subnets: UInt32) {
+    package init(
+        endpoints: UInt32, forwardEntries: UInt32, forward6Entries: UInt32, vteps: UInt32, subnets: UInt32
+    ) {
         self.endpoints = endpoints
         self.forwardEntries = forwardEntries
+        self.forward6Entries = forward6Entries
         self.vteps = vteps
         self.subnets = subnets
     }
@@ -50,6 +55,7 @@ package struct MapSizes: Sendable, Hashable {
         case .config: 1
         case .endpoint: endpoints
         case .forward: forwardEntries
+        case .forward6: forward6Entries
         case .vtep: vteps
         case .subnet: subnets
         case .counter: endpoints + 1

@@ -3,13 +3,14 @@ import CDatapathABI
 package import WeftNet
 
 extension MapSizes {
-    /// For a node of a swarm of any size. The two big tables take 20 MB when empty.
+    /// For a node of a swarm of any size. The three big tables take 24 MB when empty.
     package static let standard = MapSizes(
-        endpoints: WEFT_MAX_LOCAL_ENDPOINTS, forwardEntries: WEFT_MAX_FORWARD_ENTRIES, vteps: WEFT_MAX_VTEP_ENTRIES,
-        subnets: WEFT_MAX_SUBNETS)
+        endpoints: WEFT_MAX_LOCAL_ENDPOINTS, forwardEntries: WEFT_MAX_FORWARD_ENTRIES,
+        forward6Entries: WEFT_MAX_FORWARD6_ENTRIES, vteps: WEFT_MAX_VTEP_ENTRIES, subnets: WEFT_MAX_SUBNETS)
 
     /// For many nodes on one machine.
-    package static let small = MapSizes(endpoints: 4096, forwardEntries: 65536, vteps: 16384, subnets: 4096)
+    package static let small = MapSizes(
+        endpoints: 4096, forwardEntries: 65536, forward6Entries: 65536, vteps: 16384, subnets: 4096)
 }
 
 extension DatapathPrograms {
@@ -48,11 +49,18 @@ extension DatapathPrograms {
     // MARK: Where addresses live
 
     package func forward() throws(BPFError) -> [ForwardKey: ForwardTarget] {
-        let entries = try forwardMap.all()
-        var found: [ForwardKey: ForwardTarget] = Dictionary(minimumCapacity: entries.count)
+        let (entries, entries6) = (try forwardMap.all(), try forward6Map.all())
+        var found: [ForwardKey: ForwardTarget] = Dictionary(minimumCapacity: entries.count + entries6.count)
         for (key, value) in entries {
             guard let name = ForwardKey(key) else {
                 try forwardMap.remove(key)
+                continue
+            }
+            found[name] = ForwardTarget(value)
+        }
+        for (key, value) in entries6 {
+            guard let name = ForwardKey(key) else {
+                try forward6Map.remove(key)
                 continue
             }
             found[name] = ForwardTarget(value)
@@ -61,15 +69,24 @@ extension DatapathPrograms {
     }
 
     package func putForward(_ key: ForwardKey, _ target: ForwardTarget) throws(BPFError) {
-        try forwardMap.put(key.key, target.value)
+        switch key.inKernel {
+        case .v4(let key): try forwardMap.put(key, target.value)
+        case .v6(let key): try forward6Map.put(key, target.value)
+        }
     }
 
-    /// One system call for all; after a failure some of them are set.
+    /// One system call for all of a family; after a failure some of them are set.
     package func putForward(_ entries: [(ForwardKey, ForwardTarget)]) throws(BPFError) {
-        try forwardMap.put(entries.map { ($0.0.key, $0.1.value) })
+        try forwardMap.put(entries.compactMap { entry in entry.0.inKernel.v4.map { ($0, entry.1.value) } })
+        try forward6Map.put(entries.compactMap { entry in entry.0.inKernel.v6.map { ($0, entry.1.value) } })
     }
 
-    package func removeForward(_ key: ForwardKey) throws(BPFError) { try forwardMap.remove(key.key) }
+    package func removeForward(_ key: ForwardKey) throws(BPFError) {
+        switch key.inKernel {
+        case .v4(let key): try forwardMap.remove(key)
+        case .v6(let key): try forward6Map.remove(key)
+        }
+    }
 
     // MARK: Members
 

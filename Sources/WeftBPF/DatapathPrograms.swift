@@ -31,6 +31,7 @@ package final class DatapathPrograms: Sendable {
     let configMap: BPFMap<UInt32, weft_config>
     let endpointMap: BPFMap<weft_endpoint_key, weft_endpoint>
     let forwardMap: BPFMap<weft_forward_key, weft_forward>
+    let forward6Map: BPFMap<weft_forward6_key, weft_forward>
     let vtepMap: BPFMap<weft_vtep_key, weft_vtep>
     let subnetMap: BPFMap<weft_subnet_key, weft_subnet>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
@@ -79,6 +80,7 @@ package final class DatapathPrograms: Sendable {
         configMap = try object.map(.config, UInt32.self, weft_config.self)
         endpointMap = try object.map(.endpoint, weft_endpoint_key.self, weft_endpoint.self)
         forwardMap = try object.map(.forward, weft_forward_key.self, weft_forward.self)
+        forward6Map = try object.map(.forward6, weft_forward6_key.self, weft_forward.self)
         vtepMap = try object.map(.vtep, weft_vtep_key.self, weft_vtep.self)
         subnetMap = try object.map(.subnet, weft_subnet_key.self, weft_subnet.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)

@@ -16,6 +16,21 @@ extension MACAddress {
     }
 }
 
+extension IPv6Address {
+    typealias Words = (UInt32, UInt32, UInt32, UInt32)
+
+    /// Four words in network order.
+    init(words: Words) {
+        self.init(
+            rawValue: [words.0, words.1, words.2, words.3].reduce(0) { $0 << 32 | UInt128(UInt32(bigEndian: $1)) })
+    }
+
+    var words: Words {
+        func word(_ index: UInt128) -> UInt32 { UInt32(truncatingIfNeeded: rawValue >> (96 - 32 * index)).bigEndian }
+        return (word(0), word(1), word(2), word(3))
+    }
+}
+
 extension DatapathConfig {
     init?(_ value: weft_config) {
         guard value.vtep_ipv4 != 0, let port = UInt16(exactly: value.vxlan_port) else { return nil }
@@ -39,24 +54,60 @@ extension LocalEndpoint {
         self.init(
             vni: vni, address: IPv4Address(networkOrder: value.ipv4), mac: MACAddress(bytes: value.mac), subnet: subnet,
             gateway: value.gateway_ipv4 == 0 ? nil : IPv4Address(networkOrder: value.gateway_ipv4),
-            isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0)
+            isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0, ipv6: IPv6(value))
     }
 
     var value: weft_endpoint {
         weft_endpoint(
             vni: vni.rawValue, ipv4: address.networkOrder, gateway_ipv4: gateway?.networkOrder ?? 0,
             subnet_ipv4: subnet.network.networkOrder, subnet_mask: subnet.netmask.networkOrder,
-            flags: isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0, mac: mac.bytes, reserved: (0, 0))
+            flags: isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0, mac: mac.bytes, reserved: (0, 0),
+            ipv6: ipv6?.address.words ?? (0, 0, 0, 0), gateway_ipv6: ipv6?.gateway.words ?? (0, 0, 0, 0),
+            subnet_mask6: ipv6.map { IPv6Address(maskOfLength: $0.subnet.length).words } ?? (0, 0, 0, 0))
     }
 }
 
+extension LocalEndpoint.IPv6 {
+    /// Nil for an endpoint without.
+    init?(_ value: weft_endpoint) {
+        let address = IPv6Address(words: value.ipv6)
+        let length = IPv6Address(words: value.subnet_mask6).rawValue.nonzeroBitCount
+        guard !address.isUnspecified, let subnet = IPv6Prefix(address, length: length) else { return nil }
+        self.init(address: address, subnet: subnet, gateway: IPv6Address(words: value.gateway_ipv6))
+    }
+}
+
+extension IPv6Address {
+    /// The upper `length` bits set.
+    fileprivate init(maskOfLength length: Int) { self.init(rawValue: length == 0 ? 0 : ~0 << UInt128(128 - length)) }
+}
+
 extension ForwardKey {
+    /// The key in the map of its family.
+    enum InKernel {
+        case v4(weft_forward_key)
+        case v6(weft_forward6_key)
+
+        var v4: weft_forward_key? { if case .v4(let key) = self { key } else { nil } }
+        var v6: weft_forward6_key? { if case .v6(let key) = self { key } else { nil } }
+    }
+
+    var inKernel: InKernel {
+        switch address {
+        case .v4(let address): .v4(weft_forward_key(vni: vni.rawValue, ipv4: address.networkOrder))
+        case .v6(let address): .v6(weft_forward6_key(vni: vni.rawValue, ipv6: address.words))
+        }
+    }
+
     init?(_ key: weft_forward_key) {
         guard let vni = VNI(key.vni) else { return nil }
         self.init(vni: vni, address: IPv4Address(networkOrder: key.ipv4))
     }
 
-    var key: weft_forward_key { weft_forward_key(vni: vni.rawValue, ipv4: address.networkOrder) }
+    init?(_ key: weft_forward6_key) {
+        guard let vni = VNI(key.vni) else { return nil }
+        self.init(vni: vni, address: IPv6Address(words: key.ipv6))
+    }
 }
 
 extension ForwardTarget {

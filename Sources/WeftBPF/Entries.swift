@@ -26,9 +26,24 @@ package struct LocalEndpoint: Hashable, Sendable {
     package var gateway: IPv4Address?
     /// Its network has no way out.
     package var isInternal: Bool
+    /// Nil where its network has none.
+    package var ipv6: IPv6?
+
+    package struct IPv6: Hashable, Sendable {
+        package var address: IPv6Address
+        package var subnet: IPv6Prefix
+        package var gateway: IPv6Address
+
+        package init(address: IPv6Address, subnet: IPv6Prefix, gateway: IPv6Address) {
+            self.address = address
+            self.subnet = subnet
+            self.gateway = gateway
+        }
+    }
 
     package init(
-        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address?, isInternal: Bool
+        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address?, isInternal: Bool,
+        ipv6: IPv6? = nil
     ) {
         self.vni = vni
         self.address = address
@@ -36,18 +51,22 @@ package struct LocalEndpoint: Hashable, Sendable {
         self.subnet = subnet
         self.gateway = gateway
         self.isInternal = isInternal
+        self.ipv6 = ipv6
     }
 }
 
 /// An address of a network.
 package struct ForwardKey: Hashable, Sendable, Comparable {
     package var vni: VNI
-    package var address: IPv4Address
+    package var address: IPAddress
 
-    package init(vni: VNI, address: IPv4Address) {
+    package init(vni: VNI, address: IPAddress) {
         self.vni = vni
         self.address = address
     }
+
+    package init(vni: VNI, address: IPv4Address) { self.init(vni: vni, address: IPAddress.v4(address)) }
+    package init(vni: VNI, address: IPv6Address) { self.init(vni: vni, address: IPAddress.v6(address)) }
 
     package static func < (left: Self, right: Self) -> Bool { (left.vni, left.address) < (right.vni, right.address) }
 }
@@ -90,6 +109,9 @@ package enum DropReason: String, Sendable, CaseIterable {
     case badVXLAN = "bad_vxlan"
     case forgedSource = "forged_source"
     case arpUnanswered = "arp_unanswered"
+    case neighbourUnanswered = "neighbour_unanswered"
+    case linkLocal = "link_local"
+    case noIPv6Exit = "no_ipv6_exit"
 
     var number: Int {
         let value =
@@ -109,6 +131,9 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .badVXLAN: WEFT_DROP_BAD_VXLAN
             case .forgedSource: WEFT_DROP_FORGED_SOURCE
             case .arpUnanswered: WEFT_DROP_ARP_UNANSWERED
+            case .neighbourUnanswered: WEFT_DROP_NEIGHBOUR_UNANSWERED
+            case .linkLocal: WEFT_DROP_LINK_LOCAL
+            case .noIPv6Exit: WEFT_DROP_NO_IPV6_EXIT
             }
         return Int(value.rawValue)
     }

@@ -26,13 +26,15 @@ package func compile(_ view: NodeView) -> DesiredState {
         let endpoint = attachment.endpoint
         let entry = EndpointEntry(
             vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
-            gateway: network.gateway, isInternal: network.spec.isInternal)
+            gateway: network.gateway, isInternal: network.spec.isInternal, ipv6: EndpointIPv6(endpoint, on: network))
         state.endpoints[endpoint.id] = DesiredEndpoint(
             id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: view.underlayMTU), placement: attachment.placement,
             interfaceName: namespace.isEmpty
                 ? engineInterfaceName(endpoint.id) : attachment.interfaceName ?? "eth\(attachment.interfaceNumber)",
             routes: SandboxRoutes(isDefault: isDefault, toResolver: isFirst))
-        state.locations[OverlayAddress(vni: network.vni, address: endpoint.ipv4)] = .local(endpoint.id, mac: endpoint.mac)
+        for address in addresses(of: endpoint, on: network) {
+            state.locations[address] = .local(endpoint.id, mac: endpoint.mac)
+        }
     }
 
     let localNetworks = Set(attachments.map(\.endpoint.network))
@@ -45,11 +47,25 @@ package func compile(_ view: NodeView) -> DesiredState {
             let network = networks[endpoint.network], let vtep = vteps[endpoint.node],
             vtep != view.host.dataPathAddress
         else { continue }
-        let key = OverlayAddress(vni: network.vni, address: endpoint.ipv4)
-        if state.locations[key] == nil { state.locations[key] = .remote(vtep: vtep, mac: endpoint.mac) }
+        for address in addresses(of: endpoint, on: network) where state.locations[address] == nil {
+            state.locations[address] = .remote(vtep: vtep, mac: endpoint.mac)
+        }
         state.members.insert(Membership(vni: network.vni, vtep: vtep))
     }
     return state
+}
+
+private func addresses(of endpoint: Endpoint, on network: Network) -> [OverlayAddress] {
+    [OverlayAddress(vni: network.vni, address: endpoint.ipv4)]
+        + (EndpointIPv6(endpoint, on: network).map { [OverlayAddress(vni: network.vni, address: $0.address)] } ?? [])
+}
+
+extension EndpointIPv6 {
+    /// Nil where the network has no IPv6.
+    fileprivate init?(_ endpoint: Endpoint, on network: Network) {
+        guard let address = endpoint.ipv6, let subnet = network.subnet6, let gateway = network.gateway6 else { return nil }
+        self.init(address: address, subnet: subnet, gateway: gateway)
+    }
 }
 
 extension SandboxAttachment {

@@ -18,12 +18,15 @@ package struct DesiredState: Hashable, Sendable {
 /// An address inside a network.
 package struct OverlayAddress: Hashable, Sendable, Comparable {
     package let vni: VNI
-    package let address: IPv4Address
+    package let address: IPAddress
 
-    package init(vni: VNI, address: IPv4Address) {
+    package init(vni: VNI, address: IPAddress) {
         self.vni = vni
         self.address = address
     }
+
+    package init(vni: VNI, address: IPv4Address) { self.init(vni: vni, address: IPAddress.v4(address)) }
+    package init(vni: VNI, address: IPv6Address) { self.init(vni: vni, address: IPAddress.v6(address)) }
 
     package static func < (left: Self, right: Self) -> Bool { (left.vni, left.address) < (right.vni, right.address) }
 }
@@ -59,9 +62,12 @@ package struct EndpointEntry: Hashable, Sendable {
     package var gateway: IPv4Address
     /// Its network has no way out.
     package var isInternal: Bool
+    /// Nil where its network has none.
+    package var ipv6: EndpointIPv6?
 
     package init(
-        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address, isInternal: Bool
+        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address, isInternal: Bool,
+        ipv6: EndpointIPv6? = nil
     ) {
         self.vni = vni
         self.address = address
@@ -69,6 +75,21 @@ package struct EndpointEntry: Hashable, Sendable {
         self.subnet = subnet
         self.gateway = gateway
         self.isInternal = isInternal
+        self.ipv6 = ipv6
+    }
+}
+
+/// What an endpoint has beside its IPv4 address on a network with both.
+package struct EndpointIPv6: Hashable, Sendable {
+    package var address: IPv6Address
+    package var subnet: IPv6Prefix
+    /// It answers ping; there is no way out by it.
+    package var gateway: IPv6Address
+
+    package init(address: IPv6Address, subnet: IPv6Prefix, gateway: IPv6Address) {
+        self.address = address
+        self.subnet = subnet
+        self.gateway = gateway
     }
 }
 

@@ -73,4 +73,5 @@ private func match(
 private func isSameEndpoint(_ observed: EndpointEntry?, _ desired: EndpointEntry) -> Bool {
     guard let observed else { return true }
     return observed.address == desired.address && observed.mac == desired.mac && observed.vni == desired.vni
+        && observed.ipv6?.address == desired.ipv6?.address
 }

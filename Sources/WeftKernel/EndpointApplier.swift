@@ -28,7 +28,7 @@ extension KernelDatapath {
             try programs.attachEndpoint(interface: index)
             // The end that is set up last has its queue at once. The other's waits for the kernel's link watch, and drops what is sent
             // until then: hardly anything, as packets from other endpoints do not pass the host end's queue.
-            try configureHostEnd(endpoint, index)
+            try configureHostEnd(endpoint, name, index)
             try configureInside(endpoint)
             try finish(endpoint, index)
         } catch {
@@ -50,7 +50,7 @@ extension KernelDatapath {
         }
         try configureInside(endpoint)
         try removeWrongRoutes(endpoint, link.index)
-        try configureHostEnd(endpoint, link.index)
+        try configureHostEnd(endpoint, name, link.index)
         try finish(endpoint, link.index)
     }
 
@@ -80,6 +80,7 @@ extension KernelDatapath {
         let address = AddressMessage(
             interface: link.index, address: endpoint.entry.address, prefixLength: endpoint.entry.subnet.length)
         try inside.create(.addAddress(address), "give \(endpoint.entry.address) to \(name)")
+        try configureIPv6(endpoint, link.index, NetworkNamespace(path: path), inside)
         let mtu = link.mtu == endpoint.mtu.bytes ? nil : endpoint.mtu.bytes
         try inside.change(.setLink(index: link.index, LinkChange(isUp: true, mtu: mtu)), "set up \(name)")
 
@@ -92,8 +93,43 @@ extension KernelDatapath {
         }
     }
 
-    private func configureHostEnd(_ endpoint: DesiredEndpoint, _ index: UInt32) throws {
+    /// Gives the interface its IPv6 address, or keeps IPv6 off it: without one it would only look for routers. A host's
+    /// default may be either.
+    private func configureIPv6(
+        _ endpoint: DesiredEndpoint, _ index: UInt32, _ sandbox: NetworkNamespace, _ inside: NetlinkSocket
+    ) throws {
+        let name = endpoint.interfaceName
+        guard let ipv6 = endpoint.entry.ipv6 else { return try setIPv6(false, of: name, in: sandbox) }
+        guard endpoint.mtu.bytes >= Self.smallestIPv6MTU else {
+            throw KernelDatapathError(
+                "An MTU of \(endpoint.mtu.bytes) is too small for IPv6, which needs \(Self.smallestIPv6MTU); "
+                    + "make the network without IPv6, or with a larger com.docker.network.driver.mtu.")
+        }
+        try setIPv6(true, of: name, in: sandbox)
+        try inside.create(
+            .addAddress(ipv6.address, prefixLength: ipv6.subnet.length, interface: index),
+            "give \(ipv6.address) to \(name)")
+    }
+
+    /// RFC 8200, 5.
+    private static let smallestIPv6MTU = 1280
+
+    private func setIPv6(_ isOn: Bool, of interface: String, in namespace: NetworkNamespace) throws {
+        do {
+            try Sysctl(in: namespace).write("net/ipv6/conf/\(interface)/disable_ipv6", isOn ? "0" : "1")
+        } catch let error as SystemError where error.isNotFound {
+            // A kernel without IPv6.
+            guard isOn else { return }
+            throw KernelDatapathError(
+                "This host's kernel has no IPv6, which the network of \(interface) needs; "
+                    + "start it without ipv6.disable=1, or make the network without IPv6.")
+        }
+    }
+
+    private func configureHostEnd(_ endpoint: DesiredEndpoint, _ name: String, _ index: UInt32) throws {
         let entry = endpoint.entry
+        // The host has no part in the overlay's IPv6, and would ask every sandbox for routers.
+        try setIPv6(false, of: name, in: namespace)
         try netlink.change(
             .setLink(index: index, LinkChange(isUp: true, reversePathFilter: 0)), "set up the interface of \(endpoint.id)")
         try netlink.change(
@@ -144,6 +180,14 @@ extension LocalEndpoint {
     init(_ entry: EndpointEntry) {
         self.init(
             vni: entry.vni, address: entry.address, mac: entry.mac, subnet: entry.subnet, gateway: entry.gateway,
-            isInternal: entry.isInternal)
+            isInternal: entry.isInternal, ipv6: entry.ipv6.map { IPv6($0) })
     }
+}
+
+extension LocalEndpoint.IPv6 {
+    init(_ ipv6: EndpointIPv6) { self.init(address: ipv6.address, subnet: ipv6.subnet, gateway: ipv6.gateway) }
+}
+
+extension EndpointIPv6 {
+    init(_ ipv6: LocalEndpoint.IPv6) { self.init(address: ipv6.address, subnet: ipv6.subnet, gateway: ipv6.gateway) }
 }

@@ -102,13 +102,13 @@ extension KernelDatapath {
             let alias = EndpointAlias(link.alias)
             result[link.name] = ObservedEndpoint(
                 id: alias?.id, routesInside: alias?.routes ?? SandboxRoutes(isDefault: false, toResolver: false),
-                // A reverse path filter would drop what the maps allow; the repair of "up" takes it off.
-                isUp: link.isUp && link.reversePathFilter == 0, mtu: link.mtu ?? 0,
+                // A reverse path filter would drop what the maps allow; the repair of "up" takes it off, and IPv6 too.
+                isUp: link.isUp && link.reversePathFilter == 0 && link.hasIPv6 != true, mtu: link.mtu ?? 0,
                 entry: entries[link.index].flatMap { entry in
                     entry.gateway.map {
                         EndpointEntry(
                             vni: entry.vni, address: entry.address, mac: entry.mac, subnet: entry.subnet, gateway: $0,
-                            isInternal: entry.isInternal)
+                            isInternal: entry.isInternal, ipv6: entry.ipv6.map { EndpointIPv6($0) })
                     }
                 },
                 hasProgram: roles[link.index] == .endpoint, hostRoutes: routes[link.index] ?? [],

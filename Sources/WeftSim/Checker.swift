@@ -118,8 +118,11 @@ struct Checker {
             guard let network = manager.network(endpoint.network), network.subnet.contains(endpoint.ipv4) else {
                 continue
             }
-            let address = OverlayAddress(vni: network.vni, address: endpoint.ipv4)
-            users[address] = (endpoint, manager.node(endpoint.node)?.dataPathAddress)
+            let vtep = manager.node(endpoint.node)?.dataPathAddress
+            users[OverlayAddress(vni: network.vni, address: endpoint.ipv4)] = (endpoint, vtep)
+            if let ipv6 = endpoint.ipv6, network.subnet6?.contains(ipv6) == true {
+                users[OverlayAddress(vni: network.vni, address: ipv6)] = (endpoint, vtep)
+            }
         }
         var members: Set<Membership> = []
         for (address, user) in users {

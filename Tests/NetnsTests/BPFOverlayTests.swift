@@ -147,12 +147,15 @@ func sendDatagram(in namespace: NetworkNamespace, to address: String, port: UInt
     try #require(sent == bytes.count)
 }
 
-/// Sends 200 MB by TCP with iperf3.
-func transfer(from client: BPFSandbox, to server: BPFSandbox) throws -> (bytes: Int, retransmits: Int) {
+/// Sends 200 MB by TCP with iperf3; `isReverse`: the server sends. `address`: instead of the server's IPv4 address.
+func transfer(
+    from client: BPFSandbox, to server: BPFSandbox, at address: String? = nil, isReverse: Bool = false
+) throws -> (bytes: Int, retransmits: Int) {
     let listen = ["sh", "-c", "timeout 60 iperf3 -s -1 >/dev/null 2>&1 &"]
     _ = try server.namespace.run { try ChildProcess.run(listen) }
     try #require(try eventually { try shell(server.namespace, "ss -Hltn sport = :5201").output.contains("5201") })
-    let report = try shell(client.namespace, "iperf3 -J -n 200M -c \(server.endpoint.address)").output
+    let target = address ?? server.endpoint.address.description
+    let report = try shell(client.namespace, "iperf3 -J -n 200M -c \(target)\(isReverse ? " -R" : "")").output
     func number(_ name: String) -> Int? {
         // The last occurrence is that of the sum over the whole run.
         guard let line = report.split(separator: "\n").last(where: { $0.contains("\"\(name)\":") }) else { return nil }

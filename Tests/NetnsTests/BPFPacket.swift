@@ -3,7 +3,7 @@ import WeftNet
 /// Builds the packets that the programs are shown.
 enum BPFPacket {
     static func mac(_ text: String) -> [UInt8] { MACAddress(text)?.octets ?? [] }
-    static func address(_ text: String) -> [UInt8] { IPv4Address(text)?.octets ?? [] }
+    static func address(_ text: String) -> [UInt8] { IPv4Address(text)?.octets ?? IPv6Address(text)?.octets ?? [] }
     static func bytes(_ value: Int) -> [UInt8] { [UInt8(truncatingIfNeeded: value >> 8), UInt8(truncatingIfNeeded: value)] }
 
     static func ethernet(_ source: String, _ target: String, type: Int, _ payload: [UInt8]) -> [UInt8] {
@@ -27,6 +27,36 @@ enum BPFPacket {
             + address(source) + address(target)
         header.replaceSubrange(10..<12, with: bytes(~sum(header) & 0xffff))
         return header + payload
+    }
+
+    static func ipv6(
+        _ source: String, _ target: String, next: UInt8 = 17, trafficClass: UInt8 = 0, hopLimit: UInt8 = 64,
+        _ payload: [UInt8]
+    ) -> [UInt8] {
+        [0x60 | trafficClass >> 4, trafficClass << 4, 0, 0] + bytes(payload.count) + [next, hopLimit]
+            + address(source) + address(target) + payload
+    }
+
+    /// An ICMPv6 message with its checksum, which covers the addresses (RFC 4443, 2.3).
+    static func icmpv6(
+        _ source: String, _ target: String, type: UInt8, code: UInt8 = 0, hopLimit: UInt8 = 255, _ body: [UInt8]
+    ) -> [UInt8] {
+        var message = [type, code, 0, 0] + body
+        message.replaceSubrange(2..<4, with: bytes(~icmpv6Sum(source, target, message) & 0xffff))
+        return ipv6(source, target, next: 58, hopLimit: hopLimit, message)
+    }
+
+    /// 0xffff over a message with a right checksum.
+    static func icmpv6Sum(_ source: String, _ target: String, _ message: [UInt8]) -> Int {
+        sum(address(source) + address(target) + [0, 0] + bytes(message.count) + [0, 0, 0, 58] + message)
+    }
+
+    /// A neighbour solicitation or, as type 136, an advertisement, with the options given.
+    static func neighbour(
+        _ source: String, _ target: String, type: UInt8 = 135, code: UInt8 = 0, flags: UInt8 = 0, about: String,
+        options: [UInt8] = []
+    ) -> [UInt8] {
+        icmpv6(source, target, type: type, code: code, [flags, 0, 0, 0] + address(about) + options)
     }
 
     static func udp(from: Int = 4000, to: Int, checksum: Int = 0, _ payload: [UInt8]) -> [UInt8] {

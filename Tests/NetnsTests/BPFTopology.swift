@@ -8,6 +8,7 @@ import WeftNet
 // Two hosts of a swarm, each a network namespace, joined by a veth that is the underlay:
 //
 //   sandboxes    A1 10.77.0.11   A2 10.77.0.12          B1 10.77.0.21   B2 10.77.0.22 ...   (namespaces, eth0, MTU 1450)
+//                   fd77::11        fd77::12               fd77::21        fd77::22 ...       (where a test asks for it)
 //                     |               |                      |               |
 //                 weft_from_container at wv…             weft_from_container at wv…
 //              +------+---------------+------+        +------+---------------+------+
@@ -149,7 +150,7 @@ final class BPFTopology: Sendable {
     /// Adds a sandbox on `host` and tells both hosts, as a manager would.
     func addSandbox(
         on host: BPFHost, _ address: String, vni: UInt32 = 4096, subnet: String = "10.77.0.0/24",
-        gateway: String = "10.77.0.1", isInternal: Bool = false
+        gateway: String = "10.77.0.1", isInternal: Bool = false, ipv6: String? = nil
     ) throws -> BPFSandbox {
         let number = sandboxes.withLock {
             $0 += 1
@@ -165,11 +166,20 @@ final class BPFTopology: Sendable {
         let prefix = try #require(IPv4Prefix(subnet))
         let endpoint = LocalEndpoint(
             vni: try #require(VNI(vni)), address: ipv4, mac: mac, subnet: prefix, gateway: IPv4Address(gateway),
-            isInternal: isInternal)
+            isInternal: isInternal,
+            ipv6: try ipv6.map { text in
+                let address = try #require(IPv6Address(text))
+                return LocalEndpoint.IPv6(
+                    address: address, subnet: try #require(IPv6Prefix(address, length: 64)),
+                    gateway: try #require(IPv6Address("fd77::1")))
+            })
         try shell(
             host.namespace,
             "ip link add \(wire) address \(Self.gatewayMAC) mtu 1450 type veth peer name eth0 netns \(name) mtu 1450 address \(mac)")
+        try shell(host.namespace, "sysctl -qw net.ipv6.conf.\(wire).disable_ipv6=1")
         try shell(host.namespace, "ip link set \(wire) up")
+        try shell(sandbox, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=\(ipv6 == nil ? 1 : 0)")
+        if let ipv6 { try shell(sandbox, "ip address add \(ipv6)/64 dev eth0 nodad") }
         for command in [
             "ip link set lo up", "ip address add \(address)/\(prefix.length) dev eth0", "ip link set eth0 up",
             "ip route add default via \(gateway)", "ip route add 169.254.77.53/32 dev eth0 scope link",
@@ -185,6 +195,9 @@ final class BPFTopology: Sendable {
             let target: ForwardTarget =
                 other === host ? .local(interface: interface, mac: mac) : .remote(vtep: host.vtep, mac: mac)
             try other.programs.putForward(result.forwardKey, target)
+            if let address = endpoint.ipv6?.address {
+                try other.programs.putForward(ForwardKey(vni: endpoint.vni, address: address), target)
+            }
             try other.programs.putSubnet(prefix, endpoint.vni)
             if other !== host { try other.programs.putVTEPs([VTEPMembership(vni: endpoint.vni, vtep: host.vtep)]) }
         }

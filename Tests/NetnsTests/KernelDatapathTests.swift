@@ -106,6 +106,60 @@ struct KernelDatapathTests {
         #expect(Set(try datapath.counters().keys) == [nil, EndpointID("a")])
     }
 
+    @Test("a network with IPv6 has it inside at once, one without keeps quiet, and the host takes no part in it")
+    func ipv6() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        let (a, b, c) = (try topology.namespace("a"), try topology.namespace("b"), try topology.namespace("c"))
+        // What a host may have as its default for new interfaces, either way.
+        try run(in: a, "sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
+        try run(in: c, "sysctl -qw net.ipv6.conf.default.disable_ipv6=0")
+        var swarm = TestSwarm()
+        let both = try swarm.network("both", "10.77.10.0/24", vni: 4106, subnet6: "fd77:a::/64")
+        let old = try swarm.network("old", "10.77.11.0/24", vni: 4107)
+        try swarm.endpoint("a", on: 0, both, number: 2, in: a)
+        try swarm.endpoint("b", on: 1, both, number: 3, in: b)
+        try swarm.endpoint("c", on: 0, old, number: 2, in: c)
+        let (first, second) = (try topology.datapath("h1"), try topology.datapath("h2"))
+        try converge(first, swarm.desired(0))
+        try converge(second, swarm.desired(1))
+
+        let address = try run(in: a, "ip -o address show dev eth0 to fd77:a::2")
+        #expect(address.contains("fd77:a::2/64") && address.contains("nodad") && !address.contains("tentative"), "\(address)")
+        #expect(try run(in: a, "ip -6 route show default").isEmpty)
+        #expect(try run(in: c, "ip -6 address show dev eth0").isEmpty)
+        let name = hostInterfaceName(EndpointID("a"))
+        #expect(try run(in: host, "ip -6 address show dev \(name)").isEmpty)
+        for target in ["fd77:a::3", "fd77:a::1", "10.77.10.3"] { #expect(answers(target, from: a), "\(target)") }
+        #expect(answers("fd77:a::2", from: b))
+        let counters = try first.counters()
+        for id in ["a", "c"] { #expect(counters[EndpointID(id)]?.dropped == [:], "\(id)") }
+
+        // Drift at the host end is seen and put right, and the way to an endpoint that went is taken away.
+        try run(in: host, "sysctl -qw net.ipv6.conf.\(name).disable_ipv6=0")
+        swarm.remove("b")
+        let operations = difference(desired: swarm.desired(0), observed: try first.observe(for: swarm.desired(0).host))
+        #expect(operations.count == 4, "a repair, a member and two ways: \(operations)")
+        try converge(first, swarm.desired(0))
+        #expect(try run(in: host, "ip -6 address show dev \(name)").isEmpty)
+        #expect(!answers("fd77:a::3", from: a))
+    }
+
+    @Test("an MTU that IPv6 cannot have is refused with what to do")
+    func smallMTU() throws {
+        let topology = try KernelTopology()
+        _ = try topology.twoHosts()
+        let a = try topology.namespace("a")
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.12.0/24", vni: 4108, subnet6: "fd77:c::/64")
+        swarm.networks[0].spec.options["com.docker.network.driver.mtu"] = "1300"
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        var reconciler = DatapathReconciler()
+        let failures = try reconciler.reconcile(swarm.desired(0), with: try topology.datapath("h1"))
+        #expect(failures.map(\.endpoint) == [EndpointID("a")])
+        #expect(failures.first?.reason.contains("An MTU of 1250 is too small for IPv6, which needs 1280") == true)
+    }
+
     @Test("the way out is masqueraded; an internal network has none")
     func egress() throws {
         let topology = try KernelTopology()

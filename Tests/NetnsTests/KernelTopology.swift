@@ -94,26 +94,30 @@ struct TestSwarm {
     var attachments: [NodeID: [SandboxAttachment]] = [:]
     let nodes = [NodeID("n1"), NodeID("n2")]
 
-    mutating func network(_ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false) throws -> NetworkID {
+    mutating func network(
+        _ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false, subnet6: String? = nil
+    ) throws -> NetworkID {
         var spec = NetworkSpec(name: name)
         spec.isInternal = isInternal
         let prefix = try #require(IPv4Prefix(subnet))
         networks.append(
             Network(
                 id: NetworkID(name), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(vni)),
-                subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1))))
+                subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)),
+                subnet6: subnet6.flatMap { IPv6Prefix($0) },
+                gateway6: subnet6.flatMap { IPv6Prefix($0)?.network.advanced(by: 1) }))
         return NetworkID(name)
     }
 
-    /// Adds an endpoint of a node. `number` is the last octet.
+    /// Adds an endpoint of a node. `number` is the last octet, and the last group of the IPv6 address where there is one.
     mutating func endpoint(
         _ id: String, on node: Int, _ network: NetworkID, number: UInt32, in sandbox: NetworkNamespace, eth: Int = 0
     ) throws {
-        let subnet = try #require(networks.first { $0.id == network }).subnet
-        let address = try #require(subnet.network.advanced(by: number))
+        let found = try #require(networks.first { $0.id == network })
+        let address = try #require(found.subnet.network.advanced(by: number))
         let endpoint = Endpoint(
             id: EndpointID(id), network: network, node: nodes[node], sandbox: SandboxID(sandbox.description),
-            ipv4: address, mac: MACAddress(forIPv4: address), name: id)
+            ipv4: address, ipv6: found.subnet6?.network.advanced(by: number), mac: MACAddress(forIPv4: address), name: id)
         endpoints.append(endpoint)
         attachments[nodes[node], default: []].append(
             SandboxAttachment(endpoint: endpoint, namespacePath: try #require(sandbox.path), interfaceNumber: eth))

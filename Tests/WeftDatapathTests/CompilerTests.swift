@@ -78,6 +78,34 @@ import WeftNet
         #expect(compile(view.view).endpoints[EndpointID("a")]?.mtu.bytes == expected)
     }
 
+    @Test("an endpoint of a network with IPv6 is found by both addresses")
+    func bothFamilies() throws {
+        var view = try View()
+        try view.network("both", "10.1.0.0/24", 4096, subnet6: "fd00:1::/64")
+        try view.network("old", "10.2.0.0/24", 4097)
+        try view.local("a", "both", "10.1.0.2", ipv6: "fd00:1::2")
+        // A stray address counts for nothing on a network without IPv6.
+        try view.local("b", "old", "10.2.0.2", eth: 1, ipv6: "fd00:1::9")
+        try view.remote("c", "both", "10.1.0.3", on: 1, ipv6: "fd00:1::3")
+        try view.remote("d", "both", "10.1.0.4", on: 2, ipv6: "fd00:1::3")
+        let state = compile(view.view)
+        #expect(
+            state.locations.keys.sorted().map { "\($0.vni) \($0.address)" } == [
+                "4096 10.1.0.2", "4096 10.1.0.3", "4096 10.1.0.4", "4096 fd00:1::2", "4096 fd00:1::3", "4097 10.2.0.2",
+            ])
+        let six = OverlayAddress(vni: try vni(4096), address: try #require(IPv6Address("fd00:1::2")))
+        #expect(state.locations[six] == .local(EndpointID("a"), mac: MACAddress(forIPv4: try address("10.1.0.2"))))
+        let claimed = OverlayAddress(vni: try vni(4096), address: try #require(IPv6Address("fd00:1::3")))
+        let mac = MACAddress(forIPv4: try address("10.1.0.3"))
+        #expect(state.locations[claimed] == .remote(vtep: peerAddress(1), mac: mac), "the lowest id's")
+        #expect(
+            state.endpoints[EndpointID("a")]?.entry.ipv6
+                == EndpointIPv6(
+                    address: try #require(IPv6Address("fd00:1::2")), subnet: try #require(IPv6Prefix("fd00:1::/64")),
+                    gateway: try #require(IPv6Address("fd00:1::1"))))
+        #expect(state.endpoints[EndpointID("b")]?.entry.ipv6 == nil)
+    }
+
     @Test("an address that two claim is the local endpoint's, else the lowest id's")
     func conflicts() throws {
         var view = try View()
@@ -142,31 +170,38 @@ struct View {
             peers: peers)
     }
 
-    mutating func network(_ name: String, _ subnet: String, _ number: UInt32, isInternal: Bool = false) throws {
+    mutating func network(
+        _ name: String, _ subnet: String, _ number: UInt32, isInternal: Bool = false, subnet6: String? = nil
+    ) throws {
         var spec = NetworkSpec(name: name)
         spec.isInternal = isInternal
         let prefix = try #require(IPv4Prefix(subnet))
         view.networks.append(
             Network(
                 id: NetworkID(name), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try vni(number), subnet: prefix,
-                gateway: try #require(prefix.network.advanced(by: 1))))
+                gateway: try #require(prefix.network.advanced(by: 1)), subnet6: subnet6.flatMap { IPv6Prefix($0) },
+                gateway6: subnet6.flatMap { IPv6Prefix($0)?.network.advanced(by: 1) }))
     }
 
-    mutating func local(_ id: String, _ network: String, _ text: String, eth: Int = 0, sandbox: String = "s") throws {
-        let endpoint = try endpoint(id, network, text, node: 0)
+    mutating func local(
+        _ id: String, _ network: String, _ text: String, eth: Int = 0, sandbox: String = "s", ipv6: String? = nil
+    ) throws {
+        let endpoint = try endpoint(id, network, text, ipv6, node: 0)
         view.endpoints.append(endpoint)
         view.attachments.append(
             SandboxAttachment(endpoint: endpoint, namespacePath: "/ns/\(sandbox)", interfaceNumber: eth))
     }
 
-    mutating func remote(_ id: String, _ network: String, _ text: String, on node: Int) throws {
-        view.endpoints.append(try endpoint(id, network, text, node: node))
+    mutating func remote(_ id: String, _ network: String, _ text: String, on node: Int, ipv6: String? = nil) throws {
+        view.endpoints.append(try endpoint(id, network, text, ipv6, node: node))
     }
 
-    private func endpoint(_ id: String, _ network: String, _ text: String, node: Int) throws -> Endpoint {
+    private func endpoint(
+        _ id: String, _ network: String, _ text: String, _ ipv6: String?, node: Int
+    ) throws -> Endpoint {
         let ipv4 = try address(text)
         return Endpoint(
             id: EndpointID(id), network: NetworkID(network), node: NodeID("node\(node)"), sandbox: SandboxID("s"),
-            ipv4: ipv4, mac: MACAddress(forIPv4: ipv4), name: id)
+            ipv4: ipv4, ipv6: ipv6.flatMap { IPv6Address($0) }, mac: MACAddress(forIPv4: ipv4), name: id)
     }
 }

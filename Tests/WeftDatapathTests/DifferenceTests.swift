@@ -91,6 +91,30 @@ import WeftNet
             ])
     }
 
+    @Test("an endpoint with another IPv6 address inside is made anew, with the ways to both addresses")
+    func recreatedForIPv6() throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096, subnet6: "fd00:1::/64")
+        try view.local("a", "n", "10.1.0.2", ipv6: "fd00:1::2")
+        let desired = compile(view.view)
+        let endpoint = try #require(desired.endpoints[EndpointID("a")])
+        var observed = settled(desired)
+        #expect(difference(desired: desired, observed: observed).isEmpty)
+        observed.endpoints["wve40c292c"]?.entry?.ipv6 = nil
+        let location = Location.local(EndpointID("a"), mac: endpoint.entry.mac)
+        let ipv6 = OverlayAddress(vni: try vni(4096), address: try #require(IPv6Address("fd00:1::2")))
+        #expect(
+            difference(desired: desired, observed: observed) == [
+                .removeEndpoint(hostInterface: "wve40c292c"),
+                .createEndpoint(endpoint, hostInterface: "wve40c292c"),
+                .setLocation(OverlayAddress(vni: try vni(4096), address: try address("10.1.0.2")), location),
+                .setLocation(ipv6, location),
+            ])
+        observed = settled(desired)
+        observed.locations[ipv6] = nil
+        #expect(difference(desired: desired, observed: observed) == [.setLocation(ipv6, location)])
+    }
+
     @Test("a name that another endpoint has is not taken")
     func nameCollision() throws {
         let desired = try desired()
@@ -171,14 +195,17 @@ import WeftNet
     private func randomView(_ generator: inout SplitMix) throws -> View {
         var view = try View()
         for number in 0..<6 where Bool.random(using: &generator) {
-            try view.network("n\(number)", "10.\(number).0.0/24", 4096 + UInt32(number), isInternal: number == 5)
+            try view.network(
+                "n\(number)", "10.\(number).0.0/24", 4096 + UInt32(number), isInternal: number == 5,
+                subnet6: number.isMultiple(of: 2) ? nil : "fd00:\(number)::/64")
         }
         for (index, network) in view.view.networks.map(\.id.rawValue).enumerated() {
             for host in 2..<6 {
                 let text = "10.\(network.dropFirst()).0.\(host)"
+                let ipv6 = Bool.random(using: &generator) ? "fd00:\(network.dropFirst())::\(host)" : nil
                 switch Int.random(in: 0..<5, using: &generator) {
-                case 0, 1: try view.local("\(network)-\(host)", network, text, eth: index, sandbox: "\(host)")
-                case 2, 3: try view.remote("\(network)-\(host)r", network, text, on: 1 + host % 2)
+                case 0, 1: try view.local("\(network)-\(host)", network, text, eth: index, sandbox: "\(host)", ipv6: ipv6)
+                case 2, 3: try view.remote("\(network)-\(host)r", network, text, on: 1 + host % 2, ipv6: ipv6)
                 default: break
                 }
             }

@@ -152,6 +152,19 @@ import WeftWire
         #expect(request.message(sequence: 42) == expected)
     }
 
+    @Test("an IPv6 address is asked for without a search for duplicates")
+    func ipv6AddressRequest() throws {
+        let address = try #require(IPv6Address("fd77:a::2"))
+        let expected = try bytes(
+            """
+            40 00 00 00 14 00 05 06 2a 00 00 00 00 00 00 00  length 64, RTM_NEWADDR, REQUEST ACK EXCL CREATE, sequence 42
+            0a 40 02 00 08 00 00 00                          AF_INET6, /64, IFA_F_NODAD, universe, interface 8
+            14 00 02 00 fd 77 00 0a 00 00 00 00 00 00 00 00 00 00 00 02
+            14 00 01 00 fd 77 00 0a 00 00 00 00 00 00 00 00 00 00 00 02
+            """)
+        #expect(NetlinkWriter.addAddress(address, prefixLength: 64, interface: 8).message(sequence: 42) == expected)
+    }
+
     /// A request to set an object looks like the kernel's description of it: what is written is read back.
     @Test("round trip", arguments: [0, 1, 24, 32])
     func roundTrip(length: Int) throws {

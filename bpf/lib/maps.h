@@ -35,6 +35,14 @@ struct {
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_FORWARD6_ENTRIES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_forward6_key);
+    __type(value, struct weft_forward);
+} weft_forward6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, WEFT_MAX_VTEP_ENTRIES);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __type(key, struct weft_vtep_key);
@@ -70,6 +78,13 @@ static __always_inline const struct weft_forward *forward_entry(__u32 vni, __be3
     struct weft_forward_key key = { .vni = vni, .ipv4 = address };
 
     return bpf_map_lookup_elem(&weft_forward, &key);
+}
+
+static __always_inline const struct weft_forward *forward6_entry(__u32 vni, const __be32 *address)
+{
+    struct weft_forward6_key key = { .vni = vni, .ipv6 = { address[0], address[1], address[2], address[3] } };
+
+    return bpf_map_lookup_elem(&weft_forward6, &key);
 }
 
 #endif

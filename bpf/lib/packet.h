@@ -13,6 +13,7 @@
 #include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -91,6 +92,42 @@ static __always_inline void set_gateway_mac(__u8 *to)
 static __always_inline bool is_group_address(__be32 address)
 {
     return (address & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || address == 0xffffffff;
+}
+
+static __always_inline bool same_ipv6(const __be32 *one, const __be32 *other)
+{
+    return !((one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) | (one[3] ^ other[3]));
+}
+
+static __always_inline void set_ipv6(__be32 *to, const __be32 *from)
+{
+    to[0] = from[0];
+    to[1] = from[1];
+    to[2] = from[2];
+    to[3] = from[3];
+}
+
+/* :: */
+static __always_inline bool is_unspecified(const __be32 *address)
+{
+    return !(address[0] | address[1] | address[2] | address[3]);
+}
+
+/* fe80::/10 */
+static __always_inline bool is_link_local(const __be32 *address)
+{
+    return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* ff00::/8 */
+static __always_inline bool is_multicast6(const __be32 *address)
+{
+    return (address[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+}
+
+static __always_inline __u8 traffic_class(const struct ipv6hdr *ip)
+{
+    return bpf_ntohs(*(const __be16 *)ip) >> 4;
 }
 
 static __always_inline __u16 fold(__u64 sum)

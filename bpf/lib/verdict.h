@@ -6,6 +6,8 @@
 #ifndef WEFT_LIB_VERDICT_H
 #define WEFT_LIB_VERDICT_H
 
+#include <linux/if_packet.h>
+
 #include "maps.h"
 
 /* Actions of tcx (enum tcx_action_base, Linux 6.6), which older headers lack. */
@@ -17,6 +19,15 @@
 #define DROPPED(reason) (DROPPED_BIT | (reason))
 /* Dealt with: accepted, and nothing goes on. */
 #define SWALLOWED 0x200
+
+/* Sends what a sandbox has sent into the namespace behind a host end. To the host end it may have been somebody else's packet,
+ * by its MAC address, which kernels that do not scrub it on the way (before Linux 6.14) would hold against it. */
+static __always_inline int redirect_to_sandbox(struct __sk_buff *skb, __u32 ifindex)
+{
+    if (skb->pkt_type != PACKET_HOST)
+        bpf_skb_change_type(skb, PACKET_HOST);
+    return bpf_redirect_peer(ifindex, 0);
+}
 
 /* Before adjust_room, which clears gso_segs. */
 static __always_inline __u32 packets_in(const struct __sk_buff *skb)
@@ -44,7 +55,7 @@ static __always_inline void count_received(__u32 ifindex, __u32 packets, __u32 b
 static __always_inline void count_drop(struct weft_counter *counter, int verdict, __u32 packets)
 {
     if (counter)
-        counter->dropped[verdict & 15] += packets;
+        counter->dropped[verdict & (WEFT_DROP_SLOTS - 1)] += packets;
 }
 
 /* Verdict on a packet that came from the wire: drops go to the counter of interface 0. */

@@ -2,8 +2,8 @@
  *
  * VXLAN (RFC 7348) over IPv4, put on and taken off in the program: no vxlan device on the way.
  *
- *   | Ethernet 14 | IPv4 20 | UDP 8 | VXLAN 8 | Ethernet 14 | IPv4 ...        on the wire
- *   | Ethernet 14 |                                           IPv4 ...        at the endpoint
+ *   | Ethernet 14 | IPv4 20 | UDP 8 | VXLAN 8 | Ethernet 14 | IPv4 or IPv6 ...        on the wire
+ *   | Ethernet 14 |                                           IPv4 or IPv6 ...        at the endpoint
  */
 #ifndef WEFT_LIB_VXLAN_H
 #define WEFT_LIB_VXLAN_H
@@ -27,15 +27,19 @@ _Static_assert(offsetof(struct tunnel_headers, inner) == 36, "no padding before 
     (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |              \
      BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_FIXED_GSO)
 
+/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3, which older headers lack: what comes to light is IPv6. */
+#define WEFT_F_ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
+
 /* Lengths past 16 bits exist only on GSO packets, where 0 stands for "see the buffer" and segmentation writes the real ones. */
 static __always_inline __be16 length_field(__u32 length)
 {
     return length > 0xffff ? 0 : bpf_htons((__u16)length);
 }
 
-/* Wraps the packet for the node that holds `to` and hands it to the underlay, where the neighbour table gives the MAC address. */
+/* Wraps the packet for the node that holds `to` and hands it to the underlay, where the neighbour table gives the MAC address.
+ * `protocol` and `tos` are the inner packet's. */
 static __always_inline int send_to_peer(
-    struct __sk_buff *skb, const struct weft_endpoint *from, const struct weft_forward *to, __u8 tos)
+    struct __sk_buff *skb, const struct weft_endpoint *from, const struct weft_forward *to, __u16 protocol, __u8 tos)
 {
     const struct weft_config *config = configuration();
     __u32 hash = bpf_get_hash_recalc(skb);
@@ -72,7 +76,7 @@ static __always_inline int send_to_peer(
 
     set_mac(outer->inner.h_dest, to->mac);
     set_mac(outer->inner.h_source, from->mac);
-    outer->inner.h_proto = bpf_htons(ETH_P_IP);
+    outer->inner.h_proto = bpf_htons(protocol);
 
     return bpf_redirect_neigh(config->underlay_ifindex, NULL, 0, 0);
 }
@@ -129,6 +133,102 @@ static __always_inline int deliver(
     return bpf_redirect_peer(to->ifindex, 0);
 }
 
+/* The same for IPv6. */
+static __always_inline int admit6(
+    __u32 vni, __be32 peer, const struct ipv6hdr *inner, const struct weft_forward **from, const struct weft_forward **to)
+{
+    struct weft_vtep_key member = { .vni = vni, .vtep_ipv4 = peer };
+    const __be32 *source = inner->saddr.in6_u.u6_addr32, *target = inner->daddr.in6_u.u6_addr32;
+
+    if (inner->version != 6)
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (!bpf_map_lookup_elem(&weft_vtep, &member))
+        return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
+    *from = forward6_entry(vni, source);
+    if (!*from || (*from)->vtep_ipv4 != peer)
+        return DROPPED(WEFT_DROP_FORGED_SOURCE);
+    if (is_multicast6(target))
+        return DROPPED(WEFT_DROP_MULTICAST);
+    *to = forward6_entry(vni, target);
+    if (!*to || !(*to)->ifindex)
+        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+    return 0;
+}
+
+/* As keep_congestion_mark, of the IPv6 header at `offset`. No checksum covers it, but one over the whole packet that the
+ * network card has left in the buffer: the helper keeps that right. */
+static __always_inline bool keep_congestion_mark6(
+    struct __sk_buff *skb, const struct ipv6hdr *inner, __u32 offset, __u8 outer_tos)
+{
+    __be16 marked = *(const __be16 *)inner | bpf_htons(ECN_CONGESTION << 4);
+
+    if ((outer_tos & ECN_MASK) != ECN_CONGESTION)
+        return true;
+    if (!(traffic_class(inner) & ECN_MASK))
+        return false;
+    return bpf_skb_store_bytes(skb, offset, &marked, sizeof(marked), BPF_F_RECOMPUTE_CSUM) == 0;
+}
+
+/* Sends a bare IPv6 frame into the endpoint's namespace. `is_known`: the buffer says already that it is IPv6. */
+static __always_inline int deliver6(
+    struct __sk_buff *skb, const struct weft_forward *from, const struct weft_forward *to, __u32 packets, bool is_known)
+{
+    struct ethhdr *ethernet = packet_start(skb);
+
+    if ((void *)(ethernet + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_DECAP_FAILED);
+    ethernet->h_proto = bpf_htons(ETH_P_IPV6);
+    set_mac(ethernet->h_dest, to->mac);
+    set_mac(ethernet->h_source, from->mac);
+    count_received(to->ifindex, packets, skb->len);
+    /* A transmission through the veth reads the protocol from the frame anew; the redirection to the peer does not. */
+    return is_known ? bpf_redirect_peer(to->ifindex, 0) : bpf_redirect(to->ifindex, 0);
+}
+
+/* Plain VXLAN for our address with IPv6 in it. Apart from IPv4, which is to stay as short as it is. */
+static __noinline int receive6_from_underlay(
+    struct __sk_buff *skb, __u32 vni, __be32 peer, __u8 outer_tos, __u32 packets)
+{
+    const struct weft_forward *from, *to;
+    struct ipv6hdr *inner;
+    bool is_known = true;
+    int verdict;
+
+    if (!pull(skb, ETH_HLEN + TUNNEL_LENGTH + sizeof(*inner)))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    inner = packet_start(skb) + ETH_HLEN + TUNNEL_LENGTH;
+    if ((void *)(inner + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    verdict = admit6(vni, peer, inner, &from, &to);
+    if (verdict)
+        return verdict;
+    if (!keep_congestion_mark6(skb, inner, ETH_HLEN + TUNNEL_LENGTH, outer_tos))
+        return DROPPED(WEFT_DROP_DECAP_FAILED);
+    if (bpf_skb_adjust_room(
+            skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | WEFT_F_ADJ_ROOM_DECAP_L3_IPV6)) {
+        /* Linux before 6.3 does not know the flag, and goes on to take the packet for IPv4. */
+        is_known = false;
+        if (bpf_skb_adjust_room(skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+            return DROPPED(WEFT_DROP_DECAP_FAILED);
+    }
+    return deliver6(skb, from, to, packets, is_known);
+}
+
+static __noinline int receive6_from_vxlan(struct __sk_buff *skb, __u32 vni, __be32 peer, __u32 packets)
+{
+    const struct weft_forward *from, *to;
+    struct ipv6hdr *inner;
+    int verdict;
+
+    if (!pull(skb, ETH_HLEN + sizeof(*inner)))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    inner = packet_start(skb) + ETH_HLEN;
+    if ((void *)(inner + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    verdict = admit6(vni, peer, inner, &from, &to);
+    return verdict ?: deliver6(skb, from, to, packets, true);
+}
+
 /* A packet on the underlay interface: ours if it is plain VXLAN for our address, else the stack's. */
 static __always_inline int receive_from_underlay(struct __sk_buff *skb, __u32 packets)
 {
@@ -167,8 +267,11 @@ static __always_inline int receive_from_underlay(struct __sk_buff *skb, __u32 pa
         return DROPPED(WEFT_DROP_BAD_VXLAN);
     peer = outer->ip.saddr;
     vni = bpf_ntohl(outer->vxlan.vni) >> 8;
-    if (outer->inner.h_proto != bpf_htons(ETH_P_IP))
+    if (outer->inner.h_proto != bpf_htons(ETH_P_IP)) {
+        if (outer->inner.h_proto == bpf_htons(ETH_P_IPV6))
+            return receive6_from_underlay(skb, vni, peer, outer->ip.tos, packets);
         return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+    }
     verdict = admit(vni, peer, inner, &from, &to);
     if (verdict)
         return verdict;
@@ -190,6 +293,8 @@ static __always_inline int receive_from_vxlan(struct __sk_buff *skb, __u32 packe
 
     if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0))
         return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
+    if (skb->protocol == bpf_htons(ETH_P_IPV6) && !skb->vlan_present)
+        return receive6_from_vxlan(skb, key.tunnel_id, bpf_htonl(key.remote_ipv4), packets);
     if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present)
         return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
     if (!pull(skb, ETH_HLEN + sizeof(*inner)))

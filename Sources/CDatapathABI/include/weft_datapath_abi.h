@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
-#define WEFT_ABI_VERSION 1u
+#define WEFT_ABI_VERSION 2u
 
 /* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
 #define WEFT_GATEWAY_MAC0 0x0au
@@ -28,6 +28,7 @@
 /* Map sizes: entries are allocated on demand (BPF_F_NO_PREALLOC). */
 #define WEFT_MAX_LOCAL_ENDPOINTS 16384u
 #define WEFT_MAX_FORWARD_ENTRIES 1048576u
+#define WEFT_MAX_FORWARD6_ENTRIES 262144u
 #define WEFT_MAX_VTEP_ENTRIES 262144u
 #define WEFT_MAX_SUBNETS 65536u
 
@@ -57,12 +58,21 @@ struct weft_endpoint {
     __u32 flags;           /* enum weft_endpoint_flag */
     __u8 mac[6];
     __u8 reserved[2];
+    __u32 ipv6[4];         /* network order as all IPv6 addresses, 0 = its network has IPv4 alone */
+    __u32 gateway_ipv6[4]; /* 0 = none */
+    __u32 subnet_mask6[4];
 };
 
 /* Map weft_forward: where an address of a network lives. */
 struct weft_forward_key {
     __u32 vni;
     __u32 ipv4;            /* network order */
+};
+
+/* Map weft_forward6, the same for IPv6: a table of its own, so that IPv4's stays small and quick. */
+struct weft_forward6_key {
+    __u32 vni;
+    __u32 ipv6[4];
 };
 
 struct weft_forward {
@@ -82,7 +92,7 @@ struct weft_vtep {
     __u32 flags;           /* none defined */
 };
 
-/* Map weft_subnet, an LPM trie: every overlay subnet of the swarm -> its VNI. Overlay addresses never leave by the host's routes. */
+/* Map weft_subnet, an LPM trie: every overlay subnet of the swarm -> its VNI. IPv4 overlay addresses never leave by the host's routes. */
 struct weft_subnet_key {
     __u32 prefix_length;   /* 0...32: the LPM trie's own field */
     __u32 ipv4;            /* network order */
@@ -99,7 +109,7 @@ enum weft_drop_reason {
     WEFT_DROP_UNKNOWN_ENDPOINT = 2,     /* interface without an entry in weft_endpoint */
     WEFT_DROP_SPOOFED_MAC = 3,          /* source MAC is not the endpoint's */
     WEFT_DROP_SPOOFED_ADDRESS = 4,      /* source address, or ARP sender, is not the endpoint's */
-    WEFT_DROP_UNSUPPORTED_PROTOCOL = 5, /* neither IPv4 nor ARP */
+    WEFT_DROP_UNSUPPORTED_PROTOCOL = 5, /* neither IPv4 nor ARP, nor IPv6 of an endpoint that has an address */
     WEFT_DROP_MULTICAST = 6,            /* broadcast or multicast destination */
     WEFT_DROP_NO_ENDPOINT = 7,          /* an address of this network that no endpoint has */
     WEFT_DROP_OTHER_NETWORK = 8,        /* an address of another overlay network, or VXLAN to the outside */
@@ -110,8 +120,14 @@ enum weft_drop_reason {
     WEFT_DROP_BAD_VXLAN = 13,           /* I flag missing or reserved bits unusable (RFC 7348, section 5) */
     WEFT_DROP_FORGED_SOURCE = 14,       /* inner source address is not behind that peer */
     WEFT_DROP_ARP_UNANSWERED = 15,      /* ARP for an address nobody has, or not a request */
+    WEFT_DROP_NEIGHBOUR_UNANSWERED = 16, /* neighbour discovery for an address nobody has, or not a solicitation */
+    WEFT_DROP_LINK_LOCAL = 17,          /* from or to a link-local IPv6 address: these serve neighbour discovery alone */
+    WEFT_DROP_NO_IPV6_EXIT = 18,        /* IPv6 to an address outside the network: there is no way out */
     WEFT_DROP_REASON_COUNT
 };
+
+/* A power of two: the programs mask the reason with it. */
+#define WEFT_DROP_SLOTS 32
 
 /* Map weft_counter, per CPU: host end's interface index (0 = the underlay, no endpoint known) -> what passed and what did not. */
 struct weft_counter_key {
@@ -123,14 +139,15 @@ struct weft_counter {
     __u64 sent_bytes;
     __u64 received_packets;    /* to the endpoint, delivered */
     __u64 received_bytes;
-    __u64 dropped[16];         /* by enum weft_drop_reason */
+    __u64 dropped[WEFT_DROP_SLOTS]; /* by enum weft_drop_reason */
 };
 
 _Static_assert(sizeof(struct weft_config) == 16, "ABI");
-_Static_assert(sizeof(struct weft_endpoint) == 32, "ABI");
+_Static_assert(sizeof(struct weft_endpoint) == 80, "ABI");
 _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
+_Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_forward) == 16, "ABI");
-_Static_assert(sizeof(struct weft_counter) == 160, "ABI");
-_Static_assert(WEFT_DROP_REASON_COUNT <= 16, "ABI");
+_Static_assert(sizeof(struct weft_counter) == 288, "ABI");
+_Static_assert(WEFT_DROP_REASON_COUNT <= WEFT_DROP_SLOTS, "ABI");
 
 #endif

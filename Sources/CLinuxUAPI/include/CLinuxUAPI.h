@@ -18,7 +18,10 @@
 enum { WEFT_IFF_UP = 1 };
 
 /* AF_INET and AF_UNSPEC are in <sys/socket.h> only, which is the C library's. */
-enum { WEFT_AF_UNSPEC = 0, WEFT_AF_INET = 2 };
+enum { WEFT_AF_UNSPEC = 0, WEFT_AF_INET = 2, WEFT_AF_INET6 = 10 };
+
+/* DEVCONF_DISABLE_IPV6 of <linux/ipv6.h>, which has the C library's structures over again. */
+enum { WEFT_DEVCONF_DISABLE_IPV6 = 26 };
 
 _Static_assert(sizeof(struct nlmsghdr) == 16, "ABI");
 _Static_assert(sizeof(struct ifinfomsg) == 16, "ABI");

@@ -40,6 +40,16 @@ extension NetlinkWriter {
         addressRequest(Int(RTM_NEWADDR), Int(NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL), address)
     }
 
+    /// An IPv6 address; EEXIST if it is there. Usable at once, as duplicates are not looked for (`nodad`).
+    package static func addAddress(_ address: IPv6Address, prefixLength: Int, interface: UInt32) -> NetlinkWriter {
+        var writer = NetlinkWriter(type: Int(RTM_NEWADDR), flags: Int(NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL))
+        writer.appendAddressHeader(
+            family: WEFT_AF_INET6, length: prefixLength, flags: UInt8(IFA_F_NODAD), interface: interface)
+        writer.attribute(Int(IFA_LOCAL), address.octets)
+        writer.attribute(Int(IFA_ADDRESS), address.octets)
+        return writer
+    }
+
     /// EADDRNOTAVAIL if it is not there.
     package static func deleteAddress(_ address: AddressMessage) -> NetlinkWriter {
         addressRequest(Int(RTM_DELADDR), Int(NLM_F_ACK), address)
@@ -53,10 +63,12 @@ extension NetlinkWriter {
         return writer
     }
 
-    private mutating func appendAddressHeader(length: Int, interface: UInt32) {
-        append(UInt8(WEFT_AF_INET))
+    private mutating func appendAddressHeader(
+        family: some BinaryInteger = WEFT_AF_INET, length: Int, flags: UInt8 = 0, interface: UInt32
+    ) {
+        append(UInt8(family))
         append(UInt8(clamping: length))
-        append(UInt8(0))
+        append(flags)
         append(UInt8(0))
         append(interface)
     }

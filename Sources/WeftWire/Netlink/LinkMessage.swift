@@ -17,6 +17,8 @@ package struct LinkMessage: Hashable, Sendable {
     package var vxlan: VXLANAttributes?
     /// net.ipv4.conf.NAME.rp_filter.
     package var reversePathFilter: Int32?
+    /// Whether net.ipv6.conf.NAME.disable_ipv6 is 0; nil where the interface has no IPv6 at all.
+    package var hasIPv6: Bool?
 
     package struct VXLANAttributes: Hashable, Sendable {
         package var vni: UInt32
@@ -51,6 +53,12 @@ package struct LinkMessage: Hashable, Sendable {
         // An array of Int32, of which number n stands at n - 1.
         if let settings = attributes.nested(Int(IFLA_AF_SPEC))?.nested(Int(WEFT_AF_INET))?[Int(IFLA_INET_CONF)] {
             reversePathFilter = netlinkInteger(settings.dropFirst(4 * (Int(IPV4_DEVCONF_RP_FILTER) - 1)).prefix(4))
+        }
+        // Here they count from 0.
+        if let settings = attributes.nested(Int(IFLA_AF_SPEC))?.nested(Int(WEFT_AF_INET6))?[Int(IFLA_INET6_CONF)],
+            let isDisabled: Int32 = netlinkInteger(settings.dropFirst(4 * Int(WEFT_DEVCONF_DISABLE_IPV6)).prefix(4))
+        {
+            hasIPv6 = isDisabled == 0
         }
     }
 }
