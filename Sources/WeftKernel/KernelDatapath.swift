@@ -68,7 +68,8 @@ package final class KernelDatapath: Datapath, Sendable {
                 failures += batch.map { DatapathFailure(operation: $0, reason: "\(error)") }
             }
         }
-        if hasPendingLinks.withLock({ $0 }), failures.isEmpty {
+        // An endpoint that could not be made had no traffic before, and does not keep the others on maps that nobody fills.
+        if hasPendingLinks.withLock({ $0 }), failures.allSatisfy(\.operation.isCreation) {
             do {
                 try programs.updateLinks()
                 hasPendingLinks.withLock { $0 = false }
@@ -142,6 +143,10 @@ package final class KernelDatapath: Datapath, Sendable {
 package struct KernelDatapathError: Error, Hashable, Sendable, CustomStringConvertible {
     package let description: String
     init(_ description: String) { self.description = description }
+}
+
+extension DatapathOperation {
+    fileprivate var isCreation: Bool { if case .createEndpoint = self { true } else { false } }
 }
 
 extension ForwardKey {

@@ -73,6 +73,41 @@ struct KernelDatapathTests {
         #expect(try FileSystem.readText(log).contains("200 packets transmitted, 200 received"))
     }
 
+    @Test("maps of another version are filled beside the former ones, and no packet is lost when they take over")
+    func upgrade() throws {
+        let topology = try KernelTopology()
+        _ = try topology.twoHosts()
+        let (a, b) = (try topology.namespace("a"), try topology.namespace("b"))
+        var swarm = TestSwarm()
+        let net = try swarm.network("net", "10.77.13.0/24", vni: 4109, subnet6: "fd77:d::/64")
+        try swarm.endpoint("a", on: 0, net, number: 2, in: a)
+        try swarm.endpoint("b", on: 1, net, number: 3, in: b)
+        do {
+            try converge(try topology.datapath("h1"), swarm.desired(0))
+            try converge(try topology.datapath("h2"), swarm.desired(1))
+        }
+        #expect(answers("10.77.13.3", from: a) && answers("fd77:d::3", from: a))
+        let logs = ["10.77.13.3", "fd77:d::3"].map { ($0, "/tmp/\(getpid())-upgrade-\($0.count).log") }
+        defer { for (_, log) in logs { unlink(log) } }
+        for (target, log) in logs { try run(in: a, "ping -c 200 -i 0.01 -W 1 \(target) >\(log) 2>&1 &") }
+
+        // Without the map that tells the version none is adopted. An endpoint that cannot be made must not hold up the rest.
+        unlink(topology.pinDirectory("h1") + "/maps/weft_config")
+        try swarm.endpoint("lost", on: 0, net, number: 9, in: NetworkNamespace(path: "/run/netns/there-is-none"))
+        let datapath = try topology.datapath("h1")
+        var reconciler = DatapathReconciler()
+        #expect(try reconciler.reconcile(swarm.desired(0), with: datapath).map(\.endpoint) == [EndpointID("lost")])
+        for (_, log) in logs {
+            #expect(try eventually { try FileSystem.readText(log).contains("received") })
+            #expect(try FileSystem.readText(log).contains("200 packets transmitted, 200 received"))
+        }
+
+        swarm.remove("lost")
+        swarm.remove("b")
+        try converge(datapath, swarm.desired(0))
+        #expect(!answers("10.77.13.3", from: a), "the programs run on the maps that this weftd fills")
+    }
+
     @Test("leftovers of every kind are removed, and what others changed is put right")
     func leftovers() throws {
         let topology = try KernelTopology()
