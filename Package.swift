@@ -76,7 +76,7 @@ let package = Package(
         module("WeftNode", ["WeftNet", "WeftModel", "WeftIPAM"]),
         module("WeftDatapath", ["WeftNet", "WeftModel", "CDatapathABI"]),
         module("WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
-        module("WeftSim", ["WeftNet", "WeftModel", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
+        module("WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
         module("WeftTemplate"),
 
         // Doors to the world.

@@ -13,6 +13,7 @@ package struct NamespaceAttachmentRequest: Hashable, Sendable {
     package var aliases: [String] = []
     /// Nil: the next free one.
     package var ipv4: IPv4Address?
+    package var ipv6: IPv6Address?
     /// Nil: derived from the address.
     package var mac: MACAddress?
     /// Whether the outside is reached by it.

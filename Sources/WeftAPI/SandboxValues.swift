@@ -6,10 +6,14 @@ package struct AttachmentRequest: Hashable, Sendable {
     package let network: NetworkID
     /// Nil: the next free one.
     package var ipv4: IPv4Address?
+    package var ipv6: IPv6Address?
     package var aliases: [String]
-    package init(network: NetworkID, ipv4: IPv4Address? = nil, aliases: [String] = []) {
+    package init(
+        network: NetworkID, ipv4: IPv4Address? = nil, ipv6: IPv6Address? = nil, aliases: [String] = []
+    ) {
         self.network = network
         self.ipv4 = ipv4
+        self.ipv6 = ipv6
         self.aliases = aliases
     }
 }

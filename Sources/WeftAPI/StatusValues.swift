@@ -31,6 +31,7 @@ package struct NodeStatus: Hashable, Sendable {
         package var name: String
         package var network: String
         package var ipv4: IPv4Address
+        package var ipv6: IPv6Address?
         /// The host end of its veth.
         package var interface: String
         package var sentPackets: UInt64 = 0
@@ -39,11 +40,14 @@ package struct NodeStatus: Hashable, Sendable {
         package var receivedBytes: UInt64 = 0
         /// Dropped packets by the reason's name; reasons that never occurred may be left out.
         package var drops: [String: UInt64] = [:]
-        package init(id: EndpointID, name: String, network: String, ipv4: IPv4Address, interface: String) {
+        package init(
+            id: EndpointID, name: String, network: String, ipv4: IPv4Address, ipv6: IPv6Address? = nil, interface: String
+        ) {
             self.id = id
             self.name = name
             self.network = network
             self.ipv4 = ipv4
+            self.ipv6 = ipv6
             self.interface = interface
         }
     }

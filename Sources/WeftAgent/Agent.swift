@@ -107,14 +107,14 @@ package final class Agent: Sendable {
     /// Takes an address of this node's leases for an endpoint to come; nil for any. It stays taken over restarts, until
     /// it is released, or for two minutes without an endpoint. Waits at most five seconds. Throws `AttachError` or
     /// `AgentBusy`.
-    package func reserveAddress(network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address {
+    package func reserveAddress(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.reserve(network, ipv4, continuation)) { continuation.resume(throwing: AgentBusy()) }
+            if !enqueue(.reserve(subnet, address, continuation)) { continuation.resume(throwing: AgentBusy()) }
         }
     }
 
     /// The engine is done with an address; it rests before it is used again. One that an endpoint has is kept.
-    package func releaseAddress(network: NetworkID, ipv4: IPv4Address) { enqueue(.release(network, ipv4)) }
+    package func releaseAddress(_ network: NetworkID, _ address: IPAddress) { enqueue(.release(network, address)) }
 
     /// Returns once the endpoint is in the kernel, its far end beside its host end under the name
     /// `engineInterfaceName`. It has no name until `rename`. Throws `AttachError` or `AgentBusy`.

@@ -13,8 +13,8 @@ enum AgentEvent: Sendable {
     case place(SandboxID, namespacePath: String, interfaces: [NetworkID: Placements.ChosenInterface])
     case attach(AttachRequest, CheckedContinuation<Endpoint, any Error>)
     case detach(EndpointID, CheckedContinuation<Endpoint, any Error>)
-    case reserve(NetworkID, IPv4Address?, CheckedContinuation<IPv4Address, any Error>)
-    case release(NetworkID, IPv4Address)
+    case reserve(SubnetID, IPAddress?, CheckedContinuation<IPAddress, any Error>)
+    case release(NetworkID, IPAddress)
     case attachEngine(EngineAttachment, CheckedContinuation<Endpoint, any Error>)
     case rename(
         EndpointID, sandbox: SandboxID, name: String, aliases: [String], CheckedContinuation<Endpoint, any Error>)
@@ -36,7 +36,7 @@ package struct ReconcileOutcome: Sendable {
     /// Nothing could be applied, and why.
     package var failure: String?
     /// Overlay addresses that interfaces of this host have now.
-    package var addressesHeld: Set<IPv4Address> = []
+    package var addressesHeld: Set<IPAddress> = []
 
     package init(generation: Generation) { self.generation = generation }
 }

@@ -17,7 +17,7 @@ struct AgentWorker: Sendable {
 
     private var send: SessionSender?
     private var waiting: [RequestID: CheckedContinuation<Endpoint, any Error>] = [:]
-    private var reserving: [RequestID: CheckedContinuation<IPv4Address, any Error>] = [:]
+    private var reserving: [RequestID: CheckedContinuation<IPAddress, any Error>] = [:]
     private var nextRequest: UInt64 = 1
     private var generator = SystemRandomNumberGenerator()
     private var viewIsDirty = false
@@ -62,10 +62,10 @@ struct AgentWorker: Sendable {
             handle(.attach(register(continuation), request))
         case .detach(let endpoint, let continuation):
             handle(.detach(register(continuation), endpoint))
-        case .reserve(let network, let address, let continuation):
+        case .reserve(let subnet, let address, let continuation):
             let id = nextID()
             reserving[id] = continuation
-            handle(.reserve(id, network, address))
+            handle(.reserve(id, subnet, address))
         case .release(let network, let address):
             handle(.release(network, address))
         case .attachEngine(let request, let continuation):

@@ -16,13 +16,14 @@ package actor AttachmentKeeper {
         package var name: String
         package var aliases: [String]
         package var ipv4: IPv4Address?
+        package var ipv6: IPv6Address?
         package var mac: MACAddress?
         package var takesDefaultRoute = true
         package var owner = ""
 
         package init(
             sandbox: SandboxID, interface: String, network: NetworkID, namespacePath: String, name: String,
-            aliases: [String] = [], ipv4: IPv4Address? = nil, mac: MACAddress? = nil
+            aliases: [String] = [], ipv4: IPv4Address? = nil, ipv6: IPv6Address? = nil, mac: MACAddress? = nil
         ) {
             self.sandbox = sandbox
             self.interface = interface
@@ -31,6 +32,7 @@ package actor AttachmentKeeper {
             self.name = name
             self.aliases = aliases
             self.ipv4 = ipv4
+            self.ipv6 = ipv6
             self.mac = mac
         }
     }
@@ -128,7 +130,7 @@ package actor AttachmentKeeper {
             let endpoint = try await agent.attach(
                 AttachRequest(
                     network: wanted.network.rawValue, sandbox: wanted.sandbox, name: wanted.name, aliases: wanted.aliases,
-                    ipv4: wanted.ipv4, mac: wanted.mac))
+                    ipv4: wanted.ipv4, ipv6: wanted.ipv6, mac: wanted.mac))
             return (record, endpoint)
         } catch {
             forget(record)

@@ -15,10 +15,12 @@ package actor SandboxKeeper {
     package struct Attachment: Sendable {
         package var network: NetworkID
         package var ipv4: IPv4Address?
+        package var ipv6: IPv6Address?
         package var aliases: [String]
-        package init(network: NetworkID, ipv4: IPv4Address?, aliases: [String]) {
+        package init(network: NetworkID, ipv4: IPv4Address?, ipv6: IPv6Address? = nil, aliases: [String]) {
             self.network = network
             self.ipv4 = ipv4
+            self.ipv6 = ipv6
             self.aliases = aliases
         }
     }
@@ -104,7 +106,7 @@ package actor SandboxKeeper {
             agent?.place(sandbox, namespacePath: launched.netnsPath)
             for attachment in attachments {
                 let endpoint = try await attach(sandbox, name: spec.name, attachment)
-                spec.hosts.append(hostsEntry(endpoint, spec))
+                spec.hosts += hostsEntries(endpoint, spec)
             }
             try store.update(spec)
             try directory.writeHosts(spec.hosts)
@@ -120,11 +122,12 @@ package actor SandboxKeeper {
         return try await agent.attach(
             AttachRequest(
                 network: attachment.network.rawValue, sandbox: sandbox, name: name,
-                aliases: attachment.aliases + [String(sandbox.rawValue.prefix(12))], ipv4: attachment.ipv4))
+                aliases: attachment.aliases + [String(sandbox.rawValue.prefix(12))], ipv4: attachment.ipv4,
+                ipv6: attachment.ipv6))
     }
 
-    private func hostsEntry(_ endpoint: Endpoint, _ spec: SandboxSpec) -> SandboxSpec.HostsEntry {
-        SandboxSpec.HostsEntry(address: endpoint.ipv4.description, names: [spec.hostname])
+    private func hostsEntries(_ endpoint: Endpoint, _ spec: SandboxSpec) -> [SandboxSpec.HostsEntry] {
+        endpoint.addresses.map { SandboxSpec.HostsEntry(address: $0.description, names: [spec.hostname]) }
     }
 
     /// Takes back a sandbox that could not be made.
@@ -184,7 +187,7 @@ package actor SandboxKeeper {
         var entry = try entry(id)
         guard entry.state?.isAlive == true else { throw SandboxError.notRunning(entry.spec.name) }
         let endpoint = try await attach(SandboxID(id), name: entry.spec.name, attachment)
-        entry.spec.hosts.append(hostsEntry(endpoint, entry.spec))
+        entry.spec.hosts += hostsEntries(endpoint, entry.spec)
         try store.update(entry.spec)
         try entry.directory.writeHosts(entry.spec.hosts)
     }
@@ -193,7 +196,8 @@ package actor SandboxKeeper {
         guard let agent else { throw AttachError.datapath("this node has left the swarm") }
         try await agent.detach(endpoint.id)
         var entry = try entry(id)
-        entry.spec.hosts.removeAll { $0.address == endpoint.ipv4.description }
+        let gone = endpoint.addresses.map(\.description)
+        entry.spec.hosts.removeAll { gone.contains($0.address) }
         try store.update(entry.spec)
         try entry.directory.writeHosts(entry.spec.hosts)
     }

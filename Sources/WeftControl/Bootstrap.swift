@@ -11,7 +11,7 @@ extension ControlMachine {
         var spec = NetworkSpec(name: "ingress")
         spec.ingress = true
         let ingress = try allocate(
-            spec, cluster: cluster.spec, networks: [], nodes: [manager], now: now, random: &random)
+            spec, cluster: cluster, networks: [], nodes: [manager], now: now, random: &random)
         return Transaction([
             .put(.cluster(cluster), expecting: .none), .put(.node(manager), expecting: .none),
             .put(.network(ingress), expecting: .none),

@@ -6,33 +6,35 @@ import WeftNet
 extension ControlMachine {
     private var nodeCount: Int { state.nodes.count }
 
-    /// Gives a node its first block of every network, as long as all nodes could have one.
+    /// Gives a node its first block of every subnet, as long as all nodes could have one.
     mutating func grantFirstBlocks(to node: NodeID) {
-        var leased: Set<NetworkID> = []
-        for lease in state.leases.values where lease.node == node { leased.insert(lease.network) }
-        for network in networks where !leased.contains(network.id) { grantFirstBlock(of: network.id, to: node) }
+        var leased: Set<SubnetID> = []
+        for lease in state.leases.values where lease.node == node { leased.insert(lease.subnet) }
+        for subnet in networks.flatMap(\.subnets) where !leased.contains(subnet) { grantFirstBlock(of: subnet, to: node) }
     }
 
-    mutating func grantFirstBlock(of network: NetworkID, to node: NodeID) {
-        guard let leases = state.subnetLeases[network], leases.hasBlockForEach(nodes: nodeCount),
+    mutating func grantFirstBlock(of subnet: SubnetID, to node: NodeID) {
+        guard let leases = state.subnetLeases[subnet], leases.hasBlockForEach(nodes: nodeCount),
             let block = leases.freeBlock(nodes: nodeCount)
         else { return }
-        state.put(.lease(AddressLease(network: network, block: block, node: node)))
+        state.put(.lease(AddressLease(network: subnet.network, block: block, node: node)))
     }
 
-    mutating func leaseRequested(_ number: RequestNumber, network: NetworkID, address: IPv4Address?, by node: NodeID) {
+    mutating func leaseRequested(_ number: RequestNumber, subnet: SubnetID, address: IPAddress?, by node: NodeID) {
         guard let session = sessions[node]?.id else { return }
         do throws(ControlError) {
-            try lease(network: network, address: address, to: node)
+            try lease(subnet, address: address, to: node)
             effects.append(.send(node, session, .leaseGranted(number)))
         } catch {
             effects.append(.send(node, session, .leaseRefused(number, reason: error.message)))
         }
     }
 
-    private mutating func lease(network id: NetworkID, address: IPv4Address?, to node: NodeID) throws(ControlError) {
-        guard let network = state.networks[id], let leases = state.subnetLeases[id] else {
-            throw ControlError(.notFound, "network \(id) not found")
+    private mutating func lease(_ subnet: SubnetID, address: IPAddress?, to node: NodeID) throws(ControlError) {
+        let id = subnet.network
+        guard let network = state.networks[id] else { throw ControlError(.notFound, "network \(id) not found") }
+        guard let leases = state.subnetLeases[subnet] else {
+            throw ControlError(.invalid, "network \(network.spec.name) has no \(subnet.family)")
         }
         guard let address else {
             guard let block = leases.freeBlock(nodes: nodeCount) else {
@@ -61,7 +63,7 @@ extension ControlMachine {
                     + "allocates from: attach there, or choose an address outside of that block (--ip-range keeps a part of "
                     + "the subnet for chosen addresses)")
         }
-        state.put(.lease(AddressLease(network: id, block: IPv4Prefix(host: address), node: node)))
+        state.put(.lease(AddressLease(network: id, block: AnyIPPrefix(host: address), node: node)))
     }
 
     /// Takes blocks back that their node does not use. Whatever is in use by what the manager knows stays leased.

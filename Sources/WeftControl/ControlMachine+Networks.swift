@@ -20,46 +20,67 @@ extension ControlMachine {
                 .conflict, "rpc error: code = AlreadyExists desc = ingress network (\(present.id)) is already present")
         }
         let network = try Self.allocate(
-            spec, cluster: cluster.spec, networks: networks, nodes: nodes, retired: retired, now: now, random: &random)
+            spec, cluster: cluster, networks: networks, nodes: nodes, retired: retired.map(\.network), now: now,
+            random: &random)
         state.put(.network(network))
         for (node, session) in sessions.sorted(by: { $0.key < $1.key }) where session.isOpen {
-            grantFirstBlock(of: network.id, to: node)
+            for subnet in network.subnets { grantFirstBlock(of: subnet, to: node) }
         }
         return network
     }
 
     /// Chooses what the spec leaves open, and refuses what does not fit beside the networks and nodes there are.
     static func allocate(
-        _ spec: NetworkSpec, cluster: ClusterSpec, networks: [Network], nodes: [Node],
-        retired: [(subnet: IPv4Prefix, vni: VNI, until: Instant)] = [], now: Instant,
+        _ spec: NetworkSpec, cluster: Cluster, networks: [Network], nodes: [Node], retired: [Network] = [], now: Instant,
         random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Network {
-        let subnet: IPv4Prefix
-        if let asked = spec.ipam.subnet {
+        func layout(
+            _ family: IPAddress.Family, _ ipam: IPAMConfig<IPAddress>, pools: [AnyIPPrefix], length: Int
+        ) throws(ControlError) -> SubnetLayout {
+            try Self.layout(
+                ipam, pools: pools, length: length, networks: networks, nodes: nodes,
+                retired: retired.compactMap { $0.subnet(family) })
+        }
+        let ipv4 = try layout(
+            .v4, spec.ipam.erased, pools: cluster.spec.addressPools.map(AnyIPPrefix.v4), length: cluster.spec.subnetLength)
+        var ipv6: SubnetLayout?
+        if let ipam6 = spec.ipam6 {
+            ipv6 = try layout(.v6, ipam6.erased, pools: [.v6(cluster.id.uniqueLocalPrefix)], length: 64)
+        }
+        guard let subnet = ipv4.subnet.v4, let gateway = ipv4.gateway.v4 else {
+            throw ControlError(.invalid, "the subnet \(ipv4.subnet) is none of IPv4")
+        }
+        return Network(
+            id: .random(using: &random), createdAt: now, spec: spec,
+            vni: try chooseVNI(spec, networks: networks, retired: retired.map(\.vni)), subnet: subnet, gateway: gateway,
+            subnet6: ipv6?.subnet.v6, gateway6: ipv6?.gateway.v6)
+    }
+
+    /// The subnet asked for, or the next free one of the pools.
+    private static func layout(
+        _ ipam: IPAMConfig<IPAddress>, pools: [AnyIPPrefix], length: Int, networks: [Network], nodes: [Node],
+        retired: [AnyIPPrefix]
+    ) throws(ControlError) -> SubnetLayout {
+        let subnet: AnyIPPrefix
+        if let asked = ipam.subnet {
             try checkFree(asked, networks: networks, nodes: nodes)
             subnet = asked
         } else {
-            if spec.ipam.gateway != nil || spec.ipam.range != nil || !spec.ipam.auxiliaryAddresses.isEmpty {
+            if ipam.gateway != nil || ipam.range != nil || !ipam.auxiliaryAddresses.isEmpty {
                 throw ControlError(
                     .invalid, "gateway, IP range and auxiliary addresses need a subnet: give it with --subnet")
             }
-            let taken = networks.map(\.subnet) + nodes.flatMap(\.occupied)
             do throws(IPAMError) {
                 subnet = try SubnetPool.choose(
-                    pools: cluster.addressPools, length: cluster.subnetLength, avoiding: taken,
-                    resting: retired.map(\.subnet))
+                    pools: pools, length: length, avoiding: networks.flatMap(\.prefixes) + nodes.flatMap(\.occupied),
+                    resting: retired)
             } catch {
                 throw ControlError(.unavailable, error.description)
             }
         }
-        let layout: SubnetLayout
-        do throws(IPAMError) { layout = try SubnetLayout(subnet: subnet, ipam: spec.ipam) } catch {
+        do throws(IPAMError) { return try SubnetLayout(subnet: subnet, ipam: ipam) } catch {
             throw ControlError(.invalid, error.description)
         }
-        return Network(
-            id: .random(using: &random), createdAt: now, spec: spec,
-            vni: try chooseVNI(spec, networks: networks, retired: retired.map(\.vni)), subnet: subnet,
-            gateway: layout.gateway)
     }
 
     private static func chooseVNI(_ spec: NetworkSpec, networks: [Network], retired: [VNI]) throws(ControlError) -> VNI
@@ -77,12 +98,13 @@ extension ControlMachine {
         }
     }
 
-    private static func checkFree(_ subnet: IPv4Prefix, networks: [Network], nodes: [Node]) throws(ControlError) {
-        if let other = networks.first(where: { $0.subnet.overlaps(subnet) }) {
+    private static func checkFree(_ subnet: AnyIPPrefix, networks: [Network], nodes: [Node]) throws(ControlError) {
+        for network in networks {
+            guard let other = network.prefixes.first(where: { $0.overlaps(subnet) }) else { continue }
             throw ControlError(
                 .forbidden,
-                "Pool overlaps with other one on this address space: \(subnet) overlaps with network \(other.spec.name) "
-                    + "(\(other.subnet)); choose another --subnet")
+                "Pool overlaps with other one on this address space: \(subnet) overlaps with network "
+                    + "\(network.spec.name) (\(other)); choose another --subnet")
         }
         for node in nodes {
             if let route = node.routeOverlapping(subnet) {
@@ -91,9 +113,7 @@ extension ControlMachine {
                     "the subnet \(subnet) overlaps with the route \(route) of node \(node.label): its containers could not reach "
                         + "what lies behind that route; choose another --subnet")
             }
-            if let address = [node.dataPathAddress, node.address].compactMap(\.self).first(where: {
-                subnet.contains($0)
-            }) {
+            if let address = node.addresses.first(where: { subnet.contains($0) }) {
                 throw ControlError(
                     .forbidden,
                     "the subnet \(subnet) holds the address \(address) of node \(node.label); choose another --subnet")
@@ -115,18 +135,22 @@ extension ControlMachine {
             restingLeases[lease.id] = nil
         }
         state.delete(StoreKey(kind: .network, id: network.id.rawValue))
-        retired.append((network.subnet, network.vni, now + Self.retirement))
+        retired.append((network, now + Self.retirement))
         return network
     }
 }
 
+extension Network {
+    fileprivate var prefixes: [AnyIPPrefix] { subnets.compactMap { subnet($0.family) } }
+}
+
 extension Node {
     /// Address space that no overlay may use: the host's routes, but not its default route.
-    var occupied: [IPv4Prefix] {
-        routes + [dataPathAddress, address].compactMap { $0.map(IPv4Prefix.init(host:)) }
-    }
+    var occupied: [AnyIPPrefix] { routes + addresses.map(AnyIPPrefix.init(host:)) }
 
-    private var routes: [IPv4Prefix] { (description?.routes ?? []).filter { $0.length > 0 } }
+    fileprivate var addresses: [IPAddress] { [dataPathAddress, address].compactMap { $0.map(IPAddress.v4) } }
 
-    func routeOverlapping(_ subnet: IPv4Prefix) -> IPv4Prefix? { routes.sorted().first { $0.overlaps(subnet) } }
+    private var routes: [AnyIPPrefix] { (description?.routes ?? []).filter { $0.length > 0 }.map(AnyIPPrefix.v4) }
+
+    func routeOverlapping(_ subnet: AnyIPPrefix) -> AnyIPPrefix? { routes.sorted().first { $0.overlaps(subnet) } }
 }

@@ -32,8 +32,8 @@ extension ControlMachine {
                 state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
             }
             accept(added, from: node)
-        case .leaseRequest(let number, let network, let address):
-            leaseRequested(number, network: network, address: address, by: node)
+        case .leaseRequest(let number, let subnet, let address):
+            leaseRequested(number, subnet: subnet, address: address, by: node)
         case .leasesReturned(let ids):
             leasesReturned(ids, by: node)
         case .resyncRequest:
@@ -108,7 +108,7 @@ extension ControlMachine {
 
     private mutating func noteOverlaps(of node: Node) {
         for network in networks {
-            if let route = node.routeOverlapping(network.subnet) {
+            if let route = node.routeOverlapping(.v4(network.subnet)) {
                 effects.append(
                     .note(
                         "network \(network.spec.name) (\(network.subnet)) overlaps with the route \(route) of node \(node.label): "
@@ -142,25 +142,35 @@ extension ControlMachine {
 
     private mutating func objection(to endpoint: Endpoint, from node: NodeID) -> String? {
         guard endpoint.node == node else { return "it says it is node \(endpoint.node)'s" }
-        guard state.networks[endpoint.network] != nil, let leases = state.subnetLeases[endpoint.network] else {
-            return "there is no network \(endpoint.network)"
-        }
+        guard state.networks[endpoint.network] != nil else { return "there is no network \(endpoint.network)" }
         if let known = state.endpoints[endpoint.id], known.node != node || known.network != endpoint.network {
             return "its id is another endpoint's"
         }
-        guard leases.layout.isAssignable(endpoint.ipv4) else {
-            return "\(endpoint.ipv4) is no address for endpoints of \(leases.layout.subnet)"
-        }
-        if let user = state.addressUsers[endpoint.network]?[endpoint.ipv4], user != endpoint.id {
-            return "\(endpoint.ipv4) is endpoint \(user)'s"
-        }
         if endpoint.mac.isMulticast || endpoint.mac.rawValue == 0 { return "\(endpoint.mac) is no interface's address" }
-        guard let lease = leases.lease(holding: endpoint.ipv4) else {
-            // Nobody's address, in use: the node keeps it (the store is older than the endpoint).
-            state.put(
-                .lease(AddressLease(network: endpoint.network, block: IPv4Prefix(host: endpoint.ipv4), node: node)))
-            return nil
+        for address in endpoint.addresses {
+            if let reason = objection(to: address, of: endpoint) { return reason }
         }
-        return lease.node == node ? nil : "\(endpoint.ipv4) lies in the block \(lease.block) of node \(lease.node)"
+        for address in endpoint.addresses {
+            // Nobody's address, in use: the node keeps it (the store is older than the endpoint).
+            guard state.subnetLeases[SubnetID(endpoint.network, address.family)]?.lease(holding: address) == nil else {
+                continue
+            }
+            state.put(.lease(AddressLease(network: endpoint.network, block: AnyIPPrefix(host: address), node: node)))
+        }
+        return nil
+    }
+
+    private func objection(to address: IPAddress, of endpoint: Endpoint) -> String? {
+        guard let leases = state.subnetLeases[SubnetID(endpoint.network, address.family)] else {
+            return "network \(endpoint.network) has no \(address.family)"
+        }
+        guard leases.layout.isAssignable(address) else {
+            return "\(address) is no address for endpoints of \(leases.layout.subnet)"
+        }
+        if let user = state.addressUsers[endpoint.network]?[address], user != endpoint.id {
+            return "\(address) is endpoint \(user)'s"
+        }
+        guard let lease = leases.lease(holding: address), lease.node != endpoint.node else { return nil }
+        return "\(address) lies in the block \(lease.block) of node \(lease.node)"
     }
 }

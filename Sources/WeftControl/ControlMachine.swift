@@ -32,8 +32,8 @@ package struct ControlMachine: Sendable {
     var lastHeard: [NodeID: Instant] = [:]
     /// Leases of nodes that left, and when they are free.
     var restingLeases: [String: Instant] = [:]
-    /// Subnets and VNIs of removed networks, and until when others are preferred.
-    var retired: [(subnet: IPv4Prefix, vni: VNI, until: Instant)] = []
+    /// Removed networks, and until when other subnets and VNIs than theirs are preferred.
+    var retired: [(network: Network, until: Instant)] = []
     /// Commits since `logBase`, oldest first.
     var log: [(revision: Version, changes: Set<ControlState.Change>)] = []
     var logBase: Version

@@ -19,8 +19,8 @@ struct ControlState: Sendable {
     private(set) var leases: [String: AddressLease] = [:]
 
     private(set) var networkNames: [String: NetworkID] = [:]
-    private(set) var subnetLeases: [NetworkID: SubnetLeases] = [:]
-    private(set) var addressUsers: [NetworkID: [IPv4Address: EndpointID]] = [:]
+    private(set) var subnetLeases: [SubnetID: SubnetLeases] = [:]
+    private(set) var addressUsers: [NetworkID: [IPAddress: EndpointID]] = [:]
     private(set) var nodeEndpoints: [NodeID: Set<EndpointID>] = [:]
 
     /// Keys changed since the last commit, and the version each had before.
@@ -96,16 +96,20 @@ struct ControlState: Sendable {
             networks[network.id] = network
             networkNames[network.spec.name] = network.id
             // A network's layout was checked when it was created, and does not change.
-            if subnetLeases[network.id] == nil, let layout = try? SubnetLayout(network) {
-                subnetLeases[network.id] = SubnetLeases(layout: layout)
+            for subnet in network.subnets where subnetLeases[subnet] == nil {
+                if let layout = try? SubnetLayout(network, subnet.family) {
+                    subnetLeases[subnet] = SubnetLeases(layout: layout)
+                }
             }
         case .endpoint(let endpoint):
             endpoints[endpoint.id] = endpoint
-            addressUsers[endpoint.network, default: [:]][endpoint.ipv4] = endpoint.id
+            for address in endpoint.addresses {
+                addressUsers[endpoint.network, default: [:]][address] = endpoint.id
+            }
             nodeEndpoints[endpoint.node, default: []].insert(endpoint.id)
         case .lease(let lease):
             leases[lease.id] = lease
-            subnetLeases[lease.network]?.insert(lease.block, node: lease.node)
+            subnetLeases[lease.subnet]?.insert(lease.block, node: lease.node)
         }
     }
 
@@ -117,17 +121,19 @@ struct ControlState: Sendable {
         case .network(let network):
             networks[network.id] = nil
             networkNames[network.spec.name] = nil
-            if subnetLeases[network.id]?.owners.isEmpty ?? false { subnetLeases[network.id] = nil }
+            for subnet in network.subnets where subnetLeases[subnet]?.owners.isEmpty ?? false {
+                subnetLeases[subnet] = nil
+            }
         case .endpoint(let endpoint):
             endpoints[endpoint.id] = nil
-            addressUsers[endpoint.network]?[endpoint.ipv4] = nil
+            for address in endpoint.addresses { addressUsers[endpoint.network]?[address] = nil }
             if addressUsers[endpoint.network]?.isEmpty ?? false { addressUsers[endpoint.network] = nil }
             nodeEndpoints[endpoint.node]?.remove(endpoint.id)
             if nodeEndpoints[endpoint.node]?.isEmpty ?? false { nodeEndpoints[endpoint.node] = nil }
         case .lease(let lease):
             leases[lease.id] = nil
-            subnetLeases[lease.network]?.remove(lease.block)
-            if networks[lease.network] == nil { subnetLeases[lease.network] = nil }
+            subnetLeases[lease.subnet]?.remove(lease.block)
+            if networks[lease.network] == nil { subnetLeases[lease.subnet] = nil }
         }
     }
 }

@@ -15,12 +15,12 @@ package struct NameTable: Sendable {
     private var endpoints: [EndpointID: Endpoint] = [:]
     private var scopes: [NetworkID: Scope] = [:]
     /// Every overlay address, on any network: what PTR asks for.
-    private var addresses: [IPv4Address: Few<EndpointID>] = [:]
+    private var addresses: [IPAddress: Few<EndpointID>] = [:]
     /// The endpoints of this node's sandboxes.
     private var sandboxes: [SandboxID: Few<EndpointID>] = [:]
     private var downNodes: Set<NodeID> = []
     /// Subnets of all networks, ascending. Subnets do not overlap.
-    private var subnets: [IPv4Prefix] = []
+    private var subnets: [AnyIPPrefix] = []
 
     /// One network's names. It exists as soon as the network or one of its endpoints is known.
     private struct Scope: Sendable {
@@ -87,7 +87,7 @@ extension NameTable {
         guard endpoints[endpoint.id] != endpoint else { return }
         removeEndpoint(endpoint.id)
         endpoints[endpoint.id] = endpoint
-        addresses[endpoint.ipv4, default: Few()].insert(endpoint.id)
+        for address in endpoint.addresses { addresses[address, default: Few()].insert(endpoint.id) }
         if endpoint.node == node { sandboxes[endpoint.sandbox, default: Few()].insert(endpoint.id) }
         scopes[endpoint.network, default: Scope()].endpointCount += 1
         for name in Self.names(of: endpoint) {
@@ -98,7 +98,7 @@ extension NameTable {
     /// Removes an endpoint. Unknown identifiers are ignored.
     package mutating func removeEndpoint(_ id: EndpointID) {
         guard let endpoint = endpoints.removeValue(forKey: id) else { return }
-        Self.remove(id, at: endpoint.ipv4, from: &addresses)
+        for address in endpoint.addresses { Self.remove(id, at: address, from: &addresses) }
         if endpoint.node == node { Self.remove(id, at: endpoint.sandbox, from: &sandboxes) }
         for name in Self.names(of: endpoint) {
             scopes[endpoint.network]?.holders[name]?.remove(id)
@@ -142,7 +142,8 @@ extension NameTable {
     }
 
     private mutating func indexSubnets() {
-        subnets = scopes.values.compactMap { $0.network?.subnet }.sorted()
+        subnets = scopes.values.compactMap(\.network)
+            .flatMap { network in network.subnets.compactMap { network.subnet($0.family) } }.sorted()
     }
 }
 
@@ -169,7 +170,7 @@ extension NameTable {
     /// What the sandbox with this address sees; nil when no sandbox of this node has it.
     ///
     /// Overlay addresses are unique across networks and the data plane lets no endpoint use another's, so that the
-    /// source address of a query tells who asks.
+    /// source address of a query tells who asks. The resolver's own address is one of IPv4, and so is the asker's.
     package func view(from address: IPv4Address) -> View? {
         guard let sandbox = sandbox(at: address) else { return nil }
         var networks: [NetworkID] = []
@@ -184,7 +185,7 @@ extension NameTable {
     /// The sandbox of this node that has the address.
     package func sandbox(at address: IPv4Address) -> SandboxID? {
         var sandbox: SandboxID?
-        addresses[address]?.forEach { id in
+        addresses[.v4(address)]?.forEach { id in
             // During a replacement two endpoints hold the address for a moment; the greater identifier is as good.
             if let endpoint = endpoints[id], endpoint.node == node {
                 sandbox = max(sandbox ?? endpoint.sandbox, endpoint.sandbox)
@@ -195,14 +196,14 @@ extension NameTable {
 
     /// The addresses behind a name on the networks of a view, ascending, each once: `name` itself, and `name.network`
     /// with the dot at every place. Nil when nobody holds the name; empty when all holders are on peers that are down.
-    package func addresses(of name: DNSName, in view: View) -> [IPv4Address]? {
-        var found: [IPv4Address] = []
+    package func addresses(of name: DNSName, in view: View) -> [IPAddress]? {
+        var found: [IPAddress] = []
         var isKnown = false
         func collect(_ name: DNSName, _ scope: Scope) {
             guard let holders = scope.holders[name] else { return }
             isKnown = true
             holders.forEach { id in
-                if let endpoint = endpoints[id], isUp(endpoint) { found.append(endpoint.ipv4) }
+                if let endpoint = endpoints[id], isUp(endpoint) { found += endpoint.addresses }
             }
         }
         let splits = name.splits
@@ -218,7 +219,7 @@ extension NameTable {
     }
 
     /// Whose address it is, to one who sees `view`.
-    package func owner(of address: IPv4Address, in view: View) -> AddressOwner {
+    package func owner(of address: IPAddress, in view: View) -> AddressOwner {
         var owner: DNSName?
         addresses[address]?.forEach { id in
             guard let endpoint = endpoints[id], isUp(endpoint), view.networks.contains(endpoint.network),
@@ -236,7 +237,7 @@ extension NameTable {
     }
 
     /// Binary search for the last subnet that starts at or before the address.
-    private func isInSubnet(_ address: IPv4Address) -> Bool {
+    private func isInSubnet(_ address: IPAddress) -> Bool {
         var low = 0
         var high = subnets.count
         while low < high {

@@ -82,15 +82,19 @@ package struct Resolver: Sendable {
 
     /// The reply to a question about a name that somebody holds, or held until its peer went down.
     private static func reply(
-        to query: DNSMessage, _ question: DNSQuestion, _ addresses: [IPv4Address],
+        to query: DNSMessage, _ question: DNSQuestion, _ addresses: [IPAddress],
         using generator: inout some RandomNumberGenerator
     ) -> DNSMessage {
         guard !addresses.isEmpty else { return reply(to: query, .nameError) }
-        // Any other type, AAAA and MX above all: the name is there and has no such record. An SOA record beside it
-        // would let clients remember that, for a name that may get one at any moment.
-        guard question.type == .a || question.type == .any else { return reply(to: query, .noError, []) }
-        let records = addresses.shuffled(using: &generator).map { record(question.name, .a($0)) }
-        return reply(to: query, .noError, records)
+        // Any other type, MX above all, and AAAA where there is no IPv6: the name is there and has no such record. An SOA
+        // record beside it would let clients remember that, for a name that may get one at any moment.
+        let data = addresses.compactMap { address -> DNSRecordData? in
+            switch address {
+            case .v4(let address): question.type == .a || question.type == .any ? .a(address) : nil
+            case .v6(let address): question.type == .aaaa || question.type == .any ? .aaaa(address) : nil
+            }
+        }
+        return reply(to: query, .noError, data.shuffled(using: &generator).map { record(question.name, $0) })
     }
 
     private static func reply(to query: DNSMessage, _ code: DNSResponseCode, _ answers: [DNSRecord]) -> DNSMessage {
@@ -118,9 +122,12 @@ package struct Resolver: Sendable {
         DNSRecord(name: name, timeToLive: timeToLive, data: data)
     }
 
-    /// 127.0.0.0/8 and 169.254.0.0/16, the resolver's own address among them: zones that are served locally
-    /// (RFC 6303). Tools such as nslookup ask for the name of their server before anything else.
-    private static func isLocal(_ address: IPv4Address) -> Bool {
-        address.isLoopback || address.rawValue >> 16 == 0xa9fe
+    /// 127.0.0.0/8 and 169.254.0.0/16, the resolver's own address among them, ::1 and fe80::/10: zones that are served
+    /// locally (RFC 6303). Tools such as nslookup ask for the name of their server before anything else.
+    private static func isLocal(_ address: IPAddress) -> Bool {
+        switch address {
+        case .v4(let address): address.isLoopback || address.rawValue >> 16 == 0xa9fe
+        case .v6(let address): address.isLoopback || address.isLinkLocal || address.isUnspecified
+        }
     }
 }

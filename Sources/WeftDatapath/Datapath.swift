@@ -58,8 +58,8 @@ package struct DatapathReconciler {
     package init() {}
 
     /// Addresses that interfaces of endpoints here have; nil when the last round failed, so that nobody knows.
-    package var addressesHeld: Set<IPv4Address>? {
-        observed.map { Set($0.endpoints.values.compactMap { $0.entry?.address }) }
+    package var addressesHeld: Set<IPAddress>? {
+        observed.map { Set($0.endpoints.values.compactMap { $0.entry?.address }.map(IPAddress.v4)) }
     }
 
     /// Makes the next reconciliation observe anew: at intervals, for drift, and after events that tell of one.

@@ -2,19 +2,19 @@ package import WeftNet
 
 /// Why an address, block, subnet or VNI could not be had. `description` is a sentence for the user.
 package enum IPAMError: Error, Hashable, Sendable, CustomStringConvertible {
-    case subnetUnusable(IPv4Prefix, reason: String)
-    case rangeOutsideSubnet(range: IPv4Prefix, subnet: IPv4Prefix)
-    case gatewayUnusable(IPv4Address, subnet: IPv4Prefix)
-    case auxiliaryUnusable(name: String, IPv4Address, subnet: IPv4Prefix)
-    case auxiliaryTaken(name: String, IPv4Address)
-    case noAddressForHosts(IPv4Prefix)
-    case poolsExhausted(pools: [IPv4Prefix], length: Int)
+    case subnetUnusable(AnyIPPrefix, reason: String)
+    case rangeOutsideSubnet(range: AnyIPPrefix, subnet: AnyIPPrefix)
+    case gatewayUnusable(IPAddress, subnet: AnyIPPrefix)
+    case auxiliaryUnusable(name: String, IPAddress, subnet: AnyIPPrefix)
+    case auxiliaryTaken(name: String, IPAddress)
+    case noAddressForHosts(AnyIPPrefix)
+    case poolsExhausted(pools: [AnyIPPrefix], length: Int)
     case vnisExhausted
-    case addressOutsideSubnet(IPv4Address, subnet: IPv4Prefix)
-    case addressReserved(IPv4Address, purpose: String)
-    case addressInUse(IPv4Address)
-    case addressHeld(IPv4Address)
-    case addressNotLeased(IPv4Address)
+    case addressOutsideSubnet(IPAddress, subnet: AnyIPPrefix)
+    case addressReserved(IPAddress, purpose: String)
+    case addressInUse(IPAddress)
+    case addressHeld(IPAddress)
+    case addressNotLeased(IPAddress)
     case noFreeAddress
 
     package var description: String {

@@ -1,13 +1,13 @@
 package import WeftNet
 
-/// Cuts subnets out of the swarm's address pools.
+/// Cuts subnets out of address pools.
 package enum SubnetPool {
     /// The lowest subnet of `length` in the pools, in the order given, that overlaps nothing in `avoiding`.
     /// Prefers one that also avoids `resting` (subnets given back a moment ago), and takes one of those only when nothing
     /// else is left.
     package static func choose(
-        pools: [IPv4Prefix], length: Int, avoiding: [IPv4Prefix], resting: [IPv4Prefix] = []
-    ) throws(IPAMError) -> IPv4Prefix {
+        pools: [AnyIPPrefix], length: Int, avoiding: [AnyIPPrefix], resting: [AnyIPPrefix] = []
+    ) throws(IPAMError) -> AnyIPPrefix {
         let taken = avoiding + SubnetLayout.special.map(\.prefix)
         for avoided in resting.isEmpty ? [taken] : [taken + resting, taken] {
             for pool in pools {

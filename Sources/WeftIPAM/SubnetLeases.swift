@@ -4,31 +4,31 @@ package import WeftNet
 /// Which node leases which block of one network's subnet. Blocks never overlap.
 package struct SubnetLeases: Sendable {
     package let layout: SubnetLayout
-    package private(set) var owners: [IPv4Prefix: NodeID] = [:]
+    package private(set) var owners: [AnyIPPrefix: NodeID] = [:]
 
     package init(layout: SubnetLayout) { self.layout = layout }
 
-    package mutating func insert(_ block: IPv4Prefix, node: NodeID) { owners[block] = node }
-    package mutating func remove(_ block: IPv4Prefix) { owners[block] = nil }
+    package mutating func insert(_ block: AnyIPPrefix, node: NodeID) { owners[block] = node }
+    package mutating func remove(_ block: AnyIPPrefix) { owners[block] = nil }
 
     /// The block that holds an address, and who leases it.
-    package func lease(holding address: IPv4Address) -> (block: IPv4Prefix, node: NodeID)? {
+    package func lease(holding address: IPAddress) -> (block: AnyIPPrefix, node: NodeID)? {
         // Blocks are few sizes only: look each up instead of walking all of them.
-        for length in stride(from: 32, through: layout.subnet.length, by: -1) {
-            if let block = IPv4Prefix(address, length: length), let node = owners[block] { return (block, node) }
+        for length in stride(from: layout.subnet.width, through: layout.subnet.length, by: -1) {
+            if let block = AnyIPPrefix(address, length: length), let node = owners[block] { return (block, node) }
         }
         return nil
     }
 
     /// A node's blocks, sorted.
-    package func blocks(of node: NodeID) -> [IPv4Prefix] { owners.filter { $0.value == node }.keys.sorted() }
+    package func blocks(of node: NodeID) -> [AnyIPPrefix] { owners.filter { $0.value == node }.keys.sorted() }
 
     /// The lowest free block for one of `nodes` nodes that holds an address for an endpoint. Where no whole block is
     /// left, a smaller one between leases.
     ///
     /// Without a range of the user's, the upper half of the subnet goes first: the addresses that people choose
     /// themselves lie low, and one inside a node's block could not be had on another node.
-    package func freeBlock(nodes: Int) -> IPv4Prefix? {
+    package func freeBlock(nodes: Int) -> AnyIPPrefix? {
         let taken = Array(owners.keys)
         let whole = layout.blockLength(nodes: nodes)
         if layout.range == layout.subnet, let upper = layout.subnet.subprefix(length: layout.subnet.length + 1, index: 1),
@@ -36,13 +36,13 @@ package struct SubnetLeases: Sendable {
         {
             return block
         }
-        for length in whole...32 {
+        for length in whole...layout.subnet.width {
             if let block = firstFree(length, in: layout.range, taken) { return block }
         }
         return nil
     }
 
-    private func firstFree(_ length: Int, in space: IPv4Prefix, _ taken: [IPv4Prefix]) -> IPv4Prefix? {
+    private func firstFree(_ length: Int, in space: AnyIPPrefix, _ taken: [AnyIPPrefix]) -> AnyIPPrefix? {
         PrefixSearch.firstFree(length: length, in: space, avoiding: taken) { layout.hostCount(in: $0) > 0 }
     }
 
@@ -50,7 +50,7 @@ package struct SubnetLeases: Sendable {
     /// out ahead of need: an idle node would keep the last address from a busy one.
     package func hasBlockForEach(nodes: Int) -> Bool {
         let length = layout.blockLength(nodes: nodes)
-        return length < 32
+        return length < layout.subnet.width
             && PrefixSearch.countFree(length: length, in: layout.range, avoiding: Array(owners.keys), limit: nodes)
                 >= nodes
     }

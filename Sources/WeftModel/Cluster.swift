@@ -53,6 +53,18 @@ package struct Cluster: Hashable, Sendable, Codable, Identifiable {
     }
 }
 
+extension ClusterID {
+    /// The swarm's own unique local addresses (RFC 4193), from which networks with IPv6 and without a subnet get theirs.
+    ///
+    /// The global id is the cluster's id modulo 2^40: 25 characters of base 36 are drawn at random, and 36^25 is a multiple
+    /// of it, so that it is as random as section 3.2 wants it and needs no place in the store.
+    package var uniqueLocalPrefix: IPv6Prefix {
+        let number = rawValue.reduce(UInt64(0)) { $0 &* 36 &+ (UInt64(String($1), radix: 36) ?? 0) }
+        let globalID = UInt128(number & (1 << 40 - 1))
+        return IPv6Prefix(IPv6Address(rawValue: 0xfd << 120 | globalID << 80), length: 48).unsafelyUnwrapped
+    }
+}
+
 /// Text that must not reach a log: it has no description of its content.
 package struct Secret: Hashable, Sendable, Codable, CustomStringConvertible, CustomReflectable {
     /// The content, to be used and not to be shown.

@@ -32,3 +32,8 @@ package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
         self.aliases = aliases
     }
 }
+
+extension Endpoint {
+    /// IPv4's first.
+    package var addresses: [IPAddress] { [.v4(ipv4)] + (ipv6.map { [.v6($0)] } ?? []) }
+}

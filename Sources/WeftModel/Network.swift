@@ -20,6 +20,24 @@ package struct IPAMConfig<Address: IPAddressProtocol>: Hashable, Sendable, Codab
     }
 }
 
+extension IPAMConfig {
+    private func map<Other: IPAddressProtocol>(
+        address: (Address) -> Other, prefix: (IPPrefix<Address>) -> IPPrefix<Other>
+    ) -> IPAMConfig<Other> {
+        IPAMConfig<Other>(
+            subnet: subnet.map(prefix), range: range.map(prefix), gateway: gateway.map(address),
+            auxiliaryAddresses: auxiliaryAddresses.mapValues(address))
+    }
+}
+
+extension IPAMConfig<IPv4Address> {
+    package var erased: IPAMConfig<IPAddress> { map(address: IPAddress.v4, prefix: AnyIPPrefix.v4) }
+}
+
+extension IPAMConfig<IPv6Address> {
+    package var erased: IPAMConfig<IPAddress> { map(address: IPAddress.v6, prefix: AnyIPPrefix.v6) }
+}
+
 /// What the user said about an overlay network.
 package struct NetworkSpec: Hashable, Sendable, Codable {
     package var name: String
@@ -72,18 +90,58 @@ package struct Network: Hashable, Sendable, Codable, Identifiable {
     }
 }
 
+/// Names one family's subnet of a network.
+package struct SubnetID: Hashable, Sendable, Comparable, CustomStringConvertible {
+    package let network: NetworkID
+    package let family: IPAddress.Family
+
+    package init(_ network: NetworkID, _ family: IPAddress.Family) {
+        self.network = network
+        self.family = family
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.network, left.family) < (right.network, right.family)
+    }
+
+    package var description: String { "\(family) of network \(network)" }
+}
+
+extension Network {
+    /// The subnets it has, IPv4's first.
+    package var subnets: [SubnetID] {
+        IPAddress.Family.allCases.filter { subnet($0) != nil }.map { SubnetID(id, $0) }
+    }
+
+    package func subnet(_ family: IPAddress.Family) -> AnyIPPrefix? {
+        switch family {
+        case .v4: .v4(subnet)
+        case .v6: subnet6.map(AnyIPPrefix.v6)
+        }
+    }
+
+    package func gateway(_ family: IPAddress.Family) -> IPAddress? {
+        switch family {
+        case .v4: .v4(gateway)
+        case .v6: gateway6.map(IPAddress.v6)
+        }
+    }
+}
+
 /// A block of a network's subnet that one node allocates from without asking (DESIGN, Addresses).
 package struct AddressLease: Hashable, Sendable, Codable, Identifiable {
     /// `network/block`, unique in the store.
     package var id: String { "\(network)/\(block)" }
     package let network: NetworkID
-    package let block: IPv4Prefix
+    package let block: AnyIPPrefix
     package let node: NodeID
     package var version: Version
-    package init(network: NetworkID, block: IPv4Prefix, node: NodeID, version: Version = .none) {
+    package init(network: NetworkID, block: AnyIPPrefix, node: NodeID, version: Version = .none) {
         self.network = network
         self.block = block
         self.node = node
         self.version = version
     }
+
+    package var subnet: SubnetID { SubnetID(network, block.family) }
 }

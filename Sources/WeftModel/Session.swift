@@ -73,8 +73,8 @@ package enum NodeMessage: Hashable, Sendable {
     case hello(NodeDescription, dataPathAddress: IPv4Address, appliedRevision: Version, endpoints: [Endpoint])
     case heartbeat(appliedRevision: Version)
     case endpointsChanged(added: [Endpoint], removed: [EndpointID])
-    /// Wants a block with at least one free address, or the one address named.
-    case leaseRequest(RequestNumber, NetworkID, address: IPv4Address?)
+    /// Wants a block with at least one free address, or the one address named, which is of the subnet's family.
+    case leaseRequest(RequestNumber, SubnetID, address: IPAddress?)
     /// Gives blocks back in which no address is used or resting. `AddressLease.id` each.
     case leasesReturned([String])
     /// The delta did not fit: send everything.

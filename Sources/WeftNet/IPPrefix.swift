@@ -1,9 +1,9 @@
 package typealias IPv4Prefix = IPPrefix<IPv4Address>
 package typealias IPv6Prefix = IPPrefix<IPv6Address>
+/// A prefix of either family; prefixes of different families have nothing in common.
+package typealias AnyIPPrefix = IPPrefix<IPAddress>
 
 /// A prefix in CIDR notation (RFC 4632; RFC 4291, 2.3). Host bits are always zero.
-///
-/// `IPPrefix<IPAddress>` is one of either family; prefixes of different families have nothing in common.
 package struct IPPrefix<Address: IPAddressProtocol>: Hashable, Sendable, Comparable {
     /// The lowest address of the prefix.
     package let network: Address
@@ -36,6 +36,8 @@ package struct IPPrefix<Address: IPAddressProtocol>: Hashable, Sendable, Compara
 
     /// Bits of an address: 32 or 128.
     package var width: Int { network.width }
+    /// True for a prefix of just one address.
+    package var isSingle: Bool { length == width }
     /// The highest address: for IPv4 lengths up to 30, the directed broadcast address.
     package var last: Address { network.with(bits: network.bits | hostMask) ?? network }
 
@@ -76,9 +78,9 @@ extension IPv4Prefix {
     }
 }
 
-extension IPPrefix<IPAddress> {
-    package init(_ prefix: IPv4Prefix) { self.init(network: .v4(prefix.network), length: prefix.length) }
-    package init(_ prefix: IPv6Prefix) { self.init(network: .v6(prefix.network), length: prefix.length) }
+extension AnyIPPrefix {
+    package static func v4(_ prefix: IPv4Prefix) -> Self { Self(network: .v4(prefix.network), length: prefix.length) }
+    package static func v6(_ prefix: IPv6Prefix) -> Self { Self(network: .v6(prefix.network), length: prefix.length) }
 
     package var family: IPAddress.Family { network.family }
     package var v4: IPv4Prefix? { network.v4.map { IPv4Prefix(network: $0, length: length) } }

@@ -11,8 +11,10 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
     case badName(String)
     case badMAC(MACAddress)
     case macInUse(MACAddress, network: String)
-    case addressRefused(IPv4Address, network: String, reason: String)
+    case addressRefused(IPAddress, network: String, reason: String)
     case noFreeAddress(network: String, reason: String)
+    case noIPv6(IPv6Address, network: String)
+    case noSubnet(IPAddress.Family, network: String)
     case networkRemoved(String)
     case sandboxGone(SandboxID)
     case detached(EndpointID)
@@ -37,6 +39,10 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
         case .addressRefused(let address, let network, let reason):
             "Could not attach to network \(network) with address \(address): \(reason)"
         case .noFreeAddress(let network, let reason): "no free address in network \(network): \(reason)"
+        case .noIPv6(let address, let network):
+            "Could not attach to network \(network) with address \(address): the network has no IPv6; make one with "
+                + "`network create --ipv6`"
+        case .noSubnet(let family, let network): "network \(network) has no \(family)"
         case .networkRemoved(let name): "network \(name) was removed meanwhile"
         case .sandboxGone(let sandbox): "sandbox \(sandbox) ended meanwhile"
         case .detached(let endpoint): "endpoint \(endpoint) was removed meanwhile"
@@ -59,7 +65,7 @@ package enum NodeAction: Hashable, Sendable {
     /// Names or addresses that the resolver answers with changed.
     case namesChanged
     case reply(RequestID, Result<Endpoint, AttachError>)
-    case reserved(RequestID, Result<IPv4Address, AttachError>)
+    case reserved(RequestID, Result<IPAddress, AttachError>)
     /// Endpoints of this node ended without its doing: their sandboxes lose the interface.
     case endpointsLost([Endpoint], reason: String)
     /// The manager ended the session for good: this node left, was removed, or opened a newer session.

@@ -18,6 +18,7 @@ package struct AttachRequest: Hashable, Sendable {
     package var aliases: [String]
     /// One particular address, nil for any.
     package var ipv4: IPv4Address?
+    package var ipv6: IPv6Address?
     /// Nil: derived from the address.
     package var mac: MACAddress?
     /// Asked for by a person rather than by a service's task: only attachable networks take it.
@@ -25,13 +26,14 @@ package struct AttachRequest: Hashable, Sendable {
 
     package init(
         network: String, sandbox: SandboxID, name: String, aliases: [String] = [], ipv4: IPv4Address? = nil,
-        mac: MACAddress? = nil, manual: Bool = true
+        ipv6: IPv6Address? = nil, mac: MACAddress? = nil, manual: Bool = true
     ) {
         self.network = network
         self.sandbox = sandbox
         self.name = name
         self.aliases = aliases
         self.ipv4 = ipv4
+        self.ipv6 = ipv6
         self.mac = mac
         self.manual = manual
     }
@@ -42,14 +44,19 @@ package struct EngineAttachment: Hashable, Sendable {
     package var endpoint: EndpointID
     package var network: NetworkID
     package var ipv4: IPv4Address
+    package var ipv6: IPv6Address?
     package var mac: MACAddress
     /// What groups a container's endpoints until the engine tells which container it is.
     package var sandbox: SandboxID
 
-    package init(endpoint: EndpointID, network: NetworkID, ipv4: IPv4Address, mac: MACAddress, sandbox: SandboxID) {
+    package init(
+        endpoint: EndpointID, network: NetworkID, ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress,
+        sandbox: SandboxID
+    ) {
         self.endpoint = endpoint
         self.network = network
         self.ipv4 = ipv4
+        self.ipv6 = ipv6
         self.mac = mac
         self.sandbox = sandbox
     }
@@ -68,10 +75,10 @@ package enum NodeInput: Hashable, Sendable {
     case attach(RequestID, AttachRequest)
     /// Gets exactly one reply: the endpoint once it is out of the data path.
     case detach(RequestID, EndpointID)
-    /// Takes an address of a network for an endpoint that is to follow; nil for any. Gets exactly one `reserved`.
-    case reserve(RequestID, NetworkID, IPv4Address?)
+    /// Takes an address of a subnet for an endpoint that is to follow; nil for any. Gets exactly one `reserved`.
+    case reserve(RequestID, SubnetID, IPAddress?)
     /// The engine is done with an address. One that an endpoint still has is kept.
-    case release(NetworkID, IPv4Address)
+    case release(NetworkID, IPAddress)
     /// Gets exactly one reply, as `attach`. A second one with the same id and address finds what the first one made.
     case attachEngine(RequestID, EngineAttachment)
     /// What the engine calls an endpoint; it is in no name before. Gets exactly one reply.
@@ -83,7 +90,7 @@ package enum NodeInput: Hashable, Sendable {
     /// After a restart: endpoints of all other sandboxes go, but for an engine's.
     case sandboxesFound(Set<SandboxID>)
     /// Every overlay address that an interface of this host has; replaces what was said before.
-    case addressesHeld(Set<IPv4Address>)
+    case addressesHeld(Set<IPAddress>)
     /// The data path is what `generation` asked for, but for the endpoints named, each with a sentence.
     /// `failure`: nothing could be applied.
     case datapathApplied(Generation, failures: [EndpointID: String] = [:], failure: String? = nil)

@@ -5,16 +5,22 @@ package import WeftNet
 /// An address of a network.
 package struct Place: Hashable, Sendable, Comparable {
     package let network: NetworkID
-    package let address: IPv4Address
+    package let address: IPAddress
 
-    package init(network: NetworkID, address: IPv4Address) {
+    package init(network: NetworkID, address: IPAddress) {
         self.network = network
         self.address = address
     }
 
+    var subnet: SubnetID { SubnetID(network, address.family) }
+
     package static func < (left: Self, right: Self) -> Bool {
         (left.network, left.address) < (right.network, right.address)
     }
+}
+
+extension Endpoint {
+    var places: [Place] { addresses.map { Place(network: network, address: $0) } }
 }
 
 /// What may be different in data path and names since the shell last took the changes.
@@ -125,7 +131,7 @@ extension NodeMachine {
     }
 
     private func restEnd(of place: Place) -> Instant? {
-        addresses[place.network]?.resting[place.address]
+        addresses[place.subnet]?.resting[place.address]
             ?? strayRests.last { $0.network == place.network && $0.address == place.address }?.until
     }
 
@@ -144,9 +150,9 @@ extension NodeMachine {
         saved.own.reservations = reservations.sorted { $0.key < $1.key }
             .map { .init(network: $0.key.network, address: $0.key.address, since: $0.value) }
         var resting = strayRests
-        for (network, allocator) in addresses {
+        for (subnet, allocator) in addresses {
             for (address, until) in allocator.resting {
-                resting.append(.init(network: network, address: address, until: until))
+                resting.append(.init(network: subnet.network, address: address, until: until))
             }
         }
         saved.own.resting = resting.sorted { ($0.network, $0.address) < ($1.network, $1.address) }

@@ -11,7 +11,12 @@ extension NodeMachine {
             guard !isLeaving else { throw .leaving }
             let network = try network(matching: request.network)
             try check(request, network: network)
-            wait(id, .attach(request, .random(using: &random)), network.id, request.ipv4, now: now)
+            let wants = network.subnets.map { subnet in
+                Waiting.Want(
+                    family: subnet.family,
+                    address: subnet.family == .v4 ? request.ipv4.map(IPAddress.v4) : request.ipv6.map(IPAddress.v6))
+            }
+            wait(id, .attach(request, .random(using: &random)), network.id, wants, now: now)
         } catch {
             effects.replies.append((id, .failure(error)))
         }
@@ -19,9 +24,9 @@ extension NodeMachine {
 
     /// Serves a request at once or when it can be. Who waits already comes first.
     mutating func wait(
-        _ id: RequestID, _ purpose: Waiting.Purpose, _ network: NetworkID, _ address: IPv4Address?, now: Instant
+        _ id: RequestID, _ purpose: Waiting.Purpose, _ network: NetworkID, _ wants: [Waiting.Want], now: Instant
     ) {
-        waiting[id] = Waiting(purpose: purpose, network: network, ipv4: address, deadline: now + Self.patience)
+        waiting[id] = Waiting(purpose: purpose, network: network, wants: wants, deadline: now + Self.patience)
         serveWaiting(now: now)
         if waiting[id] != nil { requestLease(for: id) }
     }
@@ -35,6 +40,7 @@ extension NodeMachine {
             return waiter.network == network.id && other.sandbox == request.sandbox
         }
         guard !isAttached, !isWaiting else { throw .alreadyAttached(name: request.name, network: name) }
+        if let address = request.ipv6, !network.spec.ipv6 { throw .noIPv6(address, network: name) }
         for name in [request.name] + request.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
             throw .badName(name)
         }
@@ -49,74 +55,99 @@ extension NodeMachine {
         for id in waiting.keys.sorted() { serve(id, now: now) }
     }
 
-    /// Gives a waiting attach its address, if there is one.
+    /// Gives a waiting attach its addresses, if there are any.
     private mutating func serve(_ id: RequestID, now: Instant) {
         guard let waiter = waiting[id], let network = view.networks[waiter.network] else { return }
-        let address: IPv4Address
-        do throws(IPAMError) {
-            // In place: a copy of the allocator is one of all its addresses.
-            if let asked = waiter.ipv4 {
-                guard try addresses[waiter.network]?.claim(asked, held: held) != nil else { return }
-                address = asked
-            } else {
-                expireRests(on: waiter.network, now: now)
-                guard let free = try addresses[waiter.network]?.allocate(now: now, held: held) else { return }
-                address = free
-            }
-        } catch {
-            switch error {
+        for want in waiter.wants {
+            if want.address == nil { expireRests(on: SubnetID(waiter.network, want.family), now: now) }
+            switch find(want, of: waiter.network) {
+            case .success: continue
             // More may come: a block, or an interface's end.
-            case .addressNotLeased, .addressHeld, .noFreeAddress: return
-            default:
-                guard let asked = waiter.ipv4 else { return }
+            case nil, .failure(.addressNotLeased), .failure(.addressHeld), .failure(.noFreeAddress): return
+            case .failure(let error):
+                guard let asked = want.address else { return }
                 return fail(id, .addressRefused(asked, network: network.spec.name, reason: error.description))
             }
         }
+        let taken = waiter.wants.compactMap { take($0, of: waiter.network, now: now) }
         waiting[id] = nil
         switch waiter.purpose {
         case .attach(let request, let endpointID):
+            guard let ipv4 = taken.lazy.compactMap(\.v4).first else { return }
             let endpoint = Endpoint(
-                id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: address,
-                mac: request.mac ?? MACAddress(forIPv4: address), name: request.name, aliases: request.aliases)
+                id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: ipv4,
+                ipv6: taken.lazy.compactMap(\.v6).first, mac: request.mac ?? MACAddress(forIPv4: ipv4),
+                name: request.name, aliases: request.aliases)
             setOwn(endpoint.id, endpoint)
             effects.added.append(endpoint)
             unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)
         case .reservation:
-            noteReservation(of: Place(network: waiter.network, address: address), now: now)
-            effects.reserved.append((id, .success(address)))
+            for address in taken {
+                noteReservation(of: Place(network: waiter.network, address: address), now: now)
+                effects.reserved.append((id, .success(address)))
+            }
         }
-        requestSpare(waiter.network, now: now)
+        for address in taken { requestSpare(SubnetID(waiter.network, address.family), now: now) }
+    }
+
+    /// The address that is wanted, not taken yet; nil where the subnet is not known.
+    private func find(_ want: Waiting.Want, of network: NetworkID) -> Result<IPAddress, IPAMError>? {
+        guard let allocator = addresses[SubnetID(network, want.family)] else { return nil }
+        do throws(IPAMError) {
+            guard let asked = want.address else { return .success(try allocator.next(held: held)) }
+            try allocator.checkFree(asked, held: held)
+            return .success(asked)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Takes what `find` has found. In place: a copy of the allocator is one of all its addresses.
+    private mutating func take(_ want: Waiting.Want, of network: NetworkID, now: Instant) -> IPAddress? {
+        let subnet = SubnetID(network, want.family)
+        guard let asked = want.address else { return try? addresses[subnet]?.allocate(now: now, held: held) }
+        return (try? addresses[subnet]?.claim(asked, held: held)) == nil ? nil : asked
+    }
+
+    func isToBeHad(_ want: Waiting.Want, of network: NetworkID) -> Bool {
+        if case .success? = find(want, of: network) { true } else { false }
     }
 
     /// Asks the manager for what a waiting attach needs: the address itself, or a block.
     mutating func requestLease(for id: RequestID) {
-        guard session != .closed, let waiter = waiting[id], waiter.number == nil else { return }
-        if let address = waiter.ipv4 {
-            if addresses[waiter.network]?.isLeased(address) ?? false { return }
-        } else if let number = spareRequests[waiter.network] {
-            // A block is on its way already.
-            waiting[id]?.number = number
-            return
+        guard session != .closed, let waiter = waiting[id] else { return }
+        for (index, want) in waiter.wants.enumerated() where want.number == nil {
+            let subnet = SubnetID(waiter.network, want.family)
+            if let address = want.address {
+                if addresses[subnet]?.isLeased(address) ?? false { continue }
+            } else if let number = spareRequests[subnet] {
+                // A block is on its way already.
+                waiting[id]?.wants[index].number = number
+                continue
+            } else if isToBeHad(want, of: waiter.network) {
+                // What is missing is of the other family.
+                continue
+            }
+            let number = nextNumber
+            nextNumber += 1
+            waiting[id]?.wants[index].number = number
+            if want.address == nil { spareRequests[subnet] = number }
+            send(.leaseRequest(number, subnet, address: want.address))
         }
-        let number = nextNumber
-        nextNumber += 1
-        waiting[id]?.number = number
-        if waiter.ipv4 == nil { spareRequests[waiter.network] = number }
-        send(.leaseRequest(number, waiter.network, address: waiter.ipv4))
     }
 
     /// Asks for the next block before the last address is gone, so that attaching needs no round trip. Not where blocks are
     /// so small that a spare one would be most of what another node needs.
-    private mutating func requestSpare(_ network: NetworkID, now: Instant) {
-        guard session == .synchronised, spareRequests[network] == nil, let allocator = addresses[network],
-            let widest = allocator.blocks.map(\.length).min(), widest <= 29,
-            allocator.freeCount() <= 1 << (32 - widest - 2)
+    private mutating func requestSpare(_ subnet: SubnetID, now: Instant) {
+        guard session == .synchronised, spareRequests[subnet] == nil, let allocator = addresses[subnet],
+            let widest = allocator.blocks.map({ $0.width - $0.length }).max(), widest >= 3,
+            allocator.freeCount() <= 1 << min(widest - 2, 30)
         else { return }
-        if let refused = spareRefused[network], now - refused < NodeAddresses.rest { return }
+        if let refused = spareRefused[subnet], now - refused < NodeAddresses.rest { return }
         let number = nextNumber
         nextNumber += 1
-        spareRequests[network] = number
-        send(.leaseRequest(number, network, address: nil))
+        spareRequests[subnet] = number
+        send(.leaseRequest(number, subnet, address: nil))
     }
 
     mutating func detach(_ id: RequestID, _ endpoint: EndpointID, now: Instant) {
@@ -132,12 +163,12 @@ extension NodeMachine {
         if let old = own[id] {
             sandboxes[old.sandbox]?.remove(id)
             if sandboxes[old.sandbox]?.isEmpty == true { sandboxes[old.sandbox] = nil }
-            unsaved.places.insert(Place(network: old.network, address: old.ipv4))
+            unsaved.places.formUnion(old.places)
         }
         own[id] = endpoint
         if let endpoint {
             sandboxes[endpoint.sandbox, default: []].insert(id)
-            unsaved.places.insert(Place(network: endpoint.network, address: endpoint.ipv4))
+            unsaved.places.formUnion(endpoint.places)
         }
         changes.endpoints.insert(id)
         unsaved.endpoints.insert(id)
@@ -148,9 +179,9 @@ extension NodeMachine {
         own.has(mac, on: network) || view.endpoints.has(mac, on: network) { isKnown($0) }
     }
 
-    mutating func expireRests(on network: NetworkID, now: Instant) {
-        for address in addresses[network]?.expireRests(now: now) ?? [] {
-            unsaved.places.insert(Place(network: network, address: address))
+    mutating func expireRests(on subnet: SubnetID, now: Instant) {
+        for address in addresses[subnet]?.expireRests(now: now) ?? [] {
+            unsaved.places.insert(Place(network: subnet.network, address: address))
         }
     }
 
@@ -163,10 +194,13 @@ extension NodeMachine {
         let removed = ids.sorted().compactMap { own[$0] }
         for endpoint in removed {
             setOwn(endpoint.id, nil)
-            if engine.removeValue(forKey: endpoint.id) != nil, reserving {
-                noteReservation(of: Place(network: endpoint.network, address: endpoint.ipv4), now: now)
-            } else {
-                addresses[endpoint.network]?.release(endpoint.ipv4, now: now)
+            let isReserved = engine.removeValue(forKey: endpoint.id) != nil && reserving
+            for place in endpoint.places {
+                if isReserved {
+                    noteReservation(of: place, now: now)
+                } else {
+                    addresses[place.subnet]?.release(place.address, now: now)
+                }
             }
             effects.removed.append(endpoint.id)
             effects.added.removeAll { $0.id == endpoint.id }

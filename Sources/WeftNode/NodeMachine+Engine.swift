@@ -12,12 +12,15 @@ extension NodeMachine.Waiting.Purpose {
 /// Endpoints of a container engine: it asks for the address, makes the endpoint, tells the names, and releases the
 /// address at the end, each by itself and with a restart of either side in between.
 extension NodeMachine {
-    mutating func reserve(_ id: RequestID, network: NetworkID, address: IPv4Address?, now: Instant) {
-        guard !isLeaving else { return effects.reserved.append((id, .failure(.leaving))) }
-        guard view.networks[network] != nil else {
-            return effects.reserved.append((id, .failure(.networkNotFound(network.rawValue))))
+    mutating func reserve(_ id: RequestID, _ subnet: SubnetID, address: IPAddress?, now: Instant) {
+        do throws(AttachError) {
+            guard !isLeaving else { throw .leaving }
+            guard let network = view.networks[subnet.network] else { throw .networkNotFound(subnet.network.rawValue) }
+            guard network.subnets.contains(subnet) else { throw .noSubnet(subnet.family, network: network.spec.name) }
+            wait(id, .reservation, network.id, [Waiting.Want(family: subnet.family, address: address)], now: now)
+        } catch {
+            effects.reserved.append((id, .failure(error)))
         }
-        wait(id, .reservation, network, address, now: now)
     }
 
     /// Keeps an address for an endpoint to come. Durably before the engine hears of it.
@@ -31,7 +34,7 @@ extension NodeMachine {
     /// Gives a reserved address back, to rest. Addresses that are not reserved are left alone.
     mutating func release(_ place: Place, now: Instant) {
         guard reservations.removeValue(forKey: place) != nil else { return }
-        addresses[place.network]?.release(place.address, now: now)
+        addresses[place.subnet]?.release(place.address, now: now)
         unsaved.places.insert(place)
         effects.persist = true
     }
@@ -42,9 +45,10 @@ extension NodeMachine {
             guard let network = view.networks[request.network] else { throw .networkNotFound(request.network.rawValue) }
             let endpoint = Endpoint(
                 id: request.endpoint, network: network.id, node: self.id, sandbox: request.sandbox, ipv4: request.ipv4,
-                mac: request.mac, name: "")
+                ipv6: request.ipv6, mac: request.mac, name: "")
             if let known = own[endpoint.id] {
-                guard known.network == endpoint.network, known.ipv4 == endpoint.ipv4, known.mac == endpoint.mac else {
+                guard known.network == endpoint.network, known.addresses == endpoint.addresses, known.mac == endpoint.mac
+                else {
                     throw .endpointTaken(endpoint.id)
                 }
                 // Asked again: the interface may be missing.
@@ -52,7 +56,7 @@ extension NodeMachine {
                 effects.reconcile = true
             } else {
                 try checkEngine(endpoint, network)
-                try takeAddress(of: endpoint, network)
+                try takeAddresses(of: endpoint, network)
                 setOwn(endpoint.id, endpoint)
                 engine[endpoint.id] = now
                 effects.added.append(endpoint)
@@ -72,17 +76,19 @@ extension NodeMachine {
         if let other = view.endpoints[endpoint.id], other.node != id { throw .endpointTaken(endpoint.id) }
     }
 
-    /// Turns the reservation into use. One that ran out meanwhile is claimed anew.
-    private mutating func takeAddress(of endpoint: Endpoint, _ network: Network) throws(AttachError) {
-        let place = Place(network: endpoint.network, address: endpoint.ipv4)
-        guard reservations.removeValue(forKey: place) == nil else { return }
-        do throws(IPAMError) {
-            guard try addresses[network.id]?.claim(endpoint.ipv4, held: held) != nil else {
-                throw .addressNotLeased(endpoint.ipv4)
+    /// Turns the reservations into use. One that ran out meanwhile is claimed anew. All are taken or none.
+    private mutating func takeAddresses(of endpoint: Endpoint, _ network: Network) throws(AttachError) {
+        let claimed = endpoint.places.filter { reservations[$0] == nil }
+        for place in claimed {
+            do throws(IPAMError) {
+                guard let allocator = addresses[place.subnet] else { throw .addressNotLeased(place.address) }
+                try allocator.checkFree(place.address, held: held)
+            } catch {
+                throw .addressRefused(place.address, network: network.spec.name, reason: error.description)
             }
-        } catch {
-            throw .addressRefused(endpoint.ipv4, network: network.spec.name, reason: error.description)
         }
+        for place in claimed { try? addresses[place.subnet]?.claim(place.address, held: held) }
+        for place in endpoint.places { reservations[place] = nil }
     }
 
     mutating func rename(_ id: RequestID, _ endpoint: EndpointID, sandbox: SandboxID, name: String, aliases: [String]) {
@@ -94,8 +100,8 @@ extension NodeMachine {
             return effects.replies.append((id, .failure(.badName(text))))
         }
         let renamed = Endpoint(
-            id: endpoint, network: known.network, node: known.node, sandbox: sandbox, ipv4: known.ipv4, mac: known.mac,
-            name: name, aliases: aliases)
+            id: endpoint, network: known.network, node: known.node, sandbox: sandbox, ipv4: known.ipv4, ipv6: known.ipv6,
+            mac: known.mac, name: name, aliases: aliases)
         if renamed != known {
             setOwn(endpoint, renamed)
             effects.added.append(renamed)

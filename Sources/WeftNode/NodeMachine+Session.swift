@@ -12,28 +12,28 @@ extension NodeMachine {
         case .leaseGranted(let number):
             // The lease came in the assignments before this. A block that this node gave back, and that is still among its
             // leases at this point of the stream, was not taken back.
-            if let (_, waiter) = waiting.first(where: { $0.value.number == number }) {
-                for lease in view.leases.values where lease.network == waiter.network {
-                    if waiter.ipv4.map(lease.block.contains) ?? true { returned.remove(lease.id) }
+            for waiter in waiting.values {
+                for want in waiter.wants where want.number == number {
+                    let subnet = SubnetID(waiter.network, want.family)
+                    for lease in view.leases.values where lease.subnet == subnet {
+                        if want.address.map(lease.block.contains) ?? true { returned.remove(lease.id) }
+                    }
                 }
-                unsaved.node = true
-                refreshBlocks()
             }
+            unsaved.node = true
+            refreshBlocks()
             spareRequests = spareRequests.filter { $0.value != number }
-            for id in waiting.keys where waiting[id]?.number == number { waiting[id]?.number = nil }
+            for id in waiting.keys { waiting[id]?.forget(number) }
             serveWaiting(now: now)
-            for id in waiting.keys.sorted() where waiting[id]?.number == nil { requestLease(for: id) }
+            for id in waiting.keys.sorted() { requestLease(for: id) }
         case .leaseRefused(let number, let reason):
-            for (network, spare) in spareRequests where spare == number {
-                spareRequests[network] = nil
-                spareRefused[network] = now
+            for (subnet, spare) in spareRequests where spare == number {
+                spareRequests[subnet] = nil
+                spareRefused[subnet] = now
             }
-            for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.number == number {
-                let network = name(of: waiter.network)
-                if let address = waiter.ipv4 {
-                    fail(id, .addressRefused(address, network: network, reason: reason))
-                } else {
-                    fail(id, .noFreeAddress(network: network, reason: reason))
+            for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) {
+                if let want = waiter.wants.first(where: { $0.number == number }) {
+                    refuse(id, want.address, reason: reason)
                 }
             }
         case .goodbye(let reason):
@@ -104,41 +104,44 @@ extension NodeMachine {
     /// that this node leases and, since hello, of all its endpoints.
     private mutating func dropForeignEndpoints(now: Instant) {
         let blocks = Dictionary(grouping: view.leases.values, by: \.network)
+        func isLeased(_ place: Place) -> Bool {
+            (blocks[place.network] ?? []).contains { $0.block.contains(place.address) }
+        }
         let orphans = own.values.filter { view.networks[$0.network] == nil }
         let removed = removeEndpoints(orphans.map(\.id), now: now)
         if !removed.isEmpty { effects.lost.append((removed, "its network was removed")) }
-        let strangers = own.values.filter { endpoint in
-            !(blocks[endpoint.network] ?? []).contains { $0.block.contains(endpoint.ipv4) }
-        }
+        let strangers = own.values.filter { !$0.places.allSatisfy(isLeased) }
         let foreign = removeEndpoints(strangers.map(\.id), now: now)
         if !foreign.isEmpty { effects.lost.append((foreign, "its address is no longer leased to this node")) }
-        for place in reservations.keys
-        where !(blocks[place.network] ?? []).contains(where: { $0.block.contains(place.address) }) {
-            release(place, now: now)
-        }
+        for place in reservations.keys where !isLeased(place) { release(place, now: now) }
     }
 
     /// Brings the allocators in line with networks and leases.
     mutating func refreshBlocks() {
-        for (network, allocator) in addresses where view.networks[network] == nil {
-            for address in allocator.resting.keys { unsaved.places.insert(Place(network: network, address: address)) }
-            addresses[network] = nil
+        for (subnet, allocator) in addresses where view.networks[subnet.network] == nil {
+            unsaved.places.formUnion(allocator.resting.keys.map { Place(network: subnet.network, address: $0) })
+            addresses[subnet] = nil
         }
-        let blocks = Dictionary(grouping: usableLeases, by: \.network)
-        for (id, network) in view.networks {
-            if addresses[id] == nil {
-                guard let layout = try? SubnetLayout(network) else { continue }
-                var allocator = NodeAddresses(layout: layout)
-                for rest in strayRests where rest.network == id {
-                    allocator.restoreRest(of: rest.address, until: rest.until)
-                }
-                strayRests.removeAll { $0.network == id }
-                for endpoint in own.values where endpoint.network == id { allocator.restoreUse(of: endpoint.ipv4) }
-                for place in reservations.keys where place.network == id { allocator.restoreUse(of: place.address) }
-                addresses[id] = allocator
+        let blocks = Dictionary(grouping: usableLeases, by: \.subnet)
+        for network in view.networks.values {
+            for subnet in network.subnets {
+                if addresses[subnet] == nil { addresses[subnet] = allocator(network, subnet) }
+                addresses[subnet]?.setBlocks((blocks[subnet] ?? []).map(\.block))
             }
-            addresses[id]?.setBlocks((blocks[id] ?? []).map(\.block))
         }
+    }
+
+    /// An allocator that knows what is in use and resting already.
+    private mutating func allocator(_ network: Network, _ subnet: SubnetID) -> NodeAddresses? {
+        guard let layout = try? SubnetLayout(network, subnet.family) else { return nil }
+        var allocator = NodeAddresses(layout: layout)
+        for rest in strayRests where rest.subnet == subnet { allocator.restoreRest(of: rest.address, until: rest.until) }
+        strayRests.removeAll { $0.subnet == subnet }
+        for place in own.values.lazy.flatMap(\.places) where place.subnet == subnet {
+            allocator.restoreUse(of: place.address)
+        }
+        for place in reservations.keys where place.subnet == subnet { allocator.restoreUse(of: place.address) }
+        return allocator
     }
 
     /// Gives blocks back in which nothing is used. They are marked, durably, before the manager hears of it: it may lease
@@ -146,12 +149,12 @@ extension NodeMachine {
     mutating func returnBlocks() {
         guard session == .synchronised else { return }
         var ids: [String] = []
-        for (network, allocator) in addresses {
-            guard !waiting.values.contains(where: { $0.network == network }), spareRequests[network] == nil else {
+        for (subnet, allocator) in addresses {
+            guard !waiting.values.contains(where: { $0.network == subnet.network }), spareRequests[subnet] == nil else {
                 continue
             }
             for block in allocator.returnableBlocks(held: held) {
-                ids.append(AddressLease(network: network, block: block, node: id).id)
+                ids.append(AddressLease(network: subnet.network, block: block, node: id).id)
             }
         }
         guard !ids.isEmpty else { return }

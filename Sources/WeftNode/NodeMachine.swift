@@ -28,13 +28,24 @@ package struct NodeMachine: Sendable {
             case attach(AttachRequest, EndpointID)
             case reservation
         }
+        /// An address of one family.
+        struct Want: Hashable, Sendable {
+            let family: IPAddress.Family
+            /// The one that it must be, nil for any.
+            let address: IPAddress?
+            /// The lease request that it rides on; nil until one could be sent.
+            var number: RequestNumber?
+        }
         let purpose: Purpose
         let network: NetworkID
-        /// The one address that it wants, nil for any.
-        let ipv4: IPv4Address?
+        /// One for each family; all or none is had.
+        var wants: [Want]
         let deadline: Instant
-        /// The lease request that it rides on; nil until one could be sent.
-        var number: RequestNumber?
+
+        /// What rides on a lease request no longer does.
+        mutating func forget(_ number: RequestNumber) {
+            for index in wants.indices where wants[index].number == number { wants[index].number = nil }
+        }
     }
 
     /// A reply that is due when the data path has reached a generation.
@@ -58,8 +69,8 @@ package struct NodeMachine: Sendable {
     var reservations: [Place: Instant] = [:]
     /// Leases given back; not to be used, until a new session tells where they are.
     var returned: Set<String> = []
-    var addresses: [NetworkID: NodeAddresses] = [:]
-    var held: Set<IPv4Address> = []
+    var addresses: [SubnetID: NodeAddresses] = [:]
+    var held: Set<IPAddress> = []
     /// Rests on networks that are not known yet, after a restart.
     var strayRests: [SavedNode.Resting] = []
 
@@ -69,9 +80,9 @@ package struct NodeMachine: Sendable {
     var nextNumber: RequestNumber = 1
     var waiting: [RequestID: Waiting] = [:]
     var unconfirmed: [RequestID: Unconfirmed] = [:]
-    /// Requests for a spare block, by network: one at a time, and none again soon after a refusal.
-    var spareRequests: [NetworkID: RequestNumber] = [:]
-    var spareRefused: [NetworkID: Instant] = [:]
+    /// Requests for a spare block, by subnet: one at a time, and none again soon after a refusal.
+    var spareRequests: [SubnetID: RequestNumber] = [:]
+    var spareRefused: [SubnetID: Instant] = [:]
     var lastHeartbeat: Instant?
     /// What the shell has not taken yet, to make kernel and names from.
     var changes = NodeChanges()
@@ -89,7 +100,7 @@ package struct NodeMachine: Sendable {
         var reconcile = false
         var names = false
         var replies: [(RequestID, Result<Endpoint, AttachError>)] = []
-        var reserved: [(RequestID, Result<IPv4Address, AttachError>)] = []
+        var reserved: [(RequestID, Result<IPAddress, AttachError>)] = []
         var lost: [(endpoints: [Endpoint], reason: String)] = []
         var dismissal: String?
         var added: [Endpoint] = []
@@ -140,8 +151,8 @@ package struct NodeMachine: Sendable {
             attach(id, request, now: now, random: &random)
         case .detach(let id, let endpoint):
             detach(id, endpoint, now: now)
-        case .reserve(let id, let network, let address):
-            reserve(id, network: network, address: address, now: now)
+        case .reserve(let id, let subnet, let address):
+            reserve(id, subnet, address: address, now: now)
         case .release(let network, let address):
             release(Place(network: network, address: address), now: now)
         case .attachEngine(let id, let request):
@@ -192,7 +203,9 @@ package struct NodeMachine: Sendable {
 
     private mutating func forgetRequests() {
         spareRequests = [:]
-        for id in waiting.keys { waiting[id]?.number = nil }
+        for id in waiting.keys {
+            for index in waiting[id]?.wants.indices ?? 0..<0 { waiting[id]?.wants[index].number = nil }
+        }
     }
 
     private mutating func tick(now: Instant) {
@@ -200,7 +213,7 @@ package struct NodeMachine: Sendable {
             lastHeartbeat = now
             send(.heartbeat(appliedRevision: view.revision))
         }
-        for network in Array(addresses.keys) { expireRests(on: network, now: now) }
+        for subnet in Array(addresses.keys) { expireRests(on: subnet, now: now) }
         strayRests.removeAll { rest in
             guard rest.until <= now else { return false }
             unsaved.places.insert(Place(network: rest.network, address: rest.address))
@@ -209,23 +222,22 @@ package struct NodeMachine: Sendable {
         for (place, since) in reservations where now - since >= Self.reservationTime { release(place, now: now) }
         serveWaiting(now: now)
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where waiter.deadline <= now {
-            let network = name(of: waiter.network)
             let reason =
                 session == .closed
                 ? "this node's address blocks hold none, and no manager answers; try again once one does"
                 : "the manager granted none within \(Self.patience.components.seconds) s; try again"
-            if let address = waiter.ipv4 {
-                let isHeld = held.contains(address)
-                fail(
-                    id,
-                    .addressRefused(
-                        address, network: network, reason: isHeld ? IPAMError.addressHeld(address).description : reason)
-                )
-            } else {
-                fail(id, .noFreeAddress(network: network, reason: reason))
-            }
+            refuse(id, waiter.wants.first { !isToBeHad($0, of: waiter.network) }?.address, reason: reason)
         }
         returnBlocks()
+    }
+
+    /// Ends an attach or reservation for the one address that it wanted, or for any.
+    mutating func refuse(_ id: RequestID, _ address: IPAddress?, reason: String) {
+        guard let waiter = waiting[id] else { return }
+        let network = name(of: waiter.network)
+        guard let address else { return fail(id, .noFreeAddress(network: network, reason: reason)) }
+        let held = held.contains(address) ? IPAMError.addressHeld(address).description : nil
+        fail(id, .addressRefused(address, network: network, reason: held ?? reason))
     }
 
     /// Ends an attach or reservation that got no address.

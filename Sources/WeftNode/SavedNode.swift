@@ -70,9 +70,9 @@ package struct SavedNode: Hashable, Sendable, Codable {
     /// An address that is kept for an endpoint to come.
     package struct Reservation: Hashable, Sendable, Codable {
         package let network: NetworkID
-        package let address: IPv4Address
+        package let address: IPAddress
         package let since: Instant
-        package init(network: NetworkID, address: IPv4Address, since: Instant) {
+        package init(network: NetworkID, address: IPAddress, since: Instant) {
             self.network = network
             self.address = address
             self.since = since
@@ -82,13 +82,15 @@ package struct SavedNode: Hashable, Sendable, Codable {
     /// A freed address that is not to be used again before `until`.
     package struct Resting: Hashable, Sendable, Codable {
         package let network: NetworkID
-        package let address: IPv4Address
+        package let address: IPAddress
         package let until: Instant
-        package init(network: NetworkID, address: IPv4Address, until: Instant) {
+        package init(network: NetworkID, address: IPAddress, until: Instant) {
             self.network = network
             self.address = address
             self.until = until
         }
+
+        var subnet: SubnetID { SubnetID(network, address.family) }
     }
 }
 

@@ -11,14 +11,16 @@ package struct PluginError: Error, Hashable, Sendable, CustomStringConvertible {
 package struct PluginEndpoint: Hashable, Sendable, Codable {
     package var network: NetworkID
     package var ipv4: IPv4Address
+    package var ipv6: IPv6Address?
     package var mac: MACAddress
     /// The container's namespace as the engine names it, from the join on.
     package var sandbox: String?
     /// Of the route to the resolver by this endpoint.
     package var resolverLength: Int?
-    package init(network: NetworkID, ipv4: IPv4Address, mac: MACAddress) {
+    package init(network: NetworkID, ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress) {
         self.network = network
         self.ipv4 = ipv4
+        self.ipv6 = ipv6
         self.mac = mac
     }
 }
@@ -29,8 +31,8 @@ package protocol PluginBackend: Sendable {
     /// to wait a little for it.
     func network(_ reference: String, isNew: Bool) async throws -> Network
     /// Takes one particular address, or any. Waits up to five seconds for the manager where this node leases none.
-    func reserve(_ network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address
-    func release(_ network: NetworkID, ipv4: IPv4Address) async
+    func reserve(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress
+    func release(_ network: NetworkID, _ address: IPAddress) async
     /// Returns the name of the interface that waits on the host to be moved into the container.
     func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String
     /// Nothing there is success. Does not wait for more than the kernel.

@@ -77,8 +77,8 @@ package actor PluginService {
         case "IpamDriver.RequestAddress": return try await requestAddress(decode(Request.Address.self))
         case "IpamDriver.ReleaseAddress":
             let request = try decode(Request.Address.self)
-            if let address = request.Address.flatMap({ IPv4Address($0) }) {
-                await backend.release(NetworkID(request.PoolID), ipv4: address)
+            if let address = request.Address.flatMap({ IPAddress($0) }) {
+                await backend.release(Self.subnet(ofPool: request.PoolID).network, address)
             }
             return Response.Empty()
         case "NetworkDriver.CreateNetwork":
@@ -115,10 +115,19 @@ package actor PluginService {
 
     // MARK: Addresses
 
+    /// A pool is one family's subnet of a network; IPv4's bears the network's id alone.
+    private static let poolSuffix = "/IPv6"
+
+    private static func poolID(_ subnet: SubnetID) -> String {
+        subnet.network.rawValue + (subnet.family == .v6 ? poolSuffix : "")
+    }
+
+    private static func subnet(ofPool id: String) -> SubnetID {
+        id.hasSuffix(poolSuffix)
+            ? SubnetID(NetworkID(String(id.dropLast(poolSuffix.count))), .v6) : SubnetID(NetworkID(id), .v4)
+    }
+
     private func requestPool(_ request: Request.Pool) async throws -> Response.Pool {
-        guard request.V6 != true else {
-            throw PluginError("Weft's networks are IPv4 only in this version: leave out --ipv6 and IPv6 subnets")
-        }
         guard case .text(let reference)? = request.Options?[Self.idOption] else {
             throw PluginError(
                 "which network of the swarm? Give its id with --ipam-opt weft.id=ID and -o weft.id=ID (`weft network ls` "
@@ -127,40 +136,48 @@ package actor PluginService {
         try refuseOthers(request.Options, "--ipam-opt")
         let network = try await backend.network(reference, isNew: true)
         let name = network.spec.name
-        if let pool = request.Pool, !pool.isEmpty, IPv4Prefix(pool) != network.subnet {
-            throw PluginError("the subnet of network \(name) is \(network.subnet), not \(pool): leave out --subnet")
+        let family: IPAddress.Family = request.V6 == true ? .v6 : .v4
+        guard let subnet = network.subnet(family) else {
+            throw PluginError("network \(name) has no \(family): leave out --ipv6 and IPv6 subnets")
         }
-        if let range = request.SubPool, !range.isEmpty, IPv4Prefix(range) != network.spec.ipam.range ?? network.subnet {
+        if let pool = request.Pool, !pool.isEmpty, AnyIPPrefix(pool) != subnet {
+            throw PluginError("the subnet of network \(name) is \(subnet), not \(pool): leave out --subnet")
+        }
+        if let range = request.SubPool, !range.isEmpty, AnyIPPrefix(range) != network.range(family) ?? subnet {
             throw PluginError("--ip-range is given where the network is made (`weft network create`), not for one host's part of it")
         }
-        return Response.Pool(PoolID: network.id.rawValue, Pool: "\(network.subnet)")
+        return Response.Pool(PoolID: Self.poolID(SubnetID(network.id, family)), Pool: "\(subnet)")
     }
 
     private func requestAddress(_ request: Request.Address) async throws -> Response.Address {
-        let network = try await backend.network(request.PoolID, isNew: false)
+        let pool = Self.subnet(ofPool: request.PoolID)
+        let network = try await backend.network(pool.network.rawValue, isNew: false)
         let name = network.spec.name
-        var wanted: IPv4Address?
+        guard let subnet = network.subnet(pool.family), let gateway = network.gateway(pool.family) else {
+            throw PluginError("network \(name) has no \(pool.family)")
+        }
+        var wanted: IPAddress?
         if let text = request.Address, !text.isEmpty {
-            guard let address = IPv4Address(text) else { throw PluginError("\(text) is no IPv4 address") }
+            guard let address = IPAddress(text), address.family == pool.family else {
+                throw PluginError("\(text) is no \(pool.family) address")
+            }
             wanted = address
         }
-        func answer(_ address: IPv4Address) -> Response.Address {
-            Response.Address(Address: "\(address)/\(network.subnet.length)")
-        }
+        func answer(_ address: IPAddress) -> Response.Address { Response.Address(Address: "\(address)/\(subnet.length)") }
         if case .text("com.docker.network.gateway")? = request.Options?["RequestAddressType"] {
-            guard wanted ?? network.gateway == network.gateway else {
-                throw PluginError("the gateway of network \(name) is \(network.gateway): leave out --gateway")
+            guard wanted ?? gateway == gateway else {
+                throw PluginError("the gateway of network \(name) is \(gateway): leave out --gateway")
             }
-            return answer(network.gateway)
+            return answer(gateway)
         }
         guard state.networks.values.contains(network.id) else {
             // Before its CreateNetwork, an address is one that the user wants kept free.
-            if let wanted, network.spec.ipam.auxiliaryAddresses.values.contains(wanted) { return answer(wanted) }
+            if let wanted, network.auxiliaryAddresses.contains(wanted) { return answer(wanted) }
             throw PluginError(
                 "\(wanted.map { "\($0): " } ?? "")--aux-address is given where network \(name) is made (`weft network create`), "
                     + "and --ipam-driver weft goes with --driver weft only")
         }
-        return answer(try await backend.reserve(network.id, ipv4: wanted))
+        return answer(try await backend.reserve(pool, wanted))
     }
 
     // MARK: Networks
@@ -171,15 +188,13 @@ package actor PluginService {
         else { throw PluginError("which network of the swarm? Give its id with -o weft.id=ID as well as with --ipam-opt weft.id=ID") }
         try refuseOthers(options, "-o")
         let network = try await backend.network(reference, isNew: true)
-        guard request.IPv6Data?.isEmpty ?? true else {
-            throw PluginError("Weft's networks are IPv4 only in this version: leave out --ipv6 and IPv6 subnets")
-        }
-        guard let pool = request.IPv4Data?.first, request.IPv4Data?.count == 1, pool.AddressSpace?.hasPrefix("weft") == true,
-            let subnet = pool.Pool, IPv4Prefix(subnet) == network.subnet
+        let pools = (request.IPv4Data ?? []) + (request.IPv6Data ?? [])
+        guard pools.allSatisfy({ $0.AddressSpace?.hasPrefix("weft") == true }),
+            pools.map({ $0.Pool.flatMap { AnyIPPrefix($0) } }) == network.subnets.map({ network.subnet($0.family) })
         else {
             throw PluginError(
-                "the addresses of network \(network.spec.name) are Weft's to give: create it with --ipam-driver weft "
-                    + "--ipam-opt weft.id=\(network.id)")
+                "the addresses of network \(network.spec.name) are Weft's to give: create it with "
+                    + "\(network.spec.ipv6 ? "--ipv6 " : "")--ipam-driver weft --ipam-opt weft.id=\(network.id)")
         }
         try change { $0.networks[request.NetworkID] = network.id }
     }
@@ -204,10 +219,15 @@ package actor PluginService {
 
     private func createEndpoint(_ request: Request.Endpoint) async throws -> Response.Endpoint {
         let network = try await network(of: request)
-        guard let text = request.Interface?.Address, let ipv4 = text.split(separator: "/").first.flatMap({ IPv4Address(String($0)) })
-        else { throw PluginError("an endpoint of network \(network.spec.name) needs an IPv4 address") }
-        guard request.Interface?.AddressIPv6?.isEmpty ?? true else {
-            throw PluginError("Weft's networks are IPv4 only in this version: leave out --ip6")
+        guard let ipv4 = request.Interface?.Address.flatMap({ IPv4Prefix.parts($0) })?.address else {
+            throw PluginError("an endpoint of network \(network.spec.name) needs an IPv4 address")
+        }
+        guard network.spec.ipv6 || request.Interface?.AddressIPv6?.isEmpty ?? true else {
+            throw PluginError("network \(network.spec.name) has no IPv6: leave out --ip6")
+        }
+        let ipv6 = request.Interface?.AddressIPv6.flatMap { IPv6Prefix.parts($0) }?.address
+        guard ipv6 != nil || request.Interface?.AddressIPv6?.isEmpty ?? true else {
+            throw PluginError("\(request.Interface?.AddressIPv6 ?? "") is no IPv6 address with a prefix length")
         }
         let given = request.Interface?.MacAddress ?? ""
         let mac: MACAddress
@@ -222,7 +242,7 @@ package actor PluginService {
         if let other = request.Options?.keys.filter({ !$0.hasPrefix("com.docker.") }).sorted().first {
             throw PluginError("--driver-opt \(other) is none of Weft's options")
         }
-        try change { $0.endpoints[request.EndpointID] = PluginEndpoint(network: network.id, ipv4: ipv4, mac: mac) }
+        try change { $0.endpoints[request.EndpointID] = PluginEndpoint(network: network.id, ipv4: ipv4, ipv6: ipv6, mac: mac) }
         return Response.Endpoint(Interface: .init(MacAddress: given.isEmpty ? "\(mac)" : nil))
     }
 
@@ -255,5 +275,19 @@ package actor PluginService {
             return Response.Information(Value: [:])
         }
         return Response.Information(Value: ["weft.network": network.spec.name, "weft.vni": "\(network.vni)"])
+    }
+}
+
+extension Network {
+    /// The part of a subnet that addresses come from, where the user named one.
+    fileprivate func range(_ family: IPAddress.Family) -> AnyIPPrefix? {
+        switch family {
+        case .v4: spec.ipam.range.map(AnyIPPrefix.v4)
+        case .v6: spec.ipam6?.range.map(AnyIPPrefix.v6)
+        }
+    }
+
+    fileprivate var auxiliaryAddresses: [IPAddress] {
+        Array(spec.ipam.erased.auxiliaryAddresses.values) + (spec.ipam6?.erased.auxiliaryAddresses.values.map(\.self) ?? [])
     }
 }

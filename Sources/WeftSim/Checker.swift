@@ -5,12 +5,13 @@ import WeftIPAM
 import WeftModel
 import WeftNet
 import WeftNode
+import WeftWire
 
 /// The rules.
 struct Checker {
     private struct Place: Hashable {
         let network: NetworkID
-        let address: IPv4Address
+        let address: IPAddress
     }
 
     private struct Use {
@@ -26,7 +27,7 @@ struct Checker {
     /// Hosts that the swarm let go are no longer bound by it.
     mutating func brokenRule(in cluster: SimCluster) -> String? {
         var current: [Place: Endpoint] = [:]
-        var blocks: [NetworkID: [(block: IPv4Prefix, node: String)]] = [:]
+        var blocks: [SubnetID: [(block: AnyIPPrefix, node: String)]] = [:]
         let members = cluster.nodes.filter {
             !$0.isGone && cluster.store.objects[StoreKey(kind: .node, id: $0.id.rawValue)] != nil
         }
@@ -34,22 +35,23 @@ struct Checker {
             var endpoints = node.interfaces
             for endpoint in node.agent?.ownEndpoints ?? [] { endpoints[endpoint.id] = endpoint }
             for endpoint in endpoints.values {
-                let place = Place(network: endpoint.network, address: endpoint.ipv4)
-                if let other = current[place], other.id != endpoint.id {
-                    return
-                        "\(endpoint.ipv4) is \(other.name)'s and \(endpoint.name)'s (\(other.node), \(endpoint.node))"
+                for address in endpoint.addresses {
+                    let place = Place(network: endpoint.network, address: address)
+                    if let other = current[place], other.id != endpoint.id {
+                        return "\(address) is \(other.name)'s and \(endpoint.name)'s (\(other.node), \(endpoint.node))"
+                    }
+                    current[place] = endpoint
                 }
-                current[place] = endpoint
             }
             for lease in node.agent?.usableLeases ?? [] {
-                blocks[lease.network, default: []].append((lease.block, node.description.hostname))
+                blocks[lease.subnet, default: []].append((lease.block, node.description.hostname))
             }
         }
-        for (network, leased) in blocks {
+        for (subnet, leased) in blocks {
             let sorted = leased.sorted { $0.block < $1.block }
             for (one, next) in zip(sorted, sorted.dropFirst()) where one.block.overlaps(next.block) {
                 return
-                    "blocks \(one.block) of \(one.node) and \(next.block) of \(next.node) of network \(network) overlap"
+                    "blocks \(one.block) of \(one.node) and \(next.block) of \(next.node) of \(subnet) overlap"
             }
         }
         if let overlap = overlappingLeases(cluster) { return overlap }
@@ -156,12 +158,20 @@ struct Checker {
             let networks = Set(manager.endpoints.filter { $0.sandbox == asker.sandbox }.map(\.network))
             guard Set(view.networks) == networks else { return "\(asker.name) is taken to be on \(view.networks)" }
             for endpoint in manager.endpoints {
-                let owner = names.owner(of: endpoint.ipv4, in: view)
-                let mayBeSeen = networks.contains(endpoint.network) && !down.contains(endpoint.node)
-                if case .visible = owner, !mayBeSeen { return "\(asker.name) sees \(endpoint.name)" }
-                // An engine's endpoint has no name at first.
-                if mayBeSeen, !endpoint.name.isEmpty, owner == .hidden || owner == .outside {
-                    return "\(asker.name) does not see \(endpoint.name)"
+                for address in endpoint.addresses {
+                    let owner = names.owner(of: address, in: view)
+                    let mayBeSeen = networks.contains(endpoint.network) && !down.contains(endpoint.node)
+                    if case .visible = owner, !mayBeSeen { return "\(asker.name) sees \(endpoint.name) at \(address)" }
+                    // An engine's endpoint has no name at first.
+                    if mayBeSeen, !endpoint.name.isEmpty, owner == .hidden || owner == .outside {
+                        return "\(asker.name) does not see \(endpoint.name) at \(address)"
+                    }
+                }
+                let resolved = DNSName(endpoint.name).flatMap { names.addresses(of: $0, in: view) }
+                if networks.contains(endpoint.network), !down.contains(endpoint.node), !endpoint.name.isEmpty,
+                    !Set(endpoint.addresses).isSubset(of: resolved ?? [])
+                {
+                    return "\(asker.name) gets \(resolved ?? []) for \(endpoint.name)"
                 }
             }
         }

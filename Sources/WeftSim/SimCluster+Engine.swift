@@ -23,35 +23,47 @@ extension SimCluster {
 
     private func reserve(_ index: Int) throws {
         guard let network = nodes[index].agent?.networks.randomElement(using: &random) else { return }
-        var address: IPv4Address?
-        if random.chance(20) {
-            address = network.subnet.network.advanced(
-                by: UInt32(Int.random(in: 0..<Int(network.subnet.count), using: &random)))
-        }
+        try reserve(index, .v4, for: SimNode.Promise(network: network.id), of: network)
+    }
+
+    private func reserve(
+        _ index: Int, _ family: IPAddress.Family, for promise: SimNode.Promise, of network: Network
+    ) throws {
+        let address = random.chance(20) ? randomAddress(of: network, family) : nil
         let id = newRequest(index)
-        nodes[index].promises[id] = SimNode.Promise(network: network.id)
-        note("\(nodes[index].description.hostname) request \(id.rawValue): reserve \(address?.description ?? "any") of \(network.spec.name)")
-        try feed(index, .reserve(id, network.id, address))
+        nodes[index].promises[id] = promise
+        nodes[index].promises[id]?.isWaiting = true
+        note(
+            "\(nodes[index].description.hostname) request \(id.rawValue): reserve \(address?.description ?? "any \(family)") of "
+                + network.spec.name)
+        try feed(index, .reserve(id, SubnetID(network.id, family), address))
     }
 
     private func attachPromised(_ index: Int) throws {
-        let promises = nodes[index].promises.filter { $0.value.address != nil }.sorted { $0.key < $1.key }
-        guard let (key, promise) = promises.randomElement(using: &random), let address = promise.address else { return }
+        let promises = nodes[index].promises.filter { !$0.value.isWaiting }.sorted { $0.key < $1.key }
+        guard let (key, promise) = promises.randomElement(using: &random), let ipv4 = promise.ipv4 else { return }
         nodes[index].promises[key] = nil
+        if promise.ipv6 == nil, random.chance(80), let network = nodes[index].agent?.network(promise.network),
+            network.spec.ipv6
+        {
+            return try reserve(index, .v6, for: promise, of: network)
+        }
         switch Int.random(in: 0..<10, using: &random) {
         case 0: break  // The engine died: nobody releases it.
-        case 1, 2: try feed(index, .release(promise.network, address))
+        case 1, 2:
+            try feed(index, .release(promise.network, .v4(ipv4)))
+            if let ipv6 = promise.ipv6 { try feed(index, .release(promise.network, .v6(ipv6))) }
         default:
             let id = newRequest(index)
             let endpoint = EndpointID.random(using: &random)
-            note("\(nodes[index].description.hostname) request \(id.rawValue): attach endpoint \(endpoint) at \(address)")
+            note("\(nodes[index].description.hostname) request \(id.rawValue): attach endpoint \(endpoint) at \(ipv4)")
             try feed(
                 index,
                 .attachEngine(
                     id,
                     EngineAttachment(
-                        endpoint: endpoint, network: promise.network, ipv4: address, mac: MACAddress(forIPv4: address),
-                        sandbox: .random(using: &random))))
+                        endpoint: endpoint, network: promise.network, ipv4: ipv4, ipv6: promise.ipv6,
+                        mac: MACAddress(forIPv4: ipv4), sandbox: .random(using: &random))))
         }
     }
 

@@ -74,8 +74,14 @@ extension SimCluster {
                     throw failure("reservation \(id.rawValue) got a second reply: \(result)")
                 }
                 note("\(nodes[index].description.hostname) answers reservation \(id.rawValue): \(result)")
-                if case .success(let address) = result { nodes[index].promises[id]?.address = address }
-                if case .failure = result { nodes[index].promises[id] = nil }
+                guard var promise = nodes[index].promises[id] else { break }
+                switch result {
+                case .success(.v4(let address)): promise.ipv4 = address
+                case .success(.v6(let address)): promise.ipv6 = address
+                case .failure: break
+                }
+                promise.isWaiting = false
+                nodes[index].promises[id] = promise.ipv4 == nil ? nil : promise
             case .endpointsLost(let endpoints, let reason):
                 note("\(nodes[index].description.hostname) loses \(endpoints.map(\.name)): \(reason)")
             case .dismissed(let reason):
@@ -106,7 +112,7 @@ extension SimCluster {
         nodes[index].agent = nil
         nodes[index].life += 1
         nodes[index].requests = []
-        nodes[index].promises = nodes[index].promises.filter { $0.value.address != nil }
+        nodes[index].promises = nodes[index].promises.filter { !$0.value.isWaiting }
         if let session = nodes[index].session {
             nodes[index].session = nil
             breakStream(session)
@@ -122,7 +128,7 @@ extension SimCluster {
         nodes[index].agent = NodeMachine(
             id: node.id, description: node.description, dataPathAddress: node.vtep, saved: node.disk)
         note("\(node.description.hostname)'s agent starts at revision \(node.disk.view.revision)")
-        try feed(index, .addressesHeld(Set(node.interfaces.values.map(\.ipv4))))
+        try feed(index, .addressesHeld(Set(node.interfaces.values.flatMap(\.addresses))))
         try feed(index, .sandboxesFound(node.sandboxes))
         let life = nodes[index].life
         if let generation = nodes[index].agent?.generation {
@@ -161,6 +167,6 @@ extension SimCluster {
         } else {
             try feed(index, .datapathApplied(generation, failures: failures))
         }
-        try feed(index, .addressesHeld(Set(nodes[index].interfaces.values.map(\.ipv4))))
+        try feed(index, .addressesHeld(Set(nodes[index].interfaces.values.flatMap(\.addresses))))
     }
 }

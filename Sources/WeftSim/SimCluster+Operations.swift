@@ -35,17 +35,24 @@ extension SimCluster {
         var request = AttachRequest(
             network: network.spec.name, sandbox: sandbox, name: "c\(nextName)", aliases: ["svc"])
         nextName += 1
-        if random.chance(20) {
-            let offset = UInt32(Int.random(in: 0..<Int(network.subnet.count), using: &random))
-            request.ipv4 = network.subnet.network.advanced(by: offset)
-        }
+        if random.chance(20) { request.ipv4 = randomAddress(of: network, .v4)?.v4 }
+        if random.chance(20) { request.ipv6 = randomAddress(of: network, .v6)?.v6 }
         let id = RequestID(nextRequest)
         nextRequest += 1
         nodes[index].requests.insert(id)
         note(
-            "\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) to \(request.network) \(request.ipv4?.description ?? "")"
+            "\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) to \(request.network) \(request.ipv4?.description ?? "") \(request.ipv6?.description ?? "")"
         )
         try feed(index, .attach(id, request))
+    }
+
+    /// Any address of a subnet, those that nobody may have among them; of a wide one, a low one or one of the first blocks.
+    func randomAddress(of network: Network, _ family: IPAddress.Family) -> IPAddress? {
+        guard let subnet = network.subnet(family) else { return nil }
+        let size = 1 << min(8, subnet.width - subnet.length)
+        let isUpper = subnet.family == .v6 && random.chance(50)
+        let base = isUpper ? subnet.subprefix(length: subnet.length + 1, index: 1)?.network : subnet.network
+        return base?.advanced(by: Int.random(in: 0..<size, using: &random))
     }
 
     private func detach() throws {
@@ -58,7 +65,9 @@ extension SimCluster {
         note("\(nodes[index].description.hostname) request \(id.rawValue): detach \(endpoint.name) \(endpoint.ipv4)")
         let isEngine = nodes[index].agent?.engineEndpoints.contains(endpoint.id) ?? false
         try feed(index, .detach(id, endpoint.id))
-        if isEngine, random.chance(80) { try feed(index, .release(endpoint.network, endpoint.ipv4)) }
+        if isEngine, random.chance(80) {
+            for address in endpoint.addresses { try feed(index, .release(endpoint.network, address)) }
+        }
     }
 
     private func endSandbox() throws {
@@ -80,6 +89,13 @@ extension SimCluster {
             let length = Int.random(in: 26...29, using: &random)
             let base = IPv4Address(rawValue: 10 << 24 | 77 << 16 | UInt32(Int.random(in: 0...3, using: &random)) << 8)
             spec.ipam.subnet = IPv4Prefix(base, length: length)
+        }
+        if random.chance(50) {
+            spec.ipam6 = IPAMConfig()
+            if random.chance(40) {
+                let base = IPv6Address(rawValue: 0xfd77 << 112 | UInt128(Int.random(in: 0...3, using: &random)) << 8)
+                spec.ipam6?.subnet = IPv6Prefix(base, length: Int.random(in: 117...120, using: &random))
+            }
         }
         try command(.createNetwork(spec))
     }

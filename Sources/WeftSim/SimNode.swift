@@ -23,9 +23,13 @@ struct SimNode {
     var requests: Set<RequestID> = []
     /// What the engine asked for and has no endpoint for yet, by the request.
     var promises: [RequestID: Promise] = [:]
+    /// Addresses for an endpoint to come; an engine asks for one after the other.
     struct Promise {
         let network: NetworkID
-        var address: IPv4Address?
+        var ipv4: IPv4Address?
+        var ipv6: IPv6Address?
+        /// A request for one of them is under way.
+        var isWaiting = true
     }
     /// Counts the starts of weftd: what an earlier one had planned is void.
     var life = 0

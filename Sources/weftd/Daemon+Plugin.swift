@@ -41,12 +41,12 @@ extension Daemon: PluginBackend {
         }
     }
 
-    func reserve(_ network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address {
-        try await pluginMember.agent.reserveAddress(network: network, ipv4: ipv4)
+    func reserve(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress {
+        try await pluginMember.agent.reserveAddress(subnet, address)
     }
 
-    func release(_ network: NetworkID, ipv4: IPv4Address) async {
-        member?.agent.releaseAddress(network: network, ipv4: ipv4)
+    func release(_ network: NetworkID, _ address: IPAddress) async {
+        member?.agent.releaseAddress(network, address)
     }
 
     func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
@@ -54,7 +54,7 @@ extension Daemon: PluginBackend {
         let sandbox = sandboxKey.split(separator: "/").last.map(String.init) ?? id.rawValue
         _ = try await pluginMember.agent.attachEngine(
             EngineAttachment(
-                endpoint: id, network: endpoint.network, ipv4: endpoint.ipv4, mac: endpoint.mac,
+                endpoint: id, network: endpoint.network, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, mac: endpoint.mac,
                 sandbox: SandboxID(sandbox)))
         return engineInterfaceName(id)
     }

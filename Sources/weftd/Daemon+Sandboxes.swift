@@ -69,7 +69,8 @@ extension Daemon {
             let entry = try await keeper.create(
                 spec,
                 attachments: request.networks.map {
-                    SandboxKeeper.Attachment(network: $0.network, ipv4: $0.ipv4, aliases: $0.aliases)
+                    SandboxKeeper.Attachment(
+                        network: $0.network, ipv4: $0.ipv4, ipv6: $0.ipv6, aliases: $0.aliases)
                 })
             return SandboxCreated(
                 id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
@@ -109,7 +110,8 @@ extension Daemon {
     func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) async throws {
         try await translating {
             try await keeper.connect(
-                id.rawValue, .init(network: attachment.network, ipv4: attachment.ipv4, aliases: attachment.aliases))
+                id.rawValue, .init(
+                    network: attachment.network, ipv4: attachment.ipv4, ipv6: attachment.ipv6, aliases: attachment.aliases))
         }
     }
 
@@ -145,7 +147,7 @@ extension Daemon {
         status.endpoints = endpoints.map { endpoint in
             var entry = NodeStatus.EndpointCounters(
                 id: endpoint.id, name: endpoint.name, network: names[endpoint.network] ?? endpoint.network.rawValue,
-                ipv4: endpoint.ipv4, interface: hostInterfaceName(endpoint.id))
+                ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, interface: hostInterfaceName(endpoint.id))
             if let counted = counters[endpoint.id] {
                 entry.sentPackets = counted.sentPackets
                 entry.sentBytes = counted.sentBytes

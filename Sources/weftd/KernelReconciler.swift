@@ -23,7 +23,7 @@ final class KernelReconciler: Reconciling {
         /// Read anew with every observation: it follows the interface.
         var underlayMTU: MTU?
         var port: UInt16 = KernelReconciler.defaultPort
-        var held: Set<IPv4Address> = []
+        var held: Set<IPAddress> = []
         /// What the sandboxes reach by their endpoints, as compiled last.
         var routes: [EndpointID: SandboxRoutes] = [:]
 
@@ -74,7 +74,7 @@ final class KernelReconciler: Reconciling {
                     }
                 }
                 // Where a removal failed, what was held before counts as held still.
-                let wanted = Set(attachments.map(\.endpoint.ipv4))
+                let wanted = Set(attachments.flatMap(\.endpoint.addresses))
                 state.held = state.reconciler.addressesHeld ?? state.held.union(wanted)
                 outcome.addressesHeld = state.held
             } catch {

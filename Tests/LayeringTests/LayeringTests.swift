@@ -33,7 +33,7 @@ private let layers = [
             "WeftNode": ["WeftNet", "WeftModel", "WeftIPAM"],
             "WeftDatapath": ["WeftNet", "WeftModel", "CDatapathABI"],
             "WeftDNS": ["WeftNet", "WeftModel", "WeftWire"],
-            "WeftSim": ["WeftNet", "WeftModel", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"],
+            "WeftSim": ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"],
             "WeftTemplate": [],
         ]),
     Layer(

@@ -37,12 +37,12 @@ struct LeaseTests {
         var (swarm, one, _) = try swarm()
         let network = try swarm.create("net")
         swarm.sent = []
-        swarm.say(.leaseRequest(7, network.id, address: nil), as: one)
+        swarm.say(.leaseRequest(7, SubnetID(network.id, .v4), address: nil), as: one)
         #expect(swarm.leases(one, network).count == 2)
         guard case .assignments(let delta)? = swarm.sent.first(where: { $0.node == one })?.message else {
             throw Swarm.Unexpected(what: "no lease")
         }
-        #expect(delta.leases.map(\.block) == [try prefix("10.0.1.144/29")])
+        #expect(delta.leases.map(\.block) == [.v4(try prefix("10.0.1.144/29"))])
         #expect(swarm.sent.last?.message == .leaseGranted(7))
     }
 
@@ -50,25 +50,25 @@ struct LeaseTests {
     func particular() throws {
         var (swarm, one, two) = try swarm()
         let network = try swarm.create("net")
-        swarm.say(.leaseRequest(1, network.id, address: try address("10.0.1.77")), as: one)
+        swarm.say(.leaseRequest(1, SubnetID(network.id, .v4), address: .v4(try address("10.0.1.77"))), as: one)
         #expect(swarm.leases(one, network).contains(try prefix("10.0.1.77/32")))
-        swarm.say(.leaseRequest(2, network.id, address: try address("10.0.1.77")), as: two)
+        swarm.say(.leaseRequest(2, SubnetID(network.id, .v4), address: .v4(try address("10.0.1.77"))), as: two)
         #expect(try refusal(swarm).contains("host-w1"))
-        swarm.say(.leaseRequest(3, network.id, address: try address("10.0.1.131")), as: two)
+        swarm.say(.leaseRequest(3, SubnetID(network.id, .v4), address: .v4(try address("10.0.1.131"))), as: two)
         #expect(try refusal(swarm).contains("10.0.1.128/29"))
         var endpoint = try swarm.endpoint("a1", one, network)
         endpoint.name = "web"
         swarm.say(.endpointsChanged(added: [endpoint], removed: []), as: one)
-        swarm.say(.leaseRequest(4, network.id, address: endpoint.ipv4), as: two)
+        swarm.say(.leaseRequest(4, SubnetID(network.id, .v4), address: .v4(endpoint.ipv4)), as: two)
         #expect(try refusal(swarm).contains("web on node host-w1"))
         for text in ["10.0.1.1", "10.0.1.255", "10.0.9.9"] {
-            swarm.say(.leaseRequest(5, network.id, address: try address(text)), as: two)
+            swarm.say(.leaseRequest(5, SubnetID(network.id, .v4), address: .v4(try address(text))), as: two)
             #expect(try refusal(swarm).contains(text))
         }
-        swarm.say(.leaseRequest(6, NetworkID("nowhere"), address: nil), as: two)
+        swarm.say(.leaseRequest(6, SubnetID(NetworkID("nowhere"), .v4), address: nil), as: two)
         #expect(try refusal(swarm).contains("not found"))
         // Blocks go around it.
-        for number in 10..<60 { swarm.say(.leaseRequest(RequestNumber(number), network.id, address: nil), as: two) }
+        for number in 10..<60 { swarm.say(.leaseRequest(RequestNumber(number), SubnetID(network.id, .v4), address: nil), as: two) }
         let blocks = swarm.machine.leases.filter { $0.network == network.id }.map(\.block)
         for block in blocks { #expect(blocks.count { $0.overlaps(block) } == 1) }
         #expect(try refusal(swarm).contains("10.0.1.0/24"))
@@ -80,16 +80,16 @@ struct LeaseTests {
         let network = try swarm.create("net")
         let lease = try #require(swarm.machine.leases.first { $0.node == one && $0.network == network.id })
         swarm.say(.leasesReturned([lease.id]), as: two)
-        #expect(swarm.leases(one, network) == [lease.block])
+        #expect(swarm.leases(one, network) == [try #require(lease.block.v4)])
         let endpoint = try swarm.endpoint("a1", one, network)
         swarm.say(.endpointsChanged(added: [endpoint], removed: []), as: one)
         swarm.say(.leasesReturned([lease.id]), as: one)
-        #expect(swarm.leases(one, network) == [lease.block])
+        #expect(swarm.leases(one, network) == [try #require(lease.block.v4)])
         swarm.say(.endpointsChanged(added: [], removed: [endpoint.id]), as: one)
         swarm.say(.leasesReturned([lease.id, "nonsense"]), as: one)
         #expect(swarm.leases(one, network).isEmpty)
-        swarm.say(.leaseRequest(1, network.id, address: nil), as: two)
-        #expect(swarm.leases(two, network).contains(lease.block))
+        swarm.say(.leaseRequest(1, SubnetID(network.id, .v4), address: nil), as: two)
+        #expect(swarm.leases(two, network).contains(try #require(lease.block.v4)))
         // The old holder is told that it is gone, not that it is another's.
         #expect(
             swarm.sent.filter { $0.node == one }.contains { message in

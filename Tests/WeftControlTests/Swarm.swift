@@ -154,7 +154,7 @@ struct Swarm {
     }
 
     func leases(_ node: NodeID, _ network: Network) -> [IPv4Prefix] {
-        machine.leases.filter { $0.node == node && $0.network == network.id }.map(\.block)
+        machine.leases.filter { $0.node == node && $0.network == network.id }.compactMap(\.block.v4)
     }
 
     /// An endpoint in a node's first block of a network.

@@ -41,7 +41,7 @@ import WeftWire
             node: NodeID("here"), networks: [try network("a.b", "10.0.1.0/24")],
             endpoints: [try endpoint("x.y", on: "a.b", "10.0.1.2")], peers: [])
         let view = try #require(table.view(from: ip("10.0.1.2")))
-        #expect(table.addresses(of: try dnsName("x.y.a.b"), in: view) == [try ip("10.0.1.2")])
+        #expect(table.addresses(of: try dnsName("x.y.a.b"), in: view) == [.v4(try ip("10.0.1.2"))])
         #expect(table.addresses(of: try dnsName("x.y.a"), in: view) == nil)
         #expect(table.addresses(of: try dnsName("a.b"), in: view) == nil)
     }
@@ -52,9 +52,9 @@ import WeftWire
             node: NodeID("here"), networks: [try network(long, "10.0.1.0/24")],
             endpoints: [try endpoint("a..b", on: long, "10.0.1.2", aliases: ["", ".", long, "good"])], peers: [])
         let view = try #require(table.view(from: ip("10.0.1.2")))
-        #expect(table.addresses(of: try dnsName("good"), in: view) == [try ip("10.0.1.2")])
+        #expect(table.addresses(of: try dnsName("good"), in: view) == [.v4(try ip("10.0.1.2"))])
         #expect(table.addresses(of: .root, in: view) == nil)
-        #expect(table.owner(of: try ip("10.0.1.2"), in: view) == .hidden)
+        #expect(table.owner(of: .v4(try ip("10.0.1.2")), in: view) == .hidden)
     }
 
     @Test func `a full set replaces, a delta is laid over`() throws {
@@ -67,10 +67,10 @@ import WeftWire
         delta.networks = [try network("late", "10.0.9.0/24")]
         table.apply(delta)
         let view = try #require(table.view(from: ip("10.0.1.2")))
-        #expect(table.addresses(of: try dnsName("new"), in: view) == [try ip("10.0.1.50")])
+        #expect(table.addresses(of: try dnsName("new"), in: view) == [.v4(try ip("10.0.1.50"))])
         #expect(table.addresses(of: try dnsName("alpine2"), in: view) == nil)
-        #expect(table.owner(of: try ip("10.0.9.77"), in: view) == .hidden)
-        #expect(table.owner(of: try ip("10.0.3.77"), in: view) == .outside)
+        #expect(table.owner(of: .v4(try ip("10.0.9.77")), in: view) == .hidden)
+        #expect(table.owner(of: .v4(try ip("10.0.3.77")), in: view) == .outside)
         #expect(table.endpointCount == 9)
 
         var full = Assignments(isFull: true, baseRevision: .none, revision: Version(3))
@@ -137,7 +137,7 @@ import WeftWire
             for name in ["a", "b", "c", "x", "a.n0", "a.n1", "x.n2", "a.n1.n1", "n1"] {
                 lines.append("  \(name) \(String(describing: table.addresses(of: try dnsName(name), in: view)))")
             }
-            for address in all { lines.append("  \(address) \(table.owner(of: try ip(address), in: view))") }
+            for address in all { lines.append("  \(address) \(table.owner(of: .v4(try ip(address)), in: view))") }
         }
         return lines
     }
@@ -154,7 +154,7 @@ import WeftWire
         for net in 0..<4 {
             let view = try #require(table.view(from: endpoints[net].ipv4))
             for index in stride(from: net, to: 100_000, by: 4 * 97) {
-                #expect(table.addresses(of: try dnsName("c\(index)"), in: view) == [endpoints[index].ipv4])
+                #expect(table.addresses(of: try dnsName("c\(index)"), in: view) == [.v4(endpoints[index].ipv4)])
                 #expect(table.addresses(of: try dnsName("c\(index + 1)"), in: view) == nil)
             }
         }

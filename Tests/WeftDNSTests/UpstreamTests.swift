@@ -91,14 +91,26 @@ import WeftWire
 }
 
 @Suite struct ReverseNameTests {
-    @Test func `an address survives its reverse name`() throws {
-        for text in ["10.0.1.2", "0.0.0.0", "255.255.255.255", "169.254.77.53"] {
-            #expect(ReverseName.address(of: ReverseName.name(of: try ip(text))) == (try ip(text)))
-        }
-        #expect(ReverseName.name(of: try ip("10.0.1.2")) == (try dnsName("2.1.0.10.IN-ADDR.ARPA")))
+    private func any(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+
+    @Test(arguments: ["10.0.1.2", "0.0.0.0", "255.255.255.255", "169.254.77.53", "::", "fd00:1:2:3::a:b", "::ffff:10.0.0.1"])
+    func `an address survives its reverse name`(text: String) throws {
+        #expect(ReverseName.address(of: ReverseName.name(of: try any(text))) == (try any(text)))
     }
 
-    @Test(arguments: ["1.0.10.in-addr.arpa", "5.2.1.0.10.in-addr.arpa", "256.1.0.10.in-addr.arpa", "2.1.0.10.ip6.arpa", "02.1.0.10.in-addr.arpa"])
+    @Test func `reverse names are those of the RFCs, in any case`() throws {
+        #expect(ReverseName.name(of: try any("10.0.1.2")) == (try dnsName("2.1.0.10.IN-ADDR.ARPA")))
+        let name = "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"  // RFC 3596, 2.5
+        #expect(ReverseName.address(of: try dnsName(name.uppercased())) == (try any("2001:db8::567:89ab")))
+    }
+
+    @Test(
+        arguments: [
+            "1.0.10.in-addr.arpa", "5.2.1.0.10.in-addr.arpa", "256.1.0.10.in-addr.arpa", "2.1.0.10.ip6.arpa",
+            "02.1.0.10.in-addr.arpa", "8.b.d.0.1.0.0.2.ip6.arpa", String(repeating: "0.", count: 33) + "ip6.arpa",
+            String(repeating: "0.", count: 31) + "ip6.arpa", String(repeating: "0.", count: 31) + "g.ip6.arpa",
+            String(repeating: "0.", count: 31) + "00.ip6.arpa", String(repeating: "0.", count: 32) + "in-addr.arpa",
+        ])
     func `other names are no addresses`(text: String) throws {
         #expect(ReverseName.address(of: try dnsName(text)) == nil)
     }

@@ -20,9 +20,11 @@ struct ModelTests {
             spec.labels = ["a": "b"]
             spec.ipam = IPAMConfig(subnet: subnet, gateway: gateway)
             spec.ipam.auxiliaryAddresses = ["r1": address]
+            spec.ipam6 = IPAMConfig(subnet: IPv6Prefix("fd00:0:0:1::/64"))
+            let address6 = try #require(IPv6Address("fd00:0:0:1:8000::2"))
             let network = Network(
                 id: NetworkID("w1"), createdAt: start, spec: spec, vni: try #require(VNI(4097)), subnet: subnet,
-                gateway: gateway)
+                gateway: gateway, subnet6: IPv6Prefix("fd00:0:0:1::/64"), gateway6: IPv6Address("fd00:0:0:1::1"))
             let cluster = Cluster(
                 id: ClusterID("c"), createdAt: start, spec: ClusterSpec(), rootCertificatePEM: "PEM",
                 workerTokenSecret: Secret("one"), managerTokenSecret: Secret("two"))
@@ -33,9 +35,9 @@ struct ModelTests {
                 .endpoint(
                     Endpoint(
                         id: EndpointID("e1"), network: network.id, node: node.id, sandbox: SandboxID("s1"),
-                        ipv4: address,
+                        ipv4: address, ipv6: address6,
                         mac: MACAddress(forIPv4: address), name: "a1", aliases: ["x"])),
-                .lease(AddressLease(network: network.id, block: subnet, node: node.id)),
+                .lease(AddressLease(network: network.id, block: .v6(try #require(IPv6Prefix("fd00:0:0:1:8000::/122"))), node: node.id)),
             ]
         }
     }
@@ -80,8 +82,38 @@ struct ModelTests {
     @Test("A lease is named by its network and block")
     func leaseIdentifier() throws {
         let lease = AddressLease(
-            network: NetworkID("w1"), block: try #require(IPv4Prefix("10.0.1.8/29")), node: NodeID("n"))
+            network: NetworkID("w1"), block: try #require(AnyIPPrefix("10.0.1.8/29")), node: NodeID("n"))
         #expect(lease.id == "w1/10.0.1.8/29")
+    }
+
+    @Test("What was stored before there was IPv6 still reads")
+    func withoutIPv6() throws {
+        func read<Value: Decodable>(_ type: Value.Type, _ json: String) throws -> Value {
+            try JSONDecoder().decode(type, from: Data(json.utf8))
+        }
+        let network = try read(
+            Network.self,
+            #"""
+            {"createdAt":1,"gateway":"10.0.1.1","id":"w1","spec":{"attachable":true,"ingress":false,"ipam":
+            {"auxiliaryAddresses":{"r1":"10.0.1.9"},"subnet":"10.0.1.0/24"},"isInternal":false,"labels":{},"name":"net",
+            "options":{}},"subnet":"10.0.1.0/24","updatedAt":1,"version":3,"vni":4097}
+            """#)
+        #expect(!network.spec.ipv6 && network.subnet6 == nil && network.subnets == [SubnetID(network.id, .v4)])
+        let endpoint = try read(
+            Endpoint.self,
+            #"{"aliases":[],"id":"e","ipv4":"10.0.1.2","mac":"02:42:0a:00:01:02","name":"a","network":"w1","node":"n","sandbox":"s","version":1}"#)
+        #expect(endpoint.ipv6 == nil && endpoint.addresses == [.v4(endpoint.ipv4)])
+        let lease = try read(AddressLease.self, #"{"block":"10.0.1.8/29","network":"w1","node":"n","version":1}"#)
+        #expect(lease.id == "w1/10.0.1.8/29" && lease.subnet.family == .v4)
+    }
+
+    @Test("A swarm's unique local addresses come from its id, and from all of it")
+    func uniqueLocal() {
+        let prefixes = ["", "a", "zzzzzzzzzzzzzzzzzzzzzzzzz", "0vdd6ovq5gz58z0vxdgfqabcd", "0vdd6ovq5gz58z0vxdgfqabce"]
+            .map { ClusterID($0).uniqueLocalPrefix }
+        #expect(prefixes.allSatisfy { $0.length == 48 && IPv6Prefix("fd00::/8")?.contains($0) == true })
+        #expect(Set(prefixes).count == 5)
+        #expect(prefixes[1].description == "fd00:0:a::/48")
     }
 
     @Test("A secret shows nothing of itself")

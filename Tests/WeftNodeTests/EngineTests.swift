@@ -8,8 +8,9 @@ struct EngineTests {
     private let net = NetworkID("id-net")
 
     private func reserve(_ host: inout Host, _ number: UInt64, _ address: IPv4Address? = nil) throws -> IPv4Address {
-        host.feed(.reserve(RequestID(number), net, address))
-        return try #require(host.reservations[RequestID(number)]).get()
+        host.feed(.reserve(RequestID(number), SubnetID(net, .v4), address.map(IPAddress.v4)))
+        let result = try #require(host.reservations[RequestID(number)])
+        return try #require(try result.get().v4)
     }
 
     private func attachment(_ id: String, _ address: IPv4Address) -> EngineAttachment {
@@ -28,18 +29,18 @@ struct EngineTests {
     func reservation() throws {
         var host = try Host.synchronised()
         let address = try reserve(&host, 101)
-        #expect(host.disk.own.reservations.map(\.address) == [address])
+        #expect(host.disk.own.reservations.map(\.address) == [.v4(address)])
         #expect(host.sent.isEmpty, "no endpoint, nothing to tell")
         #expect(try host.attached("net", "a").ipv4 != address)
-        host.feed(.reserve(RequestID(102), net, address))
+        host.feed(.reserve(RequestID(102), SubnetID(net, .v4), .v4(address)))
         guard case .failure(let error)? = host.reservations[RequestID(102)] else { throw Host.Unexpected(what: "given twice") }
         #expect(error.description.contains("already in use"))
 
         var restarted = try Host(saved: host.disk)
         #expect(try reserve(&restarted, 103) != address, "kept over a restart")
-        restarted.feed(.release(net, address))
-        #expect(restarted.machine.saved.own.resting.map(\.address) == [address])
-        #expect(restarted.machine.saved.own.reservations.map(\.address) != [address])
+        restarted.feed(.release(net, .v4(address)))
+        #expect(restarted.machine.saved.own.resting.map(\.address) == [.v4(address)])
+        #expect(restarted.machine.saved.own.reservations.map(\.address) != [.v4(address)])
     }
 
     @Test("A reservation that nothing comes of runs out")
@@ -52,24 +53,24 @@ struct EngineTests {
         host.now = host.now + .seconds(2)
         host.feed(.tick)
         #expect(host.machine.saved.own.reservations.isEmpty)
-        #expect(host.machine.saved.own.resting.map(\.address) == [address])
+        #expect(host.machine.saved.own.resting.map(\.address) == [.v4(address)])
     }
 
     @Test("An address of another node's block is asked for, and refused with the manager's reason or in time")
     func foreignAddress() throws {
         var host = try Host.synchronised()
         let far = try #require(IPv4Address("10.0.1.77"))
-        host.feed(.reserve(RequestID(101), net, far))
+        host.feed(.reserve(RequestID(101), SubnetID(net, .v4), .v4(far)))
         host.feed(.received(.leaseRefused(try host.leaseRequest(), reason: "it is node n2's")))
         guard case .failure(let error)? = host.reservations[RequestID(101)] else { throw Host.Unexpected(what: "no refusal") }
         #expect(error.description.contains("it is node n2's") && error.description.contains("net"))
         host.feed(.sessionClosed)
-        host.feed(.reserve(RequestID(102), net, far))
+        host.feed(.reserve(RequestID(102), SubnetID(net, .v4), .v4(far)))
         #expect(host.reservations[RequestID(102)] == nil)
         host.now = host.now + .seconds(5)
         host.feed(.tick)
         #expect(host.reservations[RequestID(102)] != nil)
-        host.feed(.reserve(RequestID(103), NetworkID("gone"), nil))
+        host.feed(.reserve(RequestID(103), SubnetID(NetworkID("gone"), .v4), nil))
         #expect(host.reservations[RequestID(103)] == .failure(.networkNotFound("gone")))
     }
 
@@ -108,16 +109,16 @@ struct EngineTests {
         var host = try Host.synchronised()
         let address = try reserve(&host, 101)
         _ = try attach(&host, 1, "e1", address)
-        host.feed(.release(net, address))
+        host.feed(.release(net, .v4(address)))
         #expect(host.machine.ownEndpoints.count == 1, "an endpoint's address is not released under it")
         host.feed(.detach(RequestID(2), EndpointID("e1")))
         host.applied()
-        #expect(host.disk.own.reservations.map(\.address) == [address] && host.disk.own.engine.isEmpty)
-        host.feed(.reserve(RequestID(102), net, address))
+        #expect(host.disk.own.reservations.map(\.address) == [.v4(address)] && host.disk.own.engine.isEmpty)
+        host.feed(.reserve(RequestID(102), SubnetID(net, .v4), .v4(address)))
         guard case .failure? = host.reservations[RequestID(102)] else { throw Host.Unexpected(what: "given twice") }
-        host.feed(.release(net, address))
-        host.feed(.release(net, address))
-        #expect(host.machine.saved.own.resting.map(\.address) == [address])
+        host.feed(.release(net, .v4(address)))
+        host.feed(.release(net, .v4(address)))
+        #expect(host.machine.saved.own.resting.map(\.address) == [.v4(address)])
         #expect(try reserve(&host, 103, address) == address, "who names it may have it at once")
     }
 
@@ -128,7 +129,7 @@ struct EngineTests {
         host.feed(.attachEngine(RequestID(1), attachment("e1", address)))
         host.feed(.datapathApplied(try #require(host.generation), failures: [EndpointID("e1"): "no veth"]))
         #expect(try host.error(RequestID(1)) == .datapath("no veth"))
-        #expect(host.machine.ownEndpoints.isEmpty && host.disk.own.reservations.map(\.address) == [address])
+        #expect(host.machine.ownEndpoints.isEmpty && host.disk.own.reservations.map(\.address) == [.v4(address)])
     }
 
     @Test("Endpoints of containers outlive weftd, until the engine says that it has them no more")

@@ -17,7 +17,7 @@ struct Host {
     var disk = SavedNode()
     var sent: [NodeMessage] = []
     var replies: [RequestID: Result<Endpoint, AttachError>] = [:]
-    var reservations: [RequestID: Result<IPv4Address, AttachError>] = [:]
+    var reservations: [RequestID: Result<IPAddress, AttachError>] = [:]
     var lost: [Endpoint] = []
     var dismissal: String?
     /// The newest generation that the data path has to reach.
@@ -81,7 +81,7 @@ struct Host {
     }
 
     static func lease(_ network: String, _ block: String, node: NodeID = id) throws -> AddressLease {
-        AddressLease(network: NetworkID("id-\(network)"), block: try prefix(block), node: node)
+        AddressLease(network: NetworkID("id-\(network)"), block: try #require(AnyIPPrefix(block)), node: node)
     }
 
     /// The manager's full set: two networks, two nodes, one block of 10.0.1.0/24.

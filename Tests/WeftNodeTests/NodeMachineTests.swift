@@ -108,7 +108,7 @@ struct AttachTests {
         let wanted = try address("10.0.1.77")
         let id = try host.attach("net", "a") { $0.ipv4 = wanted }
         let number = try host.leaseRequest()
-        #expect(host.sent.last == .leaseRequest(number, NetworkID("id-net"), address: wanted))
+        #expect(host.sent.last == .leaseRequest(number, SubnetID(NetworkID("id-net"), .v4), address: .v4(wanted)))
         try host.delta(11) { $0.leases = [try Host.lease("net", "10.0.1.77/32")] }
         host.feed(.received(.leaseGranted(number)))
         host.applied()
@@ -145,7 +145,7 @@ struct AttachTests {
         #expect(try host.replies[RequestID(900)]?.get() == endpoint)
         host.feed(.detach(RequestID(901), endpoint.id))
         #expect(try host.error(RequestID(901)) == .endpointNotFound(endpoint.id))
-        #expect(host.disk.own.resting.map(\.address) == [endpoint.ipv4])
+        #expect(host.disk.own.resting.map(\.address) == [.v4(endpoint.ipv4)])
         // Five others, but not this one, for a minute.
         let addresses = try (1...5).map { try host.attached("net", "b\($0)").ipv4 }
         #expect(!addresses.contains(endpoint.ipv4))
@@ -173,14 +173,14 @@ struct AttachTests {
     @Test("An address that an interface still has is not given out, nor its block given back")
     func heldAddresses() throws {
         var host = try Host.synchronised()
-        host.feed(.addressesHeld([try address("10.0.1.2")]))
+        host.feed(.addressesHeld([.v4(try address("10.0.1.2"))]))
         #expect(try host.attached("net", "a").ipv4 == address("10.0.1.3"))
         // Who asks for just that one waits until the interface is gone.
         let waiting = try host.attach("net", "b") { $0.ipv4 = try address("10.0.1.2") }
         host.feed(.addressesHeld([]))
         host.applied()
         #expect(try host.replies[waiting]?.get().ipv4 == address("10.0.1.2"))
-        host.feed(.addressesHeld([try address("10.0.1.4")]))
+        host.feed(.addressesHeld([.v4(try address("10.0.1.4"))]))
         let late = try host.attach("net", "c") { $0.ipv4 = try address("10.0.1.4") }
         host.now = host.now + NodeMachine.patience
         host.feed(.tick)

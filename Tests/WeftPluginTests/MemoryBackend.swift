@@ -8,7 +8,7 @@ import WeftPlugin
 final class MemoryBackend: PluginBackend {
     struct State: Sendable {
         var networks: [Network] = []
-        var reserved: Set<IPv4Address> = []
+        var reserved: Set<IPAddress> = []
         var attached: [EndpointID: PluginEndpoint] = [:]
         var keys: [String] = []
         var isMember = true
@@ -27,18 +27,18 @@ final class MemoryBackend: PluginBackend {
         }
     }
 
-    func reserve(_ network: NetworkID, ipv4: IPv4Address?) async throws -> IPv4Address {
+    func reserve(_ subnet: SubnetID, _ wanted: IPAddress?) async throws -> IPAddress {
         try state.withLock { state in
-            let subnet = state.networks.first { $0.id == network }?.subnet.network
-            let free = (2...).lazy.compactMap { subnet?.advanced(by: UInt32($0)) }.first { !state.reserved.contains($0) }
-            guard let address = ipv4 ?? free, state.reserved.insert(address).inserted else {
+            let network = state.networks.first { $0.id == subnet.network }?.subnet(subnet.family)?.network
+            let free = (2...).lazy.compactMap { network?.advanced(by: $0) }.first { !state.reserved.contains($0) }
+            guard let address = wanted ?? free, state.reserved.insert(address).inserted else {
                 throw PluginError("the address is already in use")
             }
             return address
         }
     }
 
-    func release(_ network: NetworkID, ipv4: IPv4Address) async { _ = state.withLock { $0.reserved.remove(ipv4) } }
+    func release(_ network: NetworkID, _ address: IPAddress) async { _ = state.withLock { $0.reserved.remove(address) } }
 
     func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
         state.withLock {

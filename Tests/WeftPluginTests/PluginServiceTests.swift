@@ -118,7 +118,7 @@ struct PluginServiceTests {
         #expect(
             try await error("IpamDriver.RequestPool", #"{"Pool":"","SubPool":"10.77.1.128/25","Options":{"weft.id":"net"}}"#)
                 .contains("--ip-range"))
-        #expect(try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net"},"V6":true}"#).contains("IPv4 only"))
+        #expect(try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net"},"V6":true}"#).contains("no IPv6"))
         #expect(
             try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net","io":"1"}}"#).contains("--ipam-opt io"))
         #expect(

@@ -6,6 +6,7 @@ import NIOPosix
 import Synchronization
 import Testing
 import WeftModel
+import WeftNet
 
 @testable import WeftRPC
 
@@ -51,7 +52,7 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
             #expect(session.peer.role == .worker)
             #expect(session.remoteAddress.hasPrefix("127.0.0.1:"))
             let near = try #require(log.session.withLock { $0 })
-            for number in 0..<500 { try near.send(.leaseRequest(UInt64(number), NetworkID("n"), address: nil)) }
+            for number in 0..<500 { try near.send(.leaseRequest(UInt64(number), SubnetID(NetworkID("n"), .v4), address: nil)) }
             try await eventually("not all answered") { log.messages.withLock { $0.count } == 500 }
             #expect(log.messages.withLock { $0 } == (0..<500).map { .leaseGranted($0) })
 

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import SwiftProtobuf
 import Testing
 import WeftModel
@@ -5,14 +6,14 @@ import WeftNet
 
 @testable import WeftRPC
 
-private func endpoint(_ id: String = "e1") -> Endpoint {
+private func endpoint(_ id: String = "e1", ipv6: IPv6Address? = nil) -> Endpoint {
     Endpoint(
         id: EndpointID(id), version: Version(7), network: NetworkID("n1"), node: NodeID("h1"), sandbox: SandboxID("s1"),
-        ipv4: IPv4Address(rawValue: 0x0a01_0002), mac: MACAddress(rawValue: 0x0242_0a01_0002), name: "a1",
+        ipv4: IPv4Address(rawValue: 0x0a01_0002), ipv6: ipv6, mac: MACAddress(rawValue: 0x0242_0a01_0002), name: "a1",
         aliases: ["web", "0123456789ab"])
 }
 
-private func network() throws -> Network {
+private func network(withIPv6: Bool) throws -> Network {
     var spec = NetworkSpec(name: "my_net")
     spec.labels = ["a": "b", "c": ""]
     spec.attachable = true
@@ -24,10 +25,16 @@ private func network() throws -> Network {
     let gateway = try #require(IPv4Address("10.1.0.1"))
     spec.ipam = IPAMConfig(subnet: subnet, range: range, gateway: gateway)
     spec.ipam.auxiliaryAddresses = ["router": try #require(IPv4Address("10.1.0.9"))]
+    let subnet6 = withIPv6 ? IPv6Prefix("fd00:0:0:1::/64") : nil
+    let gateway6 = subnet6?.network.advanced(by: 1)
+    if withIPv6 {
+        spec.ipam6 = IPAMConfig(subnet: subnet6, range: IPv6Prefix("fd00:0:0:1:8000::/65"), gateway: gateway6)
+        spec.ipam6?.auxiliaryAddresses = ["router": try #require(IPv6Address("fd00:0:0:1::9"))]
+    }
     var network = Network(
         id: NetworkID("n1"), version: Version(3), createdAt: Instant(nanoseconds: 1_700_000_000_123_456_789),
         spec: spec,
-        vni: try #require(VNI(4097)), subnet: subnet, gateway: gateway)
+        vni: try #require(VNI(4097)), subnet: subnet, gateway: gateway, subnet6: subnet6, gateway6: gateway6)
     network.updatedAt = Instant(nanoseconds: 1_700_000_000_999_999_999)
     return network
 }
@@ -36,7 +43,7 @@ private func assignments() throws -> Assignments {
     var result = Assignments(isFull: true, baseRevision: Version(4), revision: Version(9))
     result.cluster = ClusterView(
         id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
-    result.networks = [try network()]
+    result.networks = [try network(withIPv6: false), try network(withIPv6: true)]
     result.removedNetworks = [NetworkID("gone")]
     result.peers = NodeState.all.enumerated().map { index, state in
         Peer(
@@ -45,12 +52,15 @@ private func assignments() throws -> Assignments {
             managerAddress: index == 1 ? "10.0.0.1:2377" : nil)
     }
     result.removedPeers = [NodeID("old")]
-    result.endpoints = [endpoint(), endpoint("e2")]
+    result.endpoints = [endpoint(), endpoint("e2", ipv6: IPv6Address("fd00:0:0:1::2"))]
     result.removedEndpoints = [EndpointID("e0")]
     result.leases = [
         AddressLease(
-            network: NetworkID("n1"), block: try #require(IPv4Prefix("10.1.4.0/28")), node: NodeID("h1"),
-            version: Version(2))
+            network: NetworkID("n1"), block: try #require(AnyIPPrefix("10.1.4.0/28")), node: NodeID("h1"),
+            version: Version(2)),
+        AddressLease(
+            network: NetworkID("n1"), block: try #require(AnyIPPrefix("fd00:0:0:1:8000::/122")), node: NodeID("h1"),
+            version: Version(2)),
     ]
     result.removedLeases = ["n1/10.1.5.0/28"]
     return result
@@ -70,8 +80,10 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
                 endpoints: [endpoint()]),
             .heartbeat(appliedRevision: Version(3)),
             .endpointsChanged(added: [endpoint()], removed: [EndpointID("x")]),
-            .leaseRequest(.max, NetworkID("n"), address: nil),
-            .leaseRequest(1, NetworkID("n"), address: IPv4Address(rawValue: 0)),
+            .leaseRequest(.max, SubnetID(NetworkID("n"), .v4), address: nil),
+            .leaseRequest(1, SubnetID(NetworkID("n"), .v4), address: .v4(IPv4Address(rawValue: 0))),
+            .leaseRequest(2, SubnetID(NetworkID("n"), .v6), address: nil),
+            .leaseRequest(3, SubnetID(NetworkID("n"), .v6), address: .v6(IPv6Address(rawValue: 0))),
             .leasesReturned(["a/10.0.0.0/28"]), .resyncRequest, .descriptionChanged(full), .leaving,
         ]
         for message in messages {
@@ -120,6 +132,13 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             ("assignments.endpoints[1].name", { $0.endpoints[1].name = String(repeating: "n", count: 256) }),
             ("assignments.peers[0].hostname", { $0.peers[0].hostname = "a\nb" }),
             ("assignments.removed_endpoints[0]", { $0.removedEndpoints[0] = "\u{0}" }),
+            ("assignments.networks[1].subnet6", { $0.networks[1].subnet6.clearNetwork6() }),
+            ("assignments.networks[1].subnet6", { $0.networks[1].subnet6.length = 129 }),
+            ("assignments.networks[1].subnet", { $0.networks[1].subnet.network6 = .init(repeating: 0, count: 16) }),
+            ("assignments.networks[1].gateway6", { $0.networks[1].gateway6 = .init(repeating: 1, count: 15) }),
+            ("assignments.networks[1].spec.ipam6.gateway", { $0.networks[1].spec.ipam6.gateway = .init() }),
+            ("assignments.endpoints[1].ipv6", { $0.endpoints[1].ipv6 = .init(repeating: 1, count: 17) }),
+            ("assignments.leases[1].block", { $0.leases[1].block.network6 = .init(repeating: 255, count: 16) }),
             ("assignments.leases[0].block", { $0.leases[0].clearBlock() }),
             ("assignments.leases[0].node", { $0.leases[0].node = "ü" }),
         ]

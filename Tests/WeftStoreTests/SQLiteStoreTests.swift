@@ -54,7 +54,7 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
                 Endpoint(
                     id: EndpointID("e"), network: NetworkID("net"), node: NodeID("n"), sandbox: SandboxID("s"),
                     ipv4: gateway, mac: MACAddress(forIPv4: gateway), name: "a1", aliases: ["x"])),
-            .lease(AddressLease(network: NetworkID("net"), block: prefix, node: NodeID("n"))),
+            .lease(AddressLease(network: NetworkID("net"), block: .v4(prefix), node: NodeID("n"))),
         ]
         let revision = try await store.commit(Transaction(objects.map { .put($0, expecting: .none) }))
         #expect(revision == Version(1))

@@ -88,7 +88,7 @@ enum DNSCaptures {
         #expect(alias.answers.map(\.data) == [.cname(web), .a(IPv4Address(rawValue: 0xc000_020a))])
         #expect(alias.answers.last?.name == web)
         let ipv6 = try DNSMessage(decoding: DNSCaptures.aliasIPv6)
-        #expect(ipv6.answers.last?.data == .aaaa(high: 0x2001_0db8_0000_0000, low: 0x35))
+        #expect(ipv6.answers.last?.data == .aaaa(IPv6Address(rawValue: 0x2001_0db8 << 96 | 0x35)))
         let mail = try DNSMessage(decoding: DNSCaptures.mail)
         #expect(mail.answers.map(\.data) == [.mx(preference: 10, exchange: exchange.name)])
         #expect(mail.additionals == [exchange])

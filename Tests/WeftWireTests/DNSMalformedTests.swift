@@ -200,7 +200,7 @@ enum DNSRandomMessage {
         let data: DNSRecordData =
             switch Int.random(in: 0..<10, using: &generator) {
             case 0: .a(IPv4Address(rawValue: .random(in: .min ... .max, using: &generator)))
-            case 1: .aaaa(high: .random(in: .min ... .max, using: &generator), low: 1)
+            case 1: .aaaa(IPv6Address(rawValue: .random(in: .min ... .max, using: &generator)))
             case 2: .ns(name(&generator))
             case 3: .cname(name(&generator))
             case 4: .ptr(name(&generator))

@@ -92,7 +92,7 @@ enum DNSSamples {
         let message = try DNSMessage(decoding: DNSSamples.alias)
         #expect(message.answers.first?.data == .cname(try name("web.example.org")))
         #expect(message.answers.last?.name == (try name("web.example.org")))
-        #expect(message.answers.last?.data == .aaaa(high: 0x2001_0db8_0000_0000, low: 0x35))
+        #expect(message.answers.last?.data == .aaaa(IPv6Address(rawValue: 0x2001_0db8 << 96 | 0x35)))
         #expect(message.encoded() == DNSSamples.alias)
     }
 

@@ -1,5 +1,5 @@
 /// What nodes and managers say to each other on port 2377, over mutual TLS.
-/// Addresses are numbers: IPv4 in host order, MAC in the low 48 bits. Versions are revisions of the store.
+/// IPv4 and MAC addresses are numbers, in host order and in the low 48 bits; IPv6 addresses are their 16 octets. Versions are revisions of the store.
 
 // DO NOT EDIT.
 // swift-format-ignore-file

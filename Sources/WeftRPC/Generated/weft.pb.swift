@@ -9,8 +9,13 @@
 //   https://github.com/apple/swift-protobuf/
 
 /// What nodes and managers say to each other on port 2377, over mutual TLS.
-/// Addresses are numbers: IPv4 in host order, MAC in the low 48 bits. Versions are revisions of the store.
+/// IPv4 and MAC addresses are numbers, in host order and in the low 48 bits; IPv6 addresses are their 16 octets. Versions are revisions of the store.
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
 import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -150,6 +155,7 @@ nonisolated struct Weft_V1_RenewResponse: Sendable {
   init() {}
 }
 
+/// Of IPv4, or of IPv6 where `network6` is there.
 nonisolated struct Weft_V1_Prefix: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -159,9 +165,20 @@ nonisolated struct Weft_V1_Prefix: Sendable {
 
   var length: UInt32 = 0
 
+  var network6: Data {
+    get {_network6 ?? Data()}
+    set {_network6 = newValue}
+  }
+  /// Returns true if `network6` has been explicitly set.
+  var hasNetwork6: Bool {self._network6 != nil}
+  /// Clears the value of `network6`. Subsequent reads from it will return its default value.
+  mutating func clearNetwork6() {self._network6 = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _network6: Data? = nil
 }
 
 nonisolated struct Weft_V1_NodeDescription: Sendable {
@@ -211,9 +228,20 @@ nonisolated struct Weft_V1_Endpoint: Sendable {
 
   var aliases: [String] = []
 
+  var ipv6: Data {
+    get {_ipv6 ?? Data()}
+    set {_ipv6 = newValue}
+  }
+  /// Returns true if `ipv6` has been explicitly set.
+  var hasIpv6: Bool {self._ipv6 != nil}
+  /// Clears the value of `ipv6`. Subsequent reads from it will return its default value.
+  mutating func clearIpv6() {self._ipv6 = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+
+  fileprivate var _ipv6: Data? = nil
 }
 
 nonisolated struct Weft_V1_IPAMConfig: Sendable {
@@ -259,98 +287,172 @@ nonisolated struct Weft_V1_IPAMConfig: Sendable {
   fileprivate var _gateway: UInt32? = nil
 }
 
-nonisolated struct Weft_V1_NetworkSpec: Sendable {
+nonisolated struct Weft_V1_IPAM6Config: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var name: String = String()
-
-  var labels: Dictionary<String,String> = [:]
-
-  var attachable: Bool = false
-
-  var `internal`: Bool = false
-
-  var ingress: Bool = false
-
-  var ipam: Weft_V1_IPAMConfig {
-    get {_ipam ?? Weft_V1_IPAMConfig()}
-    set {_ipam = newValue}
+  var subnet: Weft_V1_Prefix {
+    get {_subnet ?? Weft_V1_Prefix()}
+    set {_subnet = newValue}
   }
-  /// Returns true if `ipam` has been explicitly set.
-  var hasIpam: Bool {self._ipam != nil}
-  /// Clears the value of `ipam`. Subsequent reads from it will return its default value.
-  mutating func clearIpam() {self._ipam = nil}
+  /// Returns true if `subnet` has been explicitly set.
+  var hasSubnet: Bool {self._subnet != nil}
+  /// Clears the value of `subnet`. Subsequent reads from it will return its default value.
+  mutating func clearSubnet() {self._subnet = nil}
 
-  var options: Dictionary<String,String> = [:]
+  var range: Weft_V1_Prefix {
+    get {_range ?? Weft_V1_Prefix()}
+    set {_range = newValue}
+  }
+  /// Returns true if `range` has been explicitly set.
+  var hasRange: Bool {self._range != nil}
+  /// Clears the value of `range`. Subsequent reads from it will return its default value.
+  mutating func clearRange() {self._range = nil}
+
+  var gateway: Data {
+    get {_gateway ?? Data()}
+    set {_gateway = newValue}
+  }
+  /// Returns true if `gateway` has been explicitly set.
+  var hasGateway: Bool {self._gateway != nil}
+  /// Clears the value of `gateway`. Subsequent reads from it will return its default value.
+  mutating func clearGateway() {self._gateway = nil}
+
+  var auxiliaryAddresses: Dictionary<String,Data> = [:]
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
-  fileprivate var _ipam: Weft_V1_IPAMConfig? = nil
+  fileprivate var _subnet: Weft_V1_Prefix? = nil
+  fileprivate var _range: Weft_V1_Prefix? = nil
+  fileprivate var _gateway: Data? = nil
 }
 
-nonisolated struct Weft_V1_Network: @unchecked Sendable {
+nonisolated struct Weft_V1_NetworkSpec: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var id: String {
-    get {_storage._id}
-    set {_uniqueStorage()._id = newValue}
+  var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
   }
 
-  var version: Int64 {
-    get {_storage._version}
-    set {_uniqueStorage()._version = newValue}
+  var labels: Dictionary<String,String> {
+    get {_storage._labels}
+    set {_uniqueStorage()._labels = newValue}
   }
 
-  /// Nanoseconds since 1970.
-  var createdAt: Int64 {
-    get {_storage._createdAt}
-    set {_uniqueStorage()._createdAt = newValue}
+  var attachable: Bool {
+    get {_storage._attachable}
+    set {_uniqueStorage()._attachable = newValue}
   }
 
-  var updatedAt: Int64 {
-    get {_storage._updatedAt}
-    set {_uniqueStorage()._updatedAt = newValue}
+  var `internal`: Bool {
+    get {_storage._internal}
+    set {_uniqueStorage()._internal = newValue}
   }
 
-  var spec: Weft_V1_NetworkSpec {
-    get {_storage._spec ?? Weft_V1_NetworkSpec()}
-    set {_uniqueStorage()._spec = newValue}
-  }
-  /// Returns true if `spec` has been explicitly set.
-  var hasSpec: Bool {_storage._spec != nil}
-  /// Clears the value of `spec`. Subsequent reads from it will return its default value.
-  mutating func clearSpec() {_uniqueStorage()._spec = nil}
-
-  var vni: UInt32 {
-    get {_storage._vni}
-    set {_uniqueStorage()._vni = newValue}
+  var ingress: Bool {
+    get {_storage._ingress}
+    set {_uniqueStorage()._ingress = newValue}
   }
 
-  var subnet: Weft_V1_Prefix {
-    get {_storage._subnet ?? Weft_V1_Prefix()}
-    set {_uniqueStorage()._subnet = newValue}
+  var ipam: Weft_V1_IPAMConfig {
+    get {_storage._ipam ?? Weft_V1_IPAMConfig()}
+    set {_uniqueStorage()._ipam = newValue}
   }
-  /// Returns true if `subnet` has been explicitly set.
-  var hasSubnet: Bool {_storage._subnet != nil}
-  /// Clears the value of `subnet`. Subsequent reads from it will return its default value.
-  mutating func clearSubnet() {_uniqueStorage()._subnet = nil}
+  /// Returns true if `ipam` has been explicitly set.
+  var hasIpam: Bool {_storage._ipam != nil}
+  /// Clears the value of `ipam`. Subsequent reads from it will return its default value.
+  mutating func clearIpam() {_uniqueStorage()._ipam = nil}
 
-  var gateway: UInt32 {
-    get {_storage._gateway}
-    set {_uniqueStorage()._gateway = newValue}
+  var options: Dictionary<String,String> {
+    get {_storage._options}
+    set {_uniqueStorage()._options = newValue}
   }
+
+  /// Absent: no IPv6.
+  var ipam6: Weft_V1_IPAM6Config {
+    get {_storage._ipam6 ?? Weft_V1_IPAM6Config()}
+    set {_uniqueStorage()._ipam6 = newValue}
+  }
+  /// Returns true if `ipam6` has been explicitly set.
+  var hasIpam6: Bool {_storage._ipam6 != nil}
+  /// Clears the value of `ipam6`. Subsequent reads from it will return its default value.
+  mutating func clearIpam6() {_uniqueStorage()._ipam6 = nil}
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+nonisolated struct Weft_V1_Network: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var id: String = String()
+
+  var version: Int64 = 0
+
+  /// Nanoseconds since 1970.
+  var createdAt: Int64 = 0
+
+  var updatedAt: Int64 = 0
+
+  var spec: Weft_V1_NetworkSpec {
+    get {_spec ?? Weft_V1_NetworkSpec()}
+    set {_spec = newValue}
+  }
+  /// Returns true if `spec` has been explicitly set.
+  var hasSpec: Bool {self._spec != nil}
+  /// Clears the value of `spec`. Subsequent reads from it will return its default value.
+  mutating func clearSpec() {self._spec = nil}
+
+  var vni: UInt32 = 0
+
+  var subnet: Weft_V1_Prefix {
+    get {_subnet ?? Weft_V1_Prefix()}
+    set {_subnet = newValue}
+  }
+  /// Returns true if `subnet` has been explicitly set.
+  var hasSubnet: Bool {self._subnet != nil}
+  /// Clears the value of `subnet`. Subsequent reads from it will return its default value.
+  mutating func clearSubnet() {self._subnet = nil}
+
+  var gateway: UInt32 = 0
+
+  var subnet6: Weft_V1_Prefix {
+    get {_subnet6 ?? Weft_V1_Prefix()}
+    set {_subnet6 = newValue}
+  }
+  /// Returns true if `subnet6` has been explicitly set.
+  var hasSubnet6: Bool {self._subnet6 != nil}
+  /// Clears the value of `subnet6`. Subsequent reads from it will return its default value.
+  mutating func clearSubnet6() {self._subnet6 = nil}
+
+  var gateway6: Data {
+    get {_gateway6 ?? Data()}
+    set {_gateway6 = newValue}
+  }
+  /// Returns true if `gateway6` has been explicitly set.
+  var hasGateway6: Bool {self._gateway6 != nil}
+  /// Clears the value of `gateway6`. Subsequent reads from it will return its default value.
+  mutating func clearGateway6() {self._gateway6 = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _spec: Weft_V1_NetworkSpec? = nil
+  fileprivate var _subnet: Weft_V1_Prefix? = nil
+  fileprivate var _subnet6: Weft_V1_Prefix? = nil
+  fileprivate var _gateway6: Data? = nil
 }
 
 nonisolated struct Weft_V1_Peer: Sendable {
@@ -625,6 +727,7 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
 
     var network: String = String()
 
+    /// At most one of the two, and `address6` only with `ipv6`.
     var address: UInt32 {
       get {_address ?? 0}
       set {_address = newValue}
@@ -634,11 +737,24 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     /// Clears the value of `address`. Subsequent reads from it will return its default value.
     mutating func clearAddress() {self._address = nil}
 
+    var address6: Data {
+      get {_address6 ?? Data()}
+      set {_address6 = newValue}
+    }
+    /// Returns true if `address6` has been explicitly set.
+    var hasAddress6: Bool {self._address6 != nil}
+    /// Clears the value of `address6`. Subsequent reads from it will return its default value.
+    mutating func clearAddress6() {self._address6 = nil}
+
+    /// An address or a block of the network's IPv6 subnet.
+    var ipv6: Bool = false
+
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
     init() {}
 
     fileprivate var _address: UInt32? = nil
+    fileprivate var _address6: Data? = nil
   }
 
   nonisolated struct LeasesReturned: Sendable {
@@ -970,7 +1086,7 @@ nonisolated extension Weft_V1_RenewResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Prefix"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}network\0\u{1}length\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}network\0\u{1}length\0\u{1}network6\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -980,24 +1096,33 @@ nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularFixed32Field(value: &self.network) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.length) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self._network6) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.network != 0 {
       try visitor.visitSingularFixed32Field(value: self.network, fieldNumber: 1)
     }
     if self.length != 0 {
       try visitor.visitSingularUInt32Field(value: self.length, fieldNumber: 2)
     }
+    try { if let v = self._network6 {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 3)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Weft_V1_Prefix, rhs: Weft_V1_Prefix) -> Bool {
     if lhs.network != rhs.network {return false}
     if lhs.length != rhs.length {return false}
+    if lhs._network6 != rhs._network6 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1065,7 +1190,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}version\0\u{1}network\0\u{1}node\0\u{1}sandbox\0\u{1}ipv4\0\u{1}mac\0\u{1}name\0\u{1}aliases\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}version\0\u{1}network\0\u{1}node\0\u{1}sandbox\0\u{1}ipv4\0\u{1}mac\0\u{1}name\0\u{1}aliases\0\u{1}ipv6\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1082,12 +1207,17 @@ nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 7: try { try decoder.decodeSingularFixed64Field(value: &self.mac) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 9: try { try decoder.decodeRepeatedStringField(value: &self.aliases) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self._ipv6) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.id.isEmpty {
       try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
     }
@@ -1115,6 +1245,9 @@ nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.aliases.isEmpty {
       try visitor.visitRepeatedStringField(value: self.aliases, fieldNumber: 9)
     }
+    try { if let v = self._ipv6 {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1128,6 +1261,7 @@ nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.mac != rhs.mac {return false}
     if lhs.name != rhs.name {return false}
     if lhs.aliases != rhs.aliases {return false}
+    if lhs._ipv6 != rhs._ipv6 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1182,9 +1316,9 @@ nonisolated extension Weft_V1_IPAMConfig: SwiftProtobuf.Message, SwiftProtobuf._
   }
 }
 
-nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".NetworkSpec"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}labels\0\u{1}attachable\0\u{1}internal\0\u{1}ingress\0\u{1}ipam\0\u{1}options\0")
+nonisolated extension Weft_V1_IPAM6Config: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".IPAM6Config"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subnet\0\u{1}range\0\u{1}gateway\0\u{3}auxiliary_addresses\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1192,13 +1326,10 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.labels) }()
-      case 3: try { try decoder.decodeSingularBoolField(value: &self.attachable) }()
-      case 4: try { try decoder.decodeSingularBoolField(value: &self.`internal`) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.ingress) }()
-      case 6: try { try decoder.decodeSingularMessageField(value: &self._ipam) }()
-      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.options) }()
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._subnet) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._range) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self._gateway) }()
+      case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufBytes>.self, value: &self.auxiliaryAddresses) }()
       default: break
       }
     }
@@ -1209,56 +1340,44 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    if !self.labels.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.labels, fieldNumber: 2)
-    }
-    if self.attachable != false {
-      try visitor.visitSingularBoolField(value: self.attachable, fieldNumber: 3)
-    }
-    if self.`internal` != false {
-      try visitor.visitSingularBoolField(value: self.`internal`, fieldNumber: 4)
-    }
-    if self.ingress != false {
-      try visitor.visitSingularBoolField(value: self.ingress, fieldNumber: 5)
-    }
-    try { if let v = self._ipam {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    try { if let v = self._subnet {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
-    if !self.options.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.options, fieldNumber: 7)
+    try { if let v = self._range {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._gateway {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 3)
+    } }()
+    if !self.auxiliaryAddresses.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufBytes>.self, value: self.auxiliaryAddresses, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Weft_V1_NetworkSpec, rhs: Weft_V1_NetworkSpec) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.labels != rhs.labels {return false}
-    if lhs.attachable != rhs.attachable {return false}
-    if lhs.`internal` != rhs.`internal` {return false}
-    if lhs.ingress != rhs.ingress {return false}
-    if lhs._ipam != rhs._ipam {return false}
-    if lhs.options != rhs.options {return false}
+  static func ==(lhs: Weft_V1_IPAM6Config, rhs: Weft_V1_IPAM6Config) -> Bool {
+    if lhs._subnet != rhs._subnet {return false}
+    if lhs._range != rhs._range {return false}
+    if lhs._gateway != rhs._gateway {return false}
+    if lhs.auxiliaryAddresses != rhs.auxiliaryAddresses {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Weft_V1_Network: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  static let protoMessageName: String = _protobuf_package + ".Network"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}version\0\u{3}created_at\0\u{3}updated_at\0\u{1}spec\0\u{1}vni\0\u{1}subnet\0\u{1}gateway\0")
+nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".NetworkSpec"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}labels\0\u{1}attachable\0\u{1}internal\0\u{1}ingress\0\u{1}ipam\0\u{1}options\0\u{1}ipam6\0")
 
   fileprivate class _StorageClass {
-    var _id: String = String()
-    var _version: Int64 = 0
-    var _createdAt: Int64 = 0
-    var _updatedAt: Int64 = 0
-    var _spec: Weft_V1_NetworkSpec? = nil
-    var _vni: UInt32 = 0
-    var _subnet: Weft_V1_Prefix? = nil
-    var _gateway: UInt32 = 0
+    var _name: String = String()
+    var _labels: Dictionary<String,String> = [:]
+    var _attachable: Bool = false
+    var _internal: Bool = false
+    var _ingress: Bool = false
+    var _ipam: Weft_V1_IPAMConfig? = nil
+    var _options: Dictionary<String,String> = [:]
+    var _ipam6: Weft_V1_IPAM6Config? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1269,14 +1388,14 @@ nonisolated extension Weft_V1_Network: SwiftProtobuf.Message, SwiftProtobuf._Mes
     private init() {}
 
     init(copying source: _StorageClass) {
-      _id = source._id
-      _version = source._version
-      _createdAt = source._createdAt
-      _updatedAt = source._updatedAt
-      _spec = source._spec
-      _vni = source._vni
-      _subnet = source._subnet
-      _gateway = source._gateway
+      _name = source._name
+      _labels = source._labels
+      _attachable = source._attachable
+      _internal = source._internal
+      _ingress = source._ingress
+      _ipam = source._ipam
+      _options = source._options
+      _ipam6 = source._ipam6
     }
   }
 
@@ -1295,14 +1414,14 @@ nonisolated extension Weft_V1_Network: SwiftProtobuf.Message, SwiftProtobuf._Mes
         // allocates stack space for every case branch when no optimizations are
         // enabled. https://github.com/apple/swift-protobuf/issues/1034
         switch fieldNumber {
-        case 1: try { try decoder.decodeSingularStringField(value: &_storage._id) }()
-        case 2: try { try decoder.decodeSingularInt64Field(value: &_storage._version) }()
-        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._createdAt) }()
-        case 4: try { try decoder.decodeSingularInt64Field(value: &_storage._updatedAt) }()
-        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._spec) }()
-        case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._vni) }()
-        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._subnet) }()
-        case 8: try { try decoder.decodeSingularFixed32Field(value: &_storage._gateway) }()
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._labels) }()
+        case 3: try { try decoder.decodeSingularBoolField(value: &_storage._attachable) }()
+        case 4: try { try decoder.decodeSingularBoolField(value: &_storage._internal) }()
+        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._ingress) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._ipam) }()
+        case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._options) }()
+        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._ipam6) }()
         default: break
         }
       }
@@ -1315,51 +1434,130 @@ nonisolated extension Weft_V1_Network: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // allocates stack space for every if/case branch local when no optimizations
       // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
       // https://github.com/apple/swift-protobuf/issues/1182
-      if !_storage._id.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._id, fieldNumber: 1)
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
       }
-      if _storage._version != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._version, fieldNumber: 2)
+      if !_storage._labels.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._labels, fieldNumber: 2)
       }
-      if _storage._createdAt != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._createdAt, fieldNumber: 3)
+      if _storage._attachable != false {
+        try visitor.visitSingularBoolField(value: _storage._attachable, fieldNumber: 3)
       }
-      if _storage._updatedAt != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._updatedAt, fieldNumber: 4)
+      if _storage._internal != false {
+        try visitor.visitSingularBoolField(value: _storage._internal, fieldNumber: 4)
       }
-      try { if let v = _storage._spec {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      if _storage._ingress != false {
+        try visitor.visitSingularBoolField(value: _storage._ingress, fieldNumber: 5)
+      }
+      try { if let v = _storage._ipam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
       } }()
-      if _storage._vni != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._vni, fieldNumber: 6)
+      if !_storage._options.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._options, fieldNumber: 7)
       }
-      try { if let v = _storage._subnet {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      try { if let v = _storage._ipam6 {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
-      if _storage._gateway != 0 {
-        try visitor.visitSingularFixed32Field(value: _storage._gateway, fieldNumber: 8)
-      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  static func ==(lhs: Weft_V1_Network, rhs: Weft_V1_Network) -> Bool {
+  static func ==(lhs: Weft_V1_NetworkSpec, rhs: Weft_V1_NetworkSpec) -> Bool {
     if lhs._storage !== rhs._storage {
       let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
         let _storage = _args.0
         let rhs_storage = _args.1
-        if _storage._id != rhs_storage._id {return false}
-        if _storage._version != rhs_storage._version {return false}
-        if _storage._createdAt != rhs_storage._createdAt {return false}
-        if _storage._updatedAt != rhs_storage._updatedAt {return false}
-        if _storage._spec != rhs_storage._spec {return false}
-        if _storage._vni != rhs_storage._vni {return false}
-        if _storage._subnet != rhs_storage._subnet {return false}
-        if _storage._gateway != rhs_storage._gateway {return false}
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._labels != rhs_storage._labels {return false}
+        if _storage._attachable != rhs_storage._attachable {return false}
+        if _storage._internal != rhs_storage._internal {return false}
+        if _storage._ingress != rhs_storage._ingress {return false}
+        if _storage._ipam != rhs_storage._ipam {return false}
+        if _storage._options != rhs_storage._options {return false}
+        if _storage._ipam6 != rhs_storage._ipam6 {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_Network: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Network"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}version\0\u{3}created_at\0\u{3}updated_at\0\u{1}spec\0\u{1}vni\0\u{1}subnet\0\u{1}gateway\0\u{1}subnet6\0\u{1}gateway6\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.createdAt) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.updatedAt) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._spec) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.vni) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._subnet) }()
+      case 8: try { try decoder.decodeSingularFixed32Field(value: &self.gateway) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._subnet6) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self._gateway6) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 2)
+    }
+    if self.createdAt != 0 {
+      try visitor.visitSingularInt64Field(value: self.createdAt, fieldNumber: 3)
+    }
+    if self.updatedAt != 0 {
+      try visitor.visitSingularInt64Field(value: self.updatedAt, fieldNumber: 4)
+    }
+    try { if let v = self._spec {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if self.vni != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vni, fieldNumber: 6)
+    }
+    try { if let v = self._subnet {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    if self.gateway != 0 {
+      try visitor.visitSingularFixed32Field(value: self.gateway, fieldNumber: 8)
+    }
+    try { if let v = self._subnet6 {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._gateway6 {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 10)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_Network, rhs: Weft_V1_Network) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs.createdAt != rhs.createdAt {return false}
+    if lhs.updatedAt != rhs.updatedAt {return false}
+    if lhs._spec != rhs._spec {return false}
+    if lhs.vni != rhs.vni {return false}
+    if lhs._subnet != rhs._subnet {return false}
+    if lhs.gateway != rhs.gateway {return false}
+    if lhs._subnet6 != rhs._subnet6 {return false}
+    if lhs._gateway6 != rhs._gateway6 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1887,7 +2085,7 @@ nonisolated extension Weft_V1_NodeMessage.EndpointsChanged: SwiftProtobuf.Messag
 
 nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".LeaseRequest"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}network\0\u{1}address\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}network\0\u{1}address\0\u{1}address6\0\u{1}ipv6\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1898,6 +2096,8 @@ nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, S
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.network) }()
       case 3: try { try decoder.decodeSingularFixed32Field(value: &self._address) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self._address6) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.ipv6) }()
       default: break
       }
     }
@@ -1917,6 +2117,12 @@ nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, S
     try { if let v = self._address {
       try visitor.visitSingularFixed32Field(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._address6 {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    } }()
+    if self.ipv6 != false {
+      try visitor.visitSingularBoolField(value: self.ipv6, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1924,6 +2130,8 @@ nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, S
     if lhs.number != rhs.number {return false}
     if lhs.network != rhs.network {return false}
     if lhs._address != rhs._address {return false}
+    if lhs._address6 != rhs._address6 {return false}
+    if lhs.ipv6 != rhs.ipv6 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import WeftModel
 internal import WeftNet
 
@@ -50,10 +51,15 @@ extension Weft_V1_NodeMessage {
         case .endpointsChanged(let added, let removed):
             endpointsChanged.added = added.map(Weft_V1_Endpoint.init)
             endpointsChanged.removed = removed.map(\.rawValue)
-        case .leaseRequest(let number, let network, let address):
+        case .leaseRequest(let number, let subnet, let address):
             leaseRequest.number = number
-            leaseRequest.network = network.rawValue
-            if let address { leaseRequest.address = address.rawValue }
+            leaseRequest.network = subnet.network.rawValue
+            leaseRequest.ipv6 = subnet.family == .v6
+            switch address {
+            case .v4(let address): leaseRequest.address = address.rawValue
+            case .v6(let address): leaseRequest.address6 = Data(address.octets)
+            case nil: break
+            }
         case .leasesReturned(let leases):
             leasesReturned.leases = leases
         case .resyncRequest:
@@ -87,9 +93,14 @@ extension NodeMessage {
                 added: try Wire.list(changed.added, "endpoints_changed.added", Endpoint.init(wire:_:)),
                 removed: try Wire.identifiers(changed.removed, "endpoints_changed.removed"))
         case .leaseRequest(let request):
-            self = .leaseRequest(
-                request.number, try Wire.identifier(request.network, "lease_request.network"),
-                address: request.hasAddress ? IPv4Address(rawValue: request.address) : nil)
+            let subnet = SubnetID(
+                try Wire.identifier(request.network, "lease_request.network"), request.ipv6 ? .v6 : .v4)
+            var address = request.hasAddress ? IPAddress.v4(IPv4Address(rawValue: request.address)) : nil
+            if request.hasAddress6 { address = .v6(try Wire.ipv6(request.address6, "lease_request.address6")) }
+            guard address?.family ?? subnet.family == subnet.family else {
+                throw WireError(field: "lease_request", problem: "an address that is none of \(subnet.family)")
+            }
+            self = .leaseRequest(request.number, subnet, address: address)
         case .leasesReturned(let returned):
             self = .leasesReturned(returned.leases)
         case .resyncRequest:

@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import WeftModel
 internal import WeftNet
 
@@ -36,6 +37,7 @@ extension Weft_V1_Endpoint {
         node = value.node.rawValue
         sandbox = value.sandbox.rawValue
         ipv4 = value.ipv4.rawValue
+        if let address = value.ipv6 { ipv6 = Data(address.octets) }
         mac = value.mac.rawValue
         name = value.name
         aliases = value.aliases
@@ -50,6 +52,7 @@ extension Endpoint {
             network: try Wire.identifier(wire.network, "\(field).network"),
             node: try Wire.identifier(wire.node, "\(field).node"),
             sandbox: try Wire.identifier(wire.sandbox, "\(field).sandbox"), ipv4: IPv4Address(rawValue: wire.ipv4),
+            ipv6: wire.hasIpv6 ? try Wire.ipv6(wire.ipv6, "\(field).ipv6") : nil,
             mac: try Wire.mac(wire.mac, "\(field).mac"), name: try Wire.name(wire.name, "\(field).name"),
             aliases: try Wire.list(wire.aliases, "\(field).aliases", Wire.name))
     }
@@ -70,6 +73,29 @@ extension Weft_V1_NetworkSpec {
         if let gateway = value.ipam.gateway { config.gateway = gateway.rawValue }
         config.auxiliaryAddresses = value.ipam.auxiliaryAddresses.mapValues(\.rawValue)
         ipam = config
+        if let config = value.ipam6 { ipam6 = Weft_V1_IPAM6Config(config) }
+    }
+}
+
+extension Weft_V1_IPAM6Config {
+    init(_ value: IPAMConfig<IPv6Address>) {
+        self.init()
+        if let prefix = value.subnet { subnet = Weft_V1_Prefix(prefix) }
+        if let prefix = value.range { range = Weft_V1_Prefix(prefix) }
+        if let address = value.gateway { gateway = Data(address.octets) }
+        auxiliaryAddresses = value.auxiliaryAddresses.mapValues { Data($0.octets) }
+    }
+}
+
+extension IPAMConfig<IPv6Address> {
+    init(wire: Weft_V1_IPAM6Config, _ field: String) throws(WireError) {
+        self.init()
+        if wire.hasSubnet { subnet = try Wire.prefix6(wire.subnet, "\(field).subnet") }
+        if wire.hasRange { range = try Wire.prefix6(wire.range, "\(field).range") }
+        if wire.hasGateway { gateway = try Wire.ipv6(wire.gateway, "\(field).gateway") }
+        for (name, octets) in wire.auxiliaryAddresses {
+            auxiliaryAddresses[name] = try Wire.ipv6(octets, "\(field).auxiliary_addresses")
+        }
     }
 }
 
@@ -86,6 +112,7 @@ extension NetworkSpec {
         if config.hasRange { ipam.range = try Wire.prefix(config.range, "\(field).ipam.range") }
         if config.hasGateway { ipam.gateway = IPv4Address(rawValue: config.gateway) }
         ipam.auxiliaryAddresses = config.auxiliaryAddresses.mapValues(IPv4Address.init(rawValue:))
+        if wire.hasIpam6 { ipam6 = try IPAMConfig(wire: wire.ipam6, "\(field).ipam6") }
     }
 }
 
@@ -100,6 +127,8 @@ extension Weft_V1_Network {
         vni = value.vni.rawValue
         subnet = Weft_V1_Prefix(value.subnet)
         gateway = value.gateway.rawValue
+        if let prefix = value.subnet6 { subnet6 = Weft_V1_Prefix(prefix) }
+        if let address = value.gateway6 { gateway6 = Data(address.octets) }
     }
 }
 
@@ -112,7 +141,9 @@ extension Network {
             spec: try NetworkSpec(wire: Wire.require(wire.hasSpec, wire.spec, "\(field).spec"), "\(field).spec"),
             vni: try Wire.vni(wire.vni, "\(field).vni"),
             subnet: try Wire.prefix(Wire.require(wire.hasSubnet, wire.subnet, "\(field).subnet"), "\(field).subnet"),
-            gateway: IPv4Address(rawValue: wire.gateway))
+            gateway: IPv4Address(rawValue: wire.gateway),
+            subnet6: wire.hasSubnet6 ? try Wire.prefix6(wire.subnet6, "\(field).subnet6") : nil,
+            gateway6: wire.hasGateway6 ? try Wire.ipv6(wire.gateway6, "\(field).gateway6") : nil)
         updatedAt = Instant(nanoseconds: wire.updatedAt)
     }
 }
@@ -194,7 +225,7 @@ extension AddressLease {
     init(wire: Weft_V1_AddressLease, _ field: String) throws(WireError) {
         self.init(
             network: try Wire.identifier(wire.network, "\(field).network"),
-            block: try Wire.prefix(Wire.require(wire.hasBlock, wire.block, "\(field).block"), "\(field).block"),
+            block: try Wire.anyPrefix(Wire.require(wire.hasBlock, wire.block, "\(field).block"), "\(field).block"),
             node: try Wire.identifier(wire.node, "\(field).node"),
             version: try Wire.version(wire.version, "\(field).version"))
     }

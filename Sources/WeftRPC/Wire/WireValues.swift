@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import WeftModel
 internal import WeftNet
 
@@ -54,14 +55,36 @@ enum Wire {
     }
 
     static func prefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv4Prefix {
-        let address = IPv4Address(rawValue: wire.network)
-        guard let length = Int(exactly: wire.length), let prefix = IPv4Prefix(address, length: length) else {
-            throw WireError(field: field, problem: "a prefix of \(wire.length) bits; there are 0 to 32")
+        guard !wire.hasNetwork6 else { throw WireError(field: field, problem: "a prefix of IPv6 where IPv4 belongs") }
+        return try prefix(IPv4Address(rawValue: wire.network), wire.length, field)
+    }
+
+    static func prefix6(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv6Prefix {
+        guard wire.hasNetwork6 else { throw WireError(field: field, problem: "a prefix of IPv4 where IPv6 belongs") }
+        return try prefix(ipv6(wire.network6, field), wire.length, field)
+    }
+
+    static func anyPrefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> AnyIPPrefix {
+        wire.hasNetwork6 ? .v6(try prefix6(wire, field)) : .v4(try prefix(wire, field))
+    }
+
+    private static func prefix<Address: IPAddressProtocol>(
+        _ address: Address, _ length: UInt32, _ field: String
+    ) throws(WireError) -> IPPrefix<Address> {
+        guard let length = Int(exactly: length), let prefix = IPPrefix(address, length: length) else {
+            throw WireError(field: field, problem: "a prefix of \(length) bits; there are 0 to \(address.width)")
         }
         guard prefix.network == address else {
             throw WireError(field: field, problem: "\(address)/\(length) has bits set outside its prefix")
         }
         return prefix
+    }
+
+    static func ipv6(_ octets: Data, _ field: String) throws(WireError) -> IPv6Address {
+        guard let address = IPv6Address(octets: octets) else {
+            throw WireError(field: field, problem: "an IPv6 address has 16 octets, this one \(octets.count)")
+        }
+        return address
     }
 
     static func mac(_ value: UInt64, _ field: String) throws(WireError) -> MACAddress {
@@ -85,5 +108,21 @@ extension Weft_V1_Prefix {
         self.init()
         network = prefix.network.rawValue
         length = UInt32(prefix.length)
+    }
+
+    init(_ prefix: IPv6Prefix) {
+        self.init()
+        network6 = Data(prefix.network.octets)
+        length = UInt32(prefix.length)
+    }
+
+    init(_ prefix: AnyIPPrefix) {
+        if let prefix = prefix.v4 {
+            self.init(prefix)
+        } else if let prefix = prefix.v6 {
+            self.init(prefix)
+        } else {
+            self.init()
+        }
     }
 }

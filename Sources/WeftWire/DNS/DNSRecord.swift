@@ -20,7 +20,7 @@ package struct DNSRecord: Hashable, Sendable {
 package enum DNSRecordData: Hashable, Sendable {
     case a(IPv4Address)
     /// An IPv6 address, most significant half first (RFC 3596).
-    case aaaa(high: UInt64, low: UInt64)
+    case aaaa(IPv6Address)
     case ns(DNSName)
     case cname(DNSName)
     case ptr(DNSName)
@@ -112,7 +112,7 @@ extension DNSRecordData {
         }
         switch type {
         case .a: self = .a(IPv4Address(rawValue: try reader.doubleWord()))
-        case .aaaa: self = .aaaa(high: try reader.quadWord(), low: try reader.quadWord())
+        case .aaaa: self = .aaaa(IPv6Address(rawValue: UInt128(try reader.quadWord()) << 64 | UInt128(try reader.quadWord())))
         case .ns: self = .ns(try reader.name())
         case .cname: self = .cname(try reader.name())
         case .ptr: self = .ptr(try reader.name())
@@ -133,9 +133,9 @@ extension DNSRecordData {
     fileprivate func write(to writer: inout DNSWriter) {
         switch self {
         case .a(let address): writer.write(doubleWord: address.rawValue)
-        case .aaaa(let high, let low):
-            writer.write(quadWord: high)
-            writer.write(quadWord: low)
+        case .aaaa(let address):
+            writer.write(quadWord: UInt64(truncatingIfNeeded: address.rawValue >> 64))
+            writer.write(quadWord: UInt64(truncatingIfNeeded: address.rawValue))
         case .ns(let name), .cname(let name), .ptr(let name): writer.write(name, compressed: true)
         case .mx(let preference, let exchange):
             writer.write(word: preference)
