@@ -17,8 +17,13 @@ package protocol APIBackend: Sendable {
     func swarmJoin(_ request: SwarmJoinRequest) async throws
     /// Leaves the swarm. `force` false on the last manager: throws `.lastManager`. Called inside a swarm only.
     func swarmLeave(force: Bool) async throws
-    /// Replaces the swarm's spec and then rotates tokens; managers only. Throws `.outOfSequence` for a stale version.
-    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: Set<JoinTokenKind>) async throws
+    /// Replaces the swarm's spec and then what `rotate` names; managers only. Throws `.outOfSequence` for a stale version.
+    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: SwarmRotation) async throws
+    /// Gives a locked manager the unlock key. Throws `.notLocked` to others, `.badUnlockKey` and `.wrongUnlockKey`.
+    func swarmUnlock(_ key: Secret) async throws
+    /// The swarm's events that are remembered, oldest first, and from there on those to come. Nodes that are no managers
+    /// have none.
+    func clusterEvents() -> (past: [ClusterEvent], live: AsyncStream<ClusterEvent>)
 
     /// Lists all nodes, in any order; managers only.
     func nodes() async throws -> [Node]

@@ -40,6 +40,16 @@ extension APIError {
         503,
         "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager "
             + "erases all current state of the swarm. Use `--force` to ignore this message.")
+    package static let swarmLocked = APIError(
+        503,
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to unlock "
+            + "it.")
+    package static let lockedLeave = APIError(
+        503,
+        "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message.")
+    package static let notLocked = APIError(409, "swarm is not locked")
+    package static let badUnlockKey = APIError(400, "invalid key string")
+    package static let wrongUnlockKey = APIError(401, "swarm could not be unlocked: invalid key provided")
     package static let outOfSequence = APIError(500, "rpc error: code = Unknown desc = update out of sequence")
 
     package static func nodeNotFound(_ name: String) -> APIError { APIError(404, "node \(name) not found") }

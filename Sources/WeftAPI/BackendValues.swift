@@ -27,8 +27,9 @@ package struct HostInformation: Hashable, Sendable {
 
 /// What a node knows of its own membership.
 package struct SwarmState: Hashable, Sendable {
-    /// Docker's words; `pending` while a join is under way, `error` when the session cannot be opened for good.
-    package enum Membership: String, Hashable, Sendable { case inactive, pending, active, error }
+    /// Docker's words; `pending` while a join is under way, `error` when the session cannot be opened for good,
+    /// `locked` on a manager that waits for the unlock key.
+    package enum Membership: String, Hashable, Sendable { case inactive, pending, active, error, locked }
 
     package var membership: Membership
     /// Why, when `membership` is `error`; or why the last attempt to reach a manager failed.
@@ -73,21 +74,6 @@ package struct JoinTokens: Hashable, Sendable {
     }
 }
 
-/// The swarm's root of trust, as `TLSInfo` shows it.
-package struct TrustInformation: Hashable, Sendable {
-    /// Root certificates, PEM.
-    package let rootsPEM: String
-    /// The issuer's distinguished name, DER.
-    package let issuerSubject: [UInt8]
-    /// The issuer's SubjectPublicKeyInfo, DER.
-    package let issuerPublicKey: [UInt8]
-    package init(rootsPEM: String, issuerSubject: [UInt8], issuerPublicKey: [UInt8]) {
-        self.rootsPEM = rootsPEM
-        self.issuerSubject = issuerSubject
-        self.issuerPublicKey = issuerPublicKey
-    }
-}
-
 /// An address of this host: given itself, or by the interface that holds it.
 package enum HostAddress: Hashable, Sendable {
     case address(IPv4Address)
@@ -107,6 +93,27 @@ package struct SwarmInitRequest: Hashable, Sendable {
     package var dataPathAddress: HostAddress?
     package var availability = NodeAvailability.active
     package var spec = ClusterSpec()
+    /// Nil: the swarm makes its own root.
+    package var signingCA: SigningCA?
+    package init() {}
+}
+
+/// A root of the operator's own, with its key.
+package struct SigningCA: Hashable, Sendable {
+    package let certificatePEM: String
+    package let keyPEM: Secret
+    package init(certificatePEM: String, keyPEM: Secret) {
+        self.certificatePEM = certificatePEM
+        self.keyPEM = keyPEM
+    }
+}
+
+/// What an update of the swarm replaces besides its spec.
+package struct SwarmRotation: Hashable, Sendable {
+    package var tokens: Set<JoinTokenKind> = []
+    package var unlockKey = false
+    /// Nil: a new root is made if the spec's `rootGeneration` is another than before.
+    package var signingCA: SigningCA?
     package init() {}
 }
 

@@ -100,6 +100,7 @@ package struct Router: Sendable {
     func managerState() async throws(APIError) -> (swarm: SwarmState, cluster: Cluster) {
         let state = await backend.swarmState()
         guard state.membership != .inactive else { throw .notAManagerOutsideSwarm }
+        guard state.membership != .locked else { throw .swarmLocked }
         guard state.isManager, let cluster = state.cluster else { throw .notAManagerOnWorker }
         return (state, cluster)
     }

@@ -8,6 +8,7 @@ extension ControlMachine {
         cluster: Cluster, manager: Node, now: Instant, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Transaction {
         try check(cluster.spec)
+        try checkSettings(of: cluster.spec)
         var spec = NetworkSpec(name: "ingress")
         spec.ingress = true
         let ingress = try allocate(

@@ -27,10 +27,21 @@ package enum ControlCommand: Hashable, Sendable {
     case updateNode(NodeID, version: Version, NodeSpec)
     /// A node that is not down goes only with `force`. Replies `.node`, as it was.
     case removeNode(NodeID, force: Bool)
-    /// Replaces the spec, then the secrets of the named roles' join tokens. Replies `.cluster`.
-    case updateCluster(version: Version, ClusterSpec, rotating: Set<NodeRole>)
+    /// Replaces the spec, then what else the update names. Replies `.cluster`.
+    case updateCluster(version: Version, ClusterSpec, rotating: ClusterRotation)
     /// Replaces the secret of one role's join token. Replies `.cluster`.
     case rotateToken(NodeRole)
+}
+
+/// What an update of the cluster replaces besides its spec.
+package struct ClusterRotation: Hashable, Sendable {
+    /// Roles whose join tokens get new secrets.
+    package var tokens: Set<NodeRole> = []
+    /// A new unlock key, if managers are locked.
+    package var unlockKey = false
+    /// The root that all certificates are to be from.
+    package var root: RootAuthority?
+    package init() {}
 }
 
 /// What happened to the manager.

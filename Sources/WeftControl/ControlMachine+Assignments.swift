@@ -28,12 +28,20 @@ extension ControlMachine {
 
     private func everything(for node: NodeID) -> Assignments {
         var all = Assignments(isFull: true, baseRevision: .none, revision: state.revision)
-        all.cluster = state.cluster.map(ClusterView.init)
+        all.cluster = clusterView(for: node)
         all.networks = networks
         all.peers = peers
         all.endpoints = endpoints
         all.leases = leases.filter { $0.node == node }
         return all
+    }
+
+    private func clusterView(for node: NodeID) -> ClusterView? {
+        guard let cluster = state.cluster else { return nil }
+        return ClusterView(
+            id: cluster.id, dataPathPort: cluster.spec.dataPathPort,
+            heartbeatSeconds: ClusterView.heartbeat(of: cluster.spec),
+            rootCertificatesPEM: cluster.trustRoots(for: state.nodes[node]?.spec.role ?? .worker))
     }
 
     /// Objects changed after `start`, as they are now.
@@ -49,7 +57,7 @@ extension ControlMachine {
         }
         for key in keys.sorted() {
             switch key.kind {
-            case .cluster: delta.cluster = state.cluster.map(ClusterView.init)
+            case .cluster: delta.cluster = clusterView(for: node)
             case .authority: break
             case .node:
                 let id = NodeID(key.id)
@@ -86,13 +94,5 @@ extension Assignments {
         !isFull && cluster == nil && networks.isEmpty && removedNetworks.isEmpty && peers.isEmpty
             && removedPeers.isEmpty
             && endpoints.isEmpty && removedEndpoints.isEmpty && leases.isEmpty && removedLeases.isEmpty
-    }
-}
-
-extension ClusterView {
-    init(_ cluster: Cluster) {
-        self.init(
-            id: cluster.id, dataPathPort: cluster.spec.dataPathPort, heartbeatSeconds: Self.heartbeat(of: cluster.spec),
-            rootCertificatesPEM: cluster.rootCertificatePEM)
     }
 }

@@ -2,7 +2,7 @@ import WeftIPAM
 import WeftModel
 import WeftNet
 
-/// Membership, and the swarm's own settings.
+/// Membership.
 extension ControlMachine {
     mutating func admitNode(
         _ id: NodeID, role: NodeRole, availability: NodeAvailability, now: Instant
@@ -58,42 +58,6 @@ extension ControlMachine {
             state.delete(StoreKey(kind: .endpoint, id: endpoint.rawValue))
         }
         for lease in state.leases.values where lease.node == node { restingLeases[lease.id] = now + NodeAddresses.rest }
-    }
-
-    mutating func updateCluster(
-        version: Version, spec: ClusterSpec, rotating roles: Set<NodeRole>, now: Instant,
-        random: inout some RandomNumberGenerator
-    ) throws(ControlError) -> Cluster {
-        guard var cluster = state.cluster else { throw .noCluster }
-        guard cluster.version == version else { throw .outOfSequence }
-        guard spec.addressPools == cluster.spec.addressPools, spec.subnetLength == cluster.spec.subnetLength,
-            spec.dataPathPort == cluster.spec.dataPathPort
-        else {
-            throw ControlError(
-                .invalid, "address pools, subnet size and data path port are chosen at swarm init and cannot be changed"
-            )
-        }
-        guard spec.heartbeatSeconds == 0 || (1...3600).contains(spec.heartbeatSeconds) else {
-            throw ControlError(.invalid, "the heartbeat period must be between 1 s and 1 h")
-        }
-        guard spec.certificateLifetimeSeconds == 0 || spec.certificateLifetimeSeconds >= 3600 else {
-            throw ControlError(.invalid, "node certificates must be valid for 1 h at least")
-        }
-        cluster.spec = spec
-        cluster.updatedAt = now
-        state.put(.cluster(cluster))
-        return roles.isEmpty ? cluster : try rotateTokens(roles, now: now, random: &random)
-    }
-
-    mutating func rotateTokens(
-        _ roles: Set<NodeRole>, now: Instant, random: inout some RandomNumberGenerator
-    ) throws(ControlError) -> Cluster {
-        guard var cluster = state.cluster else { throw .noCluster }
-        if roles.contains(.worker) { cluster.workerTokenSecret = Secret(randomText(count: 25, using: &random)) }
-        if roles.contains(.manager) { cluster.managerTokenSecret = Secret(randomText(count: 25, using: &random)) }
-        cluster.updatedAt = now
-        state.put(.cluster(cluster))
-        return cluster
     }
 }
 

@@ -59,7 +59,7 @@ package struct ControlMachine: Sendable {
             } catch {
                 result = .failure(error)
             }
-            return finish(replying: id, result)
+            return finish(now: now, replying: id, result)
         case .nodeConnected(let node, let session, let address):
             connected(node, session, address: address, now: now)
         case .nodeMessage(let node, let session, let message):
@@ -71,7 +71,7 @@ package struct ControlMachine: Sendable {
         case .tick:
             expire(now: now)
         }
-        return finish()
+        return finish(now: now)
     }
 
     /// After a restart every node gets the time to come back before it counts as down.
@@ -97,17 +97,18 @@ package struct ControlMachine: Sendable {
             .node(try updateNode(id, version: version, spec: spec, now: now))
         case .removeNode(let id, let force):
             .node(try removeNode(id, force: force, now: now))
-        case .updateCluster(let version, let spec, let roles):
-            .cluster(try updateCluster(version: version, spec: spec, rotating: roles, now: now, random: &random))
+        case .updateCluster(let version, let spec, let rotation):
+            .cluster(try updateCluster(version: version, spec: spec, rotating: rotation, now: now, random: &random))
         case .rotateToken(let role):
-            .cluster(try rotateTokens([role], now: now, random: &random))
+            .cluster(try rotateToken(role, now: now, random: &random))
         }
     }
 
     /// Commit first, then what nodes are told, then the rest.
     private mutating func finish(
-        replying id: CommandID? = nil, _ result: Result<ControlReply, ControlError>? = nil
+        now: Instant, replying id: CommandID? = nil, _ result: Result<ControlReply, ControlError>? = nil
     ) -> [ControlAction] {
+        advanceRootRotation(now: now)
         var actions: [ControlAction] = []
         if let (transaction, changes) = state.takeTransaction() {
             actions.append(.commit(transaction))

@@ -13,6 +13,7 @@ struct ControlState: Sendable {
     /// The newest commit.
     var revision: Version
     private(set) var cluster: Cluster?
+    private(set) var authority: AuthorityKey?
     private(set) var nodes: [NodeID: Node] = [:]
     private(set) var networks: [NetworkID: Network] = [:]
     private(set) var endpoints: [EndpointID: Endpoint] = [:]
@@ -79,7 +80,7 @@ struct ControlState: Sendable {
     private func object(_ key: StoreKey) -> StoredObject? {
         switch key.kind {
         case .cluster: cluster.flatMap { $0.id.rawValue == key.id ? .cluster($0) : nil }
-        case .authority: nil
+        case .authority: authority.flatMap { $0.id.rawValue == key.id ? .authority($0) : nil }
         case .node: nodes[NodeID(key.id)].map { .node($0) }
         case .network: networks[NetworkID(key.id)].map { .network($0) }
         case .endpoint: endpoints[EndpointID(key.id)].map { .endpoint($0) }
@@ -90,7 +91,7 @@ struct ControlState: Sendable {
     private mutating func insert(_ object: StoredObject) {
         switch object {
         case .cluster(let cluster): self.cluster = cluster
-        case .authority: break
+        case .authority(let authority): self.authority = authority
         case .node(let node): nodes[node.id] = node
         case .network(let network):
             networks[network.id] = network
@@ -116,7 +117,8 @@ struct ControlState: Sendable {
     private mutating func remove(_ key: StoreKey) {
         switch object(key) {
         case .cluster: cluster = nil
-        case .authority, nil: break
+        case .authority: authority = nil
+        case nil: break
         case .node(let node): nodes[node.id] = nil
         case .network(let network):
             networks[network.id] = nil

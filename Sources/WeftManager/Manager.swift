@@ -19,6 +19,7 @@ package final class Manager: Sendable {
     private let store: any Store
     private let now: @Sendable () -> Instant
     private let logger: Logger
+    private let eventLog: ClusterEventLog
     private let events: AsyncStream<ManagerEvent>
     private let queue: AsyncStream<ManagerEvent>.Continuation
     /// Who is a member, for the check that every call of a node passes.
@@ -26,8 +27,12 @@ package final class Manager: Sendable {
     private let nextSession = Mutex<UInt64>(1)
 
     /// Reads the store. `now` is the wall clock.
-    package init(store: any Store, now: @escaping @Sendable () -> Instant, logger: Logger) async throws {
+    package init(
+        store: any Store, eventLog: ClusterEventLog = ClusterEventLog(), now: @escaping @Sendable () -> Instant,
+        logger: Logger
+    ) async throws {
         self.store = store
+        self.eventLog = eventLog
         self.now = now
         self.logger = logger
         (events, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
@@ -93,7 +98,7 @@ package final class Manager: Sendable {
         var worker: Worker
         do {
             worker = Worker(
-                machine: ControlMachine(snapshot: try await store.snapshot()), store: store, logger: logger)
+                machine: ControlMachine(snapshot: try await store.snapshot()), store: store, eventLog: eventLog, logger: logger)
         } catch {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return
@@ -117,6 +122,7 @@ private struct Worker {
     /// A commit went through since the members were last published.
     var changed = true
     let store: any Store
+    let eventLog: ClusterEventLog
     let logger: Logger
     private var generator = SystemRandomNumberGenerator()
     private var outlets: [SessionID: SessionOutlet] = [:]
@@ -124,9 +130,10 @@ private struct Worker {
     private var answered: [(CheckedContinuation<ControlReply, any Error>, Result<ControlReply, any Error>)] = []
     private var nextCommand: UInt64 = 1
 
-    init(machine: ControlMachine, store: any Store, logger: Logger) {
+    init(machine: ControlMachine, store: any Store, eventLog: ClusterEventLog, logger: Logger) {
         self.machine = machine
         self.store = store
+        self.eventLog = eventLog
         self.logger = logger
     }
 
@@ -174,6 +181,7 @@ private struct Worker {
                 return false
             }
             changed = true
+            eventLog.append(machine.events(of: transaction, now: now))
         }
         machine = next
         for action in actions { perform(action) }

@@ -10,10 +10,20 @@ package struct ClusterSpec: Hashable, Sendable, Codable {
     package var subnetLength: Int
     /// UDP port of VXLAN on every node, 1024...49151 (as Docker's `--data-path-port`).
     package var dataPathPort: UInt16
-    /// Life of a node certificate, in seconds.
-    package var certificateLifetimeSeconds: Int64 = 90 * 24 * 3600
-    /// Time between a node's heartbeats, in seconds; three missed ones make the node `down`.
+    /// Life of a node certificate, in seconds; 0: as long as by default.
+    package var certificateLifetimeSeconds = defaultCertificateLifetimeSeconds
+    /// Time between a node's heartbeats, in seconds, 0 for the default; three missed ones make the node `down`.
     package var heartbeatSeconds: Int64 = 5
+    /// Nil: as by default. So with what follows: a store may be older than the setting.
+    package var raft: RaftSettings?
+    package var taskHistoryRetentionLimit: Int64?
+    /// Docker's `ForceRotate`: another number than before asks for a new root.
+    package var rootGeneration: UInt64?
+    /// Whether a manager needs the unlock key after a restart.
+    package var locksManagers: Bool?
+
+    package static let defaultCertificateLifetimeSeconds: Int64 = 90 * 24 * 3600
+    package static let defaultTaskHistoryRetentionLimit: Int64 = 5
 
     package init(
         addressPools: [IPv4Prefix] = [IPv4Prefix(IPv4Address(rawValue: 10 << 24), length: 8).unsafelyUnwrapped],
@@ -22,6 +32,58 @@ package struct ClusterSpec: Hashable, Sendable, Codable {
         self.addressPools = addressPools
         self.subnetLength = subnetLength
         self.dataPathPort = dataPathPort
+    }
+}
+
+/// How several managers' store keeps its log. A single manager's store has none.
+package struct RaftSettings: Hashable, Sendable, Codable {
+    package var snapshotInterval: UInt64 = 10_000
+    package var keepOldSnapshots: UInt64 = 0
+    package var logEntriesForSlowFollowers: UInt64 = 500
+    package var electionTick: Int64 = 10
+    package var heartbeatTick: Int64 = 1
+    package init() {}
+}
+
+/// Who signs: distinguished name and SubjectPublicKeyInfo (RFC 5280, 4.1.2.7), both DER.
+package struct CertificateIssuer: Hashable, Sendable, Codable {
+    package var subject: [UInt8]
+    package var publicKey: [UInt8]
+
+    package init(subject: [UInt8], publicKey: [UInt8]) {
+        self.subject = subject
+        self.publicKey = publicKey
+    }
+}
+
+/// A root with its private key, made or given to become the swarm's.
+package struct RootAuthority: Hashable, Sendable {
+    package var certificatePEM: String
+    package var issuer: CertificateIssuer
+    package var privateKeyPEM: Secret
+
+    package init(certificatePEM: String, issuer: CertificateIssuer, privateKeyPEM: Secret) {
+        self.certificatePEM = certificatePEM
+        self.issuer = issuer
+        self.privateKeyPEM = privateKeyPEM
+    }
+}
+
+/// The way from one root to the next. Join tokens name the old root until it is done.
+package struct RootRotation: Hashable, Sendable, Codable {
+    /// Workers first: a node that is away trusts the old root alone, and must find a manager that shows it.
+    package enum Stage: String, Hashable, Sendable, Codable { case workers, managers }
+
+    /// The root to come, PEM; the one in use when a rotation is taken back.
+    package var certificatePEM: String
+    package var issuer: CertificateIssuer
+    package var stage = Stage.workers
+    /// Roots of rotations that this one replaced: nodes may still have their certificates.
+    package var retiring: [String] = []
+
+    package init(certificatePEM: String, issuer: CertificateIssuer) {
+        self.certificatePEM = certificatePEM
+        self.issuer = issuer
     }
 }
 
@@ -37,6 +99,10 @@ package struct Cluster: Hashable, Sendable, Codable, Identifiable {
     /// Secret halves of the join tokens; the digest half is derived from the root certificate.
     package var workerTokenSecret: Secret
     package var managerTokenSecret: Secret
+    /// Under way while there is one.
+    package var rootRotation: RootRotation?
+    /// `SWMKEY-1-…`, while managers are locked.
+    package var unlockKey: Secret?
 
     package init(
         id: ClusterID, version: Version = .none, createdAt: Instant, spec: ClusterSpec, rootCertificatePEM: String,
@@ -72,12 +138,13 @@ package struct Secret: Hashable, Sendable, Codable, CustomStringConvertible, Cus
     package init(_ exposed: String) { self.exposed = exposed }
 
     package init(from decoder: any Decoder) throws {
-        exposed = try decoder.singleValueContainer().decode(String.self)
+        let text = try decoder.singleValueContainer().decode(String.self)
+        exposed = try (decoder.userInfo[.secretSeal] as? SecretSeal)?.open(text) ?? text
     }
 
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(exposed)
+        try container.encode((encoder.userInfo[.secretSeal] as? SecretSeal)?.seal(exposed) ?? exposed)
     }
 
     package var description: String { "<secret>" }

@@ -12,6 +12,18 @@ package struct NodeSpec: Hashable, Sendable, Codable {
     package init(role: NodeRole) { self.role = role }
 }
 
+/// Whom a node trusts, and who signed its certificate.
+package struct TrustInformation: Hashable, Sendable, Codable {
+    /// Root certificates, PEM, concatenated.
+    package var rootsPEM: String
+    package var issuer: CertificateIssuer
+
+    package init(rootsPEM: String, issuer: CertificateIssuer) {
+        self.rootsPEM = rootsPEM
+        self.issuer = issuer
+    }
+}
+
 /// What a node says of itself when it opens its session.
 package struct NodeDescription: Hashable, Sendable, Codable {
     package var hostname: String
@@ -25,6 +37,7 @@ package struct NodeDescription: Hashable, Sendable, Codable {
     package var engineVersion = ""
     /// Routes of the host that overlay pools must not overlap, the overlay's own excluded.
     package var routes: [IPv4Prefix] = []
+    package var trust: TrustInformation?
 
     package init(hostname: String, architecture: String, nanoCPUs: Int64, memoryBytes: Int64, weftVersion: String) {
         self.hostname = hostname

@@ -25,7 +25,7 @@ package struct ClusterView: Hashable, Sendable, Codable {
     package let id: ClusterID
     package var dataPathPort: UInt16
     package var heartbeatSeconds: Int64
-    /// Trust roots, PEM, concatenated.
+    /// Trust roots, PEM, concatenated; the first is the one that the receiver's certificate is to be from.
     package var rootCertificatesPEM: String
 
     package init(id: ClusterID, dataPathPort: UInt16, heartbeatSeconds: Int64, rootCertificatesPEM: String) {

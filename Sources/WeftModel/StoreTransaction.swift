@@ -34,8 +34,10 @@ package struct StoreKey: Hashable, Sendable, Codable, Comparable, CustomStringCo
 package struct AuthorityKey: Hashable, Sendable, Codable, Identifiable {
     package let id: ClusterID
     package var version: Version
-    /// P-256, PEM (PKCS #8).
+    /// PEM (PKCS #8).
     package var privateKeyPEM: Secret
+    /// The key of the root to come, during a rotation.
+    package var nextPrivateKeyPEM: Secret?
 
     package init(id: ClusterID, version: Version = .none, privateKeyPEM: Secret) {
         self.id = id

@@ -7,6 +7,7 @@ internal import WeftStore
 struct Commit: Sendable {
     let transaction: Transaction
     let revisionsKept: Int64
+    let coding: ObjectCoding
 
     func perform(in database: Database) throws -> Version {
         let revisions = try Revisions.read(database)
@@ -51,7 +52,7 @@ struct Commit: Sendable {
                 throw StoreError.conflict(key, expected: expected, found: found ?? .none)
             }
             object.version = revision
-            let body = try ObjectCoding.encode(object)
+            let body = try coding.encode(object)
             try database.cachedStatement(sql: "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)").execute(
                 arguments: [key.kind.rawValue, key.id, revision.index, body])
             return .put(body)

@@ -2,10 +2,13 @@ internal import FoundationEssentials
 internal import WeftModel
 internal import WeftStore
 
-/// Objects as JSON, which stays legible to `sqlite3` and bears new optional members.
-enum ObjectCoding {
-    static func encode(_ object: StoredObject) throws -> Data {
+/// Objects as JSON, which stays legible to `sqlite3` and bears new optional members. Secrets are sealed, if at all.
+struct ObjectCoding: Sendable {
+    let seal: SecretSeal?
+
+    func encode(_ object: StoredObject) throws -> Data {
         let encoder = JSONEncoder()
+        encoder.userInfo[.secretSeal] = seal
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return switch object {
         case .cluster(let value): try encoder.encode(value)
@@ -17,12 +20,13 @@ enum ObjectCoding {
         }
     }
 
-    static func decode(kind: String, id: String, version: Int64, body: Data) throws -> StoredObject {
+    func decode(kind: String, id: String, version: Int64, body: Data) throws -> StoredObject {
         guard let kind = StoreKind(rawValue: kind) else {
             throw StoreError.corrupt(StoreKey(kind: .cluster, id: id), reason: "\(kind) is no kind of object")
         }
         let key = StoreKey(kind: kind, id: id)
         let decoder = JSONDecoder()
+        decoder.userInfo[.secretSeal] = seal
         var object: StoredObject
         do {
             object =

@@ -8,11 +8,14 @@ package final class SQLiteStore: Store {
     let pool: DatabasePool
     /// How many revisions a watch may lag behind.
     private let revisionsKept: Int64
+    private let coding: ObjectCoding
 
     /// Opens the file at `path`, or makes it with its directory; both for the owner only, for it holds the CA's key.
+    /// With a seal, secrets are written with it, those included that an earlier version left in the clear.
     /// A watch from longer than `revisionsKept` revisions ago is refused.
-    package init(path: String, revisionsKept: Int64 = 10_000) throws {
+    package init(path: String, seal: SecretSeal? = nil, revisionsKept: Int64 = 10_000) throws {
         self.revisionsKept = max(1, revisionsKept)
+        coding = ObjectCoding(seal: seal)
         let files = FileManager.default
         if !files.fileExists(atPath: path) {
             let directory = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(
@@ -31,17 +34,19 @@ package final class SQLiteStore: Store {
         pool = try DatabasePool(path: path, configuration: configuration)
         if try pool.read(Schema.migrator.hasBeenSuperseded) { throw StoreError.newerFormat(path: path) }
         try Schema.migrator.migrate(pool)
+        if seal != nil { try Sealing(coding: coding).perform(on: pool) }
     }
 
     /// Closes the file; further calls fail.
     package func close() throws { try pool.close() }
 
     package func snapshot() async throws -> StoreSnapshot {
-        try await pool.read { database in
+        let coding = coding
+        return try await pool.read { database in
             let rows = try Row.fetchCursor(database, sql: "SELECT kind, id, version, body FROM object")
             var objects: [StoredObject] = []
             while let row = try rows.next() {
-                objects.append(try ObjectCoding.decode(kind: row[0], id: row[1], version: row[2], body: row[3]))
+                objects.append(try coding.decode(kind: row[0], id: row[1], version: row[2], body: row[3]))
             }
             objects.sort { $0.key < $1.key }
             return StoreSnapshot(revision: try Revisions.read(database).newest, objects: objects)
@@ -50,13 +55,13 @@ package final class SQLiteStore: Store {
 
     @discardableResult
     package func commit(_ transaction: Transaction) async throws -> Version {
-        let keep = revisionsKept
+        let (keep, coding) = (revisionsKept, coding)
         return try await pool.write { database in
-            try Commit(transaction: transaction, revisionsKept: keep).perform(in: database)
+            try Commit(transaction: transaction, revisionsKept: keep, coding: coding).perform(in: database)
         }
     }
 
     package func watch(from revision: Version) -> any AsyncSequence<StoreCommit, any Error> & Sendable {
-        SQLiteWatch(pool: pool, start: revision)
+        SQLiteWatch(pool: pool, start: revision, coding: coding)
     }
 }

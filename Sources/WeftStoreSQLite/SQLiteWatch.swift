@@ -10,21 +10,24 @@ struct SQLiteWatch: AsyncSequence, Sendable {
 
     let pool: DatabasePool
     let start: Version
+    let coding: ObjectCoding
 
-    func makeAsyncIterator() -> Iterator { Iterator(pool: pool, cursor: start) }
+    func makeAsyncIterator() -> Iterator { Iterator(pool: pool, cursor: start, coding: coding) }
 
     struct Iterator: AsyncIteratorProtocol {
         /// Most changes read at a time; a commit is never split.
         private static let batch = 500
 
         private let pool: DatabasePool
+        private let coding: ObjectCoding
         private var cursor: Version
         private var pending: [StoreCommit] = []
         /// Yields when there may be more to read.
         private var wakeUps: AsyncThrowingStream<Int64, any Error>.Iterator
 
-        fileprivate init(pool: DatabasePool, cursor: Version) {
+        fileprivate init(pool: DatabasePool, cursor: Version, coding: ObjectCoding) {
             self.pool = pool
+            self.coding = coding
             self.cursor = cursor
             let (stream, continuation) = AsyncThrowingStream.makeStream(
                 of: Int64.self, bufferingPolicy: .bufferingNewest(1))
@@ -47,7 +50,8 @@ struct SQLiteWatch: AsyncSequence, Sendable {
         }
 
         private func read(after cursor: Version) async throws -> [StoreCommit] {
-            try await pool.read { database in
+            let coding = coding
+            return try await pool.read { database in
                 let revisions = try Revisions.read(database)
                 guard cursor >= revisions.compacted else {
                     throw StoreError.compacted(requested: cursor, oldest: revisions.compacted)
@@ -71,7 +75,7 @@ struct SQLiteWatch: AsyncSequence, Sendable {
                         if count >= Self.batch { return commits }
                     }
                     current = revision
-                    changes.append(try Self.change(row, revision: revision))
+                    changes.append(try Self.change(row, revision: revision, coding))
                     count += 1
                 }
                 if let current { commits.append(StoreCommit(revision: Version(current), changes: changes)) }
@@ -79,11 +83,11 @@ struct SQLiteWatch: AsyncSequence, Sendable {
             }
         }
 
-        private static func change(_ row: Row, revision: Int64) throws -> StoreChange {
+        private static func change(_ row: Row, revision: Int64, _ coding: ObjectCoding) throws -> StoreChange {
             let kind: String = row[1]
             let id: String = row[2]
             if let body: Data = row[3] {
-                return .put(try ObjectCoding.decode(kind: kind, id: id, version: revision, body: body))
+                return .put(try coding.decode(kind: kind, id: id, version: revision, body: body))
             }
             guard let kind = StoreKind(rawValue: kind) else {
                 throw StoreError.corrupt(StoreKey(kind: .cluster, id: id), reason: "\(kind) is no kind of object")

@@ -21,8 +21,8 @@ extension Daemon: APIBackend {
             return state
         }
         let session = member.sessionState
-        var state = SwarmState(membership: session.isRefused ? .error : .active)
-        state.error = session.problem
+        var state = SwarmState(membership: isLocked ? .locked : session.isRefused ? .error : .active)
+        state.error = isLocked ? APIError.swarmLocked.message : session.problem
         state.nodeID = member.node
         state.nodeAddress = member.membership.advertiseAddress
         state.isManager = member.role != nil
@@ -31,13 +31,13 @@ extension Daemon: APIBackend {
             peer.managerAddress.map { ManagerAddress(node: peer.id, address: $0) }
         }
         state.leader = state.isManager ? member.node : state.managers.first?.node
-        if let issuer = (try? member.credentials.identity.issuer) ?? nil {
-            state.trust = TrustInformation(
-                rootsPEM: issuer.rootsPEM, issuerSubject: issuer.subject, issuerPublicKey: issuer.publicKey)
-        }
+        state.trust = (try? member.credentials?.identity.trust) ?? nil
         if let role = member.role, let cluster = try? await role.manager.read({ $0.cluster }) {
             state.cluster = cluster
-            if let digest = try? role.authority.rootDigest {
+            if let issuer = try? cluster.rootRotation?.issuer ?? CertificateIssuer(rootCertificatePEM: cluster.rootCertificatePEM) {
+                state.trust = TrustInformation(rootsPEM: cluster.rootCertificatePEM, issuer: issuer)
+            }
+            if let digest = try? CertificateAuthority.digest(ofRootPEM: cluster.rootCertificatePEM) {
                 state.joinTokens = JoinTokens(
                     worker: Secret(JoinToken(rootDigest: digest, secret: cluster.workerTokenSecret).exposed),
                     manager: Secret(JoinToken(rootDigest: digest, secret: cluster.managerTokenSecret).exposed))
@@ -67,10 +67,14 @@ extension Daemon: APIBackend {
         await forgetNetworks()
     }
 
-    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: Set<JoinTokenKind>) async throws {
-        let roles = Set(rotate.map { $0 == .worker ? NodeRole.worker : .manager })
-        _ = try await command(.updateCluster(version: version, spec, rotating: roles))
+    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: SwarmRotation) async throws {
+        guard let role = member?.role else { throw APIError.notAManagerOnWorker }
+        do { try await role.update(version: version, spec: spec, rotate: rotate) } catch { throw Self.apiError(error) }
     }
+
+    func swarmUnlock(_ key: Secret) async throws { try await unlock(with: key) }
+
+    nonisolated func clusterEvents() -> (past: [ClusterEvent], live: AsyncStream<ClusterEvent>) { eventLog.follow() }
 
     func nodes() async throws -> [Node] { try await control { $0.nodes } }
 

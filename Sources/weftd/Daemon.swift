@@ -5,6 +5,7 @@ import WeftAgent
 import WeftEngine
 import WeftKernel
 import WeftLinux
+import WeftManager
 import WeftModel
 import WeftNet
 import WeftPlugin
@@ -21,6 +22,9 @@ actor Daemon {
     let threads: NIOThreadPool
     let logger: Logger
     private(set) var member: Member?
+    /// The data key of a manager that waits for its unlock key.
+    private var locked: LockedDataKey?
+    let eventLog = ClusterEventLog()
     private var plugin: PluginService?
     /// Membership could not be taken up at the start; why.
     private(set) var startFailure: String?
@@ -47,13 +51,62 @@ actor Daemon {
         watching = Task { await attachments.run() }
         guard let membership = try files.loadMembership() else { return }
         do {
-            guard let credentials = try NodeCredentials.load(from: settings.stateDirectory) else {
-                throw UnreadableState(path: settings.stateDirectory, reason: "the node's certificate is missing")
-            }
-            try await begin(membership, credentials)
+            try await resume(membership)
         } catch {
             startFailure = "\(error)"
             logger.error("this node cannot take part in its swarm", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func resume(_ membership: Membership) async throws {
+        let directory = settings.stateDirectory
+        guard let peer = try NodeIdentity.peer(in: directory) else {
+            throw UnreadableState(path: directory, reason: "the node's certificate is missing")
+        }
+        var seal: ManagerSeal?
+        if membership.isManager {
+            let file = SealFile(directory: directory)
+            switch try file.load() {
+            case nil: seal = try ManagerSeal.make(settings: settings)
+            case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
+            case .locked(let key):
+                locked = key
+                logger.warning("this manager is locked until it is given the swarm's unlock key")
+                return try await begin(membership, peer.node, nil)
+            }
+        }
+        try await takePart(membership, seal)
+    }
+
+    /// Begins with the identity that lies in the state directory.
+    private func takePart(_ membership: Membership, _ seal: ManagerSeal?) async throws {
+        let directory = settings.stateDirectory
+        guard let credentials = try NodeCredentials.load(from: directory, sealing: seal?.key) else {
+            throw UnreadableState(path: directory, reason: "the node's certificate is missing")
+        }
+        try await begin(membership, credentials.identity.node, Participation(credentials: credentials, seal: seal))
+    }
+
+    /// True while this node is a manager that waits for its unlock key.
+    var isLocked: Bool { locked != nil }
+
+    /// Ends the wait: the same as a restart that finds the key open.
+    func unlock(with key: Secret) async throws {
+        try await changing {
+            guard let locked, let waiting = member else { throw APIError.notLocked }
+            let dataKey: DataKey
+            do { dataKey = try locked.open(with: key) } catch UnlockError.noKey { throw APIError.badUnlockKey } catch UnlockError.wrongKey {
+                throw APIError.wrongUnlockKey
+            }
+            let file = SealFile(directory: settings.stateDirectory)
+            await waiting.stop()
+            do {
+                try await takePart(waiting.membership, ManagerSeal(key: dataKey, file: file, lockedBy: key))
+                self.locked = nil
+            } catch {
+                try await begin(waiting.membership, waiting.node, nil)
+                throw error
+            }
         }
     }
 
@@ -66,10 +119,10 @@ actor Daemon {
         await keeper.stop()
     }
 
-    private func begin(_ membership: Membership, _ credentials: NodeCredentials) async throws {
+    private func begin(_ membership: Membership, _ node: NodeID, _ participation: Participation?) async throws {
         member = try await Member.start(
-            settings: settings, membership: membership, credentials: credentials, sandboxes: keeper, attachments: attachments,
-            logger: logger)
+            settings: settings, membership: membership, node: node, participation: participation, sandboxes: keeper,
+            attachments: attachments, eventLog: eventLog, logger: logger)
         startFailure = nil
     }
 
@@ -92,10 +145,13 @@ actor Daemon {
                 dataPathAddress: try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise,
                 managers: ["\(advertise):\(request.advertisePort)"])
             return try await orForget {
+                let seal = try ManagerSeal.make(settings: settings)
                 let identity = try await ManagerRole.bootstrap(
-                    settings: settings, membership: membership, spec: request.spec, availability: request.availability)
+                    settings: settings, membership: membership, request: request, seal: seal)
+                let credentials = try NodeCredentials(
+                    identity, directory: settings.stateDirectory, sealing: seal.key)
                 try files.save(membership)
-                try await begin(membership, try NodeCredentials(identity, directory: settings.stateDirectory))
+                try await begin(membership, identity.node, Participation(credentials: credentials, seal: seal))
                 return identity.node
             }
         }
@@ -124,7 +180,8 @@ actor Daemon {
                             advertiseAddress: advertise, advertisePort: request.advertisePort, dataPathAddress: dataPath,
                             managers: [manager])
                         try files.save(membership)
-                        try await begin(membership, try NodeCredentials(identity, directory: settings.stateDirectory))
+                        let credentials = try NodeCredentials(identity, directory: settings.stateDirectory)
+                        try await begin(membership, identity.node, Participation(credentials: credentials, seal: nil))
                     }
                     return
                 } catch let error as JoinError {
@@ -143,12 +200,14 @@ actor Daemon {
     func leave(force: Bool) async throws {
         try await changing {
             if let member {
+                if isLocked, !force { throw APIError.lockedLeave }
                 if member.role != nil, !force { throw APIError.lastManager }
-                if member.role == nil { await member.sayGoodbye() }
+                if !member.membership.isManager { await member.sayGoodbye() }
                 await keeper.use(nil)
                 await attachments.use(nil)
                 await member.stop()
                 self.member = nil
+                locked = nil
             } else if startFailure == nil {
                 throw APIError.notInSwarm
             } else if !force {

@@ -8,12 +8,13 @@ enum Host {
     @Sendable static func now() -> Instant { Instant(nanoseconds: HostSystem.wallClock) }
 
     /// The host's own routes are among it, so that no overlay pool covers them.
-    static func describe() throws -> NodeDescription {
+    static func describe(trust: TrustInformation? = nil) throws -> NodeDescription {
         var description = NodeDescription(
             hostname: HostSystem.hostname, architecture: HostSystem.architecture,
             nanoCPUs: Int64(HostSystem.processorCount) * 1_000_000_000, memoryBytes: HostSystem.memoryBytes,
             weftVersion: weftVersion)
         description.routes = try HostInterfaces.read().routedPrefixes.sorted()
+        description.trust = trust
         return description
     }
 

@@ -1,4 +1,5 @@
 import Logging
+import WeftAPI
 import WeftControl
 import WeftLinux
 import WeftManager
@@ -11,59 +12,72 @@ import WeftStoreSQLite
 /// What a manager runs besides its agent: the store, the machine's shell, the authority and the port.
 final class ManagerRole: Sendable {
     let manager: Manager
-    let authority: CertificateAuthority
     private let server: ManagerServer
     private let store: SQLiteStore
+    private let seal: ManagerSeal
 
-    private init(manager: Manager, authority: CertificateAuthority, server: ManagerServer, store: SQLiteStore) {
+    private init(manager: Manager, server: ManagerServer, store: SQLiteStore, seal: ManagerSeal) {
         self.manager = manager
-        self.authority = authority
         self.server = server
         self.store = store
+        self.seal = seal
     }
 
     /// Opens the store that `bootstrap` filled.
     static func open(
-        settings: Settings, membership: Membership, credentials: NodeCredentials, logger: Logger
+        settings: Settings, membership: Membership, credentials: NodeCredentials, seal: ManagerSeal,
+        eventLog: ClusterEventLog, logger: Logger
     ) async throws -> ManagerRole {
-        let store = try SQLiteStore(path: settings.storePath)
-        let snapshot = try await store.snapshot()
-        var cluster: Cluster?
-        var key: AuthorityKey?
-        for object in snapshot.objects {
-            switch object {
-            case .cluster(let found): cluster = found
-            case .authority(let found): key = found
-            default: break
-            }
-        }
-        guard let cluster, let key else {
+        let store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal)
+        let manager = try await Manager(store: store, eventLog: eventLog, now: Host.now, logger: logger)
+        let machine = ControlMachine(snapshot: try await store.snapshot())
+        guard let cluster = machine.cluster, let root = machine.joiningRoot else {
             throw UnreadableState(path: settings.storePath, reason: "it holds no swarm")
         }
-        let authority = try CertificateAuthority(
-            rootCertificatePEM: cluster.rootCertificatePEM, privateKeyPEM: key.privateKeyPEM)
-        let manager = try await Manager(store: store, now: Host.now, logger: logger)
-        let service = SwarmService(manager: manager, authority: authority, cluster: cluster.id, logger: logger)
+        _ = try CertificateAuthority(rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
+        // The last run may have ended between the commit and the file.
+        try seal.lock(with: cluster.unlockKey)
+        let service = SwarmService(manager: manager, credentials: credentials, cluster: cluster.id, logger: logger)
         let server = try ManagerServer(
             credentials: credentials, service: service,
             address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)))
-        return ManagerRole(manager: manager, authority: authority, server: server, store: store)
+        return ManagerRole(manager: manager, server: server, store: store, seal: seal)
+    }
+
+    /// Replaces the swarm's settings, and what the update asks for besides. When it returns the data key on disk is
+    /// locked as the settings say.
+    func update(version: Version, spec: ClusterSpec, rotate: SwarmRotation) async throws {
+        guard let cluster = try await manager.read({ $0.cluster }) else { throw APIError.notAManagerOutsideSwarm }
+        var rotation = ClusterRotation()
+        rotation.tokens = Set(rotate.tokens.map { $0 == .worker ? .worker : .manager })
+        rotation.unlockKey = rotate.unlockKey
+        if let given = rotate.signingCA {
+            rotation.root = try given.authority(replacing: cluster.rootCertificatePEM).rootAuthority
+        } else if spec.rootGeneration ?? 0 != cluster.spec.rootGeneration ?? 0 {
+            rotation.root = try CertificateAuthority.make(now: Host.now()).rootAuthority
+        }
+        guard
+            case .cluster(let updated) = try await manager.perform(
+                .updateCluster(version: version, spec, rotating: rotation))
+        else { return }
+        try seal.lock(with: updated.unlockKey)
     }
 
     /// Fills the store of a new swarm and makes its first manager's identity.
     static func bootstrap(
-        settings: Settings, membership: Membership, spec: ClusterSpec, availability: NodeAvailability
+        settings: Settings, membership: Membership, request: SwarmInitRequest, seal: ManagerSeal
     ) async throws -> NodeIdentity {
         var generator = SystemRandomNumberGenerator()
         let now = Host.now()
-        let authority = try CertificateAuthority.make(now: now)
-        let cluster = Cluster(
-            id: .random(using: &generator), createdAt: now, spec: spec,
+        let authority = try request.signingCA?.authority(replacing: "") ?? CertificateAuthority.make(now: now)
+        var cluster = Cluster(
+            id: .random(using: &generator), createdAt: now, spec: request.spec,
             rootCertificatePEM: authority.rootCertificatePEM,
             workerTokenSecret: JoinToken.randomSecret(using: &generator),
             managerTokenSecret: JoinToken.randomSecret(using: &generator))
+        cluster.renewUnlockKey(isAskedFor: false, random: &generator)
         var node = Node(id: .random(using: &generator), createdAt: now, spec: NodeSpec(role: .manager))
-        node.spec.availability = availability
+        node.spec.availability = request.availability
         node.description = try Host.describe()
         node.address = membership.advertiseAddress
         node.dataPathAddress = membership.dataPathAddress
@@ -71,11 +85,12 @@ final class ManagerRole: Sendable {
         var transaction = try ControlMachine.bootstrap(cluster: cluster, manager: node, now: now, random: &generator)
         transaction.writes.append(
             .put(.authority(AuthorityKey(id: cluster.id, privateKeyPEM: authority.privateKeyPEM)), expecting: .none))
-        let store = try SQLiteStore(path: settings.storePath)
+        let store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal)
         try await store.commit(transaction)
         try store.close()
         return try authority.makeIdentity(
-            node: node.id, role: .manager, cluster: cluster.id, lifetimeSeconds: spec.certificateLifetimeSeconds, now: now)
+            node: node.id, role: .manager, cluster: cluster.id,
+            lifetimeSeconds: request.spec.effectiveCertificateLifetimeSeconds, now: now)
     }
 
     /// Opens the port; returns once it is open, or throws why it cannot be.
@@ -116,17 +131,37 @@ final class ManagerRole: Sendable {
     func close() throws { try store.close() }
 }
 
+extension SigningCA {
+    func authority(replacing current: String) throws -> CertificateAuthority {
+        do {
+            return try CertificateAuthority.given(
+                certificatePEM: certificatePEM, privateKeyPEM: keyPEM, replacing: current, now: Host.now())
+        } catch {
+            throw APIError.badRequest("rpc error: code = InvalidArgument desc = \(error)")
+        }
+    }
+}
+
+extension ClusterSpec {
+    fileprivate var effectiveCertificateLifetimeSeconds: Int64 {
+        certificateLifetimeSeconds > 0 ? certificateLifetimeSeconds : Self.defaultCertificateLifetimeSeconds
+    }
+}
+
 /// What nodes ask of a manager over gRPC.
 private struct SwarmService: ManagerService {
     let manager: Manager
-    let authority: CertificateAuthority
+    let credentials: NodeCredentials
     let cluster: ClusterID
     let logger: Logger
 
-    func rootCertificatePEM() async throws -> String { authority.rootCertificatePEM }
+    private typealias Root = (certificatePEM: String, privateKeyPEM: Secret)
+
+    func rootCertificatePEM() async throws -> String { try await state().rootCertificatePEM }
 
     func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant {
-        guard let state = try await manager.read({ $0.cluster }), let role = JoinToken.role(forSecret: secret, in: state) else {
+        let state = try await state()
+        guard let role = JoinToken.role(forSecret: secret, in: state) else {
             throw Refusal(
                 .denied,
                 "the join token is not valid any more or was mistyped; `weft swarm join-token worker` on a manager prints "
@@ -138,13 +173,14 @@ private struct SwarmService: ManagerService {
         }
         var generator = SystemRandomNumberGenerator()
         let node = NodeID.random(using: &generator)
-        // The certificate first: a request that is no good must not leave a node behind.
-        let certificate = try sign(csrPEM, node, role, lifetime: state.spec.certificateLifetimeSeconds)
+        // The certificate first: a request that is no good must not leave a node behind. It is of the root that the
+        // joiner knows, though another may be on its way.
+        let root = try await manager.read { $0.joiningRoot }
+        let certificate = try sign(csrPEM, node, role, by: root, lifetime: state.spec.effectiveCertificateLifetimeSeconds)
         _ = try await manager.perform(.admitNode(node, role, .active))
         logger.notice("a node joined", metadata: ["node": "\(node)", "from": "\(remoteAddress)"])
         return JoinGrant(
-            node: node, cluster: cluster, certificatePEM: certificate,
-            rootCertificatesPEM: authority.rootCertificatePEM)
+            node: node, cluster: cluster, certificatePEM: certificate, rootCertificatesPEM: state.trustRoots(for: role))
     }
 
     func renew(
@@ -153,12 +189,30 @@ private struct SwarmService: ManagerService {
         guard let node = try await manager.read({ $0.node(peer.node) }) else {
             throw Refusal(.denied, "this node was removed from the swarm")
         }
-        let lifetime = try await manager.read { $0.cluster?.spec.certificateLifetimeSeconds } ?? 90 * 24 * 3600
-        return (try sign(csrPEM, peer.node, node.spec.role, lifetime: lifetime), authority.rootCertificatePEM)
+        let role = node.spec.role
+        let (root, state) = try await manager.read { ($0.signingRoot(for: role), $0.cluster) }
+        guard let state else { throw Refusal(.unavailable, "this manager holds no swarm") }
+        // The node shows its new certificate next, and this manager must know by then whose it is.
+        try credentials.replaceRoots(pem: state.trustRoots(for: credentials.identity.role))
+        let certificate = try sign(
+            csrPEM, peer.node, role, by: root, lifetime: state.spec.effectiveCertificateLifetimeSeconds)
+        return (certificate, state.trustRoots(for: role))
     }
 
-    private func sign(_ csrPEM: String, _ node: NodeID, _ role: NodeRole, lifetime: Int64) throws -> String {
+    private func state() async throws -> Cluster {
+        guard let cluster = try await manager.read({ $0.cluster }) else {
+            throw Refusal(.unavailable, "this manager holds no swarm")
+        }
+        return cluster
+    }
+
+    private func sign(
+        _ csrPEM: String, _ node: NodeID, _ role: NodeRole, by root: Root?, lifetime: Int64
+    ) throws -> String {
+        guard let root else { throw Refusal(.unavailable, "this manager holds no root key") }
         do {
+            let authority = try CertificateAuthority(
+                rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
             return try authority.sign(
                 csrPEM: csrPEM, node: node, role: role, cluster: cluster, lifetimeSeconds: lifetime, now: Host.now())
         } catch {

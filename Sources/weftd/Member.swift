@@ -5,22 +5,33 @@ import WeftAgent
 import WeftDatapath
 import WeftKernel
 import WeftLinux
+import WeftManager
 import WeftModel
 import WeftNet
 import WeftNode
 import WeftRPC
 import WeftSandbox
 
-/// This node's life in a swarm: agent, session, resolver, data plane, and on a manager its role.
+/// What a node has in hand to take part in its swarm: nothing while it is locked.
+struct Participation: Sendable {
+    let credentials: NodeCredentials
+    /// A manager's.
+    let seal: ManagerSeal?
+}
+
+/// This node's life in a swarm: agent, session, resolver, data plane, and on a manager its role. A locked manager has
+/// neither session nor role; what is attached goes on with what the node knew last.
 final class Member: Sendable {
     let membership: Membership
-    let credentials: NodeCredentials
+    let node: NodeID
+    /// Nil while the node is locked.
+    let credentials: NodeCredentials?
     let agent: Agent
     let kernel: KernelDatapath
     let reconciler: KernelReconciler
     let role: ManagerRole?
     let resolver: DNSServer
-    private let client: DispatcherClient
+    private let client: DispatcherClient?
     private let file: NodeFile
     private let serving: Task<Void, any Error>?
     private let logger: Logger
@@ -37,23 +48,24 @@ final class Member: Sendable {
         var isRefused = false
     }
 
-    var node: NodeID { credentials.identity.node }
     var sessionState: SessionState { session.withLock { $0 } }
 
     /// Sets everything up from the state directory; what the kernel has is adopted.
     static func start(
-        settings: Settings, membership: Membership, credentials: NodeCredentials, sandboxes: SandboxKeeper,
-        attachments: AttachmentKeeper, logger: Logger
+        settings: Settings, membership: Membership, node: NodeID, participation: Participation?,
+        sandboxes: SandboxKeeper, attachments: AttachmentKeeper, eventLog: ClusterEventLog, logger: Logger
     ) async throws -> Member {
-        let role =
-            membership.isManager
-            ? try await ManagerRole.open(settings: settings, membership: membership, credentials: credentials, logger: logger)
-            : nil
+        var role: ManagerRole?
+        if let participation, let seal = participation.seal {
+            role = try await ManagerRole.open(
+                settings: settings, membership: membership, credentials: participation.credentials, seal: seal,
+                eventLog: eventLog, logger: logger)
+        }
         let serving = try await role?.listen()
         do {
             let member = try await Member(
-                settings: settings, membership: membership, credentials: credentials, role: role, serving: serving,
-                logger: logger)
+                settings: settings, membership: membership, node: node, credentials: participation?.credentials,
+                role: role, serving: serving, logger: logger)
             await sandboxes.use(member.agent)
             // First of all: endpoints whose sandboxes live must not be taken for leftovers.
             await attachments.use(member.agent)
@@ -70,7 +82,7 @@ final class Member: Sendable {
     }
 
     private init(
-        settings: Settings, membership: Membership, credentials: NodeCredentials, role: ManagerRole?,
+        settings: Settings, membership: Membership, node: NodeID, credentials: NodeCredentials?, role: ManagerRole?,
         serving: Task<Void, any Error>?, logger: Logger
     ) async throws {
         self.membership = membership
@@ -78,7 +90,7 @@ final class Member: Sendable {
         self.role = role
         self.serving = serving
         self.logger = logger
-        let node = credentials.identity.node
+        self.node = node
         kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
         reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: membership.dataPathAddress)
         let resolver = try await DNSServer.start(
@@ -90,13 +102,16 @@ final class Member: Sendable {
         self.dismissal = dismissal
         agent = Agent(
             machine: NodeMachine(
-                id: node, description: try Host.describe(), dataPathAddress: membership.dataPathAddress, saved: saved),
+                id: node, description: try Host.describe(trust: credentials?.identity.trust),
+                dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
             names: { resolver.update($0) }, now: Host.now, lost: { _, _ in },
             dismissed: { dismiss.yield($0) }, logger: logger)
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
-        client = DispatcherClient(
-            credentials: credentials, managers: known.compactMap { try? HostPort(parsing: $0) }, logger: logger)
+        client = credentials.map { credentials in
+            DispatcherClient(
+                credentials: credentials, managers: known.compactMap { try? HostPort(parsing: $0) }, logger: logger)
+        }
     }
 
     private func begin() {
@@ -104,21 +119,24 @@ final class Member: Sendable {
             await withTaskGroup { group in
                 if let role { group.addTask { await role.run() } }
                 group.addTask { await self.agent.run() }
-                group.addTask { await self.keepSession() }
+                if let client, let credentials {
+                    group.addTask { await self.keepSession(client, credentials) }
+                    group.addTask { await self.followCredentials(credentials) }
+                }
                 group.addTask { await self.keepDescription() }
             }
         }
         running.withLock { $0 = task }
     }
 
-    private func keepSession() async {
+    private func keepSession(_ client: DispatcherClient, _ credentials: NodeCredentials) async {
         await client.run(
             serve: { [agent] manager, incoming in
                 self.session.withLock { $0 = SessionState(isConnected: true, manager: manager.manager.description) }
                 agent.sessionOpened { message in (try? manager.send(message)) != nil }
                 defer { agent.sessionClosed() }
                 for try await message in incoming {
-                    if case .assignments(let assignments) = message { self.follow(assignments) }
+                    if case .assignments(let assignments) = message { self.follow(assignments, client, credentials) }
                     guard agent.received(message) else { return }
                 }
             },
@@ -133,7 +151,7 @@ final class Member: Sendable {
     }
 
     /// Managers and trust roots come with the assignments.
-    private func follow(_ assignments: Assignments) {
+    private func follow(_ assignments: Assignments, _ client: DispatcherClient, _ credentials: NodeCredentials) {
         let managers = assignments.peers.compactMap(\.managerAddress)
         if !managers.isEmpty { client.setManagers(managers.compactMap { try? HostPort(parsing: $0) }) }
         guard let roots = assignments.cluster?.rootCertificatesPEM, !roots.isEmpty else { return }
@@ -146,8 +164,20 @@ final class Member: Sendable {
     private func keepDescription() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(10))
-            if let description = try? Host.describe() { agent.describe(description) }
+            describe()
         }
+    }
+
+    /// The manager waits for this node's new certificate while a root is being replaced.
+    private func followCredentials(_ credentials: NodeCredentials) async {
+        let changes = credentials.changes()
+        // What changed since the agent was made.
+        describe()
+        for await _ in changes { describe() }
+    }
+
+    private func describe() {
+        if let description = try? Host.describe(trust: credentials?.identity.trust) { agent.describe(description) }
     }
 
     /// Sandboxes that were given resolvers of their own, and those about to be made.

@@ -16,6 +16,10 @@ final class MemoryBackend: APIBackend {
         var stopTimeouts: [Duration] = []
         var lastInit: SwarmInitRequest?
         var lastJoin: SwarmJoinRequest?
+        var lastRotation: SwarmRotation?
+        var unlockKey = ""
+        var pastEvents: [ClusterEvent] = []
+        var events: AsyncStream<ClusterEvent>.Continuation?
         var lastCreate: SandboxCreateRequest?
         var attachments: [NamespaceAttachment] = []
         var lastAttachment: NamespaceAttachmentRequest?
@@ -24,7 +28,9 @@ final class MemoryBackend: APIBackend {
     static let epoch = Instant(nanoseconds: 1_795_254_443_122_615_443)
     private let state = Mutex(State())
 
-    func read<Value>(_ body: (inout sending State) -> sending Value) -> Value { state.withLock { body(&$0) } }
+    func read<Value, Failure>(_ body: (inout sending State) throws(Failure) -> sending Value) throws(Failure) -> Value {
+        try state.withLock { state throws(Failure) in try body(&state) }
+    }
 
     func hostInformation() -> HostInformation {
         HostInformation(
@@ -53,7 +59,7 @@ final class MemoryBackend: APIBackend {
             state.swarm.managers = [ManagerAddress(node: id, address: "\(address):2377")]
             state.swarm.joinTokens = JoinTokens(worker: Secret("SWMTKN-1-aa-ww"), manager: Secret("SWMTKN-1-aa-mm"))
             state.swarm.trust = TrustInformation(
-                rootsPEM: "-----BEGIN CERTIFICATE-----\n", issuerSubject: [1, 2, 3], issuerPublicKey: [4])
+                rootsPEM: "-----BEGIN CERTIFICATE-----\n", issuer: CertificateIssuer(subject: [1, 2, 3], publicKey: [4]))
             state.swarm.cluster = Cluster(
                 id: ClusterID("wa0bmewb8nv51ri0clmfj7nxv"), version: Version(10), createdAt: Self.epoch,
                 spec: request.spec, rootCertificatePEM: "", workerTokenSecret: Secret("ww"),
@@ -119,19 +125,43 @@ final class MemoryBackend: APIBackend {
         read { $0 = State() }
     }
 
-    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: Set<JoinTokenKind>) throws {
+    func swarmUpdate(version: Version, spec: ClusterSpec, rotate: SwarmRotation) throws {
         let isCurrent = read { state in
             guard state.swarm.cluster?.version == version else { return false }
             state.revision += 1
             state.swarm.cluster?.spec = spec
+            state.lastRotation = rotate
             state.swarm.cluster?.version = Version(state.revision)
             let old = state.swarm.joinTokens
             state.swarm.joinTokens = JoinTokens(
-                worker: rotate.contains(.worker) ? Secret("SWMTKN-1-aa-w2") : old?.worker ?? Secret(""),
-                manager: rotate.contains(.manager) ? Secret("SWMTKN-1-aa-m2") : old?.manager ?? Secret(""))
+                worker: rotate.tokens.contains(.worker) ? Secret("SWMTKN-1-aa-w2") : old?.worker ?? Secret(""),
+                manager: rotate.tokens.contains(.manager) ? Secret("SWMTKN-1-aa-m2") : old?.manager ?? Secret(""))
             return true
         }
         if !isCurrent { throw APIError.outOfSequence }
+    }
+
+    /// Locks this manager with a key, as a restart does.
+    func lock(with key: String) {
+        read {
+            $0.swarm.membership = .locked
+            $0.unlockKey = key
+        }
+    }
+
+    func swarmUnlock(_ key: Secret) throws {
+        try read { state in
+            guard key.exposed == state.unlockKey else { throw APIError.wrongUnlockKey }
+            state.swarm.membership = .active
+        }
+    }
+
+    func clusterEvents() -> (past: [ClusterEvent], live: AsyncStream<ClusterEvent>) {
+        read { state in
+            let (live, continuation) = AsyncStream<ClusterEvent>.makeStream()
+            state.events = continuation
+            return (state.pastEvents, live)
+        }
     }
 
     func nodes() -> [Node] { read { $0.nodes } }

@@ -66,12 +66,14 @@ import WeftNet
         (#"{"DataPathPort":80}"#, 400, "1024"), (#"{"SubnetSize":30}"#, 400, "1 to 29"),
         (#"{"DefaultAddrPool":["10.0.0.0/8","10.1.0.0/16"]}"#, 400, "overlap"),
         (#"{"DefaultAddrPool":["10.0.0.0/28"]}"#, 400, "no /24"), (#"{"DefaultAddrPool":["fd00::/8"]}"#, 400, "IPv4"),
-        (#"{"AutoLockManagers":true}"#, 501, "--autolock"), (#"{"ForceNewCluster":true}"#, 501, "--force-new-cluster"),
+        (#"{"ForceNewCluster":true}"#, 501, "--force-new-cluster"),
         (#"{"Availability":"maybe"}"#, 400, "invalid Availability"),
-        (#"{"Spec":{"Orchestration":{"TaskHistoryRetentionLimit":9}}}"#, 501, "TaskHistoryRetentionLimit"),
-        (#"{"Spec":{"Raft":{"SnapshotInterval":1}}}"#, 501, "Spec.Raft.SnapshotInterval"),
-        (#"{"Spec":{"CAConfig":{"NodeCertExpiry":5}}}"#, 400, "at least 3600 s"),
-        (#"{"Spec":{"CAConfig":{"ExternalCAs":[{"URL":"x"}]}}}"#, 501, "CA"),
+        (#"{"Spec":{"Name":"mine"}}"#, 400, "swarm spec must be named \"default\""),
+        (#"{"Spec":{"Raft":{"SnapshotInterval":-1}}}"#, 400, "Spec.Raft.SnapshotInterval must not be negative"),
+        (#"{"Spec":{"CAConfig":{"NodeCertExpiry":5}}}"#, 400, "whole seconds"),
+        (#"{"Spec":{"CAConfig":{"SigningCAKey":"x"}}}"#, 400, "signing CA cert must also"),
+        (#"{"Spec":{"CAConfig":{"SigningCACert":"x"}}}"#, 400, "--ca-key"),
+        (#"{"Spec":{"CAConfig":{"ExternalCAs":[{"URL":"x"}]}}}"#, 501, "--external-ca"),
     ])
     func `what init cannot do is refused, and the node stays outside`(body: String, status: Int, text: String)
         async throws
@@ -122,6 +124,55 @@ import WeftNet
             #expect(stale.status == 500 && stale.message == "rpc error: code = Unknown desc = update out of sequence")
             #expect(try await client.send("POST", "/swarm/update?version=x", text).status == 400)
             #expect(try await client.send("GET", "/swarm/unlockkey").text == "{\"UnlockKey\":\"\"}\n")
+        }
+    }
+
+    @Test func `settings that a spec leaves out are zero after an update, and as by default after init`() async throws {
+        try await withServer { client, backend async throws in
+            let spec = #"{"Spec":{"Labels":{"a":"b"},"Raft":{"SnapshotInterval":5000},"CAConfig":{"ForceRotate":7}}}"#
+            _ = try await client.send("POST", "/swarm/init", spec)
+            let first = try await client.send("GET", "/swarm").json()["Spec"]
+            #expect(
+                first?["Raft"] == [
+                    "SnapshotInterval": 5000, "KeepOldSnapshots": 0, "LogEntriesForSlowFollowers": 500,
+                    "ElectionTick": 10, "HeartbeatTick": 1,
+                ])
+            #expect(first?["CAConfig"] == ["NodeCertExpiry": 7_776_000_000_000_000, "ForceRotate": 7])
+            #expect(first?["Orchestration"] == ["TaskHistoryRetentionLimit": 5] && first?["Labels"] == ["a": "b"])
+            let update = #"{"Raft":{"LogEntriesForSlowFollowers":9},"EncryptionConfig":{"AutoLockManagers":true}}"#
+            let answer = try await client.send("POST", "/swarm/update?version=10&rotateManagerUnlockKey=1", update)
+            #expect(answer.status == 200)
+            let second = try await client.send("GET", "/swarm").json()["Spec"]
+            #expect(
+                second?["Raft"] == [
+                    "KeepOldSnapshots": 0, "LogEntriesForSlowFollowers": 9, "ElectionTick": 0, "HeartbeatTick": 0,
+                ])
+            #expect(second?["CAConfig"] == [:] && second?["Dispatcher"] == [:] && second?["Labels"] == [:])
+            #expect(second?["EncryptionConfig"] == ["AutoLockManagers": true])
+            #expect(backend.read { $0.lastRotation }?.unlockKey == true)
+            let own = #"{"CAConfig":{"SigningCACert":"c","SigningCAKey":"k"}}"#
+            #expect(try await client.send("POST", "/swarm/update?version=11", own).status == 200)
+            let root = backend.read { $0.lastRotation }?.signingCA
+            #expect(root?.certificatePEM == "c" && root?.keyPEM.exposed == "k")
+        }
+    }
+
+    @Test func `a locked manager wants its key before all else`() async throws {
+        try await withServer { client, backend async throws in
+            #expect(try await client.send("POST", "/swarm/unlock", #"{"UnlockKey":"k"}"#).message == Self.outside)
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            let open = try await client.send("POST", "/swarm/unlock", #"{"UnlockKey":"k"}"#)
+            #expect(open.status == 409 && open.message == "swarm is not locked")
+            backend.lock(with: "k")
+            for (method, path) in [("GET", "/swarm"), ("GET", "/nodes"), ("GET", "/swarm/unlockkey"), ("GET", "/tasks")] {
+                let answer = try await client.send(method, path)
+                #expect(answer.status == 503 && answer.message?.hasPrefix("Swarm is encrypted and needs") == true)
+            }
+            #expect(try await client.send("GET", "/info").json()["Swarm"]?["LocalNodeState"] == "locked")
+            let wrong = try await client.send("POST", "/swarm/unlock", #"{"UnlockKey":"x"}"#)
+            #expect(wrong.message == "swarm could not be unlocked: invalid key provided")
+            #expect(try await client.send("POST", "/swarm/unlock", #"{"UnlockKey":"k"}"#).status == 200)
+            #expect(try await client.send("GET", "/swarm").status == 200)
         }
     }
 

@@ -248,15 +248,20 @@ struct NodeTests {
         #expect(rotated.version == swarm.machine.revision)
         var spec = rotated.spec
         spec.heartbeatSeconds = 2
+        var rotation = ClusterRotation()
+        rotation.tokens = [.manager]
         guard
             case .cluster(let changed) = try swarm.run(
-                .updateCluster(version: rotated.version, spec, rotating: [.manager]))
+                .updateCluster(version: rotated.version, spec, rotating: rotation))
         else { throw Swarm.Unexpected(what: "reply") }
         #expect(changed.spec == spec && changed.managerTokenSecret.exposed.count == 25)
         #expect(changed.workerTokenSecret == rotated.workerTokenSecret)
-        #expect(try swarm.refusal(.updateCluster(version: rotated.version, spec, rotating: [])).kind == .outOfSequence)
+        func update(_ version: Version, _ spec: ClusterSpec) -> ControlCommand {
+            .updateCluster(version: version, spec, rotating: ClusterRotation())
+        }
+        #expect(try swarm.refusal(update(rotated.version, spec)).kind == .outOfSequence)
         spec.dataPathPort = 5000
-        #expect(try swarm.refusal(.updateCluster(version: changed.version, spec, rotating: [])).kind == .invalid)
+        #expect(try swarm.refusal(update(changed.version, spec)).kind == .invalid)
     }
 
     @Test("Pools that no network fits into are refused at init")

@@ -15,6 +15,7 @@ struct Swarm {
     var closed: [(node: NodeID, reason: String)] = []
     var notes: [String] = []
     var commits = 0
+    private var stored: [StoredObject] = []
     private var replies: [CommandID: Result<ControlReply, ControlError>] = [:]
     private var commands: UInt64 = 0
     private var sessions: [NodeID: SessionID] = [:]
@@ -46,6 +47,7 @@ struct Swarm {
             objects.append(object)
         }
         machine = ControlMachine(snapshot: StoreSnapshot(revision: Version(1), objects: objects))
+        stored = objects
     }
 
     struct Unexpected: Error { let what: String }
@@ -66,6 +68,7 @@ struct Swarm {
                 #expect(index == 0 && machine.revision.index == before.index + 1)
                 #expect(Set(transaction.writes.map(\.key)).count == transaction.writes.count)
                 commits += 1
+                keep(transaction)
             case .send(let node, let session, let message):
                 // Only a goodbye may go to a session that was replaced.
                 if case .goodbye = message {} else { #expect(session == sessions[node]) }
@@ -77,6 +80,15 @@ struct Swarm {
         }
         if !actions.contains(where: { if case .commit = $0 { true } else { false } }) {
             #expect(machine.revision == before)
+        }
+    }
+
+    private mutating func keep(_ transaction: Transaction) {
+        for write in transaction.writes {
+            stored.removeAll { $0.key == write.key }
+            guard case .put(var object, _) = write else { continue }
+            object.version = machine.revision
+            stored.append(object)
         }
     }
 
@@ -140,6 +152,12 @@ struct Swarm {
     mutating func disconnect(_ node: NodeID) {
         guard let session = sessions[node] else { return }
         feed(.nodeDisconnected(node, session))
+    }
+
+    /// The manager begins anew on what its store holds.
+    mutating func restart() {
+        machine = ControlMachine(snapshot: StoreSnapshot(revision: machine.revision, objects: stored))
+        sessions = [:]
     }
 
     mutating func pass(_ duration: Duration) {

@@ -11,8 +11,16 @@ private final class Scratch {
     let directory = FileManager.default.temporaryDirectory.appending(path: "weft-store-\(UUID().uuidString)").path
     var path: String { directory + "/state/store.sqlite" }
 
-    func open(revisionsKept: Int64 = 10_000) throws -> SQLiteStore {
-        try SQLiteStore(path: path, revisionsKept: revisionsKept)
+    func open(seal: SecretSeal? = nil, revisionsKept: Int64 = 10_000) throws -> SQLiteStore {
+        try SQLiteStore(path: path, seal: seal, revisionsKept: revisionsKept)
+    }
+
+    /// Everything in the database's files, as if it were text.
+    func bytes() throws -> String {
+        try ["", "-wal"].reduce("") { text, suffix in
+            guard FileManager.default.fileExists(atPath: path + suffix) else { return text }
+            return text + String(decoding: try Data(contentsOf: URL(filePath: path + suffix)), as: UTF8.self)
+        }
     }
 
     deinit { try? FileManager.default.removeItem(atPath: directory) }
@@ -71,6 +79,36 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
             return
         }
         #expect(key.privateKeyPEM.exposed == "key")
+    }
+
+    @Test("seals secrets, and those that an earlier version left in the clear")
+    func sealing() async throws {
+        let scratch = Scratch()
+        let seal = SecretSeal(
+            seal: { "sealed:" + String($0.reversed()) },
+            open: { $0.hasPrefix("sealed:") ? String($0.dropFirst(7).reversed()) : $0 })
+        let key = AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("very secret"))
+        let clear = try scratch.open()
+        try await clear.commit(put(.authority(key)))
+        try clear.close()
+        #expect(try scratch.bytes().contains("very secret"))
+
+        let store = try scratch.open(seal: seal)
+        #expect(try !scratch.bytes().contains("very secret") && scratch.bytes().contains("terces yrev"))
+        guard case .authority(var found)? = try await store.snapshot().objects.first else {
+            Issue.record("no authority")
+            return
+        }
+        #expect(found.privateKeyPEM.exposed == "very secret" && found.version == Version(1))
+        found.nextPrivateKeyPEM = Secret("the other one")
+        try await store.commit(put(.authority(found), expecting: Version(1)))
+        for try await commit in store.watch(from: Version(1)) {
+            guard case .put(.authority(let told))? = commit.changes.first else { break }
+            #expect(told.nextPrivateKeyPEM?.exposed == "the other one")
+            break
+        }
+        try store.close()
+        #expect(try !scratch.bytes().contains("the other one"))
     }
 
     @Test("refuses a write whose guard does not hold, and then changes nothing")

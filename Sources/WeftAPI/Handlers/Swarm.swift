@@ -28,27 +28,32 @@ extension Router {
     func swarmUpdate(_ request: APIRequest) async throws -> APIResponse {
         let (_, cluster) = try await managerState()
         let version = try version(of: request, what: "swarm")
-        if request.query.flag("rotateManagerUnlockKey") {
-            throw APIError.badRequest(
-                "managers are not locked in this version of Weft: there is no unlock key to rotate")
-        }
-        var rotate: Set<JoinTokenKind> = []
-        if request.query.flag("rotateWorkerToken") { rotate.insert(.worker) }
-        if request.query.flag("rotateManagerToken") { rotate.insert(.manager) }
+        var rotate = SwarmRotation()
+        if request.query.flag("rotateWorkerToken") { rotate.tokens.insert(.worker) }
+        if request.query.flag("rotateManagerToken") { rotate.tokens.insert(.manager) }
+        rotate.unlockKey = request.query.flag("rotateManagerUnlockKey")
+        let fields = try request.fields()
         var spec = cluster.spec
-        try spec.replace(by: try request.fields())
+        try spec.replace(by: fields)
+        rotate.signingCA = try SigningCA(fields.fields("CAConfig"))
         try await backend.swarmUpdate(version: version, spec: spec, rotate: rotate)
         return .ok
     }
 
     func swarmUnlockKey(_ request: APIRequest) async throws -> APIResponse {
-        _ = try await managerState()
-        return .json(["UnlockKey": ""])
+        let (_, cluster) = try await managerState()
+        return .json(["UnlockKey": .string(cluster.unlockKey?.exposed ?? "")])
     }
 
     func swarmUnlock(_ request: APIRequest) async throws -> APIResponse {
-        guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
-        throw APIError(409, "swarm is not locked")
+        let key = Secret(try request.fields().string("UnlockKey") ?? "")
+        let state = await backend.swarmState()
+        guard state.membership != .inactive else { throw APIError.notAManagerOutsideSwarm }
+        guard state.membership == .locked else {
+            throw state.isManager ? APIError.notLocked : APIError.notAManagerOnWorker
+        }
+        try await backend.swarmUnlock(key)
+        return .ok
     }
 }
 
@@ -65,8 +70,11 @@ extension SwarmInitRequest {
             throw .unavailable(
                 "ForceNewCluster is not available in this version of Weft; leave out --force-new-cluster")
         }
-        if try fields.bool("AutoLockManagers") { throw Self.noAutolock }
-        if let sent = try fields.fields("Spec") { try spec.replace(by: sent) }
+        if let sent = try fields.fields("Spec") {
+            try spec.take(sent)
+            signingCA = try SigningCA(sent.fields("CAConfig"))
+        }
+        if try fields.bool("AutoLockManagers") { spec.locksManagers = true }
         let pools = try fields.strings("DefaultAddrPool")
         if !pools.isEmpty { spec.addressPools = try Self.pools(pools) }
         if let length = try fields.integer("SubnetSize"), length != 0 {
@@ -86,9 +94,6 @@ extension SwarmInitRequest {
             spec.dataPathPort = UInt16(port)
         }
     }
-
-    static let noAutolock = APIError.unavailable(
-        "locked managers are not available in this version of Weft; leave out --autolock")
 
     private static func pools(_ texts: [String]) throws(APIError) -> [IPv4Prefix] {
         var pools: [IPv4Prefix] = []
@@ -123,53 +128,6 @@ extension SwarmJoinRequest {
         (advertiseAddress, advertisePort) = (advertise.address, advertise.port)
         dataPathAddress = try dataPath(fields)
         availability = try nodeAvailability(fields) ?? .active
-    }
-}
-
-extension ClusterSpec {
-    /// Takes over a whole `Spec` as sent. What it leaves out, or gives as zero, goes back to the default; the pools, which
-    /// are no part of it, stay. What Weft has no such setting for is refused unless it is as `/swarm` shows it.
-    mutating func replace(by fields: Fields) throws(APIError) {
-        let fresh = ClusterSpec()
-        name = try fields.text("Name") ?? fresh.name
-        labels = try fields.map("Labels")
-        heartbeatSeconds =
-            try Self.seconds(try fields.fields("Dispatcher"), "HeartbeatPeriod", least: 1) ?? fresh.heartbeatSeconds
-        let authority = try fields.fields("CAConfig")
-        certificateLifetimeSeconds =
-            try Self.seconds(authority, "NodeCertExpiry", least: 3600) ?? fresh.certificateLifetimeSeconds
-        if let authority {
-            let isForced = (try authority.integer("ForceRotate") ?? 0) != 0
-            let hasOwnCA = try authority.text("SigningCACert") != nil
-            let hasExternalCA = try !authority.array("ExternalCAs").isEmpty
-            if isForced || hasOwnCA || hasExternalCA {
-                throw .unavailable(
-                    "the swarm's CA cannot be replaced in this version of Weft; change nothing but NodeCertExpiry")
-            }
-        }
-        if try fields.fields("EncryptionConfig")?.bool("AutoLockManagers") ?? false {
-            throw SwarmInitRequest.noAutolock
-        }
-        try Self.expect(
-            try fields.fields("Orchestration"), "TaskHistoryRetentionLimit", FixedSettings.taskHistoryRetentionLimit)
-        let raft = try fields.fields("Raft")
-        for setting in FixedSettings.raft { try Self.expect(raft, setting.key, setting.value) }
-        if try fields.fields("TaskDefaults")?.has("LogDriver") ?? false {
-            throw .unavailable("TaskDefaults.LogDriver is not available in this version of Weft; leave it out")
-        }
-    }
-
-    private static func seconds(_ fields: Fields?, _ key: String, least: Int64) throws(APIError) -> Int64? {
-        guard let fields, let nanoseconds = try fields.integer(key), nanoseconds != 0 else { return nil }
-        guard nanoseconds >= least * 1_000_000_000, nanoseconds % 1_000_000_000 == 0 else {
-            throw .badRequest("\(fields.name(key)) must be whole seconds, in nanoseconds, and at least \(least) s")
-        }
-        return nanoseconds / 1_000_000_000
-    }
-
-    private static func expect(_ fields: Fields?, _ key: String, _ value: Int64) throws(APIError) {
-        guard let fields, let sent = try fields.integer(key), sent != 0, sent != value else { return }
-        throw .unavailable("\(fields.name(key)) is always \(value) in this version of Weft; leave it as it is")
     }
 }
 

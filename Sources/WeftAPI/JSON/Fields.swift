@@ -50,6 +50,13 @@ struct Fields {
         }
     }
 
+    /// A whole number that is not negative.
+    func count(_ key: String) throws(APIError) -> UInt64? {
+        guard let number = try integer(key) else { return nil }
+        guard number >= 0 else { throw .badRequest("\(name(key)) must not be negative") }
+        return UInt64(number)
+    }
+
     func array(_ key: String) throws(APIError) -> [JSON] {
         guard let value = json[key] else { return [] }
         guard case .array(let elements) = value else { throw .badRequest("\(name(key)) must be a list") }

@@ -1,22 +1,13 @@
 import WeftModel
 import WeftNet
 
-/// What `/swarm` shows of settings that Weft has no use for: Docker's defaults, and the only values it takes.
-enum FixedSettings {
-    static let taskHistoryRetentionLimit: Int64 = 5
-    static let raft: [(key: String, value: Int64)] = [
-        ("SnapshotInterval", 10000), ("KeepOldSnapshots", 0), ("LogEntriesForSlowFollowers", 500), ("ElectionTick", 10),
-        ("HeartbeatTick", 1),
-    ]
-}
-
 private func versionJSON(_ version: Version) -> JSON { ["Index": .integer(version.index)] }
 
 private func trustJSON(_ trust: TrustInformation?) -> JSON {
     guard let trust else { return [:] }
     return [
-        "TrustRoot": .string(trust.rootsPEM), "CertIssuerSubject": .string(base64(trust.issuerSubject)),
-        "CertIssuerPublicKey": .string(base64(trust.issuerPublicKey)),
+        "TrustRoot": .string(trust.rootsPEM), "CertIssuerSubject": .string(base64(trust.issuer.subject)),
+        "CertIssuerPublicKey": .string(base64(trust.issuer.publicKey)),
     ]
 }
 
@@ -28,16 +19,41 @@ func clusterJSON(_ cluster: Cluster, state: SwarmState) -> JSON {
         "CreatedAt": .string(cluster.createdAt.rfc3339), "UpdatedAt": .string(cluster.updatedAt.rfc3339),
         "Spec": [
             "Name": .string(spec.name), "Labels": .map(spec.labels),
-            "Orchestration": ["TaskHistoryRetentionLimit": .integer(FixedSettings.taskHistoryRetentionLimit)],
-            "Raft": .object(FixedSettings.raft.map { ($0.key, .integer($0.value)) }),
-            "Dispatcher": ["HeartbeatPeriod": .integer(spec.heartbeatSeconds * 1_000_000_000)],
-            "CAConfig": ["NodeCertExpiry": .integer(spec.certificateLifetimeSeconds * 1_000_000_000)],
-            "TaskDefaults": [:], "EncryptionConfig": ["AutoLockManagers": false],
+            "Orchestration": [
+                "TaskHistoryRetentionLimit": .integer(
+                    spec.taskHistoryRetentionLimit ?? ClusterSpec.defaultTaskHistoryRetentionLimit)
+            ],
+            "Raft": raftJSON(spec.raft ?? RaftSettings()),
+            "Dispatcher": nonZero("HeartbeatPeriod", spec.heartbeatSeconds * 1_000_000_000),
+            "CAConfig": authorityJSON(spec), "TaskDefaults": [:],
+            "EncryptionConfig": ["AutoLockManagers": .bool(spec.locksManagers ?? false)],
         ],
-        "TLSInfo": trustJSON(state.trust), "RootRotationInProgress": false,
+        "TLSInfo": trustJSON(state.trust), "RootRotationInProgress": .bool(cluster.rootRotation != nil),
         "DefaultAddrPool": .strings(spec.addressPools.map(\.description)),
         "SubnetSize": .integer(Int64(spec.subnetLength)), "DataPathPort": .integer(Int64(spec.dataPathPort)),
     ]
+}
+
+/// An object with the one member, or without it: Go leaves zeros out.
+private func nonZero(_ key: String, _ value: Int64) -> JSON { value == 0 ? [:] : [key: .integer(value)] }
+
+private func raftJSON(_ raft: RaftSettings) -> JSON {
+    var json = nonZero("SnapshotInterval", Int64(clamping: raft.snapshotInterval))
+    json.append("KeepOldSnapshots", .integer(Int64(clamping: raft.keepOldSnapshots)))
+    if raft.logEntriesForSlowFollowers != 0 {
+        json.append("LogEntriesForSlowFollowers", .integer(Int64(clamping: raft.logEntriesForSlowFollowers)))
+    }
+    json.append("ElectionTick", .integer(raft.electionTick))
+    json.append("HeartbeatTick", .integer(raft.heartbeatTick))
+    return json
+}
+
+private func authorityJSON(_ spec: ClusterSpec) -> JSON {
+    var json = nonZero("NodeCertExpiry", spec.certificateLifetimeSeconds * 1_000_000_000)
+    if let generation = spec.rootGeneration, generation != 0 {
+        json.append("ForceRotate", .integer(Int64(clamping: generation)))
+    }
+    return json
 }
 
 /// The swarm with its tokens, as `GET /swarm` answers it.
@@ -59,7 +75,7 @@ func nodeJSON(_ node: Node, state: SwarmState) -> JSON {
             "Labels": .map(node.spec.labels), "Role": .string(node.spec.role.rawValue),
             "Availability": .string(node.spec.availability.rawValue),
         ],
-        "Description": descriptionJSON(node.description, trust: state.trust),
+        "Description": descriptionJSON(node.description),
         "Status": ["State": .string(node.state.rawValue), "Addr": .string(node.address?.description ?? "")],
     ]
     if let address = node.managerAddress {
@@ -72,9 +88,9 @@ func nodeJSON(_ node: Node, state: SwarmState) -> JSON {
     return json
 }
 
-private func descriptionJSON(_ description: NodeDescription?, trust: TrustInformation?) -> JSON {
+private func descriptionJSON(_ description: NodeDescription?) -> JSON {
     guard let description else {
-        return ["Hostname": "", "Platform": [:], "Resources": [:], "Engine": [:], "TLSInfo": trustJSON(trust)]
+        return ["Hostname": "", "Platform": [:], "Resources": [:], "Engine": [:], "TLSInfo": [:]]
     }
     return [
         "Hostname": .string(description.hostname),
@@ -87,6 +103,6 @@ private func descriptionJSON(_ description: NodeDescription?, trust: TrustInform
                 description.engineVersion.isEmpty ? description.weftVersion : description.engineVersion),
             "Plugins": [["Type": "Network", "Name": "overlay"]],
         ],
-        "TLSInfo": trustJSON(trust),
+        "TLSInfo": trustJSON(description.trust),
     ]
 }

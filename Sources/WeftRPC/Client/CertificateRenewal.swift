@@ -6,7 +6,7 @@ internal import SwiftProtobuf
 internal import WeftModel
 
 /// Renews a node's certificate at a random point within a span of its life, so that nodes that joined together do not
-/// all come back together.
+/// all come back together; and at once when it is to be from another root.
 struct CertificateRenewal: Sendable {
     let credentials: NodeCredentials
     let logger: Logger
@@ -22,17 +22,24 @@ struct CertificateRenewal: Sendable {
     /// Time from `now` until the renewal is due; zero or less: it is due.
     func delay(now: Instant) -> Duration {
         let identity = credentials.identity
+        guard identity.isOfWantedRoot else { return .zero }
         return identity.issued + (identity.expiry - identity.issued) * share - now
     }
 
     /// Renews whenever it is due, until cancelled.
     func run(over client: Weft_V1_Membership.Client<HTTP2ClientTransport.Posix>) async throws {
         while true {
+            let changes = credentials.changes()
             let due = delay(now: .now)
-            if due > .zero { try await Task.sleep(for: due) }
+            if due > .zero {
+                try await Self.sleep(for: due, orUntil: changes)
+                continue
+            }
             do {
                 try await renew(over: client)
                 logger.info("certificate renewed", metadata: ["node": "\(credentials.identity.node)"])
+                // The manager's mind may have changed meanwhile; it need not be asked in a circle.
+                if !credentials.identity.isOfWantedRoot { try await Task.sleep(for: .seconds(1)) }
             } catch is CancellationError {
                 throw CancellationError()
             } catch {
@@ -44,6 +51,16 @@ struct CertificateRenewal: Sendable {
                 try await Task.sleep(for: pause)
             }
         }
+    }
+
+    private static func sleep(for duration: Duration, orUntil changes: AsyncStream<Void>) async throws {
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await Task.sleep(for: duration) }
+            group.addTask { for await _ in changes { return } }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+        try Task.checkCancellation()
     }
 
     private func renew(over client: Weft_V1_Membership.Client<HTTP2ClientTransport.Posix>) async throws {

@@ -200,6 +200,35 @@ nonisolated struct Weft_V1_NodeDescription: Sendable {
 
   var routes: [Weft_V1_Prefix] = []
 
+  /// Missing while the node has no certificate in use.
+  var trust: Weft_V1_Trust {
+    get {_trust ?? Weft_V1_Trust()}
+    set {_trust = newValue}
+  }
+  /// Returns true if `trust` has been explicitly set.
+  var hasTrust: Bool {self._trust != nil}
+  /// Clears the value of `trust`. Subsequent reads from it will return its default value.
+  mutating func clearTrust() {self._trust = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _trust: Weft_V1_Trust? = nil
+}
+
+nonisolated struct Weft_V1_Trust: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var rootCertificatesPem: String = String()
+
+  /// DER.
+  var issuerSubject: Data = Data()
+
+  var issuerPublicKey: Data = Data()
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -503,6 +532,7 @@ nonisolated struct Weft_V1_ClusterView: Sendable {
 
   var heartbeatSeconds: Int64 = 0
 
+  /// The first is the one that the receiver's certificate is to be from.
   var rootCertificatesPem: String = String()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1130,7 +1160,7 @@ nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeDescription"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1145,12 +1175,17 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
       case 5: try { try decoder.decodeSingularStringField(value: &self.weftVersion) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
+      case 15: try { try decoder.decodeSingularMessageField(value: &self._trust) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.hostname.isEmpty {
       try visitor.visitSingularStringField(value: self.hostname, fieldNumber: 1)
     }
@@ -1172,6 +1207,9 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if !self.routes.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.routes, fieldNumber: 7)
     }
+    try { if let v = self._trust {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1183,6 +1221,47 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if lhs.weftVersion != rhs.weftVersion {return false}
     if lhs.engineVersion != rhs.engineVersion {return false}
     if lhs.routes != rhs.routes {return false}
+    if lhs._trust != rhs._trust {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_Trust: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Trust"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}root_certificates_pem\0\u{3}issuer_subject\0\u{3}issuer_public_key\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.rootCertificatesPem) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.issuerSubject) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.issuerPublicKey) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rootCertificatesPem.isEmpty {
+      try visitor.visitSingularStringField(value: self.rootCertificatesPem, fieldNumber: 1)
+    }
+    if !self.issuerSubject.isEmpty {
+      try visitor.visitSingularBytesField(value: self.issuerSubject, fieldNumber: 2)
+    }
+    if !self.issuerPublicKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.issuerPublicKey, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_Trust, rhs: Weft_V1_Trust) -> Bool {
+    if lhs.rootCertificatesPem != rhs.rootCertificatesPem {return false}
+    if lhs.issuerSubject != rhs.issuerSubject {return false}
+    if lhs.issuerPublicKey != rhs.issuerPublicKey {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -4,7 +4,7 @@ internal import SwiftASN1
 package import WeftModel
 internal import X509
 
-/// The swarm's own certificate authority: one root, ECDSA P-256, that signs node certificates directly.
+/// The swarm's own certificate authority: one root that signs node certificates directly. What Weft makes is ECDSA P-256.
 package struct CertificateAuthority: Sendable {
     let root: Certificate
     private let key: Certificate.PrivateKey
@@ -35,7 +35,7 @@ package struct CertificateAuthority: Sendable {
     package init(rootCertificatePEM: String, privateKeyPEM: Secret) throws {
         let roots = try PEM.certificates(rootCertificatePEM)
         guard let root = roots.first else { throw IdentityError.unreadable(what: "root certificate", reason: "empty") }
-        let key = try PEM.privateKey(privateKeyPEM.exposed)
+        let key = try PEM.authorityKey(privateKeyPEM.exposed)
         guard key.publicKey == root.publicKey else { throw IdentityError.keyMismatch }
         try self.init(root: root, key: key)
     }
@@ -47,8 +47,55 @@ package struct CertificateAuthority: Sendable {
         privateKeyPEM = Secret(try key.serializeAsPEM().pemString)
     }
 
+    /// Takes up a root that the operator brings, to replace `current`.
+    package static func given(
+        certificatePEM: String, privateKeyPEM: Secret, replacing current: String, now: Instant
+    ) throws(RootRefusal) -> CertificateAuthority {
+        let roots: [Certificate]
+        do { roots = try PEM.certificates(certificatePEM) } catch { throw .certificateUnreadable }
+        guard let root = roots.first else { throw .certificateUnreadable }
+        guard roots.count == 1 else { throw .severalCertificates }
+        let key: Certificate.PrivateKey
+        do { key = try PEM.authorityKey(privateKeyPEM.exposed) } catch { throw .keyUnreadable }
+        guard key.publicKey == root.publicKey else { throw .keyMismatch }
+        guard root.issuer == root.subject, root.publicKey.isValidSignature(root.signature, for: root),
+            case .isCertificateAuthority? = try? root.extensions.basicConstraints
+        else { throw .noRoot }
+        guard root.notValidBefore <= date(now, offset: 0), root.notValidAfter > date(now, offset: givenLifetimeSeconds)
+        else { throw .expiresSoon }
+        let old = try? PEM.certificates(current).first
+        guard old != root else { return try unchecked(root, key) }
+        guard old?.publicKey != root.publicKey else { throw .sameKey }
+        return try unchecked(root, key)
+    }
+
+    private static func unchecked(
+        _ root: Certificate, _ key: Certificate.PrivateKey
+    ) throws(RootRefusal) -> CertificateAuthority {
+        do { return try CertificateAuthority(root: root, key: key) } catch { throw .certificateUnreadable }
+    }
+
+    /// A root that is brought must be good for so long yet.
+    private static let givenLifetimeSeconds: Int64 = 365 * 24 * 3600
+
+    /// As the swarm's settings take it.
+    package var rootAuthority: RootAuthority {
+        get throws {
+            RootAuthority(
+                certificatePEM: rootCertificatePEM, issuer: try CertificateIssuer(root), privateKeyPEM: privateKeyPEM)
+        }
+    }
+
     /// The digest by which joiners know the root.
     package var rootDigest: String { get throws { try PEM.digest(root) } }
+
+    /// The same of a root whose key is not at hand.
+    package static func digest(ofRootPEM text: String) throws -> String {
+        guard let root = try PEM.certificates(text).first else {
+            throw IdentityError.unreadable(what: "root certificate", reason: "empty")
+        }
+        return try PEM.digest(root)
+    }
 
     /// Signs a node's request. Of the request only the key counts; who the node is, the caller says. PEM.
     package func sign(
@@ -97,5 +144,28 @@ package struct CertificateAuthority: Sendable {
 
     private static func date(_ instant: Instant, offset: Int64) -> Date {
         Date(timeIntervalSince1970: Double(instant.nanoseconds / 1_000_000_000) + Double(offset))
+    }
+}
+
+/// Why a root that the operator brings cannot be the swarm's.
+package enum RootRefusal: Error, Hashable, CustomStringConvertible {
+    case certificateUnreadable
+    case severalCertificates
+    case keyUnreadable
+    case keyMismatch
+    case noRoot
+    case expiresSoon
+    case sameKey
+
+    package var description: String {
+        switch self {
+        case .certificateUnreadable: "could not parse the desired CA certificate"
+        case .severalCertificates: "the desired CA certificate cannot contain multiple certificates"
+        case .keyUnreadable: "could not parse the desired CA key: give an unencrypted RSA or ECDSA key, PEM"
+        case .keyMismatch: "certificate key mismatch"
+        case .noRoot: "the desired CA certificate must be a self-signed CA certificate"
+        case .expiresSoon: "CA certificate expires too soon"
+        case .sameKey: "Cannot update to a cert with an identical key"
+        }
     }
 }

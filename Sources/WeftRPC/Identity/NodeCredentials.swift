@@ -10,6 +10,8 @@ package final class NodeCredentials: Sendable {
     private let state: Mutex<State>
     private let saving = Mutex(())
     private let directory: String
+    private let dataKey: DataKey?
+    private let followers = Mutex<Followers>(Followers())
     let trust: TrustRoots
 
     private struct State {
@@ -17,41 +19,69 @@ package final class NodeCredentials: Sendable {
         var tls: NIOSSLContextConfigurationOverride
     }
 
-    /// Takes up an identity and writes it to the directory, which must exist.
-    package init(_ identity: NodeIdentity, directory: String) throws {
+    private struct Followers {
+        var next = 0
+        var continuations: [Int: AsyncStream<Void>.Continuation] = [:]
+    }
+
+    /// Takes up an identity and writes it to the directory, which must exist; its key sealed if there is a data key.
+    package init(_ identity: NodeIdentity, directory: String, sealing dataKey: DataKey? = nil) throws {
         let tls = try Self.tls(identity)
-        try identity.save(to: directory)
+        try identity.save(to: directory, sealing: dataKey)
         self.directory = directory
+        self.dataKey = dataKey
         trust = TrustRoots(identity.roots)
         state = Mutex(State(identity: identity, tls: tls))
     }
 
     /// The credentials that an earlier run left in the directory; nil when there are none.
-    package static func load(from directory: String) throws -> NodeCredentials? {
-        guard let identity = try NodeIdentity.load(from: directory) else { return nil }
-        return try NodeCredentials(identity, directory: directory)
+    package static func load(from directory: String, sealing dataKey: DataKey? = nil) throws -> NodeCredentials? {
+        guard let identity = try NodeIdentity.load(from: directory, sealing: dataKey) else { return nil }
+        return try NodeCredentials(identity, directory: directory, sealing: dataKey)
     }
 
     package var identity: NodeIdentity { state.withLock { $0.identity } }
     var tls: NIOSSLContextConfigurationOverride { state.withLock { $0.tls } }
 
     /// Saves the new identity; handshakes from now on use it.
-    package func replace(with identity: NodeIdentity) throws {
-        let tls = try Self.tls(identity)
-        // Handshakes must not wait for the disk, so the file has a lock of its own.
-        try saving.withLock { _ in
-            try identity.save(to: directory)
-            state.withLock { $0 = State(identity: identity, tls: tls) }
-            trust.replace(with: identity.roots)
-        }
-    }
+    package func replace(with identity: NodeIdentity) throws { try update { _ in identity } }
 
     /// Trusts these roots from now on, PEM, concatenated. Nothing happens if they are the ones trusted already.
     package func replaceRoots(pem: String) throws {
         let roots = try PEM.certificates(pem)
-        let old = identity
-        guard !roots.isEmpty, roots != old.roots else { return }
-        try replace(with: NodeIdentity(key: old.key, certificate: old.certificate, roots: roots))
+        try update { old in
+            guard !roots.isEmpty, roots != old.roots else { return nil }
+            return try NodeIdentity(key: old.key, certificate: old.certificate, roots: roots)
+        }
+    }
+
+    private func update(_ change: (NodeIdentity) throws -> NodeIdentity?) throws {
+        // Handshakes must not wait for the disk, so the file has a lock of its own.
+        let isChanged = try saving.withLock { _ in
+            guard let identity = try change(self.identity) else { return false }
+            let tls = try Self.tls(identity)
+            try identity.save(to: directory, sealing: dataKey)
+            state.withLock { $0 = State(identity: identity, tls: tls) }
+            trust.replace(with: identity.roots)
+            return true
+        }
+        guard isChanged else { return }
+        let following = followers.withLock { Array($0.continuations.values) }
+        for continuation in following { continuation.yield() }
+    }
+
+    /// Yields after each replacement from now on; several may come as one.
+    package func changes() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let number = followers.withLock { followers in
+            defer { followers.next += 1 }
+            followers.continuations[followers.next] = continuation
+            return followers.next
+        }
+        continuation.onTermination = { [weak self] _ in
+            self?.followers.withLock { _ = $0.continuations.removeValue(forKey: number) }
+        }
+        return stream
     }
 
     static func tls(_ identity: NodeIdentity) throws -> NIOSSLContextConfigurationOverride {

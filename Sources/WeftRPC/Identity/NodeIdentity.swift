@@ -35,6 +35,8 @@ package struct NodeIdentity: Sendable {
     let key: NodeKey
     let certificate: Certificate
     let roots: [Certificate]
+    /// Who signed the certificate; nil when it is none of the roots.
+    let issuingRoot: Certificate?
     package let peer: PeerIdentity
 
     package var node: NodeID { peer.node }
@@ -53,6 +55,9 @@ package struct NodeIdentity: Sendable {
         self.key = key
         self.certificate = certificate
         self.roots = roots
+        issuingRoot = roots.first {
+            $0.subject == certificate.issuer && $0.publicKey.isValidSignature(certificate.signature, for: certificate)
+        }
         peer = try PeerIdentity(certificate: certificate)
     }
 
@@ -73,15 +78,44 @@ package struct NodeIdentity: Sendable {
 
     private static func path(in directory: String) -> String { directory + "/node.pem" }
 
+    private static let sealedKeyType = "SEALED PRIVATE KEY"
+    private static let purpose = "node key"
+
     /// Writes key, certificate and roots to `node.pem` in the directory, for the owner only. They are one file, so that
-    /// a crash never leaves the certificate of another key.
-    package func save(to directory: String) throws {
-        let text = try key.value.serializeAsPEM().pemString + "\n" + PEM.text(certificate) + rootCertificatesPEM
+    /// a crash never leaves the certificate of another key. With a data key, the node's key is sealed with it.
+    package func save(to directory: String, sealing: DataKey? = nil) throws {
+        var document = try key.value.serializeAsPEM()
+        if let sealing {
+            document = PEMDocument(
+                type: Self.sealedKeyType,
+                derBytes: try sealing.seal(Array(document.pemString.utf8), purpose: Self.purpose))
+        }
+        let text = try document.pemString + "\n" + PEM.text(certificate) + rootCertificatesPEM
         try PrivateFile.replace(Self.path(in: directory), with: Array(text.utf8))
     }
 
     /// Reads what `save` wrote; nil when there is nothing.
-    package static func load(from directory: String) throws -> NodeIdentity? {
+    package static func load(from directory: String, sealing: DataKey? = nil) throws -> NodeIdentity? {
+        guard let documents = try documents(in: directory) else { return nil }
+        let certificates = try PEM.certificates(documents.dropFirst().map(\.pemString).joined(separator: "\n"))
+        var key = documents[0].pemString
+        if documents[0].discriminator == sealedKeyType {
+            guard let sealing else {
+                throw IdentityError.unreadable(what: "file \(path(in: directory))", reason: "its key is sealed")
+            }
+            key = String(decoding: try sealing.open(documents[0].derBytes, purpose: purpose), as: UTF8.self)
+        }
+        return try NodeIdentity(
+            key: NodeKey(PEM.privateKey(key)), certificate: certificates[0], roots: Array(certificates.dropFirst()))
+    }
+
+    /// Who `save` wrote of, which can be read without the key; nil when there is nothing.
+    package static func peer(in directory: String) throws -> PeerIdentity? {
+        guard let documents = try documents(in: directory) else { return nil }
+        return try PeerIdentity(certificate: Certificate(pemDocument: documents[1]))
+    }
+
+    private static func documents(in directory: String) throws -> [PEMDocument]? {
         guard let bytes = try PrivateFile.read(path(in: directory)) else { return nil }
         let documents: [PEMDocument]
         do { documents = try PEMDocument.parseMultiple(pemString: String(decoding: bytes, as: UTF8.self)) } catch {
@@ -90,10 +124,7 @@ package struct NodeIdentity: Sendable {
         guard documents.count >= 3 else {
             throw IdentityError.unreadable(what: "file \(path(in: directory))", reason: "it ends early")
         }
-        let certificates = try PEM.certificates(documents.dropFirst().map(\.pemString).joined(separator: "\n"))
-        return try NodeIdentity(
-            key: NodeKey(PEM.privateKey(documents[0].pemString)), certificate: certificates[0],
-            roots: Array(certificates.dropFirst()))
+        return documents
     }
 
     /// Removes what `save` wrote; no error when there is nothing.

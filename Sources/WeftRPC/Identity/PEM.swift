@@ -25,6 +25,13 @@ enum PEM {
         }
     }
 
+    /// An operator's own authority may have another kind of key.
+    static func authorityKey(_ text: String) throws -> Certificate.PrivateKey {
+        do { return try Certificate.PrivateKey(pemEncoded: text) } catch {
+            throw IdentityError.unreadable(what: "private key", reason: "\(error)")
+        }
+    }
+
     static func text(_ certificate: Certificate) throws -> String { try certificate.serializeAsPEM().pemString + "\n" }
 
     static func der(_ certificate: Certificate) throws -> [UInt8] {

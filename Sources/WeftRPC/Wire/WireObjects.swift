@@ -12,6 +12,11 @@ extension Weft_V1_NodeDescription {
         weftVersion = value.weftVersion
         engineVersion = value.engineVersion
         routes = value.routes.map(Weft_V1_Prefix.init)
+        if let value = value.trust {
+            trust.rootCertificatesPem = value.rootsPEM
+            trust.issuerSubject = Data(value.issuer.subject)
+            trust.issuerPublicKey = Data(value.issuer.publicKey)
+        }
     }
 }
 
@@ -25,6 +30,12 @@ extension NodeDescription {
             weftVersion: try Wire.name(wire.weftVersion, "\(field).weft_version"))
         engineVersion = try Wire.name(wire.engineVersion, "\(field).engine_version")
         routes = try Wire.list(wire.routes, "\(field).routes", Wire.prefix)
+        if wire.hasTrust {
+            trust = TrustInformation(
+                rootsPEM: wire.trust.rootCertificatesPem,
+                issuer: CertificateIssuer(
+                    subject: Array(wire.trust.issuerSubject), publicKey: Array(wire.trust.issuerPublicKey)))
+        }
     }
 }
 

@@ -1,0 +1,73 @@
+import WeftModel
+import WeftNet
+
+/// The swarm's own settings and secrets.
+extension ControlMachine {
+    mutating func updateCluster(
+        version: Version, spec: ClusterSpec, rotating rotation: ClusterRotation, now: Instant,
+        random: inout some RandomNumberGenerator
+    ) throws(ControlError) -> Cluster {
+        guard var cluster = state.cluster else { throw .noCluster }
+        guard cluster.version == version else { throw .outOfSequence }
+        guard spec.addressPools == cluster.spec.addressPools, spec.subnetLength == cluster.spec.subnetLength,
+            spec.dataPathPort == cluster.spec.dataPathPort
+        else {
+            throw ControlError(
+                .invalid, "address pools, subnet size and data path port are chosen at swarm init and cannot be changed"
+            )
+        }
+        try Self.checkSettings(of: spec)
+        cluster.spec = spec
+        cluster.updatedAt = now
+        cluster.renewTokens(rotation.tokens, random: &random)
+        cluster.renewUnlockKey(isAskedFor: rotation.unlockKey, random: &random)
+        if let root = rotation.root { beginRootRotation(of: &cluster, to: root) }
+        state.put(.cluster(cluster))
+        return cluster
+    }
+
+    mutating func rotateToken(
+        _ role: NodeRole, now: Instant, random: inout some RandomNumberGenerator
+    ) throws(ControlError) -> Cluster {
+        guard var cluster = state.cluster else { throw .noCluster }
+        cluster.renewTokens([role], random: &random)
+        cluster.updatedAt = now
+        state.put(.cluster(cluster))
+        return cluster
+    }
+
+    /// Refuses settings that an update may change, but not to this.
+    static func checkSettings(of spec: ClusterSpec) throws(ControlError) {
+        guard spec.name == "default" else {
+            throw ControlError(.invalid, "swarm spec must be named \"default\"")
+        }
+        guard spec.heartbeatSeconds >= 0 else {
+            throw ControlError(
+                .invalid,
+                "rpc error: code = InvalidArgument desc = heartbeat time period cannot be a negative duration")
+        }
+        guard spec.heartbeatSeconds <= 3600 else {
+            throw ControlError(.invalid, "the heartbeat period must be between 1 s and 1 h")
+        }
+        guard spec.certificateLifetimeSeconds == 0 || spec.certificateLifetimeSeconds >= 3600 else {
+            throw ControlError(
+                .invalid, "rpc error: code = InvalidArgument desc = minimum certificate expiry time is: 1h0m0s")
+        }
+    }
+}
+
+extension Cluster {
+    mutating func renewTokens(_ roles: Set<NodeRole>, random: inout some RandomNumberGenerator) {
+        if roles.contains(.worker) { workerTokenSecret = Secret(randomText(count: 25, using: &random)) }
+        if roles.contains(.manager) { managerTokenSecret = Secret(randomText(count: 25, using: &random)) }
+    }
+
+    /// There is a key exactly as long as managers are locked.
+    package mutating func renewUnlockKey(isAskedFor: Bool, random: inout some RandomNumberGenerator) {
+        guard spec.locksManagers ?? false else {
+            unlockKey = nil
+            return
+        }
+        if unlockKey == nil || isAskedFor { unlockKey = UnlockKey.random(using: &random) }
+    }
+}
