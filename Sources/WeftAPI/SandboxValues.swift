@@ -103,10 +103,14 @@ package struct EndpointSummary: Hashable, Sendable {
     /// Nil on an internal network, which has no way out.
     package let gateway: IPv4Address?
     package let prefixLength: Int
-    package init(endpoint: Endpoint, networkName: String, gateway: IPv4Address?, prefixLength: Int) {
+    /// Nil where the endpoint has no IPv6 address.
+    package let prefixLength6: Int?
+
+    package init(_ endpoint: Endpoint, on network: Network) {
         self.endpoint = endpoint
-        self.networkName = networkName
-        self.gateway = gateway
-        self.prefixLength = prefixLength
+        networkName = network.spec.name
+        gateway = network.spec.isInternal ? nil : network.gateway
+        prefixLength = network.subnet.length
+        prefixLength6 = endpoint.ipv6 == nil ? nil : network.subnet6?.length
     }
 }

@@ -54,10 +54,14 @@ package struct Engine: Sendable {
         struct Created: Decodable { let Id: String }
         let reference = [ShadowNetworks.option: network.id.rawValue]
         let body = Body(
-            Name: network.spec.name, Driver: "weft", Internal: network.spec.isInternal, EnableIPv6: false,
+            Name: network.spec.name, Driver: "weft", Internal: network.spec.isInternal,
+            EnableIPv6: network.spec.ipv6,
             IPAM: IPAM(
                 Driver: "weft",
-                Config: [Config(Subnet: network.subnet.description, Gateway: network.gateway.description)],
+                Config: network.subnets.compactMap { id in
+                    guard let subnet = network.subnet(id.family), let gateway = network.gateway(id.family) else { return nil }
+                    return Config(Subnet: subnet.description, Gateway: gateway.description)
+                },
                 Options: reference),
             Options: reference, Labels: [ShadowNetworks.label: network.id.rawValue])
         let created: Created = try decode(try await call(.POST, "/networks/create", body: Array(try JSONEncoder().encode(body))))

@@ -14,7 +14,7 @@ package struct SubnetLayout: Hashable, Sendable, Codable {
     /// Checks what the user said about a subnet and picks the gateway, by default the first host address.
     package init(subnet: AnyIPPrefix, ipam: IPAMConfig<IPAddress>) throws(IPAMError) {
         try Self.checkUsable(subnet)
-        let hosts = Self.hosts(of: subnet)
+        let hosts = subnet.hosts
         let auxiliary = ipam.auxiliaryAddresses
         var taken: Set<IPAddress> = []
         if let gateway = ipam.gateway { taken.insert(gateway) }
@@ -48,13 +48,6 @@ package struct SubnetLayout: Hashable, Sendable, Codable {
         var ipam = family == .v4 ? network.spec.ipam.erased : network.spec.ipam6?.erased ?? IPAMConfig()
         ipam.gateway = network.gateway(family)
         try self.init(subnet: subnet, ipam: ipam)
-    }
-
-    /// Without the first address, which is the network's or, in IPv6, any router's (RFC 4291, 2.6.1), and without IPv4's
-    /// broadcast address.
-    private static func hosts(of subnet: AnyIPPrefix) -> ClosedRange<IPAddress> {
-        let last = subnet.family == .v4 ? subnet.last.with(bits: subnet.last.bits - 1) : subnet.last
-        return (subnet.network.advanced(by: 1) ?? subnet.network)...(last ?? subnet.last)
     }
 
     /// Address space with a meaning of its own (RFC 6890).

@@ -38,6 +38,22 @@ extension IPAMConfig<IPv6Address> {
     package var erased: IPAMConfig<IPAddress> { map(address: IPAddress.v6, prefix: AnyIPPrefix.v6) }
 }
 
+extension IPAMConfig<IPAddress> {
+    /// What is of IPv4 in it.
+    package var v4: IPAMConfig<IPv4Address> {
+        IPAMConfig<IPv4Address>(
+            subnet: subnet?.v4, range: range?.v4, gateway: gateway?.v4,
+            auxiliaryAddresses: auxiliaryAddresses.compactMapValues(\.v4))
+    }
+
+    /// What is of IPv6 in it.
+    package var v6: IPAMConfig<IPv6Address> {
+        IPAMConfig<IPv6Address>(
+            subnet: subnet?.v6, range: range?.v6, gateway: gateway?.v6,
+            auxiliaryAddresses: auxiliaryAddresses.compactMapValues(\.v6))
+    }
+}
+
 /// What the user said about an overlay network.
 package struct NetworkSpec: Hashable, Sendable, Codable {
     package var name: String

@@ -41,6 +41,13 @@ package struct IPPrefix<Address: IPAddressProtocol>: Hashable, Sendable, Compara
     /// The highest address: for IPv4 lengths up to 30, the directed broadcast address.
     package var last: Address { network.with(bits: network.bits | hostMask) ?? network }
 
+    /// The addresses hosts may have: without the first, which is the network's or, in IPv6, any router's (RFC 4291, 2.6.1), and
+    /// without IPv4's broadcast address; all where there are but one or two (RFC 3021, RFC 6164).
+    package var hosts: ClosedRange<Address> {
+        guard length < width - 1, let first = network.advanced(by: 1) else { return network...last }
+        return first...(width == 32 ? last.with(bits: last.bits - 1) ?? last : last)
+    }
+
     package func contains(_ address: Address) -> Bool {
         address.width == width && address.bits & ~hostMask == network.bits
     }
@@ -71,11 +78,6 @@ extension IPv4Prefix {
     package var netmask: IPv4Address { IPv4Address(rawValue: length == 0 ? 0 : ~0 << UInt32(32 - length)) }
     /// How many addresses the prefix spans, network and broadcast among them.
     package var count: UInt64 { 1 << UInt64(32 - length) }
-
-    /// The addresses hosts may have: all of a /31 or /32 (RFC 3021), else without the first and the last.
-    package var hosts: ClosedRange<UInt32> {
-        length >= 31 ? network.rawValue...last.rawValue : network.rawValue + 1...last.rawValue - 1
-    }
 }
 
 extension AnyIPPrefix {

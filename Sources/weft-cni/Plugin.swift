@@ -89,9 +89,9 @@ struct Plugin {
     ) throws(CNIError) {
         var addresses: [String] = []
         for entry in try previous.array("ips") { addresses.append(try entry.string("address") ?? "") }
-        guard addresses.contains(result.address) else {
+        for address in result.addresses where !addresses.contains(address) {
             throw CNIError(
-                .notAsMade, "\(invocation.interface) has \(result.address), the result of ADD says \(addresses.joined(separator: ", "))")
+                .notAsMade, "\(invocation.interface) has \(address), the result of ADD says \(addresses.joined(separator: ", "))")
         }
         for entry in try previous.array("interfaces") {
             guard try entry.string("name") == invocation.interface, try entry.string("sandbox") != nil else { continue }

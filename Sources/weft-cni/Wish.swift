@@ -16,7 +16,15 @@ struct Wish {
             .init(key: "DefaultRoute", value: .bool(configuration.takesDefaultRoute)),
         ])
         if let name = invocation.arguments["K8S_POD_NAME"], !name.isEmpty { object["Name"] = .string(name) }
-        if let address = try Self.address(runtime, json, invocation) { object["IPv4Address"] = .string(address) }
+        for address in try Self.addresses(runtime, json, invocation) {
+            let key = address.contains(":") ? "IPv6Address" : "IPv4Address"
+            guard object[key] == nil else {
+                throw CNIError(
+                    .invalidConfiguration, "two addresses of one family are asked for, \(address) among them",
+                    details: "ask for one IPv4 address, and one of IPv6 where the network has it")
+            }
+            object[key] = .string(address)
+        }
         var mac = try runtime?.string("mac")
         if mac == nil { mac = try json.member("args")?.member("cni")?.string("mac") }
         if let mac = mac ?? invocation.arguments["MAC"], !mac.isEmpty { object["MacAddress"] = .string(mac) }
@@ -25,20 +33,15 @@ struct Wish {
     }
 
     /// By the capability ips, by `args.cni.ips`, or by `CNI_ARGS`; with or without the prefix length, which is the network's.
-    private static func address(
+    private static func addresses(
         _ runtime: TemplateValue?, _ json: TemplateValue, _ invocation: Invocation
-    ) throws(CNIError) -> String? {
+    ) throws(CNIError) -> [String] {
         var asked = try runtime?.strings("ips") ?? []
         if asked.isEmpty { asked = try json.member("args")?.member("cni")?.strings("ips") ?? [] }
         if asked.isEmpty, let address = invocation.arguments["IP"], !address.isEmpty {
             asked = address.split(separator: ",").map { String($0) }
         }
-        guard asked.count <= 1 else {
-            throw CNIError(
-                .invalidConfiguration, "\(asked.joined(separator: ", ")) are asked for, and an endpoint has one address",
-                details: "ask for one IPv4 address")
-        }
-        return asked.first.flatMap { $0.split(separator: "/").first.map { String($0) } }
+        return asked.map { String($0.prefix { $0 != "/" }) }
     }
 
     /// podman's capability aliases: a list for each network.

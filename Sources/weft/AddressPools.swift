@@ -4,9 +4,9 @@ import WeftTemplate
 /// `--subnet`, `--gateway`, `--ip-range` and `--aux-address`, each put to the subnet it lies in.
 struct AddressPools {
     private struct Pool {
-        let subnet: IPv4Prefix
-        var gateway: IPv4Address?
-        var range: IPv4Prefix?
+        let subnet: AnyIPPrefix
+        var gateway: IPAddress?
+        var range: AnyIPPrefix?
         var auxiliary: [String: String] = [:]
     }
     private var pools: [Pool] = []
@@ -37,7 +37,7 @@ struct AddressPools {
     }
 
     private mutating func set<Value>(
-        _ field: WritableKeyPath<Pool, Value?>, _ value: Value, _ what: String, _ fits: (IPv4Prefix) -> Bool
+        _ field: WritableKeyPath<Pool, Value?>, _ value: Value, _ what: String, _ fits: (AnyIPPrefix) -> Bool
     ) throws {
         guard let position = pools.firstIndex(where: { fits($0.subnet) }) else {
             throw CommandFailure("no matching subnet for \(what)")
@@ -48,16 +48,16 @@ struct AddressPools {
         pools[position][keyPath: field] = value
     }
 
-    private static func prefix(_ text: String, _ option: String) throws -> IPv4Prefix {
-        guard let prefix = IPv4Prefix(text) else {
-            throw CommandFailure("invalid value \"\(text)\" for \(option): give an IPv4 subnet such as 10.9.0.0/24")
+    private static func prefix(_ text: String, _ option: String) throws -> AnyIPPrefix {
+        guard let prefix = AnyIPPrefix(text) else {
+            throw CommandFailure("invalid value \"\(text)\" for \(option): give a subnet such as 10.9.0.0/24 or fd00:9::/64")
         }
         return prefix
     }
 
-    private static func address(_ text: String, _ option: String) throws -> IPv4Address {
-        guard let address = IPv4Address(text) else {
-            throw CommandFailure("invalid value \"\(text)\" for \(option): give an IPv4 address such as 10.9.0.1")
+    private static func address(_ text: String, _ option: String) throws -> IPAddress {
+        guard let address = IPAddress(text) else {
+            throw CommandFailure("invalid value \"\(text)\" for \(option): give an address such as 10.9.0.1 or fd00:9::1")
         }
         return address
     }

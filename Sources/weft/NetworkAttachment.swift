@@ -3,12 +3,14 @@ import WeftTemplate
 /// One network that a sandbox is to be on.
 struct NetworkAttachment: Equatable {
     var network: String
-    var address: String?
+    var ipv4: String?
+    var ipv6: String?
     var aliases: [String] = []
 
-    init(network: String, address: String? = nil, aliases: [String] = []) {
+    init(network: String, ipv4: String? = nil, ipv6: String? = nil, aliases: [String] = []) {
         self.network = network
-        self.address = address
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
         self.aliases = aliases
     }
 
@@ -28,10 +30,11 @@ struct NetworkAttachment: Equatable {
             switch halves[0].trimmed.lowercased() {
             case "name": network = value
             case "alias": aliases.append(value)
-            case "ip": address = value
+            case "ip": ipv4 = value
+            case "ip6": ipv6 = value
             default:
                 throw CommandFailure(
-                    "invalid field key \(halves[0]) in --network \(argument): name, alias and ip are known",
+                    "invalid field key \(halves[0]) in --network \(argument): name, alias, ip and ip6 are known",
                     exitCode: 125)
             }
         }
@@ -42,7 +45,8 @@ struct NetworkAttachment: Equatable {
 
     var value: TemplateValue {
         var value: TemplateValue = ["Network": .string(network)]
-        if let address { value["IPv4Address"] = .string(address) }
+        if let ipv4 { value["IPv4Address"] = .string(ipv4) }
+        if let ipv6 { value["IPv6Address"] = .string(ipv6) }
         value["Aliases"] = .strings(aliases)
         return value
     }

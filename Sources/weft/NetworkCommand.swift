@@ -15,7 +15,8 @@ struct NetworkCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Makes a network that spans the swarm.",
         discussion: """
-            Without --subnet one is taken from the swarm's address pools.
+            Without --subnet one is taken from the swarm's address pools. --ipv6, or an IPv6 --subnet, gives the network IPv6
+            beside IPv4.
 
               weft network create -d overlay --attachable --subnet 10.9.0.0/24 --label tier=db my_net
             """)
@@ -27,7 +28,9 @@ struct NetworkCreate: AsyncParsableCommand {
     var attachable = false
     @Flag(help: "No way out of the network.")
     var `internal` = false
-    @Option(help: ArgumentHelp("The network's addresses.", valueName: "subnet"))
+    @Flag(help: "IPv6 beside IPv4, from the swarm's unique local addresses where no --subnet says otherwise.")
+    var ipv6 = false
+    @Option(help: ArgumentHelp("The network's addresses; once for each of IPv4 and IPv6.", valueName: "subnet"))
     var subnet: [String] = []
     @Option(help: ArgumentHelp("The gateway's address, which must lie in the subnet.", valueName: "address"))
     var gateway: [String] = []
@@ -49,13 +52,15 @@ struct NetworkCreate: AsyncParsableCommand {
         let pools = try AddressPools(
             subnets: subnet, gateways: gateway, ranges: ipRange,
             auxiliary: try pairs(auxAddress, option: "--aux-address"))
-        return [
+        var body: TemplateValue = [
             "Name": .string(name), "CheckDuplicate": true, "Driver": .string(driver), "Scope": "",
             "IPAM": ["Driver": "default", "Options": [:], "Config": pools.value],
             "Internal": .bool(self.internal), "Attachable": .bool(attachable), "Ingress": false, "ConfigOnly": false,
             "ConfigFrom": .null, "Options": .map(try pairs(opt, option: "--opt")),
             "Labels": .map(try pairs(label, option: "--label")),
         ]
+        if ipv6 { body["EnableIPv6"] = true }
+        return body
     }
 
     func run() async throws {
@@ -166,6 +171,8 @@ struct NetworkConnect: AsyncParsableCommand {
     var alias: [String] = []
     @Option(help: ArgumentHelp("The address it shall have.", valueName: "address"))
     var ip: String?
+    @Option(help: ArgumentHelp("The IPv6 address it shall have.", valueName: "address"))
+    var ip6: String?
     @Argument(completion: .networkNames)
     var network: String
     @Argument(completion: .sandboxNames)
@@ -174,7 +181,7 @@ struct NetworkConnect: AsyncParsableCommand {
     func run() async throws {
         try await connection.connect().post(
             "weft", "v1", "sandboxes", sandbox, "connect",
-            body: NetworkAttachment(network: network, address: ip, aliases: alias).value)
+            body: NetworkAttachment(network: network, ipv4: ip, ipv6: ip6, aliases: alias).value)
     }
 }
 

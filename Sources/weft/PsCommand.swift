@@ -67,7 +67,7 @@ struct PsCommand: AsyncParsableCommand {
         let command = sandbox["Command"].array.compactMap(\.string).joined(separator: " ")
         let short = command.count > 20 ? String(command.prefix(19) + "…") : command
         return [
-            "Addresses": .string(networks.compactMap { $0.value["IPAddress"].string }.joined(separator: ",")),
+            "Addresses": .string(networks.flatMap { addresses($0.value) }.joined(separator: ",")),
             "Command": .string(GoText.quoted(whole ? command : short)),
             "CreatedAt": .string(HumanTime.spelled(created)),
             "Hostname": .string(sandbox["Hostname"].string ?? ""), "ID": .string(whole ? id : String(id.prefix(12))),
@@ -92,4 +92,9 @@ struct PsCommand: AsyncParsableCommand {
         case nil: return ""
         }
     }
+}
+
+/// The addresses that weftd says an endpoint has, IPv4's first.
+func addresses(_ endpoint: TemplateValue) -> [String] {
+    ["IPAddress", "GlobalIPv6Address"].compactMap { endpoint[$0].string }.filter { !$0.isEmpty }
 }

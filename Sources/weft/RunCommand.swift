@@ -37,6 +37,8 @@ struct RunCommand: AsyncParsableCommand {
     var networkAlias: [String] = []
     @Option(help: ArgumentHelp("Its address on the first network.", valueName: "address"))
     var ip: String?
+    @Option(help: ArgumentHelp("Its IPv6 address on the first network.", valueName: "address"))
+    var ip6: String?
     @Option(
         name: [.customShort("e", allowingJoined: true), .long],
         help: ArgumentHelp("An environment variable.", valueName: "name=value"))
@@ -62,17 +64,17 @@ struct RunCommand: AsyncParsableCommand {
 
     func networks() throws -> [NetworkAttachment] {
         var attachments = try network.map { try NetworkAttachment(argument: $0) }
-        guard !networkAlias.isEmpty || ip != nil else { return attachments }
+        guard !networkAlias.isEmpty || ip != nil || ip6 != nil else { return attachments }
         guard var first = attachments.first else {
-            throw CommandFailure("--ip and --network-alias need a --network", exitCode: 125)
+            throw CommandFailure("--ip, --ip6 and --network-alias need a --network", exitCode: 125)
         }
-        if let ip {
-            guard first.address == nil else {
-                throw CommandFailure(
-                    "conflicting options: cannot specify both --ip and per-network IP address", exitCode: 125)
-            }
-            first.address = ip
+        guard ip == nil || first.ipv4 == nil, ip6 == nil || first.ipv6 == nil else {
+            throw CommandFailure(
+                "conflicting options: cannot specify both \(ip == nil ? "--ip6" : "--ip") and per-network IP address",
+                exitCode: 125)
         }
+        first.ipv4 = ip ?? first.ipv4
+        first.ipv6 = ip6 ?? first.ipv6
         first.aliases += networkAlias
         attachments[0] = first
         return attachments

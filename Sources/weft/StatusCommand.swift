@@ -18,9 +18,9 @@ struct StatusCommand: AsyncParsableCommand {
 
     static let endpoints = Listing(
         table:
-            #"table {{.Name}}\t{{.Network}}\t{{.IPAddress}}\t{{.Interface}}\t{{.Sent}}\t{{.Received}}\t{{.Drops}}"#,
+            #"table {{.Name}}\t{{.Network}}\t{{.Addresses}}\t{{.Interface}}\t{{.Sent}}\t{{.Received}}\t{{.Drops}}"#,
         headings: [
-            "Name": "ENDPOINT", "Network": "NETWORK", "IPAddress": "ADDRESS", "Interface": "INTERFACE",
+            "Name": "ENDPOINT", "Network": "NETWORK", "Addresses": "ADDRESS", "Interface": "INTERFACE",
             "Sent": "SENT",
             "Received": "RECEIVED", "Drops": "DROPPED",
         ])
@@ -87,7 +87,7 @@ struct StatusCommand: AsyncParsableCommand {
             return .string("\(endpoint["\(what)Packets"].int ?? 0) (\(bytes))")
         }
         return [
-            "Name": text("Name"), "Network": text("Network"), "IPAddress": text("IPAddress"),
+            "Name": text("Name"), "Network": text("Network"), "Addresses": .string(addresses(endpoint).joined(separator: ",")),
             "Interface": text("Interface"), "Sent": counted("Sent"), "Received": counted("Received"),
             "Drops": .string(drops(endpoint["Drops"])),
         ]

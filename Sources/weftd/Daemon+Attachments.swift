@@ -56,9 +56,7 @@ extension Daemon {
             let endpoint = try await attachments.endpoint(of: record),
             let network = try await member.agent.read({ $0.network(record.network) })
         else { return attachment }
-        attachment.endpoint = EndpointSummary(
-            endpoint: endpoint, networkName: network.spec.name,
-            gateway: network.spec.isInternal ? nil : network.gateway, prefixLength: network.subnet.length)
+        attachment.endpoint = EndpointSummary(endpoint, on: network)
         attachment.hostInterface = hostInterfaceName(endpoint.id)
         let routes = member.reconciler.routes(of: endpoint.id)
         attachment.hasDefaultRoute = routes?.isDefault == true

@@ -41,10 +41,7 @@ extension Daemon {
         summary.exitCode = Int(state?.exitCode ?? 0)
         summary.pid = status == .exited ? 0 : Int(state?.pid ?? 0)
         summary.endpoints = endpoints.compactMap { endpoint in
-            guard let network = networks[endpoint.network] else { return nil }
-            return EndpointSummary(
-                endpoint: endpoint, networkName: network.spec.name,
-                gateway: network.spec.isInternal ? nil : network.gateway, prefixLength: network.subnet.length)
+            networks[endpoint.network].map { EndpointSummary(endpoint, on: $0) }
         }
         return summary
     }

@@ -33,7 +33,8 @@ import WeftNet
                 json == [
                     "SandboxID": "c-1", "Interface": "net7", "NamespacePath": "/run/netns/x",
                     "NetworkID": json["NetworkID"] ?? .null, "Network": "n1", "EndpointID": "ep1", "Name": "a.b",
-                    "Aliases": ["db"], "IPAddress": "10.9.0.77", "IPPrefixLen": 24, "Gateway": "10.9.0.1",
+                    "Aliases": ["db"], "IPAddress": "10.9.0.77", "IPPrefixLen": 24,
+                    "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "Gateway": "10.9.0.1",
                     "MacAddress": "02:11:22:33:44:55", "HostInterface": "wv00000001", "DefaultRoute": false,
                     "Nameservers": ["169.254.77.53"], "Owner": "conf", "Problem": "",
                 ])

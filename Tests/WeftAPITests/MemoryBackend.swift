@@ -199,7 +199,9 @@ final class MemoryBackend: APIBackend {
             state.snapshot.networks.append(
                 Network(
                     id: id, version: Version(11), createdAt: Self.epoch, spec: spec, vni: vni, subnet: subnet,
-                    gateway: spec.ipam.gateway ?? IPv4Address(rawValue: subnet.hosts.lowerBound)))
+                    gateway: spec.ipam.gateway ?? subnet.hosts.lowerBound,
+                    subnet6: spec.ipam6.flatMap { $0.subnet ?? IPv6Prefix("fd00:0:0:\(serial)::/64") },
+                    gateway6: spec.ipam6.flatMap { $0.gateway ?? IPv6Address("fd00:0:0:\(serial)::1") }))
             return id
         }
         guard let id else { throw APIError.networkExists(spec.name) }
@@ -269,13 +271,11 @@ final class MemoryBackend: APIBackend {
             let address = attachment.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + state.serial)
             let endpoint = Endpoint(
                 id: EndpointID("ep\(state.serial)"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
-                sandbox: id, ipv4: address, mac: MACAddress(forIPv4: address), name: state.sandboxes[index].name,
+                sandbox: id, ipv4: address,
+                ipv6: attachment.ipv6 ?? network.subnet6?.network.advanced(by: state.serial), mac: MACAddress(forIPv4: address), name: state.sandboxes[index].name,
                 aliases: attachment.aliases)
             state.snapshot.endpoints.append(endpoint)
-            state.sandboxes[index].endpoints.append(
-                EndpointSummary(
-                    endpoint: endpoint, networkName: network.spec.name, gateway: network.gateway,
-                    prefixLength: network.subnet.length))
+            state.sandboxes[index].endpoints.append(EndpointSummary(endpoint, on: network))
         }
     }
 
@@ -302,11 +302,12 @@ final class MemoryBackend: APIBackend {
                 network: request.network, owner: request.owner)
             made.nameserver = IPv4Address(rawValue: 0xa9fe_4d35)
             made.endpoint = EndpointSummary(
-                endpoint: Endpoint(
+                Endpoint(
                     id: EndpointID("ep1"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
-                    sandbox: request.sandbox, ipv4: address, mac: request.mac ?? MACAddress(forIPv4: address),
+                    sandbox: request.sandbox, ipv4: address, ipv6: request.ipv6,
+                    mac: request.mac ?? MACAddress(forIPv4: address),
                     name: request.name, aliases: request.aliases),
-                networkName: network.spec.name, gateway: network.gateway, prefixLength: network.subnet.length)
+                on: network)
             made.hasDefaultRoute = request.takesDefaultRoute
             made.hostInterface = "wv00000001"
             state.attachments.append(made)

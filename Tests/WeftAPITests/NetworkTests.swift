@@ -54,6 +54,47 @@ import WeftNet
         }
     }
 
+    @Test func `a network with IPv6 shows both subnets, and its endpoints both addresses`() async throws {
+        try await Self.withNetwork { client, backend async throws in
+            let body =
+                #"{"Name":"dual","Driver":"overlay","Attachable":true,"EnableIPv6":true,"IPAM":{"Config":[{"Subnet":"fd00:9::/64","Gateway":"fd00:9::9","AuxiliaryAddresses":{"r":"fd00:9::5"}},{"Subnet":"10.8.0.0/24"}]}}"#
+            #expect(try await client.send("POST", "/networks/create", body).status == 201)
+            let shown = try await client.send("GET", "/networks/dual").json()
+            #expect(shown["EnableIPv6"] == true)
+            #expect(
+                shown["IPAM"]?["Config"] == [
+                    ["Subnet": "10.8.0.0/24", "Gateway": "10.8.0.1"],
+                    ["Subnet": "fd00:9::/64", "Gateway": "fd00:9::9", "AuxiliaryAddresses": ["r": "fd00:9::5"]],
+                ])
+            // A subnet brings IPv6 with it, and --ipv6 needs none.
+            for (name, part) in [("six", #""IPAM":{"Config":[{"Subnet":"fd00:8::/64"}]}"#), ("flag", #""EnableIPv6":true"#)] {
+                let made = try await client.send("POST", "/networks/create", #"{"Name":"\#(name)","Driver":"overlay",\#(part)}"#)
+                #expect(made.status == 201, "\(made.text)")
+                #expect(try await client.send("GET", "/networks/\(name)").json()["EnableIPv6"] == true)
+            }
+            let sandbox = #"{"Command":["sh"],"Name":"a1","Networks":[{"Network":"dual","IPv6Address":"fd00:9::77"}]}"#
+            #expect(try await client.send("POST", "/weft/v1/sandboxes", sandbox).status == 201)
+            let containers = try await client.send("GET", "/networks/dual").json()["Containers"]
+            guard case .object(let members)? = containers, let one = members.first?.value else {
+                throw RawClient.Failure(reason: "no endpoint is shown")
+            }
+            #expect(one["IPv6Address"] == "fd00:9::77/64")
+            let endpoint = try await client.send("GET", "/weft/v1/sandboxes/a1").json()["Networks"]?["dual"]
+            #expect(endpoint?["GlobalIPv6Address"] == "fd00:9::77" && endpoint?["GlobalIPv6PrefixLen"] == 64)
+            for (address, text) in [
+                ("fd00:9::9", "gateway"), ("fd00:9::", "no host address"), ("fd00:7::1", "fd00:9::/64"), ("x", "not an IPv6"),
+            ] {
+                let refused = try await client.send(
+                    "POST", "/weft/v1/sandboxes", #"{"Command":["sh"],"Networks":[{"Network":"dual","IPv6Address":"\#(address)"}]}"#)
+                #expect(refused.status == 400 && refused.message?.contains(text) == true, "\(refused.text)")
+            }
+            let without = try await client.send(
+                "POST", "/networks/my_net/connect",
+                #"{"Container":"a1","EndpointConfig":{"IPAMConfig":{"IPv6Address":"fd00:9::3"}}}"#)
+            #expect(without.status == 400 && without.message?.contains("has no IPv6; leave out --ip6") == true)
+        }
+    }
+
     @Test func `the ingress network can be made anew`() async throws {
         try await withServer { client, _ async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")
@@ -106,7 +147,6 @@ import WeftNet
         (#"{"Name":"n"}"#, 501, "driver bridge"), (#"{"Name":"n","Driver":"macvlan"}"#, 501, "macvlan"),
         (#"{"Name":"","Driver":"overlay"}"#, 400, "network name"), (#"{"Name":"a/b","Driver":"overlay"}"#, 400, "a/b"),
         (#"{"Name":"host","Driver":"overlay"}"#, 403, "predefined host"),
-        (#"{"Name":"n","Driver":"overlay","EnableIPv6":true}"#, 400, "leave out --ipv6"),
         (#"{"Name":"n","Driver":"overlay","EnableIPv4":false}"#, 400, "IPv4"),
         (#"{"Name":"n","Driver":"overlay","Scope":"local"}"#, 400, "scope"),
         (#"{"Name":"n","Driver":"overlay","ConfigOnly":true}"#, 501, "ConfigOnly"),
@@ -116,10 +156,21 @@ import WeftNet
         (#"{"Name":"n","Driver":"overlay","Options":{"com.docker.network.driver.mtu":"x"}}"#, 400, "MTU"),
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Driver":"weird"}}"#, 501, "weird"),
         (#"{"Name":"n","Driver":"overlay","IPAM":{"Options":{"o":"1"}}}"#, 501, "option o"),
-        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/64"}]}}"#, 400, "IPv6"),
+        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/32"}]}}"#, 400, "too large"),
+        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/124"}]}}"#, 400, "/48 to /120"),
+        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::5/64"}]}}"#, 400, "should be fd00::/64"),
+        (#"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00:/64"}]}}"#, 400, "give a subnet"),
         (
-            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24"},{"Subnet":"fd00::/64"}]}}"#,
-            400, "IPv6"
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/64"},{"Subnet":"fd01::/64"}]}}"#,
+            501, "one subnet of IPv6"
+        ),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/64","Gateway":"fd00::"}]}}"#,
+            400, "no host address"
+        ),
+        (
+            #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"fd00::/64","Gateway":"10.0.0.1"}]}}"#,
+            400, "no host address"
         ),
         (
             #"{"Name":"n","Driver":"overlay","IPAM":{"Config":[{"Subnet":"10.1.0.0/24"},{"Subnet":"10.2.0.0/24"}]}}"#,

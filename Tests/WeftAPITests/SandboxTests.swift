@@ -52,7 +52,7 @@ import WeftNet
                 shown["Networks"]?["n1"] == [
                     "IPAddress": "10.9.0.77", "MacAddress": "02:42:0a:09:00:4d", "EndpointID": "ep6",
                     "NetworkID": "net24dgis952rg9d3ke5pj2w9t", "Gateway": "10.9.0.1", "IPPrefixLen": 24,
-                    "Aliases": ["web"],
+                    "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "Aliases": ["web"],
                 ])
             #expect(try await client.send("DELETE", "/weft/v1/sandboxes/a1").status == 409)
             #expect(try await client.send("POST", "/weft/v1/sandboxes/a1/kill?signal=SIGUSR1").status == 204)
@@ -129,7 +129,7 @@ import WeftNet
                 status["Endpoints"] == [
                     [
                         "EndpointID": "ep6", "Name": "a1", "Network": "my_net", "IPAddress": "10.9.0.50",
-                        "Interface": "wv00000001", "SentPackets": 3, "SentBytes": 0, "ReceivedPackets": 0,
+                        "GlobalIPv6Address": "", "Interface": "wv00000001", "SentPackets": 3, "SentBytes": 0, "ReceivedPackets": 0,
                         "ReceivedBytes": 0, "Drops": ["FORGED_SOURCE": 1, "NO_ENDPOINT": 2],
                     ]
                 ])

@@ -42,6 +42,7 @@ func networkCreate() throws {
             + #""Internal":false,"Attachable":true,"Ingress":false,"ConfigOnly":false,"ConfigFrom":null,"#
             + #""Options":{"encrypted":""},"Labels":{"l1":"v1"}}"#)
     #expect(try create("n")["IPAM"]["Config"] == [])
+    #expect(try create("n")["EnableIPv6"] == .null && create("--ipv6", "n")["EnableIPv6"] == true)
     #expect(try create("--internal", "n")["Internal"] == true)
 }
 
@@ -53,6 +54,11 @@ func pools() throws {
     #expect(
         config.json
             == #"[{"Subnet":"10.1.0.0/24","IPRange":"10.1.0.64/26"},{"Subnet":"10.2.0.0/24","Gateway":"10.2.0.1"}]"#)
+    let both = try create(
+        "--subnet", "10.1.0.0/24", "--subnet", "FD00:9::/64", "--gateway", "fd00:9::1", "--aux-address", "r=fd00:9::5", "n")
+    #expect(
+        both["IPAM"]["Config"].json
+            == #"[{"Subnet":"10.1.0.0/24"},{"Subnet":"fd00:9::/64","Gateway":"fd00:9::1","AuxiliaryAddresses":{"r":"fd00:9::5"}}]"#)
 }
 
 @Test(
@@ -62,7 +68,8 @@ func pools() throws {
         ["--subnet", "10.1.0.0/24", "--subnet", "10.1.0.0/16"],
         ["--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.0/16"],
         ["--subnet", "10.1.0.0/24", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"], ["--subnet", "ten"],
-        ["--subnet", "10.1.0.0/24", "--aux-address", "x=10.2.0.1"],
+        ["--subnet", "10.1.0.0/24", "--aux-address", "x=10.2.0.1"], ["--subnet", "fd00::/129"],
+        ["--subnet", "10.1.0.0/24", "--gateway", "fd00::1"], ["--subnet", "fd00::/64", "--subnet", "fd00::/80"],
         ["--subnet", "10.1.0.0/24", "--aux-address", "=10.1.0.1"],
         ["--label", "=x"],
     ])

@@ -49,13 +49,17 @@ struct RunArguments {
     func networks() throws {
         #expect(
             try run(
-                "--network", "n1", "--network", "name=n2,alias=x,alias=y,ip=10.0.0.9", "--ip", "10.1.0.5",
+                "--network", "n1", "--network", "name=n2,alias=x,alias=y,ip=10.0.0.9,ip6=fd01::9", "--ip", "10.1.0.5", "--ip6", "fd00::5",
                 "--network-alias", "db", "sh"
             ).networks() == [
-                NetworkAttachment(network: "n1", address: "10.1.0.5", aliases: ["db"]),
-                NetworkAttachment(network: "n2", address: "10.0.0.9", aliases: ["x", "y"]),
+                NetworkAttachment(network: "n1", ipv4: "10.1.0.5", ipv6: "fd00::5", aliases: ["db"]),
+                NetworkAttachment(network: "n2", ipv4: "10.0.0.9", ipv6: "fd01::9", aliases: ["x", "y"]),
             ])
         #expect(throws: CommandFailure.self) { try run("--ip", "10.0.0.9", "sh").networks() }
+        #expect(throws: CommandFailure.self) { try run("--ip6", "fd00::9", "sh").networks() }
+        #expect(throws: CommandFailure.self) {
+            try run("--network", "name=n,ip6=fd00::1", "--ip6", "fd00::2", "sh").networks()
+        }
         #expect(throws: CommandFailure.self) {
             try run("--network", "name=n,ip=10.0.0.1", "--ip", "10.0.0.2", "sh").networks()
         }

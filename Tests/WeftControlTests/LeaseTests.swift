@@ -74,6 +74,49 @@ struct LeaseTests {
         #expect(try refusal(swarm).contains("10.0.1.0/24"))
     }
 
+    @Test("Blocks and addresses of IPv6 are leased as those of IPv4 are, and endpoints are held to them")
+    func ipv6() throws {
+        var (swarm, one, two) = try swarm()
+        let network = try swarm.create("net") { $0.ipam6 = IPAMConfig(subnet: IPv6Prefix("fd00:9::/64")) }
+        func blocks(_ node: NodeID) -> [String] {
+            swarm.machine.leases.filter { $0.node == node && $0.network == network.id && $0.block.family == .v6 }
+                .map(\.block.description)
+        }
+        #expect(blocks(one) == ["fd00:9:0:0:8000::/122"] && blocks(two) == ["fd00:9::8000:0:0:40/122"])
+        let wanted = try #require(IPAddress("fd00:9::10"))
+        swarm.say(.leaseRequest(1, SubnetID(network.id, .v6), address: wanted), as: one)
+        #expect(swarm.sent.last?.message == .leaseGranted(1) && blocks(one).contains("fd00:9::10/128"))
+        swarm.say(.leaseRequest(2, SubnetID(network.id, .v6), address: wanted), as: two)
+        #expect(try refusal(swarm).contains("host-w1"))
+        for address in ["fd00:9::", "fd00:9::1", "fd00:8::5"] {
+            swarm.say(.leaseRequest(3, SubnetID(network.id, .v6), address: IPAddress(address)), as: two)
+            guard case .leaseRefused(3, _)? = swarm.sent.last?.message else { throw Swarm.Unexpected(what: address) }
+        }
+        let plain = try swarm.create("plain")
+        swarm.say(.leaseRequest(4, SubnetID(plain.id, .v6), address: nil), as: two)
+        #expect(try refusal(swarm) == "network plain has no IPv6")
+
+        func endpoint(_ name: String, _ node: NodeID, _ ipv6: String, offset: UInt32 = 2) throws -> Endpoint {
+            let made = try swarm.endpoint(name, node, network, offset: offset)
+            return Endpoint(
+                id: made.id, network: made.network, node: node, sandbox: made.sandbox, ipv4: made.ipv4,
+                ipv6: IPv6Address(ipv6), mac: made.mac, name: name)
+        }
+        swarm.say(.endpointsChanged(added: [try endpoint("a", one, "fd00:9::10")], removed: []), as: one)
+        #expect(swarm.machine.endpoints.map(\.name) == ["a"])
+        // In use, another node's, the gateway's, of no network: refused, and noted.
+        for (index, address) in ["fd00:9::10", "fd00:9:0:0:8000::1", "fd00:9::1", "fd00:8::1"].enumerated() {
+            swarm.say(.endpointsChanged(added: [try endpoint("b\(index)", two, address)], removed: []), as: two)
+        }
+        #expect(swarm.machine.endpoints.map(\.name) == ["a"] && swarm.notes.count == 4)
+        swarm.say(.endpointsChanged(added: [try endpoint("c", two, "fd00:9:0:0:8000::41")], removed: []), as: two)
+        #expect(swarm.machine.endpoints.map(\.name).sorted() == ["a", "c"])
+        // A block with an endpoint's IPv6 address in it stays leased.
+        let lease = try #require(swarm.machine.leases.first { $0.block == AnyIPPrefix("fd00:9:0:0:8000::40/122") })
+        swarm.say(.leasesReturned([lease.id]), as: two)
+        #expect(blocks(two) == ["fd00:9::8000:0:0:40/122"])
+    }
+
     @Test("Returned blocks are free, unless an endpoint is in them")
     func returns() throws {
         var (swarm, one, two) = try swarm()

@@ -50,6 +50,34 @@ struct NetworkTests {
         #expect(network.gateway == (try address("10.9.0.254")))
     }
 
+    @Test("IPv6 subnets come from the swarm's own unique local prefix, in order, and rest before they are used again")
+    func ipv6() throws {
+        var swarm = try Swarm()
+        let prefix = try #require(swarm.machine.cluster?.id.uniqueLocalPrefix)
+        let one = try swarm.create("one") { $0.ipam6 = IPAMConfig() }
+        #expect(one.subnet6 == prefix.subprefix(length: 64, index: 0) && one.gateway6 == prefix.network.advanced(by: 1))
+        let two = try swarm.create("two") { $0.ipam6 = IPAMConfig() }
+        #expect(two.subnet6 == prefix.subprefix(length: 64, index: 1))
+        #expect(try swarm.create("plain").subnet6 == nil)
+        _ = try swarm.run(.removeNetwork("one"))
+        #expect(try swarm.create("three") { $0.ipam6 = IPAMConfig() }.subnet6 == prefix.subprefix(length: 64, index: 2))
+        let mine = try swarm.create("mine") {
+            $0.ipam6 = IPAMConfig(subnet: IPv6Prefix("fd00:9::/64"), gateway: IPv6Address("fd00:9::fe"))
+        }
+        #expect(mine.subnet6 == IPv6Prefix("fd00:9::/64") && mine.gateway6 == IPv6Address("fd00:9::fe"))
+        for subnet in ["fd00:9::/64", "fd00:9::/48", "fd00:9::8000:0:0:0/96"] {
+            var spec = NetworkSpec(name: "again")
+            spec.ipam6 = IPAMConfig(subnet: IPv6Prefix(subnet))
+            let error = try swarm.refusal(.createNetwork(spec))
+            #expect(error.kind == .forbidden && error.message.contains("overlaps with network mine"))
+        }
+        for subnet in ["fe80::/64", "fd00::/40", "fd00::/126"] {
+            var spec = NetworkSpec(name: "bad")
+            spec.ipam6 = IPAMConfig(subnet: IPv6Prefix(subnet))
+            #expect(try swarm.refusal(.createNetwork(spec)).kind == .invalid)
+        }
+    }
+
     @Test("Docker's words for names")
     func names() throws {
         var swarm = try Swarm()

@@ -46,6 +46,37 @@ import WeftWire
         for _ in 0..<20 { #expect(try world.reply("web") == other.reply("web")) }
     }
 
+    @Test mutating func `IPv6 addresses are answered where there are any`() throws {
+        func data(_ name: String, _ type: DNSRecordType) throws -> [DNSRecordData] {
+            let reply = try world.reply(name, type, from: "10.0.1.7")
+            #expect(reply.header.responseCode == .noError && reply.header.isAuthoritative)
+            return reply.answers.map(\.data)
+        }
+        let address = try #require(IPv6Address("fd00:2::2"))
+        #expect(try data("secret", .aaaa) == [.aaaa(address)])
+        #expect(try data("secret", .a) == [.a(ip("10.0.2.2"))])
+        #expect(try Set(data("secret", .any)) == [.a(ip("10.0.2.2")), .aaaa(address)])
+        // The name is there, and has no such address: clients must not take it for unknown.
+        #expect(try data("alpine2", .aaaa).isEmpty)
+        #expect(try data("both", .aaaa) == [.aaaa(#require(IPv6Address("fd00:2::7")))])
+        // Who is not on the network does not learn of it.
+        #expect(try world.decide(query("secret", .aaaa)) == .forward)
+    }
+
+    @Test mutating func `names of IPv6 addresses`() throws {
+        func code(_ text: String, from asker: String) throws -> DNSResponseCode {
+            let name = ReverseName.name(of: try #require(IPAddress(text))).description
+            return try world.reply(name, .ptr, from: asker).header.responseCode
+        }
+        let name = ReverseName.name(of: try #require(IPAddress("fd00:2::2"))).description
+        #expect(try world.reply(name, .ptr, from: "10.0.1.7").answers.map(\.data) == [.ptr(dnsName("secret.other"))])
+        #expect(try code("fd00:2::2", from: "10.0.1.2") == .nameError)
+        #expect(try code("fd00:2::99", from: "10.0.1.7") == .nameError)
+        #expect(try code("::1", from: "10.0.1.7") == .nameError && code("fe80::1", from: "10.0.1.7") == .nameError)
+        let outside = ReverseName.name(of: try #require(IPAddress("2001:db8::1"))).description
+        #expect(try world.decide(query(outside, .ptr), from: "10.0.1.7") == .forward)
+    }
+
     @Test mutating func `a sandbox on two networks sees both, one on one network only its own`() throws {
         #expect(try world.addresses("both", from: "10.0.1.7") == ["10.0.1.7", "10.0.2.7"])
         #expect(try world.addresses("both.other", from: "10.0.1.7") == ["10.0.2.7"])

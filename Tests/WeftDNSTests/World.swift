@@ -19,23 +19,25 @@ struct SeededGenerator: RandomNumberGenerator {
 func ip(_ text: String) throws -> IPv4Address { try #require(IPv4Address(text)) }
 func dnsName(_ text: String) throws -> DNSName { try #require(DNSName(text)) }
 
-func network(_ name: String, _ subnet: String, isInternal: Bool = false) throws -> Network {
+func network(_ name: String, _ subnet: String, _ subnet6: String? = nil, isInternal: Bool = false) throws -> Network {
     var spec = NetworkSpec(name: name)
     spec.isInternal = isInternal
     let prefix = try #require(IPv4Prefix(subnet))
     return Network(
         id: NetworkID("net-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(4096)),
-        subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)))
+        subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)),
+        subnet6: subnet6.flatMap { IPv6Prefix($0) })
 }
 
 func endpoint(
-    _ name: String, on network: String, _ address: String, node: String = "here", sandbox: String? = nil,
+    _ name: String, on network: String, _ address: String, _ ipv6: String? = nil, node: String = "here", sandbox: String? = nil,
     aliases: [String] = []
 ) throws -> Endpoint {
     let ipv4 = try ip(address)
     return Endpoint(
         id: EndpointID("ep-\(address)"), network: NetworkID("net-\(network)"), node: NodeID(node),
-        sandbox: SandboxID(sandbox ?? "sb-\(name)"), ipv4: ipv4, mac: MACAddress(forIPv4: ipv4), name: name,
+        sandbox: SandboxID(sandbox ?? "sb-\(name)"), ipv4: ipv4, ipv6: ipv6.flatMap { IPv6Address($0) },
+        mac: MACAddress(forIPv4: ipv4), name: name,
         aliases: aliases)
 }
 
@@ -56,6 +58,7 @@ func query(_ name: String, _ type: DNSRecordType = .a, payloadSize: UInt16? = ni
 ///
 ///     my_net  10.0.1.0/24   alpine1 .2 (here)   alpine2 .3 (there)   web .4 (here) .5 .6 (there)   both .7 (here)
 ///     other   10.0.2.0/24   secret  .2 (there)  both    .7 (here)
+///             fd00:2::/64           ::2                 ::7
 ///     closed  10.0.3.0/24   quiet   .2 (here)
 struct World {
     var table: NameTable
@@ -65,7 +68,7 @@ struct World {
         table = NameTable(
             node: NodeID("here"),
             networks: [
-                try network("my_net", "10.0.1.0/24"), try network("other", "10.0.2.0/24"),
+                try network("my_net", "10.0.1.0/24"), try network("other", "10.0.2.0/24", "fd00:2::/64"),
                 try network("closed", "10.0.3.0/24", isInternal: true),
             ],
             endpoints: [
@@ -75,8 +78,8 @@ struct World {
                 try endpoint("web.2", on: "my_net", "10.0.1.5", node: "there", aliases: ["web", "web", "WEB"]),
                 try endpoint("web.3", on: "my_net", "10.0.1.6", node: "there", aliases: ["web"]),
                 try endpoint("both", on: "my_net", "10.0.1.7"),
-                try endpoint("both", on: "other", "10.0.2.7"),
-                try endpoint("secret", on: "other", "10.0.2.2", node: "there"),
+                try endpoint("both", on: "other", "10.0.2.7", "fd00:2::7"),
+                try endpoint("secret", on: "other", "10.0.2.2", "fd00:2::2", node: "there"),
                 try endpoint("quiet", on: "closed", "10.0.3.2"),
             ],
             peers: [peer("here", .ready), peer("there", .ready)])

@@ -40,6 +40,18 @@ struct PoolTests {
             try SubnetPool.choose(pools: pools, length: 24, avoiding: [prefix("10.0.1.0/24")], resting: [old]) == old)
     }
 
+    @Test("IPv6 subnets are found the same way, up to the end of the address space")
+    func subnets6() throws {
+        let pools = [try prefix("fd00:1:2::/48")]
+        #expect(try SubnetPool.choose(pools: pools, length: 64, avoiding: []) == prefix("fd00:1:2::/64"))
+        let taken = try ["fd00:1:2::/63", "fd00:1:2:2:8000::/80"].map(prefix)
+        #expect(try SubnetPool.choose(pools: pools, length: 64, avoiding: taken) == prefix("fd00:1:2:3::/64"))
+        let top = try prefix("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120")
+        #expect(PrefixSearch.firstFree(length: 121, in: top, avoiding: [top]) == nil)
+        #expect(PrefixSearch.countFree(length: 122, in: top, avoiding: [], limit: 99) == 4)
+        #expect(PrefixSearch.firstFree(length: 128, in: try prefix("::/0"), avoiding: []) == (try prefix("::/128")))
+    }
+
     @Test("A search steps over taken space instead of trying all of it")
     func largeObstacles() throws {
         let space = try prefix("10.0.0.0/8")
@@ -117,6 +129,32 @@ struct SubnetTests {
         ])
     func blockLengths(subnet: String, nodes: Int, length: Int) throws {
         #expect(try layout(subnet).blockLength(nodes: nodes) == length)
+    }
+
+    @Test("An IPv6 subnet has no broadcast address, but one of its routers")
+    func layout6() throws {
+        let layout = try layout("fd00:9::/64") { $0.auxiliaryAddresses = ["r": try address("fd00:9::2")] }
+        #expect(layout.gateway == (try address("fd00:9::1")))
+        #expect(layout.purpose(of: try address("fd00:9::"))?.contains("anycast") == true)
+        for text in ["fd00:9::", "fd00:9::1", "fd00:9::2"] { #expect(!layout.isAssignable(try address(text))) }
+        #expect(layout.isAssignable(try address("fd00:9::ffff:ffff:ffff:ffff")))
+        #expect(layout.blockLength(nodes: 3) == 122 && layout.hostCount(in: layout.subnet) > 1 << 30)
+        #expect(try self.layout("fd00:9::/120").blockLength(nodes: 3) == 125)
+        for subnet in ["fd00::/47", "fd00::/121", "fe80::/64", "ff02::/64", "::/64", "::ffff:10.0.0.0/112"] {
+            #expect(throws: IPAMError.self, "\(subnet)") { try self.layout(subnet) }
+        }
+        var leases = SubnetLeases(layout: layout)
+        #expect(leases.freeBlock(nodes: 3) == (try prefix("fd00:9::8000:0:0:0/122")))
+        leases.insert(try prefix("fd00:9::8000:0:0:0/122"), node: NodeID("n"))
+        #expect(leases.lease(holding: try address("fd00:9::8000:0:0:3f"))?.node == NodeID("n"))
+        #expect(leases.lease(holding: try address("fd00:9::8000:0:0:40")) == nil)
+        var addresses = NodeAddresses(layout: layout)
+        addresses.setBlocks([try prefix("fd00:9::/126"), try prefix("fd00:9::8000:0:0:0/122")])
+        let start = Instant(nanoseconds: 0)
+        #expect(try addresses.allocate(now: start) == address("fd00:9::3"))
+        #expect(try addresses.allocate(now: start) == address("fd00:9::8000:0:0:0"))
+        try addresses.claim(address("fd00:9::8000:0:0:9"))
+        #expect(addresses.freeCount() == 62)
     }
 
     @Test("Reserved addresses are no endpoint's")

@@ -56,11 +56,16 @@ struct AddressTests {
         #expect(narrow.subprefix(length: 8, index: 0) == nil)
     }
 
-    @Test("A /31 has two hosts, a /32 one (RFC 3021)")
+    @Test("A /31 has two hosts, a /32 one (RFC 3021); an IPv6 prefix has no broadcast address")
     func hosts() throws {
-        #expect(try #require(IPv4Prefix("10.0.0.0/30")).hosts.count == 2)
-        #expect(try #require(IPv4Prefix("10.0.0.0/31")).hosts.count == 2)
-        #expect(try #require(IPv4Prefix("10.0.0.7/32")).hosts.count == 1)
+        for (prefix, first, last) in [
+            ("10.0.0.0/30", "10.0.0.1", "10.0.0.2"), ("10.0.0.0/31", "10.0.0.0", "10.0.0.1"),
+            ("10.0.0.7/32", "10.0.0.7", "10.0.0.7"), ("fd00::/120", "fd00::1", "fd00::ff"),
+            ("fd00::/127", "fd00::", "fd00::1"),
+        ] {
+            let hosts = try #require(AnyIPPrefix(prefix)).hosts
+            #expect("\(hosts.lowerBound) \(hosts.upperBound)" == "\(first) \(last)")
+        }
     }
 
     @Test("MAC addresses")

@@ -57,12 +57,15 @@ final class MemoryStore: PluginStore {
     func savePlugin(_ state: PluginState) throws { self.state.withLock { $0 = state } }
 }
 
-func network(_ name: String, _ subnet: String, isInternal: Bool = false) throws -> Network {
+func network(_ name: String, _ subnet: String, _ subnet6: String? = nil, isInternal: Bool = false) throws -> Network {
     var spec = NetworkSpec(name: name)
+    let prefix6 = try subnet6.map { try #require(IPv6Prefix($0)) }
+    if prefix6 != nil { spec.ipam6 = IPAMConfig(auxiliaryAddresses: ["printer": try #require(IPv6Address("fd77:1::5"))]) }
     spec.isInternal = isInternal
     spec.ipam.auxiliaryAddresses = ["printer": try #require(IPv4Address("10.77.1.5"))]
     let prefix = try #require(IPv4Prefix(subnet))
     return Network(
         id: NetworkID("id-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec, vni: try #require(VNI(4097)),
-        subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)))
+        subnet: prefix, gateway: try #require(prefix.network.advanced(by: 1)), subnet6: prefix6,
+        gateway6: prefix6?.network.advanced(by: 1))
 }

@@ -16,6 +16,7 @@ struct PluginServiceTests {
     init() throws {
         backend = MemoryBackend(networks: [
             try network("net", "10.77.1.0/24"), try network("closed", "10.77.2.0/24", isInternal: true),
+            try network("dual", "10.77.3.0/24", "fd77:1::/64"),
         ])
         service = try PluginService(backend: backend, store: store, logger: Logger(label: "test"))
     }
@@ -94,6 +95,44 @@ struct PluginServiceTests {
         #expect(backend.state.withLock { $0.attached.isEmpty && $0.reserved.isEmpty })
         #expect(try await call("NetworkDriver.DeleteNetwork", #"{"NetworkID":"d1"}"#, on: again) == "{}")
         #expect(store.state.withLock { $0 } == PluginState())
+    }
+
+    @Test("A network with IPv6 has a pool and an address for each family")
+    func bothFamilies() async throws {
+        #expect(
+            try await call(
+                "IpamDriver.RequestPool",
+                #"{"AddressSpace":"weftlocal","Pool":"fd77:1::/64","SubPool":"","Options":{"weft.id":"id-dual"},"V6":true}"#)
+                == #"{"Data":{},"Pool":"fd77:1::/64","PoolID":"id-dual/IPv6"}"#)
+        #expect(
+            try await call(
+                "IpamDriver.RequestAddress",
+                #"{"PoolID":"id-dual/IPv6","Address":"fd77:1::1","Options":{"RequestAddressType":"com.docker.network.gateway"}}"#)
+                == #"{"Address":"fd77:1::1/64","Data":{}}"#)
+        #expect(
+            try await call("IpamDriver.RequestAddress", #"{"PoolID":"id-dual/IPv6","Address":"fd77:1::5","Options":null}"#)
+                == #"{"Address":"fd77:1::5/64","Data":{}}"#, "an --aux-address")
+        let create = { (pools: String) in
+            #"{"NetworkID":"d3","Options":{"com.docker.network.generic":{"weft.id":"id-dual"}},"IPv4Data":[{"AddressSpace":"weftlocal","Pool":"10.77.3.0/24"}],"IPv6Data":[\#(pools)]}"#
+        }
+        #expect(try await error("NetworkDriver.CreateNetwork", create("")).contains("--ipv6 --ipam-driver weft"))
+        let pool = #"{"AddressSpace":"weftlocal","Pool":"fd77:1::/64","Gateway":"fd77:1::1/64"}"#
+        #expect(try await call("NetworkDriver.CreateNetwork", create(pool)) == "{}")
+        #expect(
+            try await call("IpamDriver.RequestAddress", #"{"PoolID":"id-dual/IPv6","Address":"","Options":null}"#)
+                == #"{"Address":"fd77:1::2/64","Data":{}}"#)
+        #expect(
+            try await error("IpamDriver.RequestAddress", #"{"PoolID":"id-dual/IPv6","Address":"10.77.3.2","Options":null}"#)
+                .contains("no IPv6 address"))
+        let endpoint = { (address: String) in
+            #"{"NetworkID":"d3","EndpointID":"e3","Interface":{"Address":"10.77.3.2/24","AddressIPv6":"\#(address)","MacAddress":""}}"#
+        }
+        #expect(try await error("NetworkDriver.CreateEndpoint", endpoint("fd77:1::2")).contains("prefix length"))
+        _ = try await call("NetworkDriver.CreateEndpoint", endpoint("fd77:1::2/64"))
+        _ = try await call("NetworkDriver.Join", #"{"NetworkID":"d3","EndpointID":"e3","SandboxKey":"/k"}"#)
+        #expect(backend.state.withLock { $0.attached[EndpointID("e3")]?.ipv6?.description } == "fd77:1::2")
+        #expect(try await call("IpamDriver.ReleaseAddress", #"{"PoolID":"id-dual/IPv6","Address":"fd77:1::2"}"#) == "{}")
+        #expect(backend.state.withLock { $0.reserved.isEmpty })
     }
 
     @Test("An address of the user's is not echoed, an internal network has no way out")

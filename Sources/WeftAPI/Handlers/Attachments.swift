@@ -22,8 +22,7 @@ extension Router {
         }
         guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
         let attachment = try attachment(
-            to: try find(network, in: await backend.clusterSnapshot()), address: try fields.address("IPv4Address"),
-            aliases: try fields.strings("Aliases"))
+            to: try find(network, in: await backend.clusterSnapshot()), addresses: fields, aliases: try fields.strings("Aliases"))
         let made = try await backend.namespaceAttach(try NamespaceAttachmentRequest(fields, attachment))
         return .json(attachmentJSON(made), status: .created)
     }
@@ -48,6 +47,8 @@ extension Router {
             "Name": .string(endpoint?.name ?? ""), "Aliases": .strings(endpoint?.aliases ?? []),
             "IPAddress": .string(endpoint?.ipv4.description ?? ""),
             "IPPrefixLen": .integer(Int64(summary?.prefixLength ?? 0)),
+            "GlobalIPv6Address": .string(endpoint?.ipv6?.description ?? ""),
+            "GlobalIPv6PrefixLen": .integer(Int64(summary?.prefixLength6 ?? 0)),
             "Gateway": .string(summary?.gateway?.description ?? ""),
             "MacAddress": .string(endpoint?.mac.description ?? ""),
             "HostInterface": .string(attachment.hostInterface), "DefaultRoute": .bool(attachment.hasDefaultRoute),
@@ -83,6 +84,7 @@ extension NamespaceAttachmentRequest {
             sandbox: SandboxID(sandbox), interface: interface, namespacePath: path, name: name, network: attachment.network)
         aliases = attachment.aliases
         ipv4 = attachment.ipv4
+        ipv6 = attachment.ipv6
         if let text = try fields.text("MacAddress") {
             guard let mac = MACAddress(text) else {
                 throw .badRequest("MacAddress is \"\(text)\"; write it as 02:42:0a:00:00:02")

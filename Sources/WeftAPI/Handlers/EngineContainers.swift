@@ -25,8 +25,7 @@ extension Router {
             guard !Self.isEnginesOwn(name), let network = try? find(name, in: snapshot) else { return name }
             guard network.spec.attachable else { throw .notAttachable(network.spec.name) }
             if let ipam = settings?["IPAMConfig"] {
-                _ = try attachment(
-                    to: network, address: try Fields(ipam, path: "IPAMConfig").address("IPv4Address"), aliases: [])
+                _ = try attachment(to: network, addresses: try Fields(ipam, path: "IPAMConfig"), aliases: [])
             }
             if !used.contains(network) { used.append(network) }
             return network.spec.name

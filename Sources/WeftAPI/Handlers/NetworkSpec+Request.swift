@@ -19,7 +19,6 @@ extension NetworkSpec {
         if let scope = try fields.text("Scope"), scope != "swarm" {
             throw .badRequest("an overlay network has the scope swarm, not \(scope); leave out --scope")
         }
-        if try fields.bool("EnableIPv6") { throw Self.noIPv6 }
         if fields.has("EnableIPv4"), try !fields.bool("EnableIPv4") {
             throw .badRequest("an overlay network needs IPv4 in this version; leave out --ipv4=false")
         }
@@ -34,11 +33,32 @@ extension NetworkSpec {
         attachable = try fields.bool("Attachable")
         labels = try fields.map("Labels")
         options = try Self.options(try fields.map("Options"))
-        if let ipam = try fields.fields("IPAM") { self.ipam = try IPAMConfig(request: ipam) }
+        if try fields.bool("EnableIPv6") { ipam6 = IPAMConfig() }
+        if let ipam = try fields.fields("IPAM") { try read(ipam) }
     }
 
-    static let noIPv6 = APIError.badRequest(
-        "IPv6 subnets are not available in this version; leave out --ipv6")
+    /// One subnet of each family; an IPv6 one brings IPv6 with it.
+    private mutating func read(_ fields: Fields) throws(APIError) {
+        if let driver = try fields.text("Driver"), driver != "default" {
+            throw .unavailable("the IPAM driver \(driver) is not available; leave out --ipam-driver")
+        }
+        if let option = try fields.map("Options").keys.min() {
+            throw .unavailable("the default IPAM driver has no option \(option); leave out --ipam-opt")
+        }
+        var families: Set<IPAddress.Family> = []
+        for entry in try fields.objects("Config") {
+            let config = try IPAMConfig<IPAddress>(entry)
+            let family = config.subnet?.family ?? .v4
+            guard families.insert(family).inserted else {
+                throw .unavailable(
+                    "a network has one subnet of \(family) in this version of Weft; give --subnet once for each of IPv4 and IPv6")
+            }
+            switch family {
+            case .v4: ipam = config.v4
+            case .v6: ipam6 = config.v6
+            }
+        }
+    }
 
     private static let mtuOption = "com.docker.network.driver.mtu"
 
@@ -63,30 +83,14 @@ extension NetworkSpec {
     }
 }
 
-extension IPAMConfig<IPv4Address> {
-    init(request fields: Fields) throws(APIError) {
-        self.init()
-        if let driver = try fields.text("Driver"), driver != "default" {
-            throw .unavailable("the IPAM driver \(driver) is not available; leave out --ipam-driver")
-        }
-        if let option = try fields.map("Options").keys.min() {
-            throw .unavailable("the default IPAM driver has no option \(option); leave out --ipam-opt")
-        }
-        let configs = try fields.objects("Config")
-        guard configs.count <= 1 else {
-            for config in configs where try config.string("Subnet")?.contains(":") ?? false { throw NetworkSpec.noIPv6 }
-            throw .unavailable("a network has one subnet in this version of Weft; give --subnet once")
-        }
-        if let config = configs.first { try self.init(config: config) }
-    }
-
-    private init(config: Fields) throws(APIError) {
+extension IPAMConfig<IPAddress> {
+    fileprivate init(_ config: Fields) throws(APIError) {
         self.init()
         subnet = try Self.prefix(config, "Subnet")
         range = try Self.prefix(config, "IPRange")
-        gateway = try config.address("Gateway")
+        if let text = try config.text("Gateway") { gateway = try Self.address(text, config.name("Gateway")) }
         for (name, text) in try config.map("AuxiliaryAddresses").sorted(by: { $0.key < $1.key }) {
-            auxiliaryAddresses[name] = try ipv4Address(text, named: "AuxiliaryAddresses.\(name)")
+            auxiliaryAddresses[name] = try Self.address(text, "AuxiliaryAddresses.\(name)")
         }
         guard let subnet else {
             if range != nil || gateway != nil || !auxiliaryAddresses.isEmpty {
@@ -94,8 +98,11 @@ extension IPAMConfig<IPv4Address> {
             }
             return
         }
-        guard (8...29).contains(subnet.length) else {
-            throw .badRequest("the subnet \(subnet) is too \(subnet.length < 8 ? "large" : "small"); give a /8 to /29")
+        let lengths = subnet.family == .v4 ? 8...29 : 48...120
+        guard lengths.contains(subnet.length) else {
+            throw .badRequest(
+                "the subnet \(subnet) is too \(subnet.length < lengths.lowerBound ? "large" : "small"); give a "
+                    + "/\(lengths.lowerBound) to /\(lengths.upperBound)")
         }
         if let range, !subnet.contains(range) {
             throw .badRequest("the range \(range) is not inside the subnet \(subnet)")
@@ -108,18 +115,22 @@ extension IPAMConfig<IPv4Address> {
         }
     }
 
-    private static func check(_ address: IPv4Address, _ what: String, in subnet: IPv4Prefix) throws(APIError) {
-        guard subnet.hosts.contains(address.rawValue) else {
+    private static func check(_ address: IPAddress, _ what: String, in subnet: AnyIPPrefix) throws(APIError) {
+        guard subnet.hosts.contains(address) else {
             throw .badRequest("the \(what) \(address) is no host address of the subnet \(subnet)")
         }
     }
 
+    private static func address(_ text: String, _ name: String) throws(APIError) -> IPAddress {
+        guard let address = IPAddress(text) else { throw .badRequest("\(name) is \"\(text)\", which is no IP address") }
+        return address
+    }
+
     /// A prefix without host bits.
-    private static func prefix(_ fields: Fields, _ key: String) throws(APIError) -> IPv4Prefix? {
+    private static func prefix(_ fields: Fields, _ key: String) throws(APIError) -> AnyIPPrefix? {
         guard let text = try fields.text(key) else { return nil }
-        if text.contains(":") { throw NetworkSpec.noIPv6 }
-        guard let (address, length) = IPv4Prefix.parts(text), let prefix = IPv4Prefix(address, length: length) else {
-            throw .badRequest("\(key) is \"\(text)\"; give an IPv4 subnet such as 10.9.0.0/24")
+        guard let (address, length) = AnyIPPrefix.parts(text), let prefix = AnyIPPrefix(address, length: length) else {
+            throw .badRequest("\(key) is \"\(text)\"; give a subnet such as 10.9.0.0/24 or fd00:9::/64")
         }
         guard prefix.network == address else { throw .badRequest("invalid \(key) \(text): it should be \(prefix)") }
         return prefix

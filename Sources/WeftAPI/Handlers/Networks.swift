@@ -151,7 +151,7 @@ extension Router {
                 return APIResponse(try await ask(engine, request))
             }
             let ipam = try fields.fields("EndpointConfig")?.fields("IPAMConfig")
-            _ = try attachment(to: network, address: try ipam?.address("IPv4Address"), aliases: [])
+            _ = try attachment(to: network, addresses: ipam, aliases: [])
             let uri = enginePath(request, ["networks", network.spec.name, "connect"])
             return try await engine.shadows.with([network]) { APIResponse(try await ask(engine, request, uri: uri)) }
         }
@@ -165,9 +165,7 @@ extension Router {
             throw APIError.unavailable("EndpointConfig.\(key) is not available for sandboxes; leave it out")
         }
         let ipam = try config?.fields("IPAMConfig")
-        if try ipam?.text("IPv6Address") != nil { throw Self.noIPv6Address }
-        let attachment = try attachment(
-            to: network, address: try ipam?.address("IPv4Address"), aliases: try config?.strings("Aliases") ?? [])
+        let attachment = try attachment(to: network, addresses: ipam, aliases: try config?.strings("Aliases") ?? [])
         try await backend.sandboxConnect(sandbox.id, attachment)
         return .ok
     }
@@ -221,24 +219,30 @@ extension Router {
         snapshot.networks.first { $0.id.rawValue == name } ?? snapshot.networks.first { $0.spec.name == name }
     }
 
-    static let noIPv6Address = APIError.badRequest(
-        "IPv6 addresses are not available in this version; leave out --ip6")
-
     /// Checks what a request says about one attachment against the network.
-    func attachment(to network: Network, address: IPv4Address?, aliases: [String]) throws(APIError) -> AttachmentRequest
-    {
+    ///
+    /// - Parameter addresses: where `IPv4Address` and `IPv6Address` are looked for.
+    func attachment(to network: Network, addresses: Fields?, aliases: [String]) throws(APIError) -> AttachmentRequest {
         guard network.spec.attachable else { throw .notAttachable(network.spec.name) }
-        if let address {
-            guard network.subnet.contains(address), network.subnet.hosts.contains(address.rawValue) else {
-                throw .badRequest(
-                    "\(address) is no host address of network \(network.spec.name); choose one in \(network.subnet)")
-            }
-            guard address != network.gateway else {
-                throw .badRequest("\(address) is the gateway of network \(network.spec.name); choose another address")
-            }
-        }
+        let ipv4 = try addresses?.ipv4Address("IPv4Address")
+        let ipv6 = try addresses?.ipv6Address("IPv6Address")
+        if let ipv4 { try check(.v4(ipv4), in: network) }
+        if let ipv6 { try check(.v6(ipv6), in: network) }
         for alias in aliases { try checkName(alias, what: "alias") }
-        return AttachmentRequest(network: network.id, ipv4: address, aliases: aliases)
+        return AttachmentRequest(network: network.id, ipv4: ipv4, ipv6: ipv6, aliases: aliases)
+    }
+
+    private func check(_ address: IPAddress, in network: Network) throws(APIError) {
+        let name = network.spec.name
+        guard let subnet = network.subnet(address.family) else {
+            throw .badRequest("network \(name) has no IPv6; leave out --ip6, or use a network that was made with --ipv6")
+        }
+        guard subnet.hosts.contains(address) else {
+            throw .badRequest("\(address) is no host address of network \(name); choose one in \(subnet)")
+        }
+        guard address != network.gateway(address.family) else {
+            throw .badRequest("\(address) is the gateway of network \(name); choose another address")
+        }
     }
 }
 

@@ -47,8 +47,7 @@ extension Router {
             throw .badRequest("\(fields.name("Network")) is missing; give a network's name or id")
         }
         return try attachment(
-            to: try find(name, in: snapshot), address: try fields.address("IPv4Address"),
-            aliases: try fields.strings("Aliases"))
+            to: try find(name, in: snapshot), addresses: fields, aliases: try fields.strings("Aliases"))
     }
 
     func sandboxStart(_ request: APIRequest) async throws -> APIResponse {

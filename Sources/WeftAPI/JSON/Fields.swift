@@ -99,9 +99,18 @@ struct Fields {
     }
 
     /// An IPv4 address; nil when absent or empty. An IPv6 address gets an answer of its own.
-    func address(_ key: String) throws(APIError) -> IPv4Address? {
+    func ipv4Address(_ key: String) throws(APIError) -> IPv4Address? {
         guard let text = try text(key) else { return nil }
-        return try ipv4Address(text, named: name(key))
+        return try WeftAPI.ipv4Address(text, named: name(key))
+    }
+
+    /// Nil when absent or empty.
+    func ipv6Address(_ key: String) throws(APIError) -> IPv6Address? {
+        guard let text = try text(key) else { return nil }
+        guard let address = IPv6Address(text) else {
+            throw .badRequest("\(name(key)) is \"\(text)\", which is not an IPv6 address")
+        }
+        return address
     }
 }
 
@@ -109,7 +118,7 @@ struct Fields {
 func ipv4Address(_ text: String, named name: String) throws(APIError) -> IPv4Address {
     if let address = IPv4Address(text) { return address }
     if text.contains(":") {
-        throw .badRequest("\(name) is \(text): IPv6 addresses are not available in this version; give an IPv4 address")
+        throw .badRequest("\(name) is \(text), an address of IPv6; give an IPv4 address")
     }
     throw .badRequest("\(name) is \"\(text)\", which is not an IPv4 address")
 }

@@ -26,11 +26,11 @@ struct NetworkShapes {
         var json: JSON = [
             "Name": .string(spec.name), "Id": .string(network.id.rawValue),
             "Created": .string(network.createdAt.rfc3339), "Scope": "swarm", "Driver": "overlay", "EnableIPv4": true,
-            "EnableIPv6": false,
-            "IPAM": ["Driver": "default", "Options": .null, "Config": [ipam(network)]],
+            "EnableIPv6": .bool(spec.ipv6),
+            "IPAM": ["Driver": "default", "Options": .null, "Config": .array(network.subnets.map { ipam(network, $0.family) })],
             "Internal": .bool(spec.isInternal), "Attachable": .bool(spec.attachable), "Ingress": .bool(spec.ingress),
             "ConfigFrom": ["Network": ""], "ConfigOnly": false,
-            "Containers": own.isEmpty ? .null : containers(detailed ? own : [], prefix: network.subnet),
+            "Containers": own.isEmpty ? .null : containers(detailed ? own : [], on: network),
             "Options": .map(options), "Labels": spec.labels.isEmpty && own.isEmpty ? .null : .map(spec.labels),
         ]
         if !all.isEmpty { json.append("Peers", peers(all)) }
@@ -38,25 +38,30 @@ struct NetworkShapes {
         return json
     }
 
-    private func ipam(_ network: Network) -> JSON {
-        var config: JSON = ["Subnet": .string(network.subnet.description)]
-        if let range = network.spec.ipam.range { config.append("IPRange", .string(range.description)) }
-        config.append("Gateway", .string(network.gateway.description))
-        let auxiliary = network.spec.ipam.auxiliaryAddresses
+    private func ipam(_ network: Network, _ family: IPAddress.Family) -> JSON {
+        let asked = family == .v4 ? network.spec.ipam.erased : network.spec.ipam6?.erased
+        var config: JSON = ["Subnet": .string(network.subnet(family)?.description ?? "")]
+        if let range = asked?.range { config.append("IPRange", .string(range.description)) }
+        config.append("Gateway", .string(network.gateway(family)?.description ?? ""))
+        let auxiliary = asked?.auxiliaryAddresses ?? [:]
         if !auxiliary.isEmpty { config.append("AuxiliaryAddresses", .map(auxiliary.mapValues(\.description))) }
         return config
     }
 
     /// This node's endpoints, by sandbox.
-    private func containers(_ own: [Endpoint], prefix: IPv4Prefix) -> JSON {
-        .object(
+    private func containers(_ own: [Endpoint], on network: Network) -> JSON {
+        func text(_ address: IPAddress?) -> JSON {
+            guard let address, let subnet = network.subnet(address.family) else { return "" }
+            return .string("\(address)/\(subnet.length)")
+        }
+        return .object(
             own.map { endpoint in
                 (
                     endpoint.sandbox.rawValue,
                     [
                         "Name": .string(endpoint.name), "EndpointID": .string(endpoint.id.rawValue),
                         "MacAddress": .string(endpoint.mac.description),
-                        "IPv4Address": .string("\(endpoint.ipv4)/\(prefix.length)"), "IPv6Address": "",
+                        "IPv4Address": text(.v4(endpoint.ipv4)), "IPv6Address": text(endpoint.ipv6.map(IPAddress.v6)),
                     ]
                 )
             })

@@ -19,7 +19,8 @@ private func endpointJSON(_ summary: EndpointSummary) -> JSON {
         "IPAddress": .string(endpoint.ipv4.description), "MacAddress": .string(endpoint.mac.description),
         "EndpointID": .string(endpoint.id.rawValue), "NetworkID": .string(endpoint.network.rawValue),
         "Gateway": .string(summary.gateway?.description ?? ""), "IPPrefixLen": .integer(Int64(summary.prefixLength)),
-        "Aliases": .strings(endpoint.aliases),
+        "GlobalIPv6Address": .string(endpoint.ipv6?.description ?? ""),
+        "GlobalIPv6PrefixLen": .integer(Int64(summary.prefixLength6 ?? 0)), "Aliases": .strings(endpoint.aliases),
     ]
 }
 
@@ -34,7 +35,8 @@ func statusJSON(_ status: NodeStatus) -> JSON {
             status.endpoints.sorted { ($0.name, $0.id) < ($1.name, $1.id) }.map {
                 [
                     "EndpointID": .string($0.id.rawValue), "Name": .string($0.name), "Network": .string($0.network),
-                    "IPAddress": .string($0.ipv4.description), "Interface": .string($0.interface),
+                    "IPAddress": .string($0.ipv4.description),
+                    "GlobalIPv6Address": .string($0.ipv6?.description ?? ""), "Interface": .string($0.interface),
                     "SentPackets": .counter($0.sentPackets), "SentBytes": .counter($0.sentBytes),
                     "ReceivedPackets": .counter($0.receivedPackets), "ReceivedBytes": .counter($0.receivedBytes),
                     "Drops": .counters($0.drops),
