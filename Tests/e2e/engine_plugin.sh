@@ -199,6 +199,46 @@ step "restart of weftd and its supervisor, dockerd up" eval "end_weftd 1 && star
 step "ping goes on" pings 2 beta "$(address 1 always)"
 step "run after it" docker_on 1 run --rm --network net busybox true
 
+# Containers that outlive their engine (live-restore): traffic and names go on without it, and nothing is lost or given twice.
+alive() { pings 2 beta "$(cat "$out/always")" && nsenter -t "$1" -n -- busybox ping -c 1 -W 2 "$(cat "$out/beta")"; }
+step "dockerd restarts with live-restore" eval "end_dockerd 1 TERM && start_dockerd 1 --live-restore"
+step "the container is back" within 40 pings 1 always "$(address 2 beta)"
+address 1 always >"$out/always"; address 2 beta >"$out/beta"; before=$(docker_on 1 inspect -f '{{.State.Pid}}' always)
+# What every case of it leads to. The address is read from the engine, the name asked for on the other host.
+restored() {
+    equals "$before" docker_on 1 inspect -f '{{.State.Pid}}' always && equals "$(cat "$out/always")" address 1 always &&
+        pings 1 always beta && has "$(cat "$out/always")" inside 2 beta nslookup always
+}
+# The other host may have to find the manager again first.
+apart() { docker_on 1 run -d --name "$1" --network net --dns 169.254.77.53 busybox sleep 86400 && within 20 pings 2 beta "$(address 1 "$1")" && unique; }
+restore() { # what happens, in words; the commands that end daemons; those that start them again
+    step "$1: they end" eval "$2"
+    step "traffic goes on" alive "$before"
+    step "the name stays" has "$(cat "$out/always")" inside 2 beta nslookup always
+    step "they start" eval "$3"
+    step "the same process has the same address and names" within 20 restored
+    step "a new container gets an address of its own" apart new
+    step "it goes" docker_on 1 rm -f new
+    step "as many host ends as running containers" within 20 settled
+    step "and none loose" equals 0 loose 1
+}
+restore "dockerd stopped" "end_dockerd 1 TERM" "start_dockerd 1 --live-restore"
+restore "dockerd killed" "end_dockerd 1 KILL" "start_dockerd 1 --live-restore"
+restore "weftd killed, dockerd stopped" "kill_weftd 1; end_dockerd 1 TERM" "start_dockerd 1 --live-restore"
+restore "dockerd killed, weftd killed" "end_dockerd 1 KILL; kill_weftd 1" "start_dockerd 1 --live-restore"
+restore "dockerd stopped, weftd stopped, dockerd first again" "end_dockerd 1 TERM; end_weftd 1" "start_dockerd 1 --live-restore; start_weftd 1"
+restore "weftd stopped, dockerd killed, weftd first again" "end_weftd 1; end_dockerd 1 KILL" "start_weftd 1; start_dockerd 1 --live-restore"
+step "the restored container stops" faster 15000 docker_on 1 stop -t 0 always
+step "its interface goes" within 10 settled
+step "its name goes" within 5 eval "! inside 2 beta nslookup always"
+step "and starts again" docker_on 1 start always
+step "ping" pings 1 always "$(address 2 beta)"
+died_meanwhile() { end_dockerd 1 TERM && kill -KILL "$(cat "$out/pid")" && start_dockerd 1 --live-restore; }
+docker_on 1 run -d --name brief --network net busybox sleep 86400 >/dev/null; docker_on 1 inspect -f '{{.State.Pid}}' brief >"$out/pid"
+step "one dies while dockerd is away" died_meanwhile
+step "nothing is left of it" within 20 settled
+step "and none loose" equals 0 loose 1
+
 step "all containers go" eval "for h in 1 2; do docker_on \$h ps -aq | while read -r id; do docker_on \$h rm -f \$id; done; done"
 for h in 1 2; do step "nothing is left on host $h" within 10 expect_endpoints $h 0; done
 reserved() { # host: addresses without an endpoint that are not free
