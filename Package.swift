@@ -170,7 +170,10 @@ let package = Package(
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "X509", package: "swift-certificates"),
             ] + nio),
-        tests("WeftAPITests", ["WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging] + nioHTTP),
+        tests(
+            "WeftAPITests",
+            ["WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
+                + nioHTTP),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.

@@ -343,10 +343,10 @@ extension ConnectionHandler: EngineExchangeOwner {
         let pipeline = context.channel.pipeline.syncOperations
         let (client, engine) = SpliceHandler.pair()
         do {
-            context.write(wrapOutboundOut(head), promise: nil)
-            context.writeAndFlush(wrapOutboundOut(exchange.rest), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(head), promise: nil)
             try pipeline.addHandler(client)
             try exchange.splice(to: engine)
+            engine.beginPaused(with: exchange.rest)
             let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
             state = .closed
             pipeline.removeHandler(context: context, promise: nil)

@@ -12,6 +12,19 @@ final class SpliceHandler: ChannelInboundHandler, ChannelOutboundHandler {
     private var partner: SpliceHandler?
     private var isReadHeld = false
     private var isInputClosed = false
+    private var pause: Pause?
+
+    /// What is kept from the partner for a moment, in this order.
+    private struct Pause {
+        var bytes: ByteBuffer
+        var isInputClosed = false
+        var isConnectionGone = false
+        let end: Scheduled<Void>
+    }
+
+    /// How long a client has to read the head of a stream by itself. docker-py drops what its buffered reader takes in along
+    /// with the head; other clients lose this once.
+    private static let headTime = TimeAmount.milliseconds(5)
 
     /// Two handlers, each other's partner. Both channels must be of one event loop.
     static func pair() -> (SpliceHandler, SpliceHandler) {
@@ -26,10 +39,37 @@ final class SpliceHandler: ChannelInboundHandler, ChannelOutboundHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
-        partner = nil
+        // One whose connection is gone may have to say something still.
+        if pause == nil { partner = nil }
+    }
+
+    /// Keeps `bytes`, and whatever comes from here, until the partner has had time to read what it was sent, or says something.
+    func beginPaused(with bytes: ByteBuffer) {
+        guard let context else {
+            partner?.context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+            return connectionEnded()
+        }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        pause = Pause(bytes: bytes, end: context.eventLoop.scheduleTask(in: Self.headTime) { bound.value.endPause() })
+    }
+
+    private func endPause() {
+        guard let pause else { return }
+        self.pause = nil
+        pause.end.cancel()
+        partner?.context?.writeAndFlush(wrapOutboundOut(pause.bytes), promise: nil)
+        if pause.isInputClosed { inputEnded() }
+        if pause.isConnectionGone { connectionEnded() }
+        resumeReading()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        partner?.endPause()
+        guard pause == nil else {
+            var bytes = unwrapInboundIn(data)
+            pause?.bytes.writeBuffer(&bytes)
+            return
+        }
         guard let other = partner?.context else { return }
         other.write(data, promise: nil)
     }
@@ -37,6 +77,10 @@ final class SpliceHandler: ChannelInboundHandler, ChannelOutboundHandler {
     func channelReadComplete(context: ChannelHandlerContext) { partner?.context?.flush() }
 
     func read(context: ChannelHandlerContext) {
+        guard pause == nil else {
+            isReadHeld = true
+            return
+        }
         guard let partner, let other = partner.context else { return context.read() }
         if other.channel.isWritable { context.read() } else { isReadHeld = true }
     }
@@ -64,6 +108,10 @@ final class SpliceHandler: ChannelInboundHandler, ChannelOutboundHandler {
     }
 
     func inputEnded() {
+        guard pause == nil else {
+            pause?.isInputClosed = true
+            return
+        }
         isInputClosed = true
         partner?.endOutput()
     }
@@ -78,15 +126,18 @@ final class SpliceHandler: ChannelInboundHandler, ChannelOutboundHandler {
         }
     }
 
-    /// The connection is gone. What was read from it still goes to the partner, which is then closed.
     func channelInactive(context: ChannelHandlerContext) {
-        if let partner {
-            partner.isInputClosed = true
-            partner.endOutput()
-            partner.partner = nil
-        }
-        partner = nil
+        if pause == nil { connectionEnded() } else { pause?.isConnectionGone = true }
         context.fireChannelInactive()
+    }
+
+    /// The connection is gone. What was read from it still goes to the partner, which is then closed.
+    private func connectionEnded() {
+        guard let partner else { return }
+        partner.isInputClosed = true
+        partner.endOutput()
+        partner.partner = nil
+        self.partner = nil
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
