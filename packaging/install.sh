@@ -52,7 +52,8 @@ if systemd; then
     sed "s|/usr/bin/|$prefix/bin/|" "$here/packaging/weftd.service" >"$units/weftd.service"
     systemctl daemon-reload
     systemctl enable --quiet weftd.socket weftd.service
-    systemctl restart weftd.socket
+    # Not restarted: systemd would close the sockets for a moment, and a docker command would fail.
+    systemctl start weftd.socket
     systemctl restart weftd.service
     echo "Weft is installed and weftd runs. Next: weft swarm init, or weft swarm join"
 else
