@@ -33,6 +33,12 @@ enum RouteTable {
         Route(.GET, "containers/*/json") { try await $0.containerRead($1) },
     ]
 
+    /// What becomes of containers, for an engine that tells no driver of it.
+    static let changes: [Route] =
+        ["start", "stop", "restart", "kill", "rename"].map { verb in
+            Route(.POST, "containers/*/\(verb)") { try await $0.containerChange($1) }
+        } + [Route(.DELETE, "containers/*") { try await $0.containerChange($1) }]
+
     private static let system: [Route] = [
         Route(.GET, "_ping") { try await $0.ping($1) },
         Route(.GET, "version") { try await $0.version($1) },

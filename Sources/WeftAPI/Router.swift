@@ -27,12 +27,18 @@ package struct Router: Sendable {
     let logger: Logger
     /// Nil: there is none, and containers are nobody's.
     let engine: LocalEngine?
+    /// Nil: containers whose engine takes no network driver cannot be put on networks.
+    let containers: (any ContainerNetworking)?
     private let routes: [Route]
 
     /// - Parameter extra: routes besides weftd's own, which they do not replace.
-    package init(backend: any APIBackend, engine: LocalEngine? = nil, logger: Logger, extra: [Route] = []) {
+    package init(
+        backend: any APIBackend, engine: LocalEngine? = nil, containers: (any ContainerNetworking)? = nil, logger: Logger,
+        extra: [Route] = []
+    ) {
         self.backend = backend
         self.engine = engine
+        self.containers = containers
         self.logger = logger
         routes = RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
     }
@@ -57,6 +63,9 @@ package struct Router: Sendable {
         let meant = method == .HEAD ? .GET : method
         if let route = routes.first(where: { $0.method == meant && $0.matches(target.path) }) {
             do { try target.version?.check(newest: max(apiVersion, .newest)) } catch { return .refused(error) }
+            return .own(route.operation, target)
+        }
+        if followsChanges, let route = RouteTable.changes.first(where: { $0.method == method && $0.matches(target.path) }) {
             return .own(route.operation, target)
         }
         if let engine { return .engine(engine.client.socketPath) }

@@ -48,6 +48,27 @@ package struct EngineContainer: Decodable, Sendable {
     package let Name: String
     package let Config: Configuration?
     package let NetworkSettings: Settings
+    package let State: Status?
+    package let HostConfig: HostSettings?
+
+    package struct Status: Decodable, Sendable {
+        package let Running: Bool?
+        package let Paused: Bool?
+    }
+    package struct HostSettings: Decodable, Sendable {
+        package struct Policy: Decodable, Sendable { package let Name: String? }
+        package let NetworkMode: String?
+        package let RestartPolicy: Policy?
+    }
+
+    package var isRunning: Bool { State?.Running == true || State?.Paused == true }
+    /// The engine starts it again when it ends, if it ends in a certain way.
+    package var mayRestart: Bool { !["", "no"].contains(HostConfig?.RestartPolicy?.Name ?? "") }
+    /// The network namespace that it was told to use.
+    package var namespacePath: String? {
+        guard let mode = HostConfig?.NetworkMode, mode.hasPrefix("ns:") else { return nil }
+        return String(mode.dropFirst(3))
+    }
 }
 
 /// A line of the engine's event stream.

@@ -3,7 +3,7 @@ import Synchronization
 package import WeftModel
 
 /// What the watcher asks and tells of.
-package protocol EngineObserver: Sendable {
+package protocol EngineObserver: ContainerObserver {
     /// The swarm's networks as this node knows them, none outside a swarm; nil when it cannot tell.
     func swarmNetworks() async -> [Network]?
     /// The wall clock.
@@ -17,17 +17,21 @@ package protocol EngineObserver: Sendable {
 /// Follows the engine: its containers' names go to the agent, networks that nobody uses go. A full look at every start of the
 /// engine's stream, then its events; a look in between for what no event tells.
 package struct EngineWatcher: Sendable {
-    private let engine: Engine
-    private let shadows: ShadowNetworks
+    private let local: LocalEngine
+    private let containers: ContainerFollower
     private let observer: any EngineObserver
     private let logger: Logger
+    private var engine: Engine { local.engine }
+    private var shadows: ShadowNetworks { local.shadows }
 
     private static let retry = Duration.seconds(1)
     private static let round = Duration.seconds(15)
 
-    package init(engine: Engine, shadows: ShadowNetworks, observer: any EngineObserver, logger: Logger) {
-        self.engine = engine
-        self.shadows = shadows
+    package init(
+        engine: LocalEngine, containers: ContainerFollower, observer: any EngineObserver, logger: Logger
+    ) {
+        local = engine
+        self.containers = containers
         self.observer = observer
         self.logger = logger
     }
@@ -39,7 +43,7 @@ package struct EngineWatcher: Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     try? await Task.sleep(for: Self.round)
-                    await collect()
+                    if local.knownKind == .podman { await containers.look() } else { await collect() }
                 }
             }
         }
@@ -49,14 +53,14 @@ package struct EngineWatcher: Sendable {
         var wasThere = true
         while !Task.isCancelled {
             do {
-                try await withThrowingDiscardingTaskGroup { group in
-                    try await engine.events {
-                        wasThere = true
-                        logger.info("following the container engine", metadata: ["socket": "\(engine.client.socketPath)"])
-                        group.addTask { await lookAround() }
-                    } each: { event in
-                        group.addTask { await handle(event) }
-                    }
+                let kind = try await local.askKind()
+                wasThere = true
+                logger.info(
+                    "following the container engine",
+                    metadata: ["socket": "\(engine.client.socketPath)", "engine": "\(kind.rawValue)"])
+                switch kind {
+                case .docker: try await followNetworks()
+                case .podman: try await followContainers()
                 }
             } catch is CancellationError {
                 return
@@ -65,6 +69,28 @@ package struct EngineWatcher: Sendable {
                 wasThere = false
             }
             try? await Task.sleep(for: Self.retry)
+        }
+    }
+
+    private func followNetworks() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            try await engine.events {
+                group.addTask { await lookAround() }
+            } each: { event in
+                group.addTask { await handle(event) }
+            }
+        }
+    }
+
+    /// podman's stream has no head before its first event. What happens between the look and the stream's start is found by the
+    /// next round.
+    private func followContainers() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { await containers.lookAround() }
+            try await engine.events {
+            } each: { event in
+                group.addTask { await containers.handle(event) }
+            }
         }
     }
 

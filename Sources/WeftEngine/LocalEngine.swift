@@ -5,6 +5,7 @@ package final class LocalEngine: Sendable {
     package let engine: Engine
     package let shadows: ShadowNetworks
     private let version = Mutex<String?>(nil)
+    private let found = Mutex<EngineKind?>(nil)
 
     package init(socketPath: String) {
         engine = Engine(socketPath: socketPath)
@@ -17,5 +18,22 @@ package final class LocalEngine: Sendable {
     package var apiVersion: String? {
         get { version.withLock { $0 } }
         set { version.withLock { $0 = newValue } }
+    }
+
+    /// Which engine it is, nil before it answered.
+    package var knownKind: EngineKind? { found.withLock { $0 } }
+
+    /// Which engine it is; asked once.
+    package func kind() async throws -> EngineKind {
+        if let known = knownKind { return known }
+        return try await askKind()
+    }
+
+    /// Asks anew: another engine may have come to the socket.
+    @discardableResult
+    package func askKind() async throws -> EngineKind {
+        let kind = try await engine.kind()
+        found.withLock { $0 = kind }
+        return kind
     }
 }

@@ -28,6 +28,7 @@ extension KernelDatapath {
             try netlink.remove(.deleteAddress(address), "take \(resolverAddress) from lo")
         }
         attempt { try FirewallTable(in: namespace).remove() }
+        attempt { try PublishedPorts(in: namespace).remove() }
         if let firstError { throw firstError }
     }
 }

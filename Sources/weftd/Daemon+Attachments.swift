@@ -86,7 +86,7 @@ extension Daemon {
         }
     }
 
-    private static func attachmentError(_ error: any Error) -> APIError {
+    static func attachmentError(_ error: any Error) -> APIError {
         guard let error = error as? AttachmentError else { return apiError(error) }
         return switch error {
         case .noNamespace: APIError(400, "\(error)")

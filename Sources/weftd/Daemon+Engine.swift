@@ -37,7 +37,10 @@ extension Daemon: EngineObserver {
 
     /// Containers on overlays reach the outside by a bridge that is there from the start. Without an engine there is nothing to do.
     func prepareEngine() async {
-        do { try await engine.engine.ensureGatewayBridge() } catch EngineError.absent {} catch {
+        do {
+            guard try await engine.kind() == .docker else { return }
+            try await engine.engine.ensureGatewayBridge()
+        } catch EngineError.absent {} catch {
             logger.warning("the engine makes no \(Engine.gatewayBridge)", metadata: ["reason": "\(error)"])
         }
     }

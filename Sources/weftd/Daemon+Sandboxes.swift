@@ -60,8 +60,8 @@ extension Daemon {
         spec.autoRemove = request.autoRemove
         spec.upstreams = upstreams
         do {
-            if !request.dns.isEmpty, let member {
-                await member.useUpstreams(of: keeper, adding: [id: request.dns])
+            if !request.dns.isEmpty {
+                await useUpstreams(adding: [id: request.dns])
             }
             let entry = try await keeper.create(
                 spec,

@@ -16,6 +16,8 @@ actor Daemon {
     let settings: Settings
     let keeper: SandboxKeeper
     let attachments: AttachmentKeeper
+    let prepared: ContainerKeeper
+    private(set) var follower: ContainerFollower?
     private var watching: Task<Void, Never>?
     /// The container engine of this host.
     let engine: LocalEngine
@@ -38,17 +40,36 @@ actor Daemon {
         self.keeper = keeper
         attachments = AttachmentKeeper(
             store: AttachmentFiles(runDirectory: settings.runDirectory), threads: threads, logger: logger)
+        let files = StateFiles(directory: settings.stateDirectory)
+        prepared = ContainerKeeper(
+            store: ContainerFiles(runDirectory: settings.runDirectory, stateDirectory: settings.stateDirectory),
+            attachments: attachments,
+            ports: HostPorts { (try? files.loadMembership())??.dataPathAddress }, threads: threads, logger: logger)
         self.engine = engine
         self.threads = threads
         self.logger = logger
+    }
+
+    /// Who tells of the engine's containers when asked.
+    func use(_ follower: ContainerFollower) { self.follower = follower }
+
+    /// Sandboxes and containers that were given resolvers of their own.
+    func useUpstreams(adding new: [SandboxID: [IPv4Address]] = [:]) async {
+        await member?.useUpstreams(of: keeper, adding: await prepared.upstreams.merging(new) { _, new in new })
     }
 
     /// Takes up the membership that an earlier run had. What stands in the way is told by the API, so that the operator can act.
     func start() async throws {
         await keeper.start()
         try await attachments.start()
-        let attachments = attachments
-        watching = Task { await attachments.run() }
+        try await prepared.start()
+        let (attachments, prepared) = (attachments, prepared)
+        watching = Task {
+            await withTaskGroup { group in
+                group.addTask { await attachments.run() }
+                group.addTask { await prepared.run() }
+            }
+        }
         guard let membership = try files.loadMembership() else { return }
         do {
             try await resume(membership)
@@ -123,6 +144,8 @@ actor Daemon {
         member = try await Member.start(
             settings: settings, membership: membership, node: node, participation: participation, sandboxes: keeper,
             attachments: attachments, eventLog: eventLog, logger: logger)
+        await prepared.use(member?.agent)
+        await useUpstreams()
         startFailure = nil
     }
 
@@ -204,6 +227,7 @@ actor Daemon {
                 if member.role != nil, !force { throw APIError.lastManager }
                 if !member.membership.isManager { await member.sayGoodbye() }
                 await keeper.use(nil)
+                await prepared.use(nil)
                 await attachments.use(nil)
                 await member.stop()
                 self.member = nil
@@ -229,6 +253,7 @@ actor Daemon {
         } catch {
             member = nil
             await keeper.use(nil)
+            await prepared.use(nil)
             await attachments.use(nil)
             do {
                 try files.wipe()

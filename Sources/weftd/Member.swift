@@ -71,7 +71,6 @@ final class Member: Sendable {
             await attachments.use(member.agent)
             let others = await attachments.namespaces
             member.agent.sandboxesFound(await sandboxes.namespaces().merging(others) { own, _ in own })
-            await member.useUpstreams(of: sandboxes, adding: [:])
             member.begin()
             return member
         } catch {

@@ -26,9 +26,11 @@ struct StateFiles: Sendable {
     func loadMembership() throws -> Membership? { try read(membershipPath) }
     func save(_ membership: Membership) throws { try write(membership, to: membershipPath) }
 
-    /// Forgets the swarm: identity, store, everything but the directory.
+    /// Forgets the swarm: identity, store, everything but the records of the engine's containers, which are there still.
     func wipe() throws {
-        for name in try FileSystem.list(directory) { try FileSystem.removeTree("\(directory)/\(name)") }
+        for name in try FileSystem.list(directory) where name != ContainerFiles.folder {
+            try FileSystem.removeTree("\(directory)/\(name)")
+        }
     }
 
     private func read<Value: Decodable>(_ path: String) throws -> Value? {

@@ -120,7 +120,9 @@ struct Weftd: AsyncParsableCommand {
                 } else { nil }
             let engine = LocalEngine(socketPath: settings.engineSocketPath)
             let daemon = Daemon(settings: settings, keeper: sandboxes, engine: engine, threads: threads, logger: logger)
-            let watcher = EngineWatcher(engine: engine.engine, shadows: engine.shadows, observer: daemon, logger: logger)
+            let follower = ContainerFollower(engine: engine, observer: daemon, logger: logger)
+            await daemon.use(follower)
+            let watcher = EngineWatcher(engine: engine, containers: follower, observer: daemon, logger: logger)
             let group = ServiceGroup(
                 configuration: .init(
                     services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, logger: logger))],
@@ -178,7 +180,7 @@ private struct DaemonService: Service {
                 group.addTask { await servePlugin() }
                 group.addTask {
                     try await APIServer(
-                        backend: daemon, engine: engine, socketPath: settings.socketPath,
+                        backend: daemon, engine: engine, containers: daemon, socketPath: settings.socketPath,
                         inherited: settings.inheritedSockets[settings.socketPath], secure: secure, logger: logger
                     ).run()
                 }

@@ -62,7 +62,7 @@ import Testing
             let client = try Wire.connected(to: path)
             client.send("HEAD /containers/c/archive?path=/x HTTP/1.1\r\nHost: d\r\n\r\n")
             #expect(client.readText(until: "\r\n\r\n") == "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-            client.send("POST /containers/one/start HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n")
+            client.send("POST /containers/one/resize HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n")
             #expect(client.readText(until: "\r\n\r\n") == "HTTP/1.1 304 Not Modified\r\n\r\n")
             client.send("GET /images/json HTTP/1.1\r\nHost: d\r\n\r\n")
             #expect(

@@ -20,12 +20,12 @@ package struct APIServer: Sendable {
     /// - Parameter socketPath: at most 107 bytes; its directory exists. A socket that is left there is replaced.
     ///   `inherited`: a listening socket at that path that somebody else made and keeps. `secure`: serve there as well.
     package init(
-        backend: any APIBackend, engine: LocalEngine? = nil, socketPath: String, inherited: CInt? = nil,
-        secure: SecureListener? = nil, logger: Logger
+        backend: any APIBackend, engine: LocalEngine? = nil, containers: (any ContainerNetworking)? = nil,
+        socketPath: String, inherited: CInt? = nil, secure: SecureListener? = nil, logger: Logger
     ) {
         self.init(
-            router: Router(backend: backend, engine: engine, logger: logger), socketPath: socketPath, inherited: inherited,
-            secure: secure, logger: logger)
+            router: Router(backend: backend, engine: engine, containers: containers, logger: logger),
+            socketPath: socketPath, inherited: inherited, secure: secure, logger: logger)
     }
 
     package init(

@@ -150,10 +150,7 @@ extension Router {
             guard let network = try? find(request.path[1], in: snapshot) else {
                 return APIResponse(try await ask(engine, request))
             }
-            let ipam = try fields.fields("EndpointConfig")?.fields("IPAMConfig")
-            _ = try attachment(to: network, addresses: ipam, aliases: [])
-            let uri = enginePath(request, ["networks", network.spec.name, "connect"])
-            return try await engine.shadows.with([network]) { APIResponse(try await ask(engine, request, uri: uri)) }
+            return try await flavour().connect(request, to: network)
         }
         let sandbox = try await sandbox(ofContainer: fields)
         let network = try find(request.path[1], in: snapshot)
@@ -172,9 +169,10 @@ extension Router {
 
     func networkDisconnect(_ request: APIRequest) async throws -> APIResponse {
         if let engine, try await !namesSandbox(try request.fields()) {
-            let network = try? find(request.path[1], in: await backend.clusterSnapshot())
-            let uri = network.map { enginePath(request, ["networks", $0.spec.name, "disconnect"]) }
-            return APIResponse(try await ask(engine, request, uri: uri))
+            guard let network = try? find(request.path[1], in: await backend.clusterSnapshot()) else {
+                return APIResponse(try await ask(engine, request))
+            }
+            return try await flavour().disconnect(request, from: network)
         }
         let sandbox = try await sandbox(ofContainer: try request.fields())
         let network = try find(request.path[1], in: await backend.clusterSnapshot())

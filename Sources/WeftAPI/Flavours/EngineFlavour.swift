@@ -1,0 +1,43 @@
+import WeftEngine
+import WeftModel
+
+/// How an engine's containers come onto the swarm's networks. All else about an engine is the same for all of them.
+protocol EngineFlavour: Sendable {
+    /// `POST /containers/create`.
+    func create(_ request: APIRequest) async throws -> APIResponse
+    /// `GET /containers/json` and `GET /containers/{id}/json`.
+    func read(_ request: APIRequest) async throws -> APIResponse
+    /// What makes a container start, end, go, or change its name.
+    func change(_ request: APIRequest) async throws -> APIResponse
+    /// `POST /networks/{id}/connect` of a container to a network of the swarm.
+    func connect(_ request: APIRequest, to network: Network) async throws -> APIResponse
+    /// The reverse.
+    func disconnect(_ request: APIRequest, from network: Network) async throws -> APIResponse
+}
+
+extension Router {
+    /// Where containers ask for names beyond their own engine's.
+    static let resolver = "169.254.77.53"
+
+    /// The engine's. Throws when nobody listens.
+    func flavour() async throws -> any EngineFlavour {
+        let engine = try localEngine()
+        switch try await engine.kind() {
+        case .docker: return DriverFlavour(router: self, engine: engine)
+        case .podman:
+            guard let containers else {
+                throw APIError.unavailable("containers of podman are not put on networks by this daemon")
+            }
+            return NamespaceFlavour(router: self, engine: engine, containers: containers)
+        }
+    }
+
+    /// Whether `change` must see what becomes of containers.
+    var followsChanges: Bool { engine.map { $0.knownKind != .docker } ?? false }
+
+    /// Names that are the engine's own and no network's of the swarm.
+    static func isEnginesOwn(_ mode: String) -> Bool {
+        ["", "default", "bridge", "host", "none", "nat"].contains(mode) || mode.hasPrefix("container:")
+            || mode.hasPrefix("ns:")
+    }
+}

@@ -1,0 +1,85 @@
+import FoundationEssentials
+import Glibc
+import WeftAgent
+import WeftKernel
+import WeftLinux
+import WeftModel
+import WeftNet
+import WeftWire
+
+/// A file per prepared container in the state directory, as the engine's containers survive boots too; a mount per namespace
+/// in the run directory.
+struct ContainerFiles: PreparedContainerStore {
+    static let folder = "containers"
+    let directory: String
+    let namespaces: String
+
+    init(runDirectory: String, stateDirectory: String) {
+        directory = "\(stateDirectory)/\(Self.folder)"
+        namespaces = "\(runDirectory)/netns"
+    }
+
+    func load() throws -> [PreparedContainer] {
+        guard FileSystem.exists(directory) else { return [] }
+        return try FileSystem.list(directory).compactMap { name in
+            // What a crash left half named; its container cannot start, and says so.
+            guard let bytes = try? FileSystem.read("\(directory)/\(name)") else { return nil }
+            return try? JSONDecoder().decode(PreparedContainer.self, from: Data(bytes))
+        }
+    }
+
+    func save(_ container: PreparedContainer) throws {
+        try FileSystem.makeDirectory(directory, mode: 0o700)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        try FileSystem.writeAtomically([UInt8](try encoder.encode(container)), to: "\(directory)/\(container.token)")
+    }
+
+    func remove(token: String) throws { try FileSystem.removeTree("\(directory)/\(token)") }
+
+    func namespacePath(token: String) -> String { "\(namespaces)/\(token)" }
+
+    func makeNamespace(token: String) throws -> Bool {
+        let path = namespacePath(token: token)
+        if FileSystem.exists(path), (try? NetworkNamespace(path: path).cookie()) != nil { return false }
+        try FileSystem.makeDirectory(namespaces, mode: 0o755)
+        try NetworkNamespace.make(at: path)
+        let inside = try NetlinkSocket.open(in: NetworkNamespace(path: path))
+        let loopback = try inside.get(.getLink(name: "lo"), "find interface lo") { LinkMessage($0) }
+        try inside.change(.setLink(index: loopback.index, LinkChange(isUp: true)), "set up lo")
+        return true
+    }
+
+    func removeNamespace(token: String) throws { try NetworkNamespace.remove(at: namespacePath(token: token)) }
+}
+
+/// Publishes on this host.
+struct HostPorts: PortPublishing {
+    private let table = PublishedPorts()
+    /// Where the host's own packets to a container come from.
+    let source: @Sendable () -> IPv4Address?
+
+    /// Linux's own range for ports of nobody's choice, without its lower half, where connections begin.
+    private static let free: ClosedRange<UInt16> = 49153...60999
+
+    func publish(_ ports: [PublishedPort], interfaces: Set<EndpointID>) throws {
+        guard let source = source() else { return try table.remove() }
+        try table.apply(ports, source: source, interfaces: interfaces)
+    }
+
+    func freePort(for wanted: WantedPort, taken: Set<UInt16>) throws -> UInt16? {
+        let number =
+            switch wanted.protocol {
+            case .tcp: Int32(IPPROTO_TCP)
+            case .udp: Int32(IPPROTO_UDP)
+            case .sctp: Int32(IPPROTO_SCTP)
+            }
+        let address = wanted.hostAddress ?? IPv4Address(rawValue: 0)
+        func isFree(_ port: UInt16) throws -> Bool {
+            try !taken.contains(port) && PortProbe.isFree(port, at: address, protocol: number)
+        }
+        if let range = wanted.hostPorts { return try range.first(where: isFree) }
+        let first = UInt16.random(in: Self.free)
+        return try (Array(first...Self.free.upperBound) + Array(Self.free.lowerBound..<first)).first(where: isFree)
+    }
+}

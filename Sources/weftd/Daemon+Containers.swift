@@ -1,0 +1,93 @@
+import Logging
+import WeftAPI
+import WeftAgent
+import WeftEngine
+import WeftModel
+import WeftNode
+
+/// Containers of an engine that takes no network driver, as the API asks for them.
+extension Daemon: ContainerNetworking {
+    func containers() async -> [ContainerStatus] {
+        let own = (try? await member?.agent.read { $0.ownEndpoints }) ?? []
+        let endpoints = Dictionary(grouping: own, by: \.sandbox)
+        return await prepared.records.map { record in
+            let present = record.container.flatMap { endpoints[$0] } ?? []
+            return ContainerStatus(
+                container: record, namespacePath: prepared.namespacePath(token: record.token),
+                // Without a name: the container does not run.
+                endpoints: Dictionary(present.filter { !$0.name.isEmpty }.map { ($0.network, $0) }) { first, _ in first })
+        }
+    }
+
+    func prepare(_ container: PreparedContainer) async throws -> String {
+        guard member != nil else { throw APIError.notInSwarm }
+        return try await translated { try await prepared.prepare(container) }
+    }
+
+    func created(token: String, container: SandboxID, name: String) async throws {
+        try await translated { try await prepared.created(token: token, container: container, name: name) }
+        await useUpstreams()
+    }
+
+    func discard(token: String) async { await prepared.discard(token: token) }
+
+    func starting(
+        token: String, _ body: @Sendable @escaping () async throws -> EngineResponse
+    ) async throws -> EngineResponse {
+        try await translated { try await prepared.starting(token, body) }
+    }
+
+    func settle(_ container: SandboxID) async { await follower?.look(at: container.rawValue) }
+
+    func connect(
+        token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
+    ) async throws {
+        try await translated {
+            try await prepared.connect(token, attachment, networkName: networkName, isRunning: isRunning)
+        }
+    }
+
+    func disconnect(token: String, network: NetworkID, networkName: String) async throws {
+        try await translated { try await prepared.disconnect(token, network: network, networkName: networkName) }
+    }
+
+    private func translated<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+        do { return try await body() } catch let error as PreparedContainerError {
+            switch error {
+            case .portTaken: throw APIError(500, "\(error)")
+            case .noWayOut: throw APIError(400, "\(error)")
+            case .alreadyConnected: throw APIError(403, "\(error)")
+            case .notConnected: throw APIError(404, "\(error)")
+            }
+        } catch let error as EngineError { throw error } catch { throw Self.attachmentError(error) }
+    }
+}
+
+/// What the engine says of its containers.
+extension Daemon: ContainerObserver {
+    func containerRuns(_ container: SandboxID, name: String, namespacePath: String) async {
+        await claim(container, name: name, namespacePath: namespacePath)
+        await prepared.observe(container, name: name, .running)
+    }
+
+    func containerStopped(_ container: SandboxID, name: String, namespacePath: String, isFinal: Bool) async {
+        await claim(container, name: name, namespacePath: namespacePath)
+        await prepared.observe(container, name: name, .stopped(isFinal: isFinal))
+    }
+
+    func containerGone(_ container: SandboxID) async { await prepared.gone(container) }
+
+    func containersFound(_ all: Set<SandboxID>, asOf: ContinuousClock.Instant) async {
+        await prepared.found(all, asOf: asOf)
+    }
+
+    func preparedContainers() async -> Set<SandboxID> { Set(await prepared.records.compactMap(\.container)) }
+
+    /// The engine created it, and weftd ended before it heard of that.
+    private func claim(_ container: SandboxID, name: String, namespacePath: String) async {
+        guard let record = await prepared.record(namespacePath: namespacePath), record.container == nil else { return }
+        do { try await prepared.created(token: record.token, container: container, name: name) } catch {
+            logger.error("a container's record cannot be saved", metadata: ["name": "\(name)", "error": "\(error)"])
+        }
+    }
+}
