@@ -52,36 +52,36 @@ package protocol Datapath {
 }
 
 /// Keeps the kernel as desired: remembers what was observed, so that a change costs what it changes.
-package struct DatapathReconciler {
-    private var observed: ObservedState?
+package struct DatapathReconciler: Sendable {
+    private var observed: Observation?
 
     package init() {}
 
     /// Addresses that interfaces of endpoints here have; nil when the last round failed, so that nobody knows.
-    package var addressesHeld: Set<IPAddress>? {
-        observed.map { Set($0.endpoints.values.compactMap { $0.entry?.address }.map(IPAddress.v4)) }
-    }
+    package var addressesHeld: Set<IPAddress>? { observed?.held }
 
     /// Makes the next reconciliation observe anew: at intervals, for drift, and after events that tell of one.
     package mutating func forget() { observed = nil }
 
     /// Brings `datapath` to the desired state. After a failure the next call observes anew.
     ///
+    /// - Parameter keys: what may be different from the state desired before; nil for anything.
     /// - Returns: what failed; empty when the kernel is as desired.
     package mutating func reconcile(
-        _ desired: DesiredState, with datapath: some Datapath
+        _ desired: DesiredState, changed keys: DatapathKeys? = nil, with datapath: some Datapath
     ) throws -> [DatapathFailure] {
-        var current = try observed.flatMap { $0.host == desired.host ? $0 : nil } ?? datapath.observe(for: desired.host)
-        let operations = difference(desired: desired, observed: current)
-        guard !operations.isEmpty else {
-            observed = current
-            return []
-        }
-        observed = nil
+        if observed?.state.host != desired.host { observed = nil }
+        let isKnown = observed != nil
+        // Changed in place below: a copy would be one of all there is.
+        if !isKnown { observed = Observation(try datapath.observe(for: desired.host)) }
+        let operations = observed.map { difference(desired: desired, observed: $0, in: isKnown ? keys : nil) } ?? []
+        guard !operations.isEmpty else { return [] }
         let failures = datapath.apply(operations)
-        guard failures.isEmpty else { return failures }
-        for operation in operations { current.record(operation) }
-        observed = current
+        guard failures.isEmpty else {
+            observed = nil
+            return failures
+        }
+        for operation in operations { observed?.record(operation) }
         return []
     }
 }

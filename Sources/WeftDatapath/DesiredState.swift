@@ -77,6 +77,9 @@ package struct EndpointEntry: Hashable, Sendable {
         self.isInternal = isInternal
         self.ipv6 = ipv6
     }
+
+    /// Of both families.
+    package var addresses: [IPAddress] { [.v4(address)] + (ipv6.map { [.v6($0.address)] } ?? []) }
 }
 
 /// What an endpoint has beside its IPv4 address on a network with both.

@@ -4,74 +4,103 @@ internal import WeftNet
 /// The operations that lead from what is observed to what is desired, in an order in which no packet goes astray:
 /// the host's setting, removals (entries before the interfaces they name), who is who, endpoints, the way to them.
 package func difference(desired: DesiredState, observed: ObservedState) -> [DatapathOperation] {
+    difference(desired: desired, observed: Observation(observed), in: nil)
+}
+
+/// The same, of what `keys` name; what they do not name is as desired. Nil: of everything.
+func difference(desired: DesiredState, observed: Observation, in keys: DatapathKeys?) -> [DatapathOperation] {
+    let state = observed.state
     var operations: [DatapathOperation] = []
-    let parts = observed.host == desired.host ? observed.parts : []
+    let parts = state.host == desired.host ? state.parts : []
     operations += HostPart.allCases.filter { !parts.contains($0) }.map { .prepareHost($0, desired.host) }
 
-    let (kept, unwanted, absent) = match(desired, observed)
-    let missing = absent.filter { $0.placement != .engine(isNew: false) }
-    let locations = reachable(desired.locations, without: Set(absent.map(\.id)).subtracting(missing.map(\.id)))
-    operations += observed.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
-    operations += observed.locations.keys.filter { locations[$0] == nil }.sorted().map { .removeLocation($0) }
-    operations += observed.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
-    operations += observed.members.subtracting(desired.members).sorted().map { .removeMember($0) }
-    operations += observed.subnets.keys.filter { desired.subnets[$0] == nil }.sorted().map { .removeSubnet($0) }
-    operations += unwanted.sorted().map { .removeEndpoint(hostInterface: $0) }
+    let pairs = Pairs(desired, observed, keys?.endpoints)
+    let addresses = keys?.addresses ?? Set(desired.locations.keys).union(state.locations.keys)
+    let locations = addresses.sorted().map { ($0, pairs.reachable(desired.locations[$0])) }
+    let members = (keys?.members ?? desired.members.union(state.members)).sorted()
+
+    operations += state.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
+    operations += locations.filter { $1 == nil && state.locations[$0] != nil }.map { .removeLocation($0.0) }
+    operations += state.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
+    operations += members.filter { state.members.contains($0) && !desired.members.contains($0) }.map { .removeMember($0) }
+    operations += state.subnets.keys.filter { desired.subnets[$0] == nil }.sorted().map { .removeSubnet($0) }
+    operations += pairs.unwanted.sorted().map { .removeEndpoint(hostInterface: $0) }
 
     operations += desired.subnets.sorted { $0.key < $1.key }
-        .filter { observed.subnets[$0.key] != $0.value }.map { .setSubnet($0.key, $0.value) }
-    operations += desired.members.subtracting(observed.members).sorted().map { .addMember($0) }
+        .filter { state.subnets[$0.key] != $0.value }.map { .setSubnet($0.key, $0.value) }
+    operations += members.filter { desired.members.contains($0) && !state.members.contains($0) }.map { .addMember($0) }
 
-    for (name, endpoint) in kept.sorted(by: { $0.key < $1.key }) where observed.endpoints[name] != endpoint.whenDone {
+    for (name, endpoint) in pairs.kept.sorted(by: { $0.key < $1.key }) where state.endpoints[name] != endpoint.whenDone {
         operations.append(.repairEndpoint(endpoint, hostInterface: name))
     }
-    var names = Set(kept.keys)
-    for endpoint in missing.sorted(by: { $0.id < $1.id }) {
+    var made: Set<String> = []
+    for endpoint in pairs.missing {
         let attempts = (UInt8.min...UInt8.max).lazy.map { hostInterfaceName(endpoint.id, attempt: $0) }
-        guard let name = attempts.first(where: { !names.contains($0) }) else { continue }
-        names.insert(name)
+        let free = attempts.first { !made.contains($0) && (state.endpoints[$0] == nil || pairs.unwanted.contains($0)) }
+        guard let name = free else { continue }
+        made.insert(name)
         operations.append(.createEndpoint(endpoint, hostInterface: name))
     }
 
     // A new veth has a new index: what leads to a recreated endpoint is written again.
-    let recreated = Set(missing.map(\.id))
-    let changed = locations.filter { address, location in
-        if case .local(let id, _) = location, recreated.contains(id) { return true }
-        return observed.locations[address] != location
+    let recreated = Set(pairs.missing.map(\.id))
+    for case (let address, let location?) in locations {
+        var isChanged = state.locations[address] != location
+        if case .local(let id, _) = location, recreated.contains(id) { isChanged = true }
+        if isChanged { operations.append(.setLocation(address, location)) }
     }
-    operations += changed.sorted { $0.key < $1.key }.map { .setLocation($0.key, $0.value) }
     return operations
 }
 
-/// The locations but for those of endpoints that have lost their interface for good.
-private func reachable(_ locations: [OverlayAddress: Location], without lost: Set<EndpointID>) -> [OverlayAddress: Location]
-{
-    guard !lost.isEmpty else { return locations }
-    return locations.filter { if case .local(let id, _) = $0.value { !lost.contains(id) } else { true } }
-}
+/// Desired endpoints and the observed ones that are theirs, by the id that a finished veth carries.
+private struct Pairs {
+    private let desired: DesiredState
+    private let observed: Observation
+    /// By the name of the host end.
+    private(set) var kept: [String: DesiredEndpoint] = [:]
+    private(set) var unwanted: Set<String> = []
+    /// Those to be made, by id.
+    private(set) var missing: [DesiredEndpoint] = []
 
-/// Pairs desired endpoints with observed ones by the id that a finished veth carries.
-private func match(
-    _ desired: DesiredState, _ observed: ObservedState
-) -> (kept: [String: DesiredEndpoint], unwanted: [String], missing: [DesiredEndpoint]) {
-    var kept: [String: DesiredEndpoint] = [:]
-    var unwanted: [String] = []
-    var found: Set<EndpointID> = []
-    for (name, endpoint) in observed.endpoints.sorted(by: { $0.key < $1.key }) {
-        guard let id = endpoint.id, let wish = desired.endpoints[id], isSameEndpoint(endpoint.entry, wish.entry),
-            found.insert(id).inserted
-        else {
-            unwanted.append(name)
-            continue
+    /// Of all endpoints, or of some.
+    init(_ desired: DesiredState, _ observed: Observation, _ ids: Set<EndpointID>?) {
+        self.desired = desired
+        self.observed = observed
+        if ids == nil { unwanted = observed.unfinished }
+        for id in (ids ?? Set(desired.endpoints.keys).union(observed.ids)).sorted() {
+            let name = interface(of: id)
+            observed.forEachInterface(of: id) { if $0 != name { unwanted.insert($0) } }
+            guard let wish = desired.endpoints[id] else { continue }
+            if let name {
+                kept[name] = wish
+            } else if wish.placement != .engine(isNew: false) {
+                missing.append(wish)
+            }
         }
-        kept[name] = wish
     }
-    return (kept, unwanted, desired.endpoints.values.filter { !found.contains($0.id) })
+
+    /// The interface that can be the endpoint's: the addresses inside are the desired ones. A lost entry can be written
+    /// again.
+    private func interface(of id: EndpointID) -> String? {
+        guard let wish = desired.endpoints[id] else { return nil }
+        var name: String?
+        observed.forEachInterface(of: id) { candidate in
+            let entry = observed.state.endpoints[candidate]?.entry
+            if entry.map({ isSameEndpoint($0, wish.entry) }) ?? true { name = min(name ?? candidate, candidate) }
+        }
+        return name
+    }
+
+    /// Nil for what leads to an endpoint that has lost its interface for good.
+    func reachable(_ location: Location?) -> Location? {
+        guard case .local(let id, _)? = location, desired.endpoints[id]?.placement == .engine(isNew: false) else {
+            return location
+        }
+        return interface(of: id) == nil ? nil : location
+    }
 }
 
-/// False when the addresses inside the sandbox cannot be the desired ones. A lost entry can be written again.
-private func isSameEndpoint(_ observed: EndpointEntry?, _ desired: EndpointEntry) -> Bool {
-    guard let observed else { return true }
-    return observed.address == desired.address && observed.mac == desired.mac && observed.vni == desired.vni
+private func isSameEndpoint(_ observed: EndpointEntry, _ desired: EndpointEntry) -> Bool {
+    observed.address == desired.address && observed.mac == desired.mac && observed.vni == desired.vni
         && observed.ipv6?.address == desired.ipv6?.address
 }

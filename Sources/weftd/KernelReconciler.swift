@@ -12,60 +12,46 @@ final class KernelReconciler: Reconciling {
     private static let defaultPort: UInt16 = 4789
 
     private let kernel: KernelDatapath
-    private let node: NodeID
     private let dataPathAddress: IPv4Address
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    private struct State {
-        var whole: ViewChange.Whole?
-        var parts: [EndpointID: ViewChange.Part] = [:]
+    fileprivate struct State {
+        /// What the kernel should hold.
+        var compilation: Compilation
+        /// The compilation is another one since the last round that went through.
+        var isNew = true
         var reconciler = DatapathReconciler()
+        /// Endpoints that cannot be made, each with a sentence.
+        var problems: [EndpointID: String] = [:]
         /// Read anew with every observation: it follows the interface.
         var underlayMTU: MTU?
-        var port: UInt16 = KernelReconciler.defaultPort
         var held: Set<IPAddress> = []
-        /// What the sandboxes reach by their endpoints, as compiled last.
-        var routes: [EndpointID: SandboxRoutes] = [:]
-
-        mutating func take(_ change: ViewChange) {
-            if let whole = change.whole {
-                self.whole = whole
-                parts = change.endpoints
-                return
-            }
-            for (id, part) in change.endpoints {
-                parts[id] = part.endpoint == nil && part.attachment == nil && part.problem == nil ? nil : part
-            }
-        }
     }
 
     init(kernel: KernelDatapath, node: NodeID, dataPathAddress: IPv4Address) {
         self.kernel = kernel
-        self.node = node
         self.dataPathAddress = dataPathAddress
+        let host = HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: Self.defaultPort)
+        state = Mutex(State(compilation: Compilation(NodeView(node: node, host: host, underlayMTU: .ethernet))))
     }
 
     func reconcile(_ request: ReconcileRequest) -> ReconcileOutcome {
         state.withLock { state in
             var outcome = ReconcileOutcome(generation: request.generation)
-            if request.observe {
-                state.reconciler.forget()
-                state.underlayMTU = nil
-            }
+            state.take(request.change)
+            outcome.failures = state.problems
             do {
+                if request.observe {
+                    state.reconciler.forget()
+                    state.underlayMTU = nil
+                }
                 let mtu = try state.underlayMTU ?? KernelDatapath.underlayMTU(for: dataPathAddress)
                 state.underlayMTU = mtu
-                state.take(request.change)
-                state.port = state.whole?.dataPathPort ?? state.port
-                let attachments = state.parts.values.compactMap(\.attachment)
-                outcome.failures = state.parts.compactMapValues(\.problem)
-                let view = NodeView(
-                    node: node, host: HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: state.port),
-                    underlayMTU: mtu, attachments: attachments, networks: state.whole?.networks ?? [],
-                    peers: state.whole?.peers ?? [], endpoints: state.parts.values.compactMap(\.endpoint))
-                let desired = compile(view)
-                state.routes = desired.endpoints.mapValues(\.routes)
-                let failures = try state.reconciler.reconcile(desired, with: kernel)
+                state.compilation.setUnderlay(mtu: mtu, port: state.compilation.desired.host.dataPathPort)
+                let keys = state.compilation.takeTouched()
+                let failures = try state.reconciler.reconcile(
+                    state.compilation.desired, changed: state.isNew ? nil : keys, with: kernel)
+                state.isNew = false
                 for failure in failures {
                     if let endpoint = failure.endpoint {
                         outcome.failures[endpoint] = failure.reason
@@ -74,20 +60,43 @@ final class KernelReconciler: Reconciling {
                     }
                 }
                 // Where a removal failed, what was held before counts as held still.
-                let wanted = Set(attachments.flatMap(\.endpoint.addresses))
+                let wanted = state.compilation.desired.endpoints.values.lazy.flatMap(\.entry.addresses)
                 state.held = state.reconciler.addressesHeld ?? state.held.union(wanted)
-                outcome.addressesHeld = state.held
             } catch {
+                state.isNew = true
                 outcome.failure = "\(error)"
-                outcome.addressesHeld = state.held
             }
+            outcome.addressesHeld = state.held
             return outcome
         }
     }
 
     /// What an endpoint's sandbox reaches by it besides its subnet.
-    func routes(of endpoint: EndpointID) -> SandboxRoutes? { state.withLock { $0.routes[endpoint] } }
+    func routes(of endpoint: EndpointID) -> SandboxRoutes? {
+        state.withLock { $0.compilation.desired.endpoints[endpoint]?.routes }
+    }
 
     /// Port and MTU in use.
-    var underlay: (port: UInt16, mtu: MTU) { state.withLock { ($0.port, $0.underlayMTU ?? .ethernet) } }
+    var underlay: (port: UInt16, mtu: MTU) {
+        state.withLock { ($0.compilation.desired.host.dataPathPort, $0.compilation.underlayMTU) }
+    }
+}
+
+extension KernelReconciler.State {
+    fileprivate mutating func take(_ change: ViewChange) {
+        if let whole = change.whole {
+            let former = compilation
+            compilation = Compilation(
+                NodeView(
+                    node: former.node, host: former.desired.host, underlayMTU: former.underlayMTU,
+                    networks: whole.networks, peers: whole.peers))
+            if let port = whole.dataPathPort { compilation.setUnderlay(mtu: former.underlayMTU, port: port) }
+            problems = [:]
+            isNew = true
+        }
+        for (id, part) in change.endpoints {
+            compilation.set(id, attachment: part.attachment, endpoint: part.endpoint)
+            problems[id] = part.problem
+        }
+    }
 }

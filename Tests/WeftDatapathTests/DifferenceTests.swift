@@ -215,7 +215,7 @@ import WeftNet
 }
 
 /// Does what it is told, in memory.
-private final class FakeKernel: Datapath {
+final class FakeKernel: Datapath {
     var state: ObservedState
     var observations = 0
     var applied = 0
@@ -235,7 +235,7 @@ private final class FakeKernel: Datapath {
     }
 }
 
-private struct SplitMix: RandomNumberGenerator {
+struct SplitMix: RandomNumberGenerator {
     var state: UInt64
     mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
