@@ -4,10 +4,10 @@ import WeftNet
 
 /// The manager: desired state, membership, allocation and the dispatcher, as one value.
 ///
-/// Contract with the shell. It keeps the old value, runs `handle` on a copy, and carries out the actions in their order.
-/// The first may be a commit, whose revision is the old one plus one; if it fails, copy and actions are thrown away, the
-/// machine is made anew from a snapshot, and the input may be handed in again. All sessions live in the machine: one made
-/// anew knows none, so the shell closes every stream with it and the nodes come back.
+/// Contract with the shell. It takes a checkpoint, runs `handle`, and carries out the actions in their order. The first
+/// may be a commit, whose revision is the old one plus one; if it fails, the shell rolls back to the checkpoint, throws the
+/// other actions away, and may hand the input in again. Or it makes the machine anew from a snapshot: all sessions live in
+/// the machine, so the shell then closes every stream, and the nodes come back.
 package struct ControlMachine: Sendable {
     /// Missed heartbeats after which a node is down.
     static let heartbeatsMissed: Int64 = 3
@@ -41,6 +41,40 @@ package struct ControlMachine: Sendable {
     /// Actions of the running input that follow the commit and the deltas.
     var effects: [ControlAction] = []
 
+    /// Where a machine was before an input. It is small however many objects there are: these are taken back one by one.
+    package struct Checkpoint: Sendable {
+        fileprivate let revision: Version
+        fileprivate let sessions: [NodeID: Session]
+        fileprivate let lastHeard: [NodeID: Instant]
+        fileprivate let restingLeases: [String: Instant]
+        fileprivate let retired: [(subnet: IPv4Prefix, vni: VNI, until: Instant)]
+        fileprivate let logCount: Int
+        fileprivate let firstLogged: (revision: Version, changes: Set<ControlState.Change>)?
+        fileprivate let logBase: Version
+        fileprivate let started: Bool
+    }
+
+    package var checkpoint: Checkpoint {
+        Checkpoint(
+            revision: state.revision, sessions: sessions, lastHeard: lastHeard, restingLeases: restingLeases,
+            retired: retired, logCount: log.count, firstLogged: log.first, logBase: logBase, started: started)
+    }
+
+    /// Undoes the last input. `checkpoint` is of right before it.
+    package mutating func rollBack(to checkpoint: Checkpoint) {
+        if state.revision != checkpoint.revision {
+            log.removeLast()
+            if log.count < checkpoint.logCount, let first = checkpoint.firstLogged { log.insert(first, at: 0) }
+        }
+        state.undo(to: checkpoint.revision)
+        sessions = checkpoint.sessions
+        lastHeard = checkpoint.lastHeard
+        restingLeases = checkpoint.restingLeases
+        retired = checkpoint.retired
+        logBase = checkpoint.logBase
+        started = checkpoint.started
+    }
+
     package init(snapshot: StoreSnapshot) {
         state = ControlState(snapshot: snapshot)
         logBase = snapshot.revision
@@ -50,6 +84,7 @@ package struct ControlMachine: Sendable {
     package mutating func handle(
         _ input: ControlInput, now: Instant, random: inout some RandomNumberGenerator
     ) -> [ControlAction] {
+        state.beginRound()
         if !started { start(now: now) }
         switch input {
         case .command(let id, let command):

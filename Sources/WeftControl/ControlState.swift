@@ -27,6 +27,8 @@ struct ControlState: Sendable {
     /// Keys changed since the last commit, and the version each had before.
     private(set) var pending: [StoreKey: Version] = [:]
     private(set) var pendingChanges: Set<Change> = []
+    /// What the running input changed, as it was before.
+    private var former: [StoreKey: StoredObject?] = [:]
 
     init(snapshot: StoreSnapshot) {
         revision = snapshot.revision
@@ -68,9 +70,24 @@ struct ControlState: Sendable {
         return (Transaction(writes), changes)
     }
 
+    /// Begins a round of changes that `undo` may take back.
+    mutating func beginRound() { former = [:] }
+
+    /// Takes back what was changed since `beginRound`.
+    mutating func undo(to revision: Version) {
+        for key in former.keys { remove(key) }
+        // In the order of a snapshot: networks before what refers to them.
+        for (_, object) in former.sorted(by: { $0.key < $1.key }) { if let object { insert(object) } }
+        former = [:]
+        pending = [:]
+        pendingChanges = []
+        self.revision = revision
+    }
+
     private var next: Version { Version(revision.index + 1) }
 
     private mutating func note(_ key: StoreKey, holder: NodeID?) {
+        if former[key] == nil { former[key] = .some(object(key)) }
         if pending[key] == nil { pending[key] = version(of: key) }
         pendingChanges.insert(Change(key: key, leaseHolder: holder))
     }

@@ -165,25 +165,26 @@ private struct Worker {
         await handle(.nodeDisconnected(node, session), now: now)
     }
 
-    /// Runs the machine on a copy and keeps the copy only if what it wants written was written; false when it was not.
+    /// Runs the machine, and takes the input back if what it wants written was not written: false then. In place, as a copy
+    /// to go back to would be one of every object for a change of one.
     @discardableResult
     private mutating func handle(_ input: ControlInput, now: Instant, failing command: CommandID? = nil) async -> Bool {
-        var next = machine
-        var actions = next.handle(input, now: now, random: &generator)[...]
+        let checkpoint = machine.checkpoint
+        var actions = machine.handle(input, now: now, random: &generator)[...]
         if case .commit(let transaction)? = actions.first {
             actions.removeFirst()
             do {
                 let revision = try await store.commit(transaction)
-                precondition(revision == next.revision, "the store and the machine count revisions differently")
+                precondition(revision == machine.revision, "the store and the machine count revisions differently")
             } catch {
                 logger.error("a commit failed", metadata: ["error": "\(error)"])
+                machine.rollBack(to: checkpoint)
                 if let command { answer(command, .failure(error)) }
                 return false
             }
             changed = true
             eventLog.append(machine.events(of: transaction, now: now))
         }
-        machine = next
         for action in actions { perform(action) }
         return true
     }
