@@ -35,6 +35,8 @@ package protocol APIBackend: Sendable {
     /// Returns what this node knows of networks, endpoints and peers (itself among them), on managers and workers alike.
     /// On a manager it holds what the last successful write made, though the agent may not have been told yet.
     func clusterSnapshot() async -> ClusterSnapshot
+    /// The snapshot's networks: asked for often, and without walking all endpoints.
+    func clusterNetworks() async -> [Network]
     /// Makes an overlay network and returns its id; managers only. Throws `.networkExists` for a taken name.
     func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID
     /// Removes a network; managers only. Throws `.networkInUse` while an endpoint is on it, on any node.

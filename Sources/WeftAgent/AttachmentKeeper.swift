@@ -37,18 +37,16 @@ package actor AttachmentKeeper {
         }
     }
 
-    private struct Key: Hashable, Comparable {
+    private struct Key: Hashable {
         let sandbox: SandboxID
         let interface: String
-        static func < (left: Self, right: Self) -> Bool {
-            (left.sandbox, left.interface) < (right.sandbox, right.interface)
-        }
     }
 
     private let store: any AttachmentStore
     private let threads: NIOThreadPool
     private let logger: Logger
-    private var known: [Key: AttachmentRecord] = [:]
+    /// By sandbox, then by interface.
+    private var known: [SandboxID: [String: AttachmentRecord]] = [:]
     /// Attachments that are being made or ended.
     private var busy: Set<Key> = []
     private var agent: Agent?
@@ -62,19 +60,23 @@ package actor AttachmentKeeper {
     /// Finds what an earlier run left.
     package func start() async throws {
         let store = store
-        for record in try await threads.runIfActive({ try store.load() }) { known[Self.key(record)] = record }
+        for record in try await threads.runIfActive({ try store.load() }) { note(record) }
         await collect()
     }
 
     /// Who attaches endpoints; it is told where the sandboxes are. Nil outside a swarm, where nothing is attached.
     package func use(_ agent: Agent?) {
         self.agent = agent
-        guard let agent else { return known.values.forEach(forget) }
+        guard let agent else { return records.forEach(forget) }
         for record in records { place(record, agent) }
     }
 
     /// Sorted by sandbox and interface.
-    package var records: [AttachmentRecord] { known.sorted { $0.key < $1.key }.map(\.value) }
+    package var records: [AttachmentRecord] { known.keys.sorted().flatMap(records) }
+
+    private func records(of sandbox: SandboxID) -> [AttachmentRecord] {
+        (known[sandbox] ?? [:]).sorted { $0.key < $1.key }.map(\.value)
+    }
 
     /// The sandboxes with the paths of their network namespaces.
     package var namespaces: [SandboxID: String] {
@@ -83,7 +85,7 @@ package actor AttachmentKeeper {
 
     /// Throws `AttachmentError.notFound`.
     package func record(_ sandbox: SandboxID, interface: String) throws(AttachmentError) -> AttachmentRecord {
-        guard let record = known[Key(sandbox: sandbox, interface: interface)] else {
+        guard let record = known[sandbox]?[interface] else {
             throw .notFound(sandbox, interface: interface)
         }
         return record
@@ -92,7 +94,7 @@ package actor AttachmentKeeper {
     /// The endpoint that an attachment has, nil if it lost it.
     package func endpoint(of record: AttachmentRecord) async throws -> Endpoint? {
         try await agent?.read { machine in
-            machine.ownEndpoints.first { $0.sandbox == record.sandbox && $0.network == record.network }
+            machine.ownEndpoints(of: record.sandbox).first { $0.network == record.network }
         }
     }
 
@@ -110,10 +112,10 @@ package actor AttachmentKeeper {
         }
         // A container that starts again has a new namespace; what it had in the former is gone.
         await collect(only: wanted.sandbox)
-        for record in records where record.sandbox == key.sandbox && record.namespace != namespace {
+        for record in records(of: key.sandbox) where record.namespace != namespace {
             throw AttachmentError.otherNamespace(key.sandbox)
         }
-        if let former = known[key] {
+        if let former = known[key.sandbox]?[key.interface] {
             guard try await endpoint(of: former) == nil else {
                 throw AttachmentError.exists(key.sandbox, interface: key.interface)
             }
@@ -124,7 +126,7 @@ package actor AttachmentKeeper {
             namespace: namespace, takesDefaultRoute: wanted.takesDefaultRoute, owner: wanted.owner)
         // Before the endpoint: one that is not on record is taken for a leftover at the next start.
         try await threads.runIfActive { try store.save(record) }
-        known[key] = record
+        note(record)
         place(record, agent)
         do {
             let endpoint = try await agent.attach(
@@ -141,7 +143,7 @@ package actor AttachmentKeeper {
     /// Returns once the interface is gone; what is not there is gone already.
     package func detach(_ sandbox: SandboxID, interface: String) async throws {
         let key = Key(sandbox: sandbox, interface: interface)
-        guard let record = known[key], busy.insert(key).inserted else { return }
+        guard let record = known[sandbox]?[interface], busy.insert(key).inserted else { return }
         defer { busy.remove(key) }
         if let agent, let endpoint = try await endpoint(of: record) {
             do { try await agent.detach(endpoint.id) } catch AttachError.endpointNotFound {}
@@ -159,7 +161,7 @@ package actor AttachmentKeeper {
 
     /// Ends attachments whose namespace is gone, or is another one now.
     private func collect(only sandbox: SandboxID? = nil) async {
-        let (store, candidates) = (store, records.filter { sandbox == nil || $0.sandbox == sandbox })
+        let (store, candidates) = (store, sandbox.map(records) ?? records)
         guard !candidates.isEmpty else { return }
         let gone = try? await threads.runIfActive {
             candidates.filter { record in
@@ -167,7 +169,7 @@ package actor AttachmentKeeper {
                 do { return try store.namespace(at: record.namespacePath) != record.namespace } catch { return false }
             }
         }
-        for record in gone ?? [] where known[Self.key(record)] == record {
+        for record in gone ?? [] where known[record.sandbox]?[record.interface] == record {
             logger.info(
                 "a container's network namespace is gone",
                 metadata: ["sandbox": "\(record.sandbox)", "interface": "\(record.interface)"])
@@ -186,15 +188,15 @@ package actor AttachmentKeeper {
     }
 
     private func forget(_ record: AttachmentRecord) {
-        known[Self.key(record)] = nil
+        known[record.sandbox]?[record.interface] = nil
         do { try store.remove(record) } catch {
             logger.error(
                 "an attachment's record is left", metadata: ["sandbox": "\(record.sandbox)", "error": "\(error)"])
         }
-        if !known.keys.contains(where: { $0.sandbox == record.sandbox }) { agent?.sandboxGone(record.sandbox) }
+        guard known[record.sandbox]?.isEmpty ?? true else { return }
+        known[record.sandbox] = nil
+        agent?.sandboxGone(record.sandbox)
     }
 
-    private static func key(_ record: AttachmentRecord) -> Key {
-        Key(sandbox: record.sandbox, interface: record.interface)
-    }
+    private func note(_ record: AttachmentRecord) { known[record.sandbox, default: [:]][record.interface] = record }
 }

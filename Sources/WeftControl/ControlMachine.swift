@@ -47,7 +47,7 @@ package struct ControlMachine: Sendable {
         fileprivate let sessions: [NodeID: Session]
         fileprivate let lastHeard: [NodeID: Instant]
         fileprivate let restingLeases: [String: Instant]
-        fileprivate let retired: [(subnet: IPv4Prefix, vni: VNI, until: Instant)]
+        fileprivate let retired: [(network: Network, until: Instant)]
         fileprivate let logCount: Int
         fileprivate let firstLogged: (revision: Version, changes: Set<ControlState.Change>)?
         fileprivate let logBase: Version

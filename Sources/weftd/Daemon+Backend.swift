@@ -99,6 +99,11 @@ extension Daemon: APIBackend {
         return snapshot
     }
 
+    func clusterNetworks() async -> [Network] {
+        if let networks = try? await member?.role?.manager.read({ $0.networks }) { return networks }
+        return (try? await member?.agent.read { $0.networks }) ?? []
+    }
+
     func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID {
         guard case .network(let network) = try await command(.createNetwork(spec)) else {
             throw APIError(500, "the manager answered something else than a network")

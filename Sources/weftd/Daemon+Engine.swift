@@ -9,7 +9,7 @@ extension Daemon: EngineObserver {
     func swarmNetworks() async -> [Network]? {
         if member != nil {
             // A swarm has its ingress network at least: a node that knows of none has not been told yet.
-            let networks = await clusterSnapshot().networks
+            let networks = await clusterNetworks()
             return networks.isEmpty ? nil : networks
         }
         // A swarm that cannot be taken part in for now may be needed again.

@@ -116,7 +116,7 @@ extension Daemon {
         guard let agent = member?.agent else { throw APIError.notInSwarm }
         try await translating {
             let endpoint = try await agent.read { machine in
-                machine.ownEndpoints.first { $0.sandbox == id && $0.network == network }
+                machine.ownEndpoints(of: id).first { $0.network == network }
             }
             guard let endpoint else { throw APIError(404, "sandbox \(id) is not connected to network \(network)") }
             try await keeper.disconnect(id.rawValue, endpoint)

@@ -186,6 +186,7 @@ final class MemoryBackend: APIBackend {
     }
 
     func clusterSnapshot() -> ClusterSnapshot { read { $0.snapshot } }
+    func clusterNetworks() -> [Network] { read { $0.snapshot.networks } }
 
     func networkCreate(_ spec: NetworkSpec) throws -> NetworkID {
         let id: NetworkID? = read { state in

@@ -48,6 +48,7 @@ struct RollBackTests {
             case 2:
                 var spec = NetworkSpec(name: "n\(Int.random(in: 0..<4, using: &random))")
                 spec.attachable = true
+                if number % 2 == 0 { spec.ipam6 = IPAMConfig() }
                 pair.feed(.command(CommandID(number), .createNetwork(spec)))
             case 3, 4:
                 pair.feed(.nodeConnected(node, session, address: nil))
@@ -60,8 +61,8 @@ struct RollBackTests {
                     pair.feed(.command(CommandID(number), .removeNetwork(network.id.rawValue)))
                 }
             case 6:
-                let network = pair.once.networks.randomElement(using: &random)
-                if let network { pair.feed(.nodeMessage(node, session, .leaseRequest(number, network.id, address: nil))) }
+                let subnet = pair.once.networks.flatMap(\.subnets).randomElement(using: &random)
+                if let subnet { pair.feed(.nodeMessage(node, session, .leaseRequest(number, subnet, address: nil))) }
             case 7:
                 let ids = pair.once.leases.filter { $0.node == node }.map(\.id).prefix(1)
                 if step % 9 == 0 { pair.feed(.nodeMessage(node, session, .leasesReturned(Array(ids)))) }
@@ -71,7 +72,7 @@ struct RollBackTests {
             case 9: if step % 7 == 0 { pair.feed(.nodeDisconnected(node, session)) }
             default:
                 guard let lease = pair.once.leases.filter({ $0.node == node }).randomElement(using: &random),
-                    let ipv4 = lease.block.network.advanced(by: UInt32.random(in: 0..<6, using: &random))
+                    let ipv4 = lease.block.network.v4?.advanced(by: UInt32.random(in: 0..<6, using: &random))
                 else { continue }
                 let endpoint = Endpoint(
                     id: EndpointID("e\(Int.random(in: 0..<30, using: &random))"), network: lease.network, node: node,

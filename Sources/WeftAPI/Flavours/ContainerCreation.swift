@@ -14,7 +14,7 @@ struct ContainerCreation {
     private var attachments: [PreparedContainer.Attachment] = []
     private var ports: [WantedPort]
 
-    init(_ fields: Fields, name: String, snapshot: ClusterSnapshot, router: Router) throws(APIError) {
+    init(_ fields: Fields, name: String, known: [Network], router: Router) throws(APIError) {
         json = fields.json
         host = fields.json["HostConfig"] ?? [:]
         self.name = name
@@ -25,7 +25,7 @@ struct ContainerCreation {
         if case .object(let members)? = endpoints?.json { names += members.map(\.key).filter { $0 != mode } }
         var wanted: [(Network, Fields?)] = []
         for name in names where !Router.isEnginesOwn(name) {
-            guard let network = try? router.find(name, in: snapshot) else {
+            guard let network = try? router.find(name, in: known) else {
                 others.append(name)
                 continue
             }

@@ -10,11 +10,11 @@ struct DriverFlavour: EngineFlavour {
     /// Sees to it that the networks which the container names are there, and that it asks Weft for names.
     func create(_ request: APIRequest) async throws -> APIResponse {
         var json = try request.fields().json
-        let snapshot = await router.backend.clusterSnapshot()
+        let networks = await router.backend.clusterNetworks()
         var used: [Network] = []
         /// Resolves a name, keeps the network, and returns what the engine calls it.
         func engineName(_ name: String, settings: JSON?) throws(APIError) -> String {
-            guard !Router.isEnginesOwn(name), let network = try? router.find(name, in: snapshot) else { return name }
+            guard !Router.isEnginesOwn(name), let network = try? router.find(name, in: networks) else { return name }
             guard network.spec.attachable else { throw .notAttachable(network.spec.name) }
             if let ipam = settings?["IPAMConfig"] {
                 _ = try router.attachment(

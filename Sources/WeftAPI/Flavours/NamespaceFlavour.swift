@@ -12,7 +12,7 @@ struct NamespaceFlavour: EngineFlavour {
 
     func create(_ request: APIRequest) async throws -> APIResponse {
         var creation = try ContainerCreation(
-            try request.fields(), name: request.query["name"] ?? "", snapshot: await router.backend.clusterSnapshot(),
+            try request.fields(), name: request.query["name"] ?? "", known: await router.backend.clusterNetworks(),
             router: router)
         guard !creation.networks.isEmpty else { return APIResponse(try await router.ask(engine, request)) }
         if creation.publishesExposed { creation.publish(exposed: await exposedPorts(of: creation.image)) }
@@ -46,7 +46,7 @@ struct NamespaceFlavour: EngineFlavour {
 
     func read(_ request: APIRequest) async throws -> APIResponse {
         let shapes = ContainerShapes(
-            containers: await containers.containers(), networks: await router.backend.clusterSnapshot().networks)
+            containers: await containers.containers(), networks: await router.backend.clusterNetworks())
         if request.path == ["containers", "json"] { return try await list(request, shapes) }
         let answer = try await router.ask(engine, request)
         guard let json = answer.json, let shown = shapes.inspected(json) else { return APIResponse(answer) }

@@ -38,7 +38,7 @@ extension Router {
             .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
         }
         let scope = request.query["scope"]
-        if scope == nil || scope == "swarm", let network = exact(name, in: snapshot) { return shown(network) }
+        if scope == nil || scope == "swarm", let network = exact(name, in: snapshot.networks) { return shown(network) }
         if scope != "swarm", let answer = try await askIfPresent(request) {
             if let id = answer.json?["Labels"]?[ShadowNetworks.label] {
                 guard scope == nil, let network = snapshot.networks.first(where: { .string($0.id.rawValue) == id }) else {
@@ -49,13 +49,13 @@ extension Router {
             if answer.status != 404 { return APIResponse(answer) }
         }
         guard scope == nil || scope == "swarm" else { throw APIError.networkNotFound(name) }
-        return shown(try find(name, in: snapshot))
+        return shown(try find(name, in: snapshot.networks))
     }
 
     func networkCreate(_ request: APIRequest) async throws -> APIResponse {
         let fields = try request.fields()
         if engine != nil, try fields.text("Driver") != "overlay" {
-            if let name = try fields.text("Name"), exact(name, in: await backend.clusterSnapshot()) != nil {
+            if let name = try fields.text("Name"), exact(name, in: await backend.clusterNetworks()) != nil {
                 throw APIError.networkExists(name)
             }
             return APIResponse(try await ask(try localEngine(), request))
@@ -70,24 +70,24 @@ extension Router {
     }
 
     func networkRemove(_ request: APIRequest) async throws -> APIResponse {
-        let snapshot = await backend.clusterSnapshot()
+        let networks = await backend.clusterNetworks()
         let name = request.path[1]
-        if exact(name, in: snapshot) == nil, let engine, let other = try? await engine.engine.network(name),
+        if exact(name, in: networks) == nil, let engine, let other = try? await engine.engine.network(name),
             other.shadowOf == nil
         {
             return APIResponse(try await ask(engine, request))
         }
-        let network = try find(name, in: snapshot)
+        let network = try find(name, in: networks)
         _ = try await managerState()
         try await backend.networkRemove(network.id)
-        await collectShadows(keeping: snapshot.networks.filter { $0.id != network.id })
+        await collectShadows(keeping: networks.filter { $0.id != network.id })
         return .noContent
     }
 
     /// Removes at once what stood for networks that are gone; whatever stands in the way, the next round takes it up.
     /// `known`: networks that are there even if the backend cannot say so just now.
     private func collectShadows(keeping known: [Network]) async {
-        try? await engine?.shadows.collect(keeping: known + (await backend.clusterSnapshot().networks))
+        try? await engine?.shadows.collect(keeping: known + (await backend.clusterNetworks()))
     }
 
     /// Removes the networks that nothing uses. Off a manager there is nothing that it could remove.
@@ -145,15 +145,15 @@ extension Router {
     /// Attaches a sandbox, or has the engine attach a container.
     func networkConnect(_ request: APIRequest) async throws -> APIResponse {
         let fields = try request.fields()
-        let snapshot = await backend.clusterSnapshot()
+        let networks = await backend.clusterNetworks()
         if let engine, try await !namesSandbox(fields) {
-            guard let network = try? find(request.path[1], in: snapshot) else {
+            guard let network = try? find(request.path[1], in: networks) else {
                 return APIResponse(try await ask(engine, request))
             }
             return try await flavour().connect(request, to: network)
         }
         let sandbox = try await sandbox(ofContainer: fields)
-        let network = try find(request.path[1], in: snapshot)
+        let network = try find(request.path[1], in: networks)
         let config = try fields.fields("EndpointConfig")
         for key in ["Links", "DriverOpts", "MacAddress"] {
             guard let value = config?.json[key], value != .array([]), value != .object([]), value != "" else {
@@ -169,13 +169,13 @@ extension Router {
 
     func networkDisconnect(_ request: APIRequest) async throws -> APIResponse {
         if let engine, try await !namesSandbox(try request.fields()) {
-            guard let network = try? find(request.path[1], in: await backend.clusterSnapshot()) else {
+            guard let network = try? find(request.path[1], in: await backend.clusterNetworks()) else {
                 return APIResponse(try await ask(engine, request))
             }
             return try await flavour().disconnect(request, from: network)
         }
         let sandbox = try await sandbox(ofContainer: try request.fields())
-        let network = try find(request.path[1], in: await backend.clusterSnapshot())
+        let network = try find(request.path[1], in: await backend.clusterNetworks())
         try await backend.sandboxDisconnect(sandbox.id, network: network.id)
         return .ok
     }
@@ -202,9 +202,9 @@ extension Router {
     }
 
     /// Finds a network by id, by name, or by a unique start of its id.
-    func find(_ name: String, in snapshot: ClusterSnapshot) throws(APIError) -> Network {
-        if let network = exact(name, in: snapshot) { return network }
-        let found = snapshot.networks.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }
+    func find(_ name: String, in networks: [Network]) throws(APIError) -> Network {
+        if let network = exact(name, in: networks) { return network }
+        let found = networks.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }
         guard let network = found.first else { throw .networkNotFound(name) }
         guard found.count == 1 else {
             throw .badRequest("network \(name) is ambiguous (\(found.count) matches found on ID prefix)")
@@ -213,8 +213,8 @@ extension Router {
     }
 
     /// Finds a network by its whole id or name.
-    private func exact(_ name: String, in snapshot: ClusterSnapshot) -> Network? {
-        snapshot.networks.first { $0.id.rawValue == name } ?? snapshot.networks.first { $0.spec.name == name }
+    private func exact(_ name: String, in networks: [Network]) -> Network? {
+        networks.first { $0.id.rawValue == name } ?? networks.first { $0.spec.name == name }
     }
 
     /// Checks what a request says about one attachment against the network.

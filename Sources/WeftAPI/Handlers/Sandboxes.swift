@@ -30,10 +30,10 @@ extension Router {
     private func attachments(_ fields: Fields) async throws -> [AttachmentRequest] {
         let wanted = try fields.objects("Networks")
         if wanted.isEmpty { return [] }
-        let snapshot = await backend.clusterSnapshot()
+        let networks = await backend.clusterNetworks()
         var attachments: [AttachmentRequest] = []
         for entry in wanted {
-            let attachment = try attachment(entry, in: snapshot)
+            let attachment = try attachment(entry, in: networks)
             if attachments.contains(where: { $0.network == attachment.network }) {
                 throw APIError.badRequest("\(entry.path).Network names a network twice; attach a sandbox once to each")
             }
@@ -42,12 +42,12 @@ extension Router {
         return attachments
     }
 
-    private func attachment(_ fields: Fields, in snapshot: ClusterSnapshot) throws(APIError) -> AttachmentRequest {
+    private func attachment(_ fields: Fields, in networks: [Network]) throws(APIError) -> AttachmentRequest {
         guard let name = try fields.text("Network") else {
             throw .badRequest("\(fields.name("Network")) is missing; give a network's name or id")
         }
         return try attachment(
-            to: try find(name, in: snapshot), addresses: fields, aliases: try fields.strings("Aliases"))
+            to: try find(name, in: networks), addresses: fields, aliases: try fields.strings("Aliases"))
     }
 
     func sandboxStart(_ request: APIRequest) async throws -> APIResponse {
@@ -87,7 +87,7 @@ extension Router {
 
     func sandboxConnect(_ request: APIRequest) async throws -> APIResponse {
         let sandbox = try await sandbox(request.path[3])
-        let attachment = try attachment(try request.fields(), in: await backend.clusterSnapshot())
+        let attachment = try attachment(try request.fields(), in: await backend.clusterNetworks())
         if sandbox.endpoints.contains(where: { $0.endpoint.network == attachment.network }) {
             throw APIError(403, "sandbox \(sandbox.name) is attached to this network already")
         }
@@ -100,7 +100,7 @@ extension Router {
         guard let name = try request.fields().text("Network") else {
             throw APIError.badRequest("Network is missing; give a network's name or id")
         }
-        let network = try find(name, in: await backend.clusterSnapshot())
+        let network = try find(name, in: await backend.clusterNetworks())
         guard sandbox.endpoints.contains(where: { $0.endpoint.network == network.id }) else {
             throw APIError(403, "sandbox \(sandbox.name) is not connected to network \(network.spec.name)")
         }
