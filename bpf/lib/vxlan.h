@@ -169,9 +169,22 @@ static __always_inline bool keep_congestion_mark6(
     return bpf_skb_store_bytes(skb, offset, &marked, sizeof(marked), BPF_F_RECOMPUTE_CSUM) == 0;
 }
 
-/* Sends a bare IPv6 frame into the endpoint's namespace. `is_known`: the buffer says already that it is IPv6. */
+/* Takes the outer headers off IPv6, and has the buffer know what comes to light. */
+static __always_inline bool unwrap6(struct __sk_buff *skb)
+{
+    if (bpf_skb_adjust_room(
+            skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | WEFT_F_ADJ_ROOM_DECAP_L3_IPV6) == 0)
+        return true;
+    /* Linux before 6.3 does not know the flag. The change of protocol makes room for the longer header, which goes with the rest. */
+    return bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0) == 0 &&
+           bpf_skb_adjust_room(
+               skb, -(int)(TUNNEL_LENGTH + sizeof(struct ipv6hdr) - sizeof(struct iphdr)), BPF_ADJ_ROOM_MAC,
+               BPF_F_ADJ_ROOM_FIXED_GSO) == 0;
+}
+
+/* Sends a bare IPv6 frame into the endpoint's namespace. */
 static __always_inline int deliver6(
-    struct __sk_buff *skb, const struct weft_forward *from, const struct weft_forward *to, __u32 packets, bool is_known)
+    struct __sk_buff *skb, const struct weft_forward *from, const struct weft_forward *to, __u32 packets)
 {
     struct ethhdr *ethernet = packet_start(skb);
 
@@ -181,8 +194,7 @@ static __always_inline int deliver6(
     set_mac(ethernet->h_dest, to->mac);
     set_mac(ethernet->h_source, from->mac);
     count_received(to->ifindex, packets, skb->len);
-    /* A transmission through the veth reads the protocol from the frame anew; the redirection to the peer does not. */
-    return is_known ? bpf_redirect_peer(to->ifindex, 0) : bpf_redirect(to->ifindex, 0);
+    return bpf_redirect_peer(to->ifindex, 0);
 }
 
 /* Plain VXLAN for our address with IPv6 in it. Apart from IPv4, which is to stay as short as it is. */
@@ -191,7 +203,6 @@ static __noinline int receive6_from_underlay(
 {
     const struct weft_forward *from, *to;
     struct ipv6hdr *inner;
-    bool is_known = true;
     int verdict;
 
     if (!pull(skb, ETH_HLEN + TUNNEL_LENGTH + sizeof(*inner)))
@@ -202,16 +213,9 @@ static __noinline int receive6_from_underlay(
     verdict = admit6(vni, peer, inner, &from, &to);
     if (verdict)
         return verdict;
-    if (!keep_congestion_mark6(skb, inner, ETH_HLEN + TUNNEL_LENGTH, outer_tos))
+    if (!keep_congestion_mark6(skb, inner, ETH_HLEN + TUNNEL_LENGTH, outer_tos) || !unwrap6(skb))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
-    if (bpf_skb_adjust_room(
-            skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | WEFT_F_ADJ_ROOM_DECAP_L3_IPV6)) {
-        /* Linux before 6.3 does not know the flag, and goes on to take the packet for IPv4. */
-        is_known = false;
-        if (bpf_skb_adjust_room(skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
-            return DROPPED(WEFT_DROP_DECAP_FAILED);
-    }
-    return deliver6(skb, from, to, packets, is_known);
+    return deliver6(skb, from, to, packets);
 }
 
 static __noinline int receive6_from_vxlan(struct __sk_buff *skb, __u32 vni, __be32 peer, __u32 packets)
@@ -226,7 +230,7 @@ static __noinline int receive6_from_vxlan(struct __sk_buff *skb, __u32 vni, __be
     if ((void *)(inner + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_TRUNCATED);
     verdict = admit6(vni, peer, inner, &from, &to);
-    return verdict ?: deliver6(skb, from, to, packets, true);
+    return verdict ?: deliver6(skb, from, to, packets);
 }
 
 /* A packet on the underlay interface: ours if it is plain VXLAN for our address, else the stack's. */
