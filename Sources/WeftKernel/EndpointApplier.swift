@@ -106,9 +106,8 @@ extension KernelDatapath {
                     + "make the network without IPv6, or with a larger com.docker.network.driver.mtu.")
         }
         try setIPv6(true, of: name, in: sandbox)
-        try inside.create(
-            .addAddress(ipv6.address, prefixLength: ipv6.subnet.length, interface: index),
-            "give \(ipv6.address) to \(name)")
+        let address = IPv6AddressMessage(interface: index, address: ipv6.address, prefixLength: ipv6.subnet.length)
+        try inside.create(.addAddress(address), "give \(ipv6.address) to \(name)")
     }
 
     /// RFC 8200, 5.

@@ -80,6 +80,12 @@ extension Daemon {
             guard addresses.contains(where: { $0.interface == link.index && $0.address == endpoint.ipv4 }) else {
                 return "\(attachment.interface) does not have the address \(endpoint.ipv4)"
             }
+            if let ipv6 = endpoint.ipv6 {
+                let addresses = try inside.dump(.dumpIPv6Addresses(), "list IPv6 addresses") { IPv6AddressMessage($0) }
+                guard addresses.contains(where: { $0.interface == link.index && $0.address == ipv6 }) else {
+                    return "\(attachment.interface) does not have the address \(ipv6)"
+                }
+            }
             return ""
         } catch {
             return "\(error)"

@@ -113,6 +113,10 @@ import WeftNet
         observed = settled(desired)
         observed.locations[ipv6] = nil
         #expect(difference(desired: desired, observed: observed) == [.setLocation(ipv6, location)])
+        var reconciler = DatapathReconciler()
+        #expect(try reconciler.reconcile(desired, with: FakeKernel(observed)).isEmpty)
+        let held = [IPAddress.v4(try address("10.1.0.2")), ipv6.address]
+        #expect(reconciler.addressesHeld == Set(held))
     }
 
     @Test("a name that another endpoint has is not taken")

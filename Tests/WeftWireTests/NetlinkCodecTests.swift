@@ -162,7 +162,11 @@ import WeftWire
             14 00 02 00 fd 77 00 0a 00 00 00 00 00 00 00 00 00 00 00 02
             14 00 01 00 fd 77 00 0a 00 00 00 00 00 00 00 00 00 00 00 02
             """)
-        #expect(NetlinkWriter.addAddress(address, prefixLength: 64, interface: 8).message(sequence: 42) == expected)
+        let message = IPv6AddressMessage(interface: 8, address: address, prefixLength: 64)
+        #expect(NetlinkWriter.addAddress(message).message(sequence: 42) == expected)
+        let read = try only(.addAddress(message))
+        #expect(IPv6AddressMessage(read) == message)
+        #expect(AddressMessage(read) == nil)
     }
 
     /// A request to set an object looks like the kernel's description of it: what is written is read back.
@@ -214,6 +218,7 @@ import WeftWire
                 _ = message.meaning
                 _ = LinkMessage(message)
                 _ = AddressMessage(message)
+                _ = IPv6AddressMessage(message)
                 _ = RouteMessage(message)
                 _ = RuleMessage(message)
                 _ = NeighbourMessage(message)

@@ -15,15 +15,50 @@ package struct AddressMessage: Hashable, Sendable {
 
     /// Nil when the message is no IPv4 address or malformed.
     package init?(_ message: NetlinkMessage) {
+        guard let parts = AddressParts(message, family: UInt8(WEFT_AF_INET)), parts.length <= 32,
+            let address = IPv4Address(octets: parts.octets)
+        else { return nil }
+        self.init(interface: parts.interface, address: address, prefixLength: parts.length)
+    }
+}
+
+/// An interface's IPv6 address (RTM_NEWADDR).
+package struct IPv6AddressMessage: Hashable, Sendable {
+    package var interface: UInt32
+    package var address: IPv6Address
+    package var prefixLength: Int
+
+    package init(interface: UInt32, address: IPv6Address, prefixLength: Int) {
+        self.interface = interface
+        self.address = address
+        self.prefixLength = prefixLength
+    }
+
+    /// Nil when the message is no IPv6 address or malformed.
+    package init?(_ message: NetlinkMessage) {
+        guard let parts = AddressParts(message, family: UInt8(WEFT_AF_INET6)), parts.length <= 128,
+            let address = IPv6Address(octets: parts.octets)
+        else { return nil }
+        self.init(interface: parts.interface, address: address, prefixLength: parts.length)
+    }
+}
+
+/// What the message holds of an address of either family.
+private struct AddressParts {
+    let interface: UInt32
+    let length: Int
+    let octets: ArraySlice<UInt8>
+
+    init?(_ message: NetlinkMessage, family: UInt8) {
         guard message.type == Int(RTM_NEWADDR) else { return nil }
         var reader = NetlinkReader(message.payload)
-        guard reader.integer(UInt8.self) == UInt8(WEFT_AF_INET), let length = reader.integer(UInt8.self), length <= 32,
-            reader.take(2) != nil, let index = reader.integer(UInt32.self),
-            let attributes = NetlinkAttributes(reader.rest),
-            let octets = attributes[Int(IFA_LOCAL)] ?? attributes[Int(IFA_ADDRESS)],
-            let address = IPv4Address(octets: octets)
+        guard reader.integer(UInt8.self) == family, let length = reader.integer(UInt8.self), reader.take(2) != nil,
+            let index = reader.integer(UInt32.self), let attributes = NetlinkAttributes(reader.rest),
+            let octets = attributes[Int(IFA_LOCAL)] ?? attributes[Int(IFA_ADDRESS)]
         else { return nil }
-        self.init(interface: index, address: address, prefixLength: Int(length))
+        interface = index
+        self.length = Int(length)
+        self.octets = octets
     }
 }
 
@@ -35,18 +70,25 @@ extension NetlinkWriter {
         return writer
     }
 
+    /// All IPv6 addresses of the namespace.
+    package static func dumpIPv6Addresses() -> NetlinkWriter {
+        var writer = NetlinkWriter(type: Int(RTM_GETADDR), flags: Int(NLM_F_DUMP))
+        writer.appendAddressHeader(family: WEFT_AF_INET6, length: 0, interface: 0)
+        return writer
+    }
+
     /// EEXIST if it is there.
     package static func addAddress(_ address: AddressMessage) -> NetlinkWriter {
         addressRequest(Int(RTM_NEWADDR), Int(NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL), address)
     }
 
-    /// An IPv6 address; EEXIST if it is there. Usable at once, as duplicates are not looked for (`nodad`).
-    package static func addAddress(_ address: IPv6Address, prefixLength: Int, interface: UInt32) -> NetlinkWriter {
+    /// EEXIST if it is there. The address is usable at once, as duplicates are not looked for (`nodad`).
+    package static func addAddress(_ address: IPv6AddressMessage) -> NetlinkWriter {
         var writer = NetlinkWriter(type: Int(RTM_NEWADDR), flags: Int(NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL))
         writer.appendAddressHeader(
-            family: WEFT_AF_INET6, length: prefixLength, flags: UInt8(IFA_F_NODAD), interface: interface)
-        writer.attribute(Int(IFA_LOCAL), address.octets)
-        writer.attribute(Int(IFA_ADDRESS), address.octets)
+            family: WEFT_AF_INET6, length: address.prefixLength, flags: UInt8(IFA_F_NODAD), interface: address.interface)
+        writer.attribute(Int(IFA_LOCAL), address.address.octets)
+        writer.attribute(Int(IFA_ADDRESS), address.address.octets)
         return writer
     }
 
