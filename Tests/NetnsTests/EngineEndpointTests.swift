@@ -14,7 +14,7 @@ struct EngineEndpointTests {
         let (host, _) = try topology.twoHosts()
         let (a, b) = (try topology.namespace("a"), try topology.namespace("b"))
         var swarm = TestSwarm()
-        let net = try swarm.network("net", "10.77.9.0/24", vni: 4105)
+        let net = try swarm.network("net", "10.77.9.0/24", vni: 4105, subnet6: "fd77:9::/64")
         try swarm.endpoint("a", on: 0, net, number: 2, in: a)
         try swarm.endpoint("b", on: 1, net, number: 3, in: b)
         let endpoint = try #require(swarm.endpoints.first)
@@ -29,7 +29,9 @@ struct EngineEndpointTests {
         let target = try #require(a.path?.split(separator: "/").last)
         try run(in: host, "ip link set \(name) netns \(target)")
         try run(in: a, "ip link set \(name) name eth0; ip addr add 10.77.9.2/24 dev eth0; ip link set eth0 up")
+        try run(in: a, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ip addr add fd77:9::2/64 dev eth0 nodad")
         #expect(answers("10.77.9.3", from: a))
+        #expect(answers("fd77:9::3", from: a))
 
         // A later weftd finds it as it should be, and makes nothing anew when the container's namespace takes it along.
         swarm.attachments[node] = [SandboxAttachment(engine: endpoint, isNew: false)]
