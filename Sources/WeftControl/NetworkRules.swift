@@ -9,6 +9,8 @@ enum NetworkRules {
     private static let predefined: Set = ["bridge", "host", "none", "default"]
     /// The underlay's MTU: below, the overlay's would be under the 576 bytes that every IPv4 host must take (RFC 1122).
     private static let mtus = 626...65535
+    /// The same for IPv6, in which every link carries 1280 bytes (RFC 8200, 5); Linux turns it off on a smaller one.
+    private static let smallestMTU6 = 1280 + MTU.vxlanOverheadIPv4
 
     static func check(_ spec: NetworkSpec) throws(ControlError) {
         try checkName(spec.name)
@@ -27,6 +29,12 @@ enum NetworkRules {
                         .invalid,
                         "invalid option \(key)=\(value): the MTU of the hosts' network must be a number between "
                             + "\(mtus.lowerBound) and \(mtus.upperBound)")
+                }
+                guard !spec.ipv6 || mtu >= smallestMTU6 else {
+                    throw ControlError(
+                        .invalid,
+                        "invalid option \(key)=\(value): a network with IPv6 needs at least \(smallestMTU6); give that, or leave "
+                            + "out --ipv6")
                 }
             case vniOption:
                 _ = try vni(spec)

@@ -67,6 +67,7 @@ extension SimCluster {
                 switch result {
                 case .success(let endpoint):
                     if agent.ownEndpoints.contains(endpoint) { report.attached += 1 } else { report.detached += 1 }
+                    if endpoint.ipv6 != nil { report.withIPv6 += 1 }
                 case .failure: report.refused += 1
                 }
             case .reserved(let id, let result):

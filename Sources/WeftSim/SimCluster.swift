@@ -31,6 +31,8 @@ package struct SimReport: Hashable, Sendable {
     package var events = 0
     package var commits = 0
     package var attached = 0
+    /// Attached and detached, of those on networks with IPv6.
+    package var withIPv6 = 0
     package var detached = 0
     package var refused = 0
     package var brokenSessions = 0

@@ -71,6 +71,12 @@ struct NetworkTests {
             let error = try swarm.refusal(.createNetwork(spec))
             #expect(error.kind == .forbidden && error.message.contains("overlaps with network mine"))
         }
+        var narrow = NetworkSpec(name: "narrow")
+        narrow.options = ["com.docker.network.driver.mtu": "1329"]
+        narrow.ipam6 = IPAMConfig()
+        #expect(try swarm.refusal(.createNetwork(narrow)).message.contains("needs at least 1330"))
+        narrow.options = ["com.docker.network.driver.mtu": "1330"]
+        _ = try swarm.run(.createNetwork(narrow))
         for subnet in ["fe80::/64", "fd00::/40", "fd00::/126"] {
             var spec = NetworkSpec(name: "bad")
             spec.ipam6 = IPAMConfig(subnet: IPv6Prefix(subnet))

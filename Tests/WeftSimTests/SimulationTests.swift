@@ -28,6 +28,7 @@ struct SimulationTests {
                 let report = try Simulation.run(seed: seed, options: options)
                 total.attached += report.attached
                 total.detached += report.detached
+                total.withIPv6 += report.withIPv6
                 total.brokenSessions += report.brokenSessions
                 total.agentCrashes += report.agentCrashes
                 total.managerCrashes += report.managerCrashes
@@ -42,7 +43,7 @@ struct SimulationTests {
         }
         // A run in which nothing happens would keep all rules.
         guard seeds.count >= 20 else { return }
-        #expect(total.attached > 0 && total.detached > 0 && total.brokenSessions > 0 && total.agentCrashes > 0)
+        #expect(total.withIPv6 > 0 && total.attached > 0 && total.detached > 0 && total.brokenSessions > 0 && total.agentCrashes > 0)
         #expect(total.managerCrashes > 0 && total.failedCommits > 0 && total.networksRemoved > 0 && total.nodesLeft > 0)
     }
 

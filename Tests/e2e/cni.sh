@@ -104,6 +104,7 @@ step "a swarm" weft 2 swarm join --token "$token" 172.29.8.1:2377
 step "a network" weft 1 network create -d overlay --attachable --subnet 10.88.7.0/24 net1
 step "an internal network" weft 1 network create -d overlay --attachable --internal --subnet 10.88.8.0/24 net2
 weft 1 network create -d overlay --subnet 10.88.9.0/24 closed >/dev/null
+weft 1 network create -d overlay --attachable --subnet 10.88.10.0/24 --subnet fd00:88::/64 net6 >/dev/null
 step "known on the other host" within 5 has net1 weft 2 network ls
 
 version() { echo '{"cniVersion":"1.0.0"}' | cni 1 VERSION dummy "" dummy && answer "r['cniVersion'] == '1.0.0' and {'0.3.1','0.4.0','1.0.0'} <= set(r['supportedVersions'])"; }
@@ -136,6 +137,20 @@ step "and is pinged" pings a "$w1"
 step "its name is known" within 5 asks a w1 "$w1"
 step "an address by the capability ips" answers "r['ips'][0]['address'] == '10.88.7.99/24'" 0.3.1 '"runtimeConfig":{"ips":["10.88.7.99/24"]}' 1 ADD cc c eth0
 step "whose name is the container's id" within 5 asks a cc 10.88.7.99
+step "two addresses where the network has IPv6" answers \
+    "[i['address'] for i in r['ips']] == ['10.88.10.88/24', 'fd00:88::77/64'] and [i['version'] for i in r['ips']] == ['4', '6']" \
+    0.4.0 '"network":"net6","runtimeConfig":{"ips":["fd00:88::77/64","10.88.10.88"]}' 1 ADD six1 d eth6
+check6="\"network\":\"net6\",\"prevResult\":$(cat "$out/answer")"
+step "CHECK finds both" call 0.4.0 "$check6" 1 CHECK six1 d eth6
+step "an automatic one on the other host" answers "len(r['ips']) == 2 and r['ips'][1]['address'].startswith('fd00:88:')" \
+    1.0.0 '"network":"net6"' 2 ADD six2 e eth6
+step "reaches it" inside e ping -6 -c 1 -w 3 fd00:88::77
+step "two addresses of one family are refused" refuses 7 "one of IPv6" 1.0.0 '"network":"net6","runtimeConfig":{"ips":["fd00:88::78","fd00:88::79"]}' 1 ADD six3 c eth6
+step "an IPv6 address where there is none" refuses 7 "has no IPv6" 1.0.0 '"runtimeConfig":{"ips":["fd00:88::78"]}' 1 ADD six3 c eth6
+ip -n "$id-d" address del fd00:88::77/64 dev eth6
+step "CHECK misses the one that is gone" refuses 101 "fd00:88::77" 0.4.0 "$check6" 1 CHECK six1 d eth6
+step "DEL with IPv6" call 0.4.0 '"network":"net6"' 1 DEL six1 d eth6
+step "and on the other host" call 1.0.0 '"network":"net6"' 2 DEL six2 e eth6
 step "a second, internal network" answers "r['ips'][0]['address'].startswith('10.88.8.') and not r['routes'] and not r['dns'].get('nameservers')" \
     1.0.0 '"network":"net2"' 1 ADD ca a eth1
 step "the default route stays" equals 1 sh -c "ip -n $id-a route show default | wc -l"

@@ -137,7 +137,7 @@ extension SwarmJoinRequest {
 func splitPort(_ text: String, named name: String, fallback: UInt16) throws(APIError) -> (host: String, port: UInt16) {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard parts.count <= 2 else {
-        throw .badRequest("\(name) is \(text): IPv6 addresses are not available in this version; give an IPv4 address")
+        throw .badRequest("\(name) is \(text), an address of IPv6: hosts reach each other by IPv4 in this version; give an IPv4 address")
     }
     guard let host = parts.first, !host.isEmpty else {
         throw .badRequest("\(name) is \"\(text)\"; give an address, or address:port")
