@@ -77,6 +77,7 @@ static __always_inline int leave_network6(
     struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct ipv6hdr *ip)
 {
     const __be32 *target = ip->daddr.in6_u.u6_addr32;
+    struct weft_subnet6_key key = { .prefix_length = 128, .ipv6 = { target[0], target[1], target[2], target[3] } };
 
     if (!is_unspecified(endpoint->gateway_ipv6) && same_ipv6(target, endpoint->gateway_ipv6))
         return answer_as_gateway6(skb, endpoint);
@@ -84,6 +85,8 @@ static __always_inline int leave_network6(
         return DROPPED(WEFT_DROP_NO_ENDPOINT);
     if (is_link_local(target))
         return DROPPED(WEFT_DROP_LINK_LOCAL);
+    if (bpf_map_lookup_elem(&weft_subnet6, &key))
+        return DROPPED(WEFT_DROP_OTHER_NETWORK);
     if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
         return DROPPED(WEFT_DROP_INTERNAL);
     return DROPPED(WEFT_DROP_NO_IPV6_EXIT);

@@ -29,6 +29,7 @@ enum MapName: String, CaseIterable {
     case forward6 = "weft_forward6"
     case vtep = "weft_vtep"
     case subnet = "weft_subnet"
+    case subnet6 = "weft_subnet6"
     case counter = "weft_counter"
 }
 
@@ -57,7 +58,7 @@ package struct MapSizes: Sendable, Hashable {
         case .forward: forwardEntries
         case .forward6: forward6Entries
         case .vtep: vteps
-        case .subnet: subnets
+        case .subnet, .subnet6: subnets
         case .counter: endpoints + 1
         }
     }

@@ -110,23 +110,34 @@ extension DatapathPrograms {
 
     // MARK: Subnets of the swarm
 
-    package func subnets() throws(BPFError) -> [IPv4Prefix: VNI] {
-        var found: [IPv4Prefix: VNI] = [:]
+    package func subnets() throws(BPFError) -> [AnyIPPrefix: VNI] {
+        var found: [AnyIPPrefix: VNI] = [:]
         for (key, value) in try subnetMap.all() {
             guard let prefix = IPv4Prefix(key), let vni = VNI(value.vni) else {
                 try subnetMap.remove(key)
                 continue
             }
-            found[prefix] = vni
+            found[.v4(prefix)] = vni
+        }
+        for (key, value) in try subnet6Map.all() {
+            guard let prefix = IPv6Prefix(key), let vni = VNI(value.vni) else {
+                try subnet6Map.remove(key)
+                continue
+            }
+            found[.v6(prefix)] = vni
         }
         return found
     }
 
-    package func putSubnet(_ subnet: IPv4Prefix, _ vni: VNI) throws(BPFError) {
-        try subnetMap.put(subnet.key, weft_subnet(vni: vni.rawValue))
+    package func putSubnet(_ subnet: AnyIPPrefix, _ vni: VNI) throws(BPFError) {
+        if let subnet = subnet.v4 { try subnetMap.put(subnet.key, weft_subnet(vni: vni.rawValue)) }
+        if let subnet = subnet.v6 { try subnet6Map.put(subnet.key, weft_subnet(vni: vni.rawValue)) }
     }
 
-    package func removeSubnet(_ subnet: IPv4Prefix) throws(BPFError) { try subnetMap.remove(subnet.key) }
+    package func removeSubnet(_ subnet: AnyIPPrefix) throws(BPFError) {
+        if let subnet = subnet.v4 { try subnetMap.remove(subnet.key) }
+        if let subnet = subnet.v6 { try subnet6Map.remove(subnet.key) }
+    }
 
     // MARK: Counters
 

@@ -34,6 +34,7 @@ package final class DatapathPrograms: Sendable {
     let forward6Map: BPFMap<weft_forward6_key, weft_forward>
     let vtepMap: BPFMap<weft_vtep_key, weft_vtep>
     let subnetMap: BPFMap<weft_subnet_key, weft_subnet>
+    let subnet6Map: BPFMap<weft_subnet6_key, weft_subnet>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
 
     /// Loads the programs. Pinned maps of the same ABI version and shape are adopted with their contents, others are made anew.
@@ -83,6 +84,7 @@ package final class DatapathPrograms: Sendable {
         forward6Map = try object.map(.forward6, weft_forward6_key.self, weft_forward.self)
         vtepMap = try object.map(.vtep, weft_vtep_key.self, weft_vtep.self)
         subnetMap = try object.map(.subnet, weft_subnet_key.self, weft_subnet.self)
+        subnet6Map = try object.map(.subnet6, weft_subnet6_key.self, weft_subnet.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
         // The version is in place before the maps get their names: a process that dies between leaves no map without one.
         if adoption.created.contains(MapName.config.rawValue) {

@@ -145,3 +145,9 @@ extension IPv4Prefix {
 
     var key: weft_subnet_key { weft_subnet_key(prefix_length: UInt32(length), ipv4: network.networkOrder) }
 }
+
+extension IPv6Prefix {
+    init?(_ key: weft_subnet6_key) { self.init(IPv6Address(words: key.ipv6), length: Int(key.prefix_length)) }
+
+    var key: weft_subnet6_key { weft_subnet6_key(prefix_length: UInt32(length), ipv6: network.words) }
+}

@@ -3,7 +3,7 @@ package import WeftNet
 
 /// Derives what the kernel should hold.
 ///
-/// Networks without an endpoint here get no entries but their subnet, which keeps their addresses from leaving by the host's routes.
+/// Networks without an endpoint here get no entries but their subnets, which keeps their addresses from leaving by the host's routes.
 /// A peer that is down keeps its endpoints' entries: it may be the managers that do not see it.
 package func compile(_ view: NodeView) -> DesiredState { Compilation(view).desired }
 
@@ -49,7 +49,10 @@ package struct Compilation: Sendable {
         vteps = Dictionary(
             view.peers.compactMap { peer in peer.dataPathAddress.map { (peer.id, $0) } },
             uniquingKeysWith: { first, _ in first })
-        for network in view.networks.sorted(by: { $0.id > $1.id }) { desired.subnets[network.subnet] = network.vni }
+        for network in view.networks.sorted(by: { $0.id > $1.id }) {
+            desired.subnets[.v4(network.subnet)] = network.vni
+            if let subnet = network.subnet6 { desired.subnets[.v6(subnet)] = network.vni }
+        }
         for attachment in view.attachments { set(attachment.endpoint.id, attachment: attachment, endpoint: nil) }
         for endpoint in view.endpoints where attachments[endpoint.id] == nil {
             set(endpoint.id, attachment: nil, endpoint: endpoint)

@@ -8,10 +8,10 @@ package enum DatapathOperation: Hashable, Sendable {
     case removeStrayEntry(interface: UInt32)
     case removeLocation(OverlayAddress)
     case removeMember(Membership)
-    case removeSubnet(IPv4Prefix)
+    case removeSubnet(AnyIPPrefix)
     /// Removes the veth pair with everything that refers to it.
     case removeEndpoint(hostInterface: String)
-    case setSubnet(IPv4Prefix, VNI)
+    case setSubnet(AnyIPPrefix, VNI)
     case addMember(Membership)
     case createEndpoint(DesiredEndpoint, hostInterface: String)
     /// Brings what is there, inside and outside, to what is desired.

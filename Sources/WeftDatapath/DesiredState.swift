@@ -10,7 +10,7 @@ package struct DesiredState: Hashable, Sendable {
     /// Who may send for these networks.
     package var members: Set<Membership> = []
     /// The subnets of all networks of the swarm.
-    package var subnets: [IPv4Prefix: VNI] = [:]
+    package var subnets: [AnyIPPrefix: VNI] = [:]
 
     package init(host: HostConfiguration) { self.host = host }
 }

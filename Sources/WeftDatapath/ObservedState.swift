@@ -30,7 +30,7 @@ package struct ObservedState: Hashable, Sendable {
     package var endpoints: [String: ObservedEndpoint] = [:]
     package var locations: [OverlayAddress: Location] = [:]
     package var members: Set<Membership> = []
-    package var subnets: [IPv4Prefix: VNI] = [:]
+    package var subnets: [AnyIPPrefix: VNI] = [:]
     /// Entries and counters of interfaces that are gone, by index.
     package var strayEntries: Set<UInt32> = []
     /// Interfaces that have a program and should not, by index.

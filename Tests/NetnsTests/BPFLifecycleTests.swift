@@ -101,10 +101,10 @@ struct BPFLifecycleTests {
         let members = (0..<3000).map { VTEPMembership(vni: vni, vtep: IPv4Address(rawValue: 0xac1f_0000 + UInt32($0))) }
         try programs.putVTEPs(members)
         #expect(try programs.vteps() == Set(members))
-        let subnet = try #require(IPv4Prefix("10.0.0.0/8"))
-        try programs.putSubnet(subnet, vni)
-        #expect(try programs.subnets() == [subnet: vni])
-        try programs.removeSubnet(subnet)
+        let subnets = [try #require(AnyIPPrefix("10.0.0.0/8")), try #require(AnyIPPrefix("fd00::/8"))]
+        for subnet in subnets { try programs.putSubnet(subnet, vni) }
+        #expect(try programs.subnets() == [subnets[0]: vni, subnets[1]: vni])
+        for subnet in subnets { try programs.removeSubnet(subnet) }
         #expect(try programs.subnets().isEmpty)
     }
 

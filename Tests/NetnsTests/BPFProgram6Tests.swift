@@ -26,6 +26,8 @@ final class BPFProgram6Tests {
             (ForwardKey(vni: vni, address: try address("fd77::21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
         ])
         try programs.putVTEPs([VTEPMembership(vni: vni, vtep: vtep)])
+        try programs.putSubnet(try #require(AnyIPPrefix("fd77::/64")), vni)
+        try programs.putSubnet(try #require(AnyIPPrefix("fd88::/48")), try #require(VNI(4097)))
     }
 
     deinit { try? DatapathPrograms.removeAll(pinDirectory: pinDirectory) }
@@ -189,6 +191,7 @@ final class BPFProgram6Tests {
             (frame(BPFPacket.ipv6(Self.own, "ff02::fb", udp), to: "33:33:00:00:00:fb"), .multicast),
             (frame(BPFPacket.ipv6(Self.own, "fd77::99", udp)), .noEndpoint),
             (frame(BPFPacket.ipv6(Self.own, "fd77::1", udp)), .noEndpoint),
+            (frame(BPFPacket.ipv6(Self.own, "fd88:0:0:5::1", udp)), .otherNetwork),
             (frame(BPFPacket.ipv6(Self.own, "2001:db8::1", udp)), .noIPv6Exit),
             (short, .truncated), (frame(old), .truncated),
         ]

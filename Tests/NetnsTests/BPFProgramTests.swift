@@ -26,8 +26,8 @@ final class BPFProgramTests {
             (ForwardKey(vni: vni, address: try address("10.77.0.21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
         ])
         try programs.putVTEPs([VTEPMembership(vni: vni, vtep: vtep)])
-        try programs.putSubnet(try #require(IPv4Prefix("10.77.0.0/24")), vni)
-        try programs.putSubnet(try #require(IPv4Prefix("10.88.0.0/16")), try #require(VNI(4097)))
+        try programs.putSubnet(try #require(AnyIPPrefix("10.77.0.0/24")), vni)
+        try programs.putSubnet(try #require(AnyIPPrefix("10.88.0.0/16")), try #require(VNI(4097)))
     }
 
     deinit { try? DatapathPrograms.removeAll(pinDirectory: pinDirectory) }

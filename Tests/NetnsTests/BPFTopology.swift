@@ -198,7 +198,7 @@ final class BPFTopology: Sendable {
             if let address = endpoint.ipv6?.address {
                 try other.programs.putForward(ForwardKey(vni: endpoint.vni, address: address), target)
             }
-            try other.programs.putSubnet(prefix, endpoint.vni)
+            try other.programs.putSubnet(.v4(prefix), endpoint.vni)
             if other !== host { try other.programs.putVTEPs([VTEPMembership(vni: endpoint.vni, vtep: host.vtep)]) }
         }
         return result

@@ -93,6 +93,7 @@ import WeftNet
             state.locations.keys.sorted().map { "\($0.vni) \($0.address)" } == [
                 "4096 10.1.0.2", "4096 10.1.0.3", "4096 10.1.0.4", "4096 fd00:1::2", "4096 fd00:1::3", "4097 10.2.0.2",
             ])
+        #expect(state.subnets.keys.sorted().map(\.description) == ["10.1.0.0/24", "10.2.0.0/24", "fd00:1::/64"])
         let six = OverlayAddress(vni: try vni(4096), address: try #require(IPv6Address("fd00:1::2")))
         #expect(state.locations[six] == .local(EndpointID("a"), mac: MACAddress(forIPv4: try address("10.1.0.2"))))
         let claimed = OverlayAddress(vni: try vni(4096), address: try #require(IPv6Address("fd00:1::3")))

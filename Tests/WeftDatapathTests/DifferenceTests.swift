@@ -22,7 +22,7 @@ import WeftNet
         let farMAC = MACAddress(forIPv4: try address("10.1.0.3"))
         let expected: [DatapathOperation] =
             HostPart.allCases.map { .prepareHost($0, desired.host) } + [
-                .setSubnet(try #require(IPv4Prefix("10.1.0.0/24")), try vni(4096)),
+                .setSubnet(try #require(AnyIPPrefix("10.1.0.0/24")), try vni(4096)),
                 .addMember(Membership(vni: try vni(4096), vtep: peerAddress(1))),
                 .createEndpoint(endpoint, hostInterface: "wve40c292c"),
                 .setLocation(near, .local(EndpointID("a"), mac: endpoint.entry.mac)),
@@ -43,7 +43,7 @@ import WeftNet
         var observed = settled(desired)
         let ghost = OverlayAddress(vni: try vni(5000), address: try address("10.9.0.2"))
         let member = Membership(vni: try vni(5000), vtep: peerAddress(2))
-        let subnet = try #require(IPv4Prefix("10.9.0.0/24"))
+        let subnet = try #require(AnyIPPrefix("10.9.0.0/24"))
         observed.endpoints["wv00000000"] = ObservedEndpoint(id: nil)
         observed.endpoints["wv00000001"] = ObservedEndpoint(id: EndpointID("ghost"))
         observed.locations[ghost] = .stale
@@ -174,7 +174,7 @@ import WeftNet
         #expect(kernel.applied == 1)
 
         var bigger = desired
-        bigger.subnets[try #require(IPv4Prefix("10.5.0.0/16"))] = try vni(4100)
+        bigger.subnets[try #require(AnyIPPrefix("10.5.0.0/16"))] = try vni(4100)
         kernel.failing = { if case .setSubnet = $0 { true } else { false } }
         #expect(try reconciler.reconcile(bigger, with: kernel).map(\.reason) == ["refused"])
         kernel.failing = { _ in false }

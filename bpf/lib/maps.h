@@ -57,6 +57,14 @@ struct {
     __type(value, struct weft_subnet);
 } weft_subnet SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, WEFT_MAX_SUBNETS);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_subnet6_key);
+    __type(value, struct weft_subnet);
+} weft_subnet6 SEC(".maps");
+
 /* Entries are made by the loader: one per endpoint and one for interface index 0. A missing entry counts nothing. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_HASH);

@@ -98,6 +98,12 @@ struct weft_subnet_key {
     __u32 ipv4;            /* network order */
 };
 
+/* Map weft_subnet6, the same for IPv6, which has no way out at all: it tells a network of the swarm from anything else. */
+struct weft_subnet6_key {
+    __u32 prefix_length;   /* 0...128 */
+    __u32 ipv6[4];
+};
+
 struct weft_subnet {
     __u32 vni;
 };
@@ -122,7 +128,7 @@ enum weft_drop_reason {
     WEFT_DROP_ARP_UNANSWERED = 15,      /* ARP for an address nobody has, or not a request */
     WEFT_DROP_NEIGHBOUR_UNANSWERED = 16, /* neighbour discovery for an address nobody has, or not a solicitation */
     WEFT_DROP_LINK_LOCAL = 17,          /* from or to a link-local IPv6 address: these serve neighbour discovery alone */
-    WEFT_DROP_NO_IPV6_EXIT = 18,        /* IPv6 to an address outside the network: there is no way out */
+    WEFT_DROP_NO_IPV6_EXIT = 18,        /* IPv6 to an address outside the overlay: there is no way out */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -147,6 +153,7 @@ _Static_assert(sizeof(struct weft_endpoint) == 80, "ABI");
 _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_forward) == 16, "ABI");
+_Static_assert(sizeof(struct weft_subnet6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_counter) == 288, "ABI");
 _Static_assert(WEFT_DROP_REASON_COUNT <= WEFT_DROP_SLOTS, "ABI");
 
