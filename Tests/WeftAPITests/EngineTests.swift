@@ -87,6 +87,36 @@ import Testing
         }
     }
 
+    @Test func `the shadow of a network with IPv6 has both pools, and --ip6 is checked before the engine hears of it`() async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            let network =
+                #"{"Name":"six","Driver":"overlay","Attachable":true,"EnableIPv6":true,"IPAM":{"Config":[{"Subnet":"10.8.0.0/24"},{"Subnet":"fd00:8::/64"}]}}"#
+            #expect(try await client.send("POST", "/networks/create", network).status == 201)
+            func create(_ network: String, _ address: String) async throws -> RawResponse {
+                try await client.send(
+                    "POST", "/v1.41/containers/create",
+                    #"{"Image":"a","HostConfig":{"NetworkMode":"\#(network)"},"NetworkingConfig":{"EndpointsConfig":{"\#(network)":{"IPAMConfig":{"IPv6Address":"\#(address)"}}}}}"#)
+            }
+            for (name, address, text) in [
+                ("my_net", "fd00:8::5", "has no IPv6"), ("six", "fd00:9::5", "fd00:8::/64"), ("six", "fd00:8::1", "gateway"),
+                ("six", "five", "not an IPv6 address"),
+            ] {
+                let refused = try await create(name, address)
+                #expect(refused.status == 400 && refused.message?.contains(text) == true, "\(refused.text)")
+            }
+            #expect(engine.count("POST /networks/create") == 0)
+            #expect(try await create("six", "fd00:8::5").status == 201)
+            let body = try #require(engine.state.withLock { $0.bodies }.first)
+            let shadow = try JSON.parse(Array(body.utf8))
+            #expect(shadow["EnableIPv6"] == true)
+            #expect(
+                shadow["IPAM"]?["Config"] == [
+                    ["Subnet": "10.8.0.0/24", "Gateway": "10.8.0.1"], ["Subnet": "fd00:8::/64", "Gateway": "fd00:8::1"],
+                ])
+        }
+    }
+
     @Test func `containers that start at once make one shadow`() async throws {
         try await with { client, engine async throws in
             let id = try await Self.swarm(client)

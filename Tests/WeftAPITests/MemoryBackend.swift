@@ -196,13 +196,13 @@ final class MemoryBackend: APIBackend {
             guard let vni = VNI(4095 + serial),
                 let subnet = spec.ipam.subnet ?? IPv4Prefix("10.0.\(serial).0/24")
             else { return nil }
+            let subnet6 = spec.ipam6.flatMap { $0.subnet ?? IPv6Prefix("fd00:0:0:\(serial)::/64") }
             let id = NetworkID("net\(serial)4dgis952rg9d3ke5pj2w9t")
             state.snapshot.networks.append(
                 Network(
                     id: id, version: Version(11), createdAt: Self.epoch, spec: spec, vni: vni, subnet: subnet,
                     gateway: spec.ipam.gateway ?? subnet.hosts.lowerBound,
-                    subnet6: spec.ipam6.flatMap { $0.subnet ?? IPv6Prefix("fd00:0:0:\(serial)::/64") },
-                    gateway6: spec.ipam6.flatMap { $0.gateway ?? IPv6Address("fd00:0:0:\(serial)::1") }))
+                    subnet6: subnet6, gateway6: spec.ipam6?.gateway ?? subnet6?.hosts.lowerBound))
             return id
         }
         guard let id else { throw APIError.networkExists(spec.name) }

@@ -138,7 +138,8 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             ("assignments.networks[1].gateway6", { $0.networks[1].gateway6 = .init(repeating: 1, count: 15) }),
             ("assignments.networks[1].spec.ipam6.gateway", { $0.networks[1].spec.ipam6.gateway = .init() }),
             ("assignments.endpoints[1].ipv6", { $0.endpoints[1].ipv6 = .init(repeating: 1, count: 17) }),
-            ("assignments.leases[1].block", { $0.leases[1].block.network6 = .init(repeating: 255, count: 16) }),
+            ("assignments.leases6[0].block", { $0.leases6[0].block.network6 = .init(repeating: 255, count: 16) }),
+            ("assignments.leases[1].block", { $0.leases.append($0.leases6[0]) }),
             ("assignments.leases[0].block", { $0.leases[0].clearBlock() }),
             ("assignments.leases[0].node", { $0.leases[0].node = "ü" }),
         ]

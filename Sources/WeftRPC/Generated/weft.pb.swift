@@ -155,7 +155,7 @@ nonisolated struct Weft_V1_RenewResponse: Sendable {
   init() {}
 }
 
-/// Of IPv4, or of IPv6 where `network6` is there.
+/// Of IPv4, or of IPv6 where that is what the field is for.
 nonisolated struct Weft_V1_Prefix: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -602,6 +602,9 @@ nonisolated struct Weft_V1_Assignments: Sendable {
   var leases: [Weft_V1_AddressLease] = []
 
   var removedLeases: [String] = []
+
+  /// Of IPv6: nodes of versions before it take any prefix for one of IPv4, and do not look here.
+  var leases6: [Weft_V1_AddressLease] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1792,7 +1795,7 @@ nonisolated extension Weft_V1_AddressLease: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assignments"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1812,6 +1815,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
       case 10: try { try decoder.decodeRepeatedStringField(value: &self.removedEndpoints) }()
       case 11: try { try decoder.decodeRepeatedMessageField(value: &self.leases) }()
       case 12: try { try decoder.decodeRepeatedStringField(value: &self.removedLeases) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.leases6) }()
       default: break
       }
     }
@@ -1858,6 +1862,9 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.removedLeases.isEmpty {
       try visitor.visitRepeatedStringField(value: self.removedLeases, fieldNumber: 12)
     }
+    if !self.leases6.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.leases6, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1874,6 +1881,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.removedEndpoints != rhs.removedEndpoints {return false}
     if lhs.leases != rhs.leases {return false}
     if lhs.removedLeases != rhs.removedLeases {return false}
+    if lhs.leases6 != rhs.leases6 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

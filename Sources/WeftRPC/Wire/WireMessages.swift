@@ -15,7 +15,8 @@ extension Weft_V1_Assignments {
         removedPeers = value.removedPeers.map(\.rawValue)
         endpoints = value.endpoints.map(Weft_V1_Endpoint.init)
         removedEndpoints = value.removedEndpoints.map(\.rawValue)
-        leases = value.leases.map(Weft_V1_AddressLease.init)
+        leases = value.leases.filter { $0.block.family == .v4 }.map(Weft_V1_AddressLease.init)
+        leases6 = value.leases.filter { $0.block.family == .v6 }.map(Weft_V1_AddressLease.init)
         removedLeases = value.removedLeases
     }
 }
@@ -32,7 +33,8 @@ extension Assignments {
         removedPeers = try Wire.identifiers(wire.removedPeers, "\(field).removed_peers")
         endpoints = try Wire.list(wire.endpoints, "\(field).endpoints", Endpoint.init(wire:_:))
         removedEndpoints = try Wire.identifiers(wire.removedEndpoints, "\(field).removed_endpoints")
-        leases = try Wire.list(wire.leases, "\(field).leases", AddressLease.init(wire:_:))
+        leases = try Wire.list(wire.leases, "\(field).leases", AddressLease.ipv4)
+        leases += try Wire.list(wire.leases6, "\(field).leases6", AddressLease.ipv6)
         removedLeases = wire.removedLeases
     }
 }

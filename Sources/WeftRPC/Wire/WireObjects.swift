@@ -233,10 +233,21 @@ extension Weft_V1_AddressLease {
 }
 
 extension AddressLease {
-    init(wire: Weft_V1_AddressLease, _ field: String) throws(WireError) {
+    static func ipv4(wire: Weft_V1_AddressLease, _ field: String) throws(WireError) -> AddressLease {
+        try AddressLease(wire: wire, block: .v4(Wire.prefix(block(wire, field), "\(field).block")), field)
+    }
+
+    static func ipv6(wire: Weft_V1_AddressLease, _ field: String) throws(WireError) -> AddressLease {
+        try AddressLease(wire: wire, block: .v6(Wire.prefix6(block(wire, field), "\(field).block")), field)
+    }
+
+    private static func block(_ wire: Weft_V1_AddressLease, _ field: String) throws(WireError) -> Weft_V1_Prefix {
+        try Wire.require(wire.hasBlock, wire.block, "\(field).block")
+    }
+
+    private init(wire: Weft_V1_AddressLease, block: AnyIPPrefix, _ field: String) throws(WireError) {
         self.init(
-            network: try Wire.identifier(wire.network, "\(field).network"),
-            block: try Wire.anyPrefix(Wire.require(wire.hasBlock, wire.block, "\(field).block"), "\(field).block"),
+            network: try Wire.identifier(wire.network, "\(field).network"), block: block,
             node: try Wire.identifier(wire.node, "\(field).node"),
             version: try Wire.version(wire.version, "\(field).version"))
     }

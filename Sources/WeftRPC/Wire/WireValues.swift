@@ -64,10 +64,6 @@ enum Wire {
         return try prefix(ipv6(wire.network6, field), wire.length, field)
     }
 
-    static func anyPrefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> AnyIPPrefix {
-        wire.hasNetwork6 ? .v6(try prefix6(wire, field)) : .v4(try prefix(wire, field))
-    }
-
     private static func prefix<Address: IPAddressProtocol>(
         _ address: Address, _ length: UInt32, _ field: String
     ) throws(WireError) -> IPPrefix<Address> {
