@@ -53,8 +53,20 @@ extension IPAddress: IPAddressProtocol {
         }
     }
 
-    package var width: Int { address.width }
-    package var bits: UInt128 { address.bits }
+    package var width: Int {
+        switch self {
+        case .v4(let address): address.width
+        case .v6(let address): address.width
+        }
+    }
+
+    package var bits: UInt128 {
+        switch self {
+        case .v4(let address): address.bits
+        case .v6(let address): address.bits
+        }
+    }
+
     package var isMulticast: Bool { address.isMulticast }
     package var isLoopback: Bool { address.isLoopback }
     package var isUnspecified: Bool { address.isUnspecified }
