@@ -194,6 +194,22 @@ extension NameTable {
         return sandbox
     }
 
+    /// An address of a sandbox of this node; nil when it is on no network.
+    package func address(of sandbox: SandboxID) -> IPv4Address? {
+        var address: IPv4Address?
+        sandboxes[sandbox]?.forEach { address = address ?? endpoints[$0]?.ipv4 }
+        return address
+    }
+
+    /// The address is one of this node's, and nobody has told yet what its endpoint is called.
+    package func isNameless(at address: IPv4Address) -> Bool {
+        var isNameless = false
+        addresses[address]?.forEach { id in
+            if let endpoint = endpoints[id], endpoint.node == node { isNameless = endpoint.name.isEmpty }
+        }
+        return isNameless
+    }
+
     /// The addresses behind a name on the networks of a view, ascending, each once: `name` itself, and `name.network`
     /// with the dot at every place. Nil when nobody holds the name; empty when all holders are on peers that are down.
     package func addresses(of name: DNSName, in view: View) -> [IPAddress]? {

@@ -42,25 +42,28 @@ package struct EngineContainer: Decodable, Sendable {
         package let Aliases: [String]?
     }
     package struct Configuration: Decodable, Sendable { package let Hostname: String? }
+    package struct Condition: Decodable, Sendable {
+        package let Pid: Int32?
+        package let Running: Bool?
+        package let Paused: Bool?
+    }
+    package struct HostConfiguration: Decodable, Sendable {
+        package struct Policy: Decodable, Sendable { package let Name: String? }
+        package let Dns: [String]?
+        package let NetworkMode: String?
+        package let RestartPolicy: Policy?
+    }
 
     package let Id: String
     /// With a slash in front.
     package let Name: String
     package let Config: Configuration?
+    package let HostConfig: HostConfiguration?
+    package let State: Condition?
     package let NetworkSettings: Settings
-    package let State: Status?
-    package let HostConfig: HostSettings?
 
-    package struct Status: Decodable, Sendable {
-        package let Running: Bool?
-        package let Paused: Bool?
-    }
-    package struct HostSettings: Decodable, Sendable {
-        package struct Policy: Decodable, Sendable { package let Name: String? }
-        package let NetworkMode: String?
-        package let RestartPolicy: Policy?
-    }
-
+    /// Of its first process while it runs.
+    package var process: Int32? { State?.Pid.flatMap { $0 > 0 ? $0 : nil } }
     package var isRunning: Bool { State?.Running == true || State?.Paused == true }
     /// The engine starts it again when it ends, if it ends in a certain way.
     package var mayRestart: Bool { !["", "no"].contains(HostConfig?.RestartPolicy?.Name ?? "") }

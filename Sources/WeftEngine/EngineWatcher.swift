@@ -12,6 +12,12 @@ package protocol EngineObserver: ContainerObserver {
     func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async
     /// An endpoint that the engine made is the container's, which has these names there.
     func engineEndpoint(_ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]) async
+    /// A container on the swarm's networks runs as `process`, and is to ask these servers. Comes before its endpoints' names.
+    func engineContainer(_ container: SandboxID, process: Int32, servers: [String]) async
+    /// A container that runs no more, or is on none of the swarm's networks.
+    func engineContainerLeft(_ container: SandboxID) async
+    /// All containers that are on the swarm's networks.
+    func engineContainers(_ all: Set<SandboxID>) async
 }
 
 /// Follows the engine: its containers' names go to the agent, networks that nobody uses go. A full look at every start of the
@@ -105,7 +111,13 @@ package struct EngineWatcher: Sendable {
             // While the container starts, the engine answers only once that is over: so its names come when it can be reached.
             await look(at: container)
         case ("container", "start"), ("container", "rename"): await look(at: event.Actor.ID)
-        case ("container", "destroy"), ("network", "disconnect"): await collect()
+        case ("container", "die"): await observer.engineContainerLeft(SandboxID(event.Actor.ID))
+        case ("container", "destroy"): await collect()
+        case ("network", "disconnect"):
+            if event.Actor.Attributes?["type"] == "weft", let container = event.Actor.Attributes?["container"] {
+                await look(at: container)
+            }
+            await collect()
         default: break
         }
     }
@@ -117,7 +129,9 @@ package struct EngineWatcher: Sendable {
             }
         }
         await collect()
-        for container in await takeStock().sorted() { await look(at: container) }
+        let containers = await takeStock()
+        await observer.engineContainers(Set(containers.map { SandboxID($0) }))
+        for container in containers.sorted() { await look(at: container) }
     }
 
     /// Tells which endpoints the engine has, and returns their containers. A container's own record is behind while it starts,
@@ -147,9 +161,18 @@ package struct EngineWatcher: Sendable {
     private func look(at id: String) async {
         guard let container = try? await engine.container(id) else { return }
         let name = container.Name.drop { $0 == "/" }
+        var attachments: [EngineContainer.Attachment] = []
         for attachment in container.NetworkSettings.Networks?.values.sorted(by: { $0.EndpointID < $1.EndpointID }) ?? []
         where !attachment.EndpointID.isEmpty {
-            guard await shadows.identity(of: attachment.NetworkID) != nil else { continue }
+            if await shadows.identity(of: attachment.NetworkID) != nil { attachments.append(attachment) }
+        }
+        if let process = container.process, !attachments.isEmpty {
+            await observer.engineContainer(
+                SandboxID(container.Id), process: process, servers: container.HostConfig?.Dns ?? [])
+        } else {
+            await observer.engineContainerLeft(SandboxID(container.Id))
+        }
+        for attachment in attachments {
             var aliases = attachment.Aliases ?? []
             if let hostname = container.Config?.Hostname, !hostname.isEmpty { aliases.append(hostname) }
             await tell(attachment.EndpointID, container: container.Id, name: String(name), aliases: aliases)

@@ -2,7 +2,9 @@ import Logging
 import WeftAPI
 import WeftAgent
 import WeftEngine
+import WeftKernel
 import WeftModel
+import WeftNet
 
 /// What the engine's watcher asks and tells of.
 extension Daemon: EngineObserver {
@@ -19,6 +21,7 @@ extension Daemon: EngineObserver {
     nonisolated func now() -> Instant { Host.now() }
 
     func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async {
+        member?.resolver.followEngine()
         member?.agent.engineEndpointsFound(all, asOf: asOf)
     }
 
@@ -31,6 +34,22 @@ extension Daemon: EngineObserver {
             logger.debug("an endpoint keeps its names", metadata: ["endpoint": "\(endpoint)", "reason": "\(error)"])
         }
     }
+
+    func engineContainer(_ container: SandboxID, process: Int32, servers: [String]) async {
+        guard let resolver = member?.resolver else { return }
+        let own = KernelDatapath.resolverAddress.description
+        guard servers.contains(own) else { return await names.serve(container, process: process, by: resolver) }
+        // A loopback address would be the container's, which weftd does not ask in.
+        resolver.use(
+            upstreams: servers.filter { $0 != own }.compactMap { IPv4Address($0) }.filter { !$0.isLoopback }, of: container)
+    }
+
+    func engineContainerLeft(_ container: SandboxID) async {
+        member?.resolver.use(upstreams: [], of: container)
+        await names.end(container)
+    }
+
+    func engineContainers(_ all: Set<SandboxID>) async { await names.endAll(but: all) }
 
     /// What stood for the swarm's networks is of no use any more. One that a container is still on stays until it is not.
     func forgetNetworks() async { try? await engine.shadows.collect(keeping: []) }

@@ -21,6 +21,8 @@ actor Daemon {
     private var watching: Task<Void, Never>?
     /// The container engine of this host.
     let engine: LocalEngine
+    /// What weftd answers inside containers.
+    let names: ContainerNames
     let threads: NIOThreadPool
     let logger: Logger
     private(set) var member: Member?
@@ -46,6 +48,7 @@ actor Daemon {
             attachments: attachments,
             ports: HostPorts { (try? files.loadMembership())??.dataPathAddress }, threads: threads, logger: logger)
         self.engine = engine
+        names = ContainerNames(threads: threads, logger: logger)
         self.threads = threads
         self.logger = logger
     }
@@ -135,6 +138,7 @@ actor Daemon {
     func use(_ plugin: PluginService) { self.plugin = plugin }
 
     func stop() async {
+        await names.endAll()
         await member?.stop()
         watching?.cancel()
         await keeper.stop()
@@ -229,6 +233,7 @@ actor Daemon {
                 await keeper.use(nil)
                 await prepared.use(nil)
                 await attachments.use(nil)
+                await names.endAll()
                 await member.stop()
                 self.member = nil
                 locked = nil

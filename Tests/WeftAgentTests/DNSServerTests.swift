@@ -1,5 +1,7 @@
+import Glibc
 import Logging
 import NIOCore
+import NIOPosix
 import Testing
 import WeftAgent
 import WeftDNS
@@ -44,6 +46,49 @@ import WeftWire
         for _ in 0..<500 { ids.append(try await DNSMessage(decoding: client.inbox.next()).header.id) }
         #expect(ids == Array(0..<500))
         await server.stop()
+    }
+
+    @Test(arguments: [false, true])
+    func `in a container, what the swarm has no record for is its engine's to answer`(overTCP: Bool) async throws {
+        let engine = try await TestUpstream { [$0.query.response(.noError, [0x0102_0304])] }
+        let server = try await startServer([])
+        let sockets = try LoopbackSockets()
+        let container = ContainerResolver(sandbox: SandboxID("sb-127.0.0.1"), server: engine.address) {
+            try LoopbackSockets.connected(to: engine.address, type: $0 ? SOCK_STREAM : SOCK_DGRAM)
+        }
+        let door = try await server.open(container, datagram: sockets.datagram, stream: sockets.stream)
+        let client = try await TestClient(of: SocketAddress(ipAddress: "127.0.0.1", port: sockets.port), overTCP: overTCP)
+        #expect(try await client.ask("client").answers.map(\.data) == [.a(IPv4Address(rawValue: 0x7f00_0001))])
+        #expect(engine.asked.count == 0)
+        #expect(try await client.ask("neighbour").answers.map(\.data) == [.a(IPv4Address(rawValue: 0x0102_0304))])
+        // On none of the swarm's networks any more, it sees none of its names.
+        server.update { $0.removeEndpoint(EndpointID("ep-127.0.0.1")) }
+        #expect(try await client.ask("many").answers.map(\.data) == [.a(IPv4Address(rawValue: 0x0102_0304))])
+        #expect(engine.asked.count == 2)
+        await door.close()
+        await server.stop()
+        try await engine.close()
+    }
+
+    @Test func `a query waits until it is known whose it is, and goes to the servers that one has`() async throws {
+        let wrong = try await TestUpstream { [$0.query.response(.nameError)] }
+        let right = try await TestUpstream { [$0.query.response(.noError, [0x0102_0304])] }
+        let server = try await startServer([wrong.address])
+        server.followEngine()
+        let known = try endpoint("client", IPv4Address(rawValue: 0x7f00_0001))
+        let nameless = Endpoint(
+            id: known.id, network: known.network, node: known.node, sandbox: known.sandbox, ipv4: known.ipv4, mac: known.mac, name: "")
+        server.update { $0.insert(nameless) }
+        let client = try await TestClient(of: server.address)
+        try await client.send(query("corp.example"))
+        _ = try await wait { server.counts.forwarded == 1 ? true : nil }
+        server.use(upstreams: [IPv4Address(rawValue: 0x7f00_0001)], of: known.sandbox, port: try #require(right.address.port))
+        server.update { $0.insert(known) }
+        let reply = try await DNSMessage(decoding: client.inbox.next())
+        #expect(reply.answers.map(\.data) == [.a(IPv4Address(rawValue: 0x0102_0304))])
+        #expect(wrong.asked.count == 0)
+        await server.stop()
+        for upstream in [wrong, right] { try await upstream.close() }
     }
 
     @Test func `a change of the table is answered from at once`() async throws {

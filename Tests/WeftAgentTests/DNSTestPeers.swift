@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -244,4 +245,39 @@ func endpoint(_ name: String, _ address: IPv4Address) throws -> Endpoint {
     Endpoint(
         id: EndpointID("ep-\(address)"), network: NetworkID("net"), node: NodeID("here"),
         sandbox: SandboxID("sb-\(address)"), ipv4: address, mac: MACAddress(forIPv4: address), name: name)
+}
+
+/// Sockets for UDP and TCP on one port of loopback, as weftd makes them in a container. Whoever gets the descriptors owns them.
+struct LoopbackSockets {
+    let datagram: Int32
+    let stream: Int32
+    let port: Int
+
+    init() throws {
+        // A port that is taken: then another one is drawn.
+        for _ in 0..<20 {
+            let port = Int.random(in: 20_000..<32_000)
+            let address = try SocketAddress(ipAddress: "127.0.0.1", port: port)
+            let sockets = [try Self.socket(SOCK_DGRAM), try Self.socket(SOCK_STREAM)]
+            let isBound = sockets.allSatisfy { socket in address.withSockAddr { bind(socket, $0, socklen_t($1)) } == 0 }
+            if isBound, listen(sockets[1], 8) == 0 {
+                (datagram, stream, self.port) = (sockets[0], sockets[1], port)
+                return
+            }
+            for socket in sockets { Glibc.close(socket) }
+        }
+        throw IOError(errnoCode: EADDRINUSE, reason: "draw a port")
+    }
+
+    static func connected(to address: SocketAddress, type: __socket_type) throws -> Int32 {
+        let socket = try socket(type)
+        try #require(address.withSockAddr { connect(socket, $0, socklen_t($1)) } == 0)
+        return socket
+    }
+
+    private static func socket(_ type: __socket_type) throws -> Int32 {
+        let descriptor = Glibc.socket(AF_INET, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        try #require(descriptor >= 0)
+        return descriptor
+    }
 }

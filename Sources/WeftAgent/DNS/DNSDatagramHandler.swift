@@ -7,17 +7,22 @@ final class DNSDatagramHandler: ChannelInboundHandler {
     typealias OutboundOut = AddressedEnvelope<ByteBuffer>
 
     private let responder: DNSResponder
+    /// Whose socket it is, in a container; nil for the node's own.
+    private let container: ContainerResolver?
     /// Replies made while datagrams are read go out together at the end.
     private var isReading = false
 
-    init(_ responder: DNSResponder) { self.responder = responder }
+    init(_ responder: DNSResponder, container: ContainerResolver? = nil) {
+        self.responder = responder
+        self.container = container
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isReading = true
         let envelope = unwrapInboundIn(data)
         let client = envelope.remoteAddress
         guard let asker = client.ipv4 else { return }
-        responder.receive(Array(envelope.data.readableBytesView), from: asker, over: .udp) { reply in
+        responder.receive(Array(envelope.data.readableBytesView), from: asker, in: container, over: .udp) { reply in
             let buffer = context.channel.allocator.buffer(bytes: reply)
             context.write(
                 self.wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: buffer)), promise: nil)

@@ -22,9 +22,15 @@ final class DNSResponder {
         self.forwarder = forwarder
     }
 
-    /// Calls `reply` once, now or later, or never.
+    /// How often, and for how long, a query waits until it is known whose endpoint asks.
+    private static let waitsMax = 100
+    private static let wait = TimeAmount.milliseconds(10)
+
+    /// Calls `reply` once, now or later, or never. What comes by a container's own socket is the container's, and its
+    /// engine's to answer when the swarm has no record.
     func receive(
-        _ message: [UInt8], from asker: IPv4Address, over transport: Transport, reply: @escaping ([UInt8]) -> Void
+        _ message: [UInt8], from source: IPv4Address, in container: ContainerResolver? = nil, over transport: Transport,
+        reply: @escaping ([UInt8]) -> Void
     ) {
         shared.counters.add { $0.queries += 1 }
         let query: DNSMessage
@@ -35,30 +41,53 @@ final class DNSResponder {
             return
         }
         let sizeMax = transport == .tcp ? DNSMessage.sizeMax : Resolver.replySizeMax(to: query)
-        let decision = shared.table.withLock { table in
-            resolver.answer(query, from: asker, in: table, using: &generator)
+        let (asker, answer) = shared.table.withLock { table in
+            let asker = container.flatMap { table.address(of: $0.sandbox) } ?? source
+            return (asker, resolver.answer(query, from: asker, in: table, using: &generator))
         }
+        let decision =
+            if container != nil, case .reply(let message) = answer, [.nameError, .refused].contains(message.responseCode) {
+                Resolver.Decision.forward
+            } else { answer }
         switch decision {
         case .reply(let message): finish(message, sizeMax: sizeMax, reply)
         case .ignore: finish(nil, sizeMax: sizeMax, reply)
         case .forward:
             shared.counters.add { $0.forwarded += 1 }
-            forwarder.forward(query, message, from: asker, to: ownUpstreams(of: asker), overTCP: transport == .tcp) { [shared] answer in
+            let finish = { [shared] (answer: [UInt8]?) in
                 let bytes = answer.flatMap { Self.fitting($0, sizeMax) }
-                let failure = { Resolver.reply(to: query, .serverFailure).encoded(limit: sizeMax) }
-                let sent = bytes ?? failure()
+                let sent = bytes ?? Resolver.reply(to: query, .serverFailure).encoded(limit: sizeMax)
                 shared.counters.add {
                     if bytes == nil { $0.failed += 1 }
                     if let header = DNSHeader(message: sent) { $0.replies[header.responseCode, default: 0] += 1 }
                 }
                 reply(sent)
             }
+            forward(query, message, from: asker, in: container, overTCP: transport == .tcp, waits: 0, finish)
         }
+    }
+
+    /// A container's first queries may come before its engine has told whose they are, and so which servers are to be asked.
+    private func forward(
+        _ query: DNSMessage, _ message: [UInt8], from asker: IPv4Address, in container: ContainerResolver?, overTCP: Bool,
+        waits: Int, _ finish: @escaping ([UInt8]?) -> Void
+    ) {
+        if container == nil, waits < Self.waitsMax, shared.isEngineFollowed.withLock({ $0 }),
+            shared.table.withLock({ $0.isNameless(at: asker) })
+        {
+            forwarder.eventLoop.assumeIsolated().scheduleTask(in: Self.wait) {
+                self.forward(query, message, from: asker, in: container, overTCP: overTCP, waits: waits + 1, finish)
+            }
+            return
+        }
+        let servers = container.map { [$0.server] } ?? ownUpstreams(of: asker)
+        forwarder.forward(
+            query, message, from: asker, to: servers, in: container, overTCP: overTCP, completion: finish)
     }
 
     private func ownUpstreams(of asker: IPv4Address) -> [SocketAddress]? {
         guard let sandbox = shared.table.withLock({ $0.sandbox(at: asker) }) else { return nil }
-        return shared.upstreams.withLock { $0[sandbox] }
+        return shared.upstreams.withLock { $0[sandbox] } ?? shared.containerUpstreams.withLock { $0[sandbox] }
     }
 
     /// False when there are too many connections.

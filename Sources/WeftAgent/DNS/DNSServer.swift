@@ -107,6 +107,27 @@ package final class DNSServer: Sendable {
         shared.upstreams.withLock { $0 = servers }
     }
 
+    /// The engine's containers are told of, so that a query may wait until it is known whose it is.
+    package func followEngine() { shared.isEngineFollowed.withLock { $0 = true } }
+
+    /// A container's queries about names outside go to these; none: to the host's resolvers.
+    package func use(upstreams: [IPv4Address], of container: SandboxID, port: Int = 53) {
+        let servers = upstreams.compactMap { try? SocketAddress(ipAddress: $0.description, port: port) }
+        shared.containerUpstreams.withLock { $0[container] = servers.isEmpty ? nil : servers }
+    }
+
+    /// Answers on sockets in a container, which it takes over.
+    package func open(_ container: ContainerResolver, datagram: Int32, stream: Int32) async throws -> ContainerDoor {
+        let udp = try await Self.datagramBootstrap(responder.eventLoop, responder, container).withBoundSocket(datagram).get()
+        do {
+            let tcp = try await Self.streamBootstrap(responder.eventLoop, responder, container).withBoundSocket(stream).get()
+            return ContainerDoor(channels: [udp, tcp])
+        } catch {
+            try? await udp.close()
+            throw error
+        }
+    }
+
     /// What the server has done since it started.
     package var counts: DNSCounts { shared.counters.current }
 
@@ -125,6 +146,8 @@ final class DNSShared: Sendable {
     let node: NodeID
     let table: Mutex<NameTable>
     let upstreams = Mutex<[SandboxID: [SocketAddress]]>([:])
+    let containerUpstreams = Mutex<[SandboxID: [SocketAddress]]>([:])
+    let isEngineFollowed = Mutex(false)
     let counters = DNSCounters()
 
     init(node: NodeID) {
@@ -138,7 +161,7 @@ extension DNSServer {
     private static let freeBind = ChannelOptions.Types.SocketOption(level: .ip, name: .init(rawValue: 15))
 
     private static func datagramBootstrap(
-        _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>
+        _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>, _ container: ContainerResolver? = nil
     ) -> DatagramBootstrap {
         DatagramBootstrap(group: eventLoop)
             .channelOption(freeBind, value: 1)
@@ -148,13 +171,13 @@ extension DNSServer {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
-                    try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(responder))
+                    try channel.pipeline.syncOperations.addHandler(DNSDatagramHandler(responder, container: container))
                 }
             }
     }
 
     private static func streamBootstrap(
-        _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>
+        _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>, _ container: ContainerResolver? = nil
     ) -> ServerBootstrap {
         ServerBootstrap(group: eventLoop)
             .serverChannelOption(freeBind, value: 1)
@@ -164,7 +187,7 @@ extension DNSServer {
                 channel.eventLoop.makeCompletedFuture {
                     guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
                     try channel.pipeline.syncOperations.addHandlers([
-                        IdleStateHandler(readTimeout: DNSStreamHandler.idle), DNSStreamHandler(responder),
+                        IdleStateHandler(readTimeout: DNSStreamHandler.idle), DNSStreamHandler(responder, container: container),
                     ])
                 }
             }

@@ -11,10 +11,14 @@ final class DNSStreamHandler: ChannelInboundHandler {
     static let idle = TimeAmount.seconds(10)
 
     private let responder: DNSResponder
+    private let container: ContainerResolver?
     private var decoder = DNSStreamDecoder()
     private var asker: IPv4Address?
 
-    init(_ responder: DNSResponder) { self.responder = responder }
+    init(_ responder: DNSResponder, container: ContainerResolver? = nil) {
+        self.responder = responder
+        self.container = container
+    }
 
     func channelActive(context: ChannelHandlerContext) {
         asker = context.remoteAddress?.ipv4
@@ -30,7 +34,7 @@ final class DNSStreamHandler: ChannelInboundHandler {
         }
         decoder.append(unwrapInboundIn(data).readableBytesView)
         while let message = decoder.next() {
-            responder.receive(message, from: asker, over: .tcp) { reply in
+            responder.receive(message, from: asker, in: container, over: .tcp) { reply in
                 guard let framed = DNSStreamDecoder.frame(reply) else { return }
                 let buffer = context.channel.allocator.buffer(bytes: framed)
                 context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)

@@ -18,6 +18,8 @@ final class UpstreamExchange {
     private let servers: [SocketAddress]
     private let identifiers: [UInt16]
     private let overTCP: Bool
+    /// The server is the one in this container.
+    private let container: ContainerResolver?
     private let eventLoop: any EventLoop
     private var completion: (([UInt8]?) -> Void)?
 
@@ -29,13 +31,14 @@ final class UpstreamExchange {
 
     init(
         message: [UInt8], question: DNSQuestion, servers: [SocketAddress], identifiers: [UInt16], overTCP: Bool,
-        eventLoop: any EventLoop, completion: @escaping ([UInt8]?) -> Void
+        container: ContainerResolver? = nil, eventLoop: any EventLoop, completion: @escaping ([UInt8]?) -> Void
     ) {
         self.message = message
         self.question = question
         self.servers = servers
         self.identifiers = identifiers
         self.overTCP = overTCP
+        self.container = container
         self.eventLoop = eventLoop
         self.completion = completion
         race = UpstreamRace(count: servers.count)
@@ -107,7 +110,7 @@ final class UpstreamExchange {
 extension UpstreamExchange {
     private func open(_ index: Int) {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        DatagramBootstrap(group: eventLoop)
+        let bootstrap = DatagramBootstrap(group: eventLoop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DNSMessage.sizeMax))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -117,7 +120,7 @@ extension UpstreamExchange {
                             onError: { bound.value.perform(bound.value.race.failed(index)) }))
                 }
             }
-            .connect(to: servers[index])
+        connected(overTCP: false, { bootstrap.connect(to: servers[index]) }, { bootstrap.withBoundSocket($0) })
             .assumeIsolated()
             .whenComplete { result in
                 switch result {
@@ -125,6 +128,14 @@ extension UpstreamExchange {
                 case .failure: self.perform(self.race.failed(index))
                 }
             }
+    }
+
+    /// A connection by `connect`, or by a socket that is connected in the container.
+    private func connected(
+        overTCP: Bool, _ connect: () -> EventLoopFuture<any Channel>, _ adopt: (Int32) -> EventLoopFuture<any Channel>
+    ) -> EventLoopFuture<any Channel> {
+        guard let container else { return connect() }
+        do { return adopt(try container.connect(overTCP)) } catch { return eventLoop.makeFailedFuture(error) }
     }
 
     private func opened(_ channel: any Channel, _ index: Int) {
@@ -161,7 +172,7 @@ extension UpstreamExchange {
         closeAll()
         after(Self.streamTime) { $0.finish(nil) }
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        ClientBootstrap(group: eventLoop)
+        let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(Self.attempt)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -173,7 +184,7 @@ extension UpstreamExchange {
                             onEnd: { bound.value.finish(nil) }))
                 }
             }
-            .connect(to: servers[index])
+        connected(overTCP: true, { bootstrap.connect(to: servers[index]) }, { bootstrap.withConnectedSocket($0) })
             .assumeIsolated()
             .whenComplete { result in
                 switch result {

@@ -9,7 +9,7 @@ final class UpstreamForwarder {
     /// Of these, of one asker: no sandbox can use up what all of them share.
     static let inFlightPerAskerMax = 256
 
-    private let eventLoop: any EventLoop
+    let eventLoop: any EventLoop
     private var source: UpstreamSource
     private var generator = SystemRandomNumberGenerator()
     private var exchanges: [UInt64: UpstreamExchange] = [:]
@@ -24,7 +24,7 @@ final class UpstreamForwarder {
     /// Asks `servers`, or the host's resolvers. Calls `completion` once, with an answer that carries the query's identifier, or with nil when there is none.
     func forward(
         _ query: DNSMessage, _ message: [UInt8], from asker: IPv4Address, to servers: [SocketAddress]? = nil,
-        overTCP: Bool,
+        in container: ContainerResolver? = nil, overTCP: Bool,
         completion: @escaping ([UInt8]?) -> Void
     ) {
         let servers = servers ?? source.current(now: .now())
@@ -40,7 +40,7 @@ final class UpstreamForwarder {
         let identifiers = servers.map { _ in UInt16.random(in: .min ... .max, using: &generator) }
         let exchange = UpstreamExchange(
             message: message, question: question, servers: servers, identifiers: identifiers, overTCP: overTCP,
-            eventLoop: eventLoop
+            container: container, eventLoop: eventLoop
         ) { [weak self] answer in
             self?.ended(key, asker)
             completion(answer)

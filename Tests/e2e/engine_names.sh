@@ -1,0 +1,93 @@
+#!/bin/bash
+# Names in containers that were not made for one of the swarm's networks, or that have servers of their own: two hosts of a
+# lab with an engine each, and a name server on the first one.
+# WEFT_BIN: directory with weft, weftd, weft-shim. DOCKERD: path of another dockerd than this machine's, with its containerd
+# beside it. Needs root, docker, dockerd, busybox and python3. Prints a line a step, ends with `N passed, N failed`.
+set -u
+PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
+export PATH LC_ALL=C
+out=$(mktemp -d)
+. "$(dirname "$0")/steps.sh"
+down() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null; weft lab down >/dev/null 2>&1; rm -rf "$out"; }
+trap down EXIT
+
+docker_on() { local h=$1; shift; timeout 60 docker -H "unix:///run/weft-lab/host$h/run/docker.sock" "$@"; }
+engine_on() { local h=$1; shift; timeout 60 docker -H "unix:///run/weft-lab/host$h/docker/docker.sock" "$@"; }
+inside() { docker_on "$1" exec "$2" "${@:3}"; }
+address() { docker_on "$1" inspect -f "{{(index .NetworkSettings.Networks \"$3\").IPAddress}}" "$2"; }
+# host, container, name, address: it resolves in the container
+resolves() { has "$4" timeout 20 docker -H "unix:///run/weft-lab/host$1/docker/docker.sock" exec "$2" nslookup "$3"; }
+up() { weft lab up --nodes 2 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} && weft lab image --busybox; }
+sleeper() { local h=$1 name=$2; shift 2; docker_on "$h" run -d --name "$name" "$@" busybox sleep 86400; }
+weft lab down >/dev/null 2>&1
+step "a lab with engines" up
+echo "time engine $(engine_on 1 version -f '{{.Server.Version}}')"
+step "network" docker_on 1 network create -d overlay --attachable net
+step "internal network" docker_on 1 network create -d overlay --attachable --internal shut
+step "bridge" docker_on 1 network create town
+step "a container far away" sleeper 2 far --network net --network-alias db
+step "and on the internal network" sleeper 2 deep --network shut
+far=$(address 2 far net) deep=$(address 2 deep shut)
+nsenter --net=/run/netns/weft-lab-1 python3 - <<'PYTHON' &
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("172.30.0.1", 53))
+while True:
+    query, client = server.recvfrom(4096)
+    end = query.index(b"\0", 12) + 5
+    known, isA = query[12:end].lower().startswith(b"\4corp\7example\0"), query[end - 4:end - 2] == b"\0\1"
+    answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4\xc0\0\2\7" if known and isA else b""
+    server.sendto(query[:2] + (b"\x85\x80" if known else b"\x85\x83") + b"\0\1" + bytes([0, len(answer) > 0]) + bytes(4) + query[12:end] + answer, client)
+PYTHON
+server=$!
+
+# With servers of its own.
+step "--dns: the container's own server answers, from the first moment" has 192.0.2.7 docker_on 1 run --rm --dns 172.30.0.1 --network net busybox nslookup corp.example
+step "the swarm's names as well" has "$far" docker_on 1 run --rm --dns 172.30.0.1 --network net busybox nslookup far
+step "in a container that stays" sleeper 1 own --dns 172.30.0.1 --network net
+step "its server answers" resolves 1 own corp.example 192.0.2.7
+step "and the swarm" resolves 1 own db "$far"
+step "inspect shows what was given" equals '["172.30.0.1"]' docker_on 1 inspect -f '{{json .HostConfig.Dns}}' own
+step "nothing where nothing was given" equals '[]' docker_on 2 inspect -f '{{json .HostConfig.Dns}}' far
+
+# Made without the swarm's networks.
+step "a container on the default bridge" sleeper 1 plain --dns 172.30.0.1
+step "one on a bridge of one's own" sleeper 1 townsman --dns 172.30.0.1 --network town
+step "its neighbour" sleeper 1 neighbour --network town
+untouched() { # container: as the engine alone would have it
+    docker_on 1 inspect "$1" >"$out/weft" && engine_on 1 inspect "$1" >"$out/engine" && cmp "$out/weft" "$out/engine" &&
+        hasnt 169.254 inside 1 "$1" cat /etc/resolv.conf &&
+        not nsenter -t "$(docker_on 1 inspect -f '{{.State.Pid}}' "$1")" -n nft list table ip weft
+}
+for c in plain townsman neighbour; do step "$c has nothing of Weft" untouched $c; done
+names() { # container: names of the swarm, of the container's own server, and of the bridge
+    within 10 resolves 1 "$1" far "$far" && resolves 1 "$1" db "$far" && resolves 1 "$1" far.net "$far" &&
+        resolves 1 "$1" corp.example 192.0.2.7
+}
+step "connected, the first has all names" eval "docker_on 1 network connect net plain && names plain"
+step "reverse, too" has "far.net" inside 1 plain nslookup "$far"
+step "the second as well" eval "docker_on 1 network connect --alias mayor net townsman && names townsman"
+near=$(address 1 neighbour town)
+step "and its neighbours" resolves 1 townsman neighbour "$near"
+step "the other host finds it" within 5 resolves 2 far mayor "$(address 1 townsman net)"
+step "on an internal network besides" eval "docker_on 1 network connect shut townsman && names townsman && within 5 resolves 1 townsman deep $deep"
+step "after a restart" eval "docker_on 1 restart -t 0 townsman && names townsman && resolves 1 townsman neighbour $near"
+
+# Without weftd.
+step "weftd stops" weft lab stop 1
+step "what is not the swarm's resolves" eval "resolves 1 plain corp.example 192.0.2.7 && resolves 1 townsman neighbour $near && resolves 1 townsman corp.example 192.0.2.7"
+step "weftd starts" weft lab start 1
+step "and the swarm's names are back" eval "names plain && names townsman"
+step "weftd is killed" weft lab kill 1
+step "a container that has nothing of Weft resolves" resolves 1 neighbour townsman "$(engine_on 1 inspect -f '{{.NetworkSettings.Networks.town.IPAddress}}' townsman)"
+step "weftd starts" weft lab start 1
+step "and the swarm's names are back" eval "names plain && names townsman"
+
+lost() { ! resolves 1 townsman far "$far" >/dev/null; }
+step "disconnected" eval "docker_on 1 network disconnect shut townsman && docker_on 1 network disconnect net townsman"
+step "the swarm's names are gone" within 5 lost
+step "the others are not" eval "resolves 1 townsman corp.example 192.0.2.7 && resolves 1 townsman neighbour $near"
+step "nothing of Weft is left in it" within 5 untouched townsman
+step "containers go" docker_on 1 rm -f plain townsman neighbour own
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
