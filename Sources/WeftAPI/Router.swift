@@ -62,7 +62,8 @@ package struct Router: Sendable {
         // HEAD is answered wherever GET is.
         let meant = method == .HEAD ? .GET : method
         if let route = routes.first(where: { $0.method == meant && $0.matches(target.path) }) {
-            do { try target.version?.check(newest: max(apiVersion, .newest)) } catch { return .refused(error) }
+            // With an engine the version is its matter, which may have to be asked: `run` sees to it.
+            if engine == nil { do { try target.version?.check() } catch { return .refused(error) } }
             return .own(route.operation, target)
         }
         if followsChanges, let route = RouteTable.changes.first(where: { $0.method == method && $0.matches(target.path) }) {
@@ -78,6 +79,7 @@ package struct Router: Sendable {
     func run(_ operation: Operation, _ request: APIRequest) async -> APIResponse {
         var response: APIResponse
         do {
+            try await checkVersion(of: request)
             response = try await operation(self, request)
         } catch let error as APIError {
             response = .failure(error)
@@ -101,6 +103,13 @@ package struct Router: Sendable {
             response.headers.add(name: name, value: value)
         }
         return response
+    }
+
+    /// Refuses a version that neither weftd nor the engine speaks, which may be another one than when it was last asked.
+    private func checkVersion(of request: APIRequest) async throws(APIError) {
+        guard let engine, let version = RequestTarget(request.uri)?.version else { return }
+        if version > max(apiVersion, .newest), let current = try? await engine.engine.apiVersion() { engine.apiVersion = current }
+        try version.check(newest: max(apiVersion, .newest))
     }
 
     // MARK: What many operations start with

@@ -49,7 +49,7 @@ import Testing
                         #"{"Id":"\#(EngineTests.shadowID)","Name":"\#(name)","Driver":\#(driver),"Labels":\#(labels)}"#
                     state.bodies.append(body)
                     return (201, #"{"Id":"\#(EngineTests.shadowID)","Warning":""}"#)
-                case ("POST", "/networks/prune"): return (200, #"{"NetworksDeleted":["loc"]}"#)
+                case ("POST", "/networks/prune"): return (200, #"{"NetworksDeleted":["loc","docker_gwbridge"]}"#)
                 case ("POST", "/containers/create"):
                     state.bodies.append(body)
                     return (201, #"{"Id":"c0","Warnings":[]}"#)
@@ -72,14 +72,14 @@ import Testing
         }
     }
 
-    private func with(_ body: @escaping @Sendable (RawClient, Engine) async throws -> Void) async throws {
+    private func with(apiVersion: String = "1.41", _ body: @escaping @Sendable (RawClient, Engine) async throws -> Void) async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("weft-eng-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
         let engine = Engine()
         let fake = try FakeEngine(
             path: directory.appendingPathComponent("engine.sock").path,
-            FakeEngine.answering { engine.answer($0, $1, $2) })
+            FakeEngine.answering(apiVersion: apiVersion) { engine.answer($0, $1, $2) })
         defer { fake.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
         try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: fake.path)) {
@@ -115,6 +115,15 @@ import Testing
             }
             #expect(pools.map { $0["Subnet"] } == ["10.8.0.0/24", "fd00:8::/64"])
             #expect(pools.map { $0["Gateway"] } == ["10.8.0.1", "fd00:8::1"])
+        }
+    }
+
+    @Test func `how new a client may be is the engine's matter, asked before or not`() async throws {
+        try await with(apiVersion: "1.48") { client, _ async throws in
+            #expect(try await client.send("GET", "/v1.48/swarm").status == 503)
+            let new = try await client.send("GET", "/v1.49/swarm")
+            #expect(new.status == 400)
+            #expect(new.message == "client version 1.49 is too new. Maximum supported API version is 1.48")
         }
     }
 
@@ -215,6 +224,8 @@ import Testing
             #expect(try pruned.json()["NetworksDeleted"] == ["loc"])
             let sent = engine.requests.last { $0.contains("/networks/prune") }?.removingPercentEncoding
             #expect(sent == #"POST /networks/prune?filters={"label":{"a":true},"label!":{"io.weft.id":true}}"#)
+            // The bridge by which containers reach the outside is made anew.
+            #expect(engine.requests.last == "POST /networks/create")
         }
     }
 

@@ -106,7 +106,7 @@ final class FakeEngine: Sendable {
 
     /// Answers single requests: `(method, target, body)` to status and JSON text.
     static func answering(
-        _ answer: @escaping @Sendable (String, String, String) -> (Int, String)
+        apiVersion: String = "1.41", _ answer: @escaping @Sendable (String, String, String) -> (Int, String)
     ) -> @Sendable (Wire) -> Void {
         { wire in
             let request = wire.read { bytes in
@@ -122,7 +122,7 @@ final class FakeEngine: Sendable {
             let body = text.components(separatedBy: "\r\n\r\n").dropFirst().joined(separator: "\r\n\r\n")
             let (status, json) = answer(String(words[0]), String(words[1]), body)
             wire.send(
-                "HTTP/1.1 \(status) X\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\r\n\(json)")
+                "HTTP/1.1 \(status) X\r\nApi-Version: \(apiVersion)\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\r\n\(json)")
         }
     }
 }

@@ -121,6 +121,11 @@ extension Router {
             if case .array(let names)? = json["NetworksDeleted"] {
                 removed += names.compactMap { if case .string(let name) = $0 { name } else { nil } }
             }
+            // A Docker swarm holds on to its own.
+            if let engine, let index = removed.firstIndex(of: Engine.gatewayBridge), await backend.swarmState().membership == .active {
+                try await engine.engine.ensureGatewayBridge()
+                removed.remove(at: index)
+            }
         }
         return .json(["NetworksDeleted": removed.isEmpty ? .null : .strings(removed)])
     }
