@@ -74,6 +74,8 @@ struct AgentWorker: Sendable {
             handle(.rename(register(continuation), endpoint, sandbox: sandbox, name: name, aliases: aliases))
         case .engineEndpointsFound(let endpoints, let instant):
             handle(.engineEndpointsFound(endpoints, asOf: instant))
+            // An engine that has just come up may have made a firewall of its own, in which Weft needs its place.
+            reconcile(generation: machine.generation, observe: true)
         case .sandboxGone(let sandbox):
             placements.forget(sandbox)
             machine.noteChange(of: sandbox)

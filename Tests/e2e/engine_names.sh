@@ -1,5 +1,5 @@
 #!/bin/bash
-# Names in containers that were not made for one of the swarm's networks, or that have servers of their own: two hosts of a
+# An engine's containers that were not made for one of the swarm's networks, or that have name servers of their own: two hosts of a
 # lab with an engine each, and a name server on the first one.
 # WEFT_BIN: directory with weft, weftd, weft-shim. DOCKERD: path of another dockerd than this machine's, with its containerd
 # beside it. Needs root, docker, dockerd, busybox and python3. Prints a line a step, ends with `N passed, N failed`.
@@ -22,6 +22,9 @@ sleeper() { local h=$1 name=$2; shift 2; docker_on "$h" run -d --name "$name" "$
 weft lab down >/dev/null 2>&1
 step "a lab with engines" up
 echo "time engine $(engine_on 1 version -f '{{.Server.Version}}')"
+for h in 1 2; do
+    step "the engine's firewall lets sandboxes out on host $h" within 10 has "-i wv+ -j ACCEPT" nsenter --net=/run/netns/weft-lab-$h iptables -S DOCKER-USER
+done
 step "network" docker_on 1 network create -d overlay --attachable net
 step "internal network" docker_on 1 network create -d overlay --attachable --internal shut
 step "bridge" docker_on 1 network create town
