@@ -96,6 +96,56 @@ import Testing
         }
     }
 
+    @Test func `a stream that the engine refuses leaves the connection to the next request`() async throws {
+        try await withEngine { wire in
+            let request = wire.readText(until: "\r\n\r\n")
+            wire.send(
+                request.contains("/attach")
+                    ? "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone" : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        } _: { path in
+            let client = try Wire.connected(to: path)
+            let attach = "POST /containers/c/attach HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            // What is sent ahead is the next request then, wherever it was cut.
+            client.send(attach + "GET /images/json HT")
+            #expect(client.readText(until: "none").hasPrefix("HTTP/1.1 404"))
+            client.send("TP/1.1\r\nHost: d\r\n\r\n" + attach)
+            #expect(client.readText(until: "ok").hasPrefix("HTTP/1.1 200"))
+            #expect(client.readText(until: "none").hasPrefix("HTTP/1.1 404"))
+            client.send("GET /images/json HTTP/1.1\r\nHost: d\r\n\r\n")
+            #expect(client.readText(until: "ok").hasPrefix("HTTP/1.1 200"))
+        }
+    }
+
+    @Test func `a client that sends far ahead of a stream's beginning is held back`() async throws {
+        let mayBegin = Noted(false)
+        let received = Noted(0)
+        try await withEngine { wire in
+            _ = wire.readText(until: "\r\n\r\n")
+            #expect(mayBegin.wait { $0 })
+            wire.send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            let count = wire.readToEnd().count
+            received.change { $0 = count }
+        } _: { path in
+            let client = try Wire.connected(to: path)
+            client.send("POST /containers/c/attach HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            let chunk = [UInt8](repeating: 1, count: 1 << 16)
+            var sent = 0
+            var stalls = 0
+            while sent < 64 << 20, stalls < 30 {
+                let count = client.sendSome(chunk)
+                sent += count
+                stalls = count == 0 ? stalls + 1 : 0
+                if count == 0 { usleep(10_000) }
+            }
+            #expect(sent < 8 << 20, "\(sent) bytes were taken before there was a stream")
+            mayBegin.change { $0 = true }
+            #expect(client.readText(until: "\r\n\r\n").hasPrefix("HTTP/1.1 101"))
+            client.endOutput()
+            #expect(received.wait { $0 > 0 })
+            #expect(received.value == sent)
+        }
+    }
+
     @Test func `input sent right behind the request is the stream's`() async throws {
         try await withEngine { wire in
             _ = wire.readText(until: "\r\n\r\n")

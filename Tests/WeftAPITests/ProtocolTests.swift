@@ -89,6 +89,53 @@ import WeftAPI
         }
     }
 
+    @Test func `a target with scheme and host is taken as one without`() async throws {
+        try await withServer { client, _ async throws in
+            for target in ["http://docker/v1.41/networks", "HTTP://d:80/networks?x=http://y/z"] {
+                #expect(try await client.send("GET", target).status == 200, "\(target)")
+            }
+            #expect(try await client.send("GET", "http://docker").status == 400)
+        }
+    }
+
+    @Test func `a head may be as long as a megabyte, and is refused with 431 beyond`() async throws {
+        try await withServer { client, _ async throws in
+            let long = "X-Registry-Config: \(String(repeating: "a", count: 1_000_000))\r\n"
+            #expect(try await client.send("GET", "/_ping", headers: long).status == 200)
+            let many = (0..<5000).map { "X-\($0): 1\r\n" }.joined()
+            #expect(try await client.send("GET", "/_ping", headers: many).status == 200)
+            let answer = try await client.send("GET", "/_ping", headers: String(repeating: long, count: 4))
+            #expect(answer.status == 431 && answer.message?.contains("head") == true)
+            let endless = try await client.talk(["GET /_ping HTTP/1.1\r\nX: " + String(repeating: "a", count: 3_000_000)], count: 1)
+            #expect(endless.map(\.status) == [431])
+        }
+    }
+
+    @Test(arguments: [
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}", "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+        "Transfer-Encoding: xchunked\r\n\r\n", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "Content-Length: -2\r\n\r\n{}",
+    ])
+    func `a body whose end is not clear is a 400, and nothing behind it is read`(rest: String) async throws {
+        try await withServer { client, _ async throws in
+            let request = "POST /networks/create HTTP/1.1\r\nHost: d\r\n\(rest)GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
+            let answers = try await client.talk([request], halfClose: true, count: 2)
+            #expect(answers.map(\.status) == [400])
+            #expect(answers.first?.headers["connection"] == "close")
+        }
+    }
+
+    @Test func `a connection that was to leave HTTP and did not takes the next request`() async throws {
+        try await withServer { client, _ async throws in
+            let upgrade = "GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n"
+            let unknown = "GET /nosuch HTTP/1.1\r\nHost: d\r\nConnection: keep-alive, Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            let named = "GET /_ping HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\n\r\n"
+            let plain = "GET /version HTTP/1.1\r\nHost: d\r\n\r\n"
+            let answers = try await client.talk([upgrade + unknown + named + upgrade, plain], count: 5)
+            #expect(answers.map(\.status) == [200, 404, 200, 200, 200])
+        }
+    }
+
     @Test func `unknown paths are 404, and what is an engine's is 503`() async throws {
         try await withServer { client, _ async throws in
             let unknown = try await client.send("GET", "/v1.41/nosuch")

@@ -11,6 +11,20 @@ package struct APIServer: Sendable {
     /// other piece that an engine writes.
     static let streamWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
 
+    /// As much head as Go's servers take: a client's credentials for many registries come in one field.
+    static let headSizeMax = 1 << 20
+
+    typealias RequestDecoder = ByteToMessageHandler<HTTPRequestDecoder>
+
+    static func requestDecoder() -> RequestDecoder {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = headSizeMax
+        limits.maxHeaderListSize = headSizeMax
+        limits.maxHeaderFieldCount = 10_000
+        return ByteToMessageHandler(
+            HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits))
+    }
+
     private let router: Router
     private let socketPath: String
     private let inherited: CInt?
@@ -54,16 +68,16 @@ package struct APIServer: Sendable {
                 .serverChannelOption(.backlog, value: 256)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.writeBufferWaterMark, value: Self.streamWaterMark)
+                .childChannelOption(.writeBufferWaterMark, value: Self.streamWaterMark)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         connections.insert(channel)
                         if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
                         // By hand, not by `configureHTTPServerPipeline`: its validators and pipelining assistance stand in
                         // the way of a connection that becomes a raw stream.
+                        let decoder = Self.requestDecoder()
                         try channel.pipeline.syncOperations.addHandlers([
-                            ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)),
-                            ConnectionHandler(router: router),
+                            decoder, ConnectionHandler(router: router, decoder: decoder),
                         ])
                     }
                 }

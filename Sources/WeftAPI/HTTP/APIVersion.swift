@@ -47,8 +47,13 @@ package struct RequestTarget: Sendable {
     package let path: [String]
     package let query: Query
 
-    /// Nil when the target is no path or is malformed.
+    /// Nil when the target is no path or is malformed. A target with scheme and host in front (RFC 9112, 3.2.2) is taken as
+    /// one without.
     package init?(_ uri: String) {
+        var uri = Substring(uri)
+        if let scheme = ["http://", "https://"].first(where: uri.prefix(8).lowercased().hasPrefix) {
+            uri = uri.dropFirst(scheme.count).drop { $0 != "/" }
+        }
         let halves = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         guard let first = halves.first, first.hasPrefix("/") else { return nil }
         var segments: [String] = []

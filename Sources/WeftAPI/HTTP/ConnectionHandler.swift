@@ -19,7 +19,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         case idle
         case receiving(HTTPRequestHead, Router.Operation, RequestTarget, body: ByteBuffer)
         /// Answered already; the rest of the body is thrown away.
-        case discarding
+        case discarding(HTTPRequestHead)
         case answering(Task<Void, Never>)
         /// The engine answers.
         case passing(EngineExchange, HTTPRequestHead, isRequestWhole: Bool)
@@ -29,6 +29,8 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     private let router: Router
+    /// Before this handler in the pipeline.
+    private var decoder: APIServer.RequestDecoder
     private var state = State.idle
     private var waiting = CircularBuffer<HTTPServerRequestPart>()
     private var isReadHeld = false
@@ -37,7 +39,10 @@ final class ConnectionHandler: ChannelDuplexHandler {
     /// The head of a stream whose request is not whole yet.
     private var streamHead: ByteBuffer?
 
-    init(router: Router) { self.router = router }
+    init(router: Router, decoder: APIServer.RequestDecoder) {
+        self.router = router
+        self.decoder = decoder
+    }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -49,7 +54,12 @@ final class ConnectionHandler: ChannelDuplexHandler {
 
     func read(context: ChannelHandlerContext) {
         // With nothing waiting, reading goes on even while answering: so it is noticed when the client goes away.
-        if waiting.isEmpty { context.read() } else { isReadHeld = true }
+        if waiting.isEmpty, !awaitsStream { context.read() } else { isReadHeld = true }
+    }
+
+    /// What comes now is the decoder's to keep, and it keeps all of it.
+    private var awaitsStream: Bool {
+        if case .passing(_, let head, isRequestWhole: true) = state { head.leavesHTTP } else { false }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -80,12 +90,15 @@ final class ConnectionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        switch state {
-        case .idle where error is HTTPParserError:
-            write(.failure(.badRequest("the request is not HTTP/1.1: \(error)")), to: nil, context: context)
-            close(context: context)
-        case .idle, .receiving, .discarding, .answering, .passing, .draining: close(context: context)
-        case .closed: break
+        switch (state, error) {
+        case (.idle, let error as HTTPParserError), (.receiving, let error as HTTPParserError):
+            refuse(.unreadable(error), head: nil, context: context)
+        case (.passing(let exchange, let head, _), let error as HTTPParserError) where !exchange.isBegun:
+            exchange.cancel()
+            refuse(.unreadable(error), head: head, context: context)
+        // The rest of what could not be read.
+        case (.draining, is ByteToMessageDecoderError), (.closed, _): break
+        default: close(context: context)
         }
     }
 
@@ -126,7 +139,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
                 state = .idle
                 body.writeBuffer(&chunk)
                 if body.readableBytes > Self.bodySizeMax {
-                    refuseBody(of: head, context: context)
+                    refuse(.bodyTooLarge, head: head, context: context)
                 } else {
                     state = .receiving(head, operation, target, body: body)
                 }
@@ -136,9 +149,9 @@ final class ConnectionHandler: ChannelDuplexHandler {
                     method: head.method, path: target.path, query: target.query, body: Array(body.readableBytesView),
                     uri: head.uri, headers: head.headers)
                 run(operation, request, head: head, context: context)
-            case (.discarding, .end):
+            case (.discarding(let head), .end):
                 waiting.removeFirst()
-                state = .idle
+                becomeIdle(after: head, context: context)
             case (.discarding, _), (.draining, _), (.closed, _), (.idle, _), (.receiving, .head): waiting.removeFirst()
             }
         }
@@ -151,7 +164,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func begin(_ head: HTTPRequestHead, context: ChannelHandlerContext) {
         switch router.route(method: head.method, uri: head.uri) {
         case .refused(let error):
-            state = .discarding
+            state = .discarding(head)
             write(.failure(error), to: head, context: context)
             if !head.isKeepAlive { close(context: context) }
         case .engine(let socketPath):
@@ -161,7 +174,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
         case .own(let operation, let target):
             if let text = head.headers.first(name: "content-length"), let length = Int(text), length > Self.bodySizeMax
             {
-                return refuseBody(of: head, context: context)
+                return refuse(.bodyTooLarge, head: head, context: context)
             }
             state = .receiving(head, operation, target, body: ByteBuffer())
             if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
@@ -171,14 +184,11 @@ final class ConnectionHandler: ChannelDuplexHandler {
         }
     }
 
-    /// Answers before the body is there, which may be without end, and reads on only to let the client see the answer:
+    /// Answers before the request is whole, which it may never be, and reads on only to let the client see the answer:
     /// closing while bytes are unread would reset the connection under it.
-    private func refuseBody(of head: HTTPRequestHead, context: ChannelHandlerContext) {
+    private func refuse(_ error: APIError, head: HTTPRequestHead?, context: ChannelHandlerContext) {
         state = .draining
-        write(
-            .failure(APIError(413, "the request's body is larger than \(Self.bodySizeMax) bytes")), to: head,
-            closing: true,
-            context: context)
+        write(.failure(error), to: head, closing: true, context: context)
         endOutput(context: context)
     }
 
@@ -260,9 +270,25 @@ final class ConnectionHandler: ChannelDuplexHandler {
     private func complete(_ head: HTTPRequestHead, isWhole: Bool, context: ChannelHandlerContext) {
         guard case .answering = state else { return }
         guard isWhole, head.isKeepAlive else { return close(context: context) }
-        state = .idle
+        becomeIdle(after: head, context: context)
         proceed(context: context)
         if isInputClosed, case .idle = state { close(context: context) }
+    }
+
+    /// The next request may come. A decoder that has read a request which would leave HTTP reads no further; when the answer
+    /// stays in HTTP after all, a fresh one takes its place, and begins with the bytes it holds.
+    private func becomeIdle(after head: HTTPRequestHead, context: ChannelHandlerContext) {
+        state = .idle
+        guard head.leavesHTTP else { return }
+        let pipeline = context.channel.pipeline.syncOperations
+        let stopped = decoder
+        decoder = APIServer.requestDecoder()
+        do {
+            try pipeline.addHandler(decoder, position: .after(stopped))
+            pipeline.removeHandler(context: try pipeline.context(handler: stopped), promise: nil)
+        } catch {
+            close(context: context)
+        }
     }
 
     private func write(
@@ -311,7 +337,7 @@ extension ConnectionHandler: EngineExchangeOwner {
             state = .draining
             endOutput(context: context)
         } else {
-            state = isRequestWhole ? .idle : .discarding
+            if isRequestWhole { becomeIdle(after: head, context: context) } else { state = .discarding(head) }
         }
         proceed(context: context)
         if isInputClosed, case .idle = state { close(context: context) }
@@ -322,13 +348,11 @@ extension ConnectionHandler: EngineExchangeOwner {
         // Half an answer can only be cut off.
         if isBegun { return close(context: context) }
         if !isRequestWhole {
-            state = .draining
-            write(.failure(error), to: head, closing: true, context: context)
-            endOutput(context: context)
+            refuse(error, head: head, context: context)
         } else {
             write(.failure(error), to: head, context: context)
-            state = .idle
             if !head.isKeepAlive || isInputClosed { return close(context: context) }
+            becomeIdle(after: head, context: context)
         }
         proceed(context: context)
     }
@@ -347,7 +371,7 @@ extension ConnectionHandler: EngineExchangeOwner {
             try pipeline.addHandler(client)
             try exchange.splice(to: engine)
             engine.beginPaused(with: exchange.rest)
-            let decoder = try pipeline.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
+            let decoder = try pipeline.context(handler: decoder)
             state = .closed
             pipeline.removeHandler(context: context, promise: nil)
             // What the decoder holds already belongs to the stream.
@@ -361,3 +385,23 @@ extension ConnectionHandler: EngineExchangeOwner {
 }
 
 extension ConnectionHandler: RemovableChannelHandler {}
+
+extension HTTPRequestHead {
+    /// The request would leave HTTP (RFC 9110, 7.8 and 9.3.6), as the decoder sees it.
+    fileprivate var leavesHTTP: Bool {
+        method == .CONNECT
+            || (headers.contains(name: "upgrade")
+                && headers[canonicalForm: "connection"].contains { $0.lowercased() == "upgrade" })
+    }
+}
+
+extension APIError {
+    fileprivate static let bodyTooLarge = APIError(
+        413, "the request's body is larger than \(ConnectionHandler.bodySizeMax) bytes")
+
+    fileprivate static func unreadable(_ error: HTTPParserError) -> APIError {
+        error == .headerOverflow
+            ? APIError(431, "the request's head is larger than \(APIServer.headSizeMax) bytes, or has too many fields")
+            : .badRequest("the request is not HTTP/1.1: \(error)")
+    }
+}

@@ -34,7 +34,8 @@ final class EngineExchange: ChannelDuplexHandler {
     private var context: ChannelHandlerContext?
     private var framer: ResponseFramer
     private var isReadHeld = false
-    private var isBegun = false
+    /// Something of the answer has gone to the client.
+    private(set) var isBegun = false
     private var answer: ResponseHead?
     private var isOver = false
     private var endsInputOnceConnected = false
