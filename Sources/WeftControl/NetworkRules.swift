@@ -17,7 +17,7 @@ enum NetworkRules {
         for (key, value) in spec.options.sorted(by: { $0.key < $1.key }) {
             switch key {
             case encryptedOption:
-                guard value.lowercased() == "false" else {
+                guard ["false", "0"].contains(value.lowercased()) else {
                     throw ControlError(
                         .invalid,
                         "encryption isn't available in this version of Weft: leave the option \"encrypted\" out, or set it to false"

@@ -105,6 +105,16 @@ import WeftNet
         }
     }
 
+    @Test func `options are shown as they were given`() async throws {
+        try await Self.withNetwork { client, _ async throws in
+            let options = #"{"com.docker.network.driver.mtu":"1400","encrypted":"false"}"#
+            let body = #"{"Name":"asked","Driver":"overlay","Options":\#(options)}"#
+            #expect(try await client.send("POST", "/networks/create", body).status == 201)
+            let shown = try await client.send("GET", "/networks/asked").json()["Options"]
+            #expect(shown?["com.docker.network.driver.mtu"] == "1400" && shown?["encrypted"] == "false")
+        }
+    }
+
     @Test func `this node's endpoints, all peers and all tasks are shown`() async throws {
         try await Self.withNetwork { client, backend async throws in
             backend.addWorker()

@@ -100,7 +100,7 @@ struct NetworkTests {
     @Test(
         "Nothing is accepted and ignored",
         arguments: [
-            ("encrypted", "", "encryption isn't available"), ("encrypted", "true", "encryption isn't available"),
+            ("encrypted", "", "encryption isn't available"), ("encrypted", "1", "encryption isn't available"), ("encrypted", "true", "encryption isn't available"),
             ("com.docker.network.driver.mtu", "100", "between 626 and 65535"),
             ("com.docker.network.driver.mtu", "x", "between"),
             ("com.docker.network.driver.overlay.vxlanid_list", "0", "between 1 and 16777215"),

@@ -71,7 +71,8 @@ extension NetworkSpec {
                     throw .badRequest("\(key) is \"\(value)\"; give the MTU in bytes, from 576 to 65535")
                 }
                 options[key] = String(bytes)
-            case "encrypted" where ["false", "0"].contains(value.lowercased()): break
+            // Kept as it was said: clients compare what they asked for with what they are shown.
+            case "encrypted" where ["false", "0"].contains(value.lowercased()): options[key] = value
             case "encrypted":
                 throw .unavailable(
                     "encrypted networks are not available in this version of Weft; leave out --opt encrypted")
