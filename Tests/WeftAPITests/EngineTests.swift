@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Synchronization
 import Testing
+import WeftModel
 
 @testable import WeftAPI
 @testable import WeftEngine
@@ -289,6 +290,71 @@ import Testing
         #expect(shown(network("create", "bridge", "l")) == network("create", "bridge", "l"))
     }
 
+    private static func event(
+        _ kind: ClusterEvent.Kind, _ action: ClusterEvent.Action, _ name: String, at seconds: Int64
+    ) -> ClusterEvent {
+        ClusterEvent(
+            kind: kind, action: action, id: "\(name)-id", attributes: ["name": name],
+            time: Instant(nanoseconds: seconds * 1_000_000_000))
+    }
+
+    @Test(arguments: [
+        ("since=0&until=100", ["h1", "n1", "engine", "n2"]), ("since=2&until=3.5", ["n1", "engine"]),
+        (#"since=0&until=100&filters={"type":["network"]}"#, ["n1", "engine", "n2"]),
+        (#"since=0&until=100&filters={"network":{"n2":true}}"#, ["engine", "n2"]),
+        (#"since=0&until=100&filters={"node":["h1-"]}"#, ["h1", "engine"]),
+        (#"since=0&until=100&filters={"scope":["local"]}"#, ["engine"]),
+        (#"since=0&until=100&filters={"event":["remove"],"label":["name=n2"]}"#, ["engine", "n2"]),
+        ("until=100", ["engine"]),
+    ])
+    func `the swarm's past events stand among the engine's`(query: String, names: [String]) async throws {
+        let line = #"{"Type":"image","Action":"pull","Actor":{"ID":"engine"},"timeNano":3000000000}"# + "\n"
+        let backend = MemoryBackend()
+        backend.read {
+            $0.pastEvents = [
+                Self.event(.node, .update, "h1", at: 1), Self.event(.network, .create, "n1", at: 2),
+                Self.event(.network, .remove, "n2", at: 4),
+            ]
+        }
+        try await withEngine(backend) { wire in
+            _ = wire.readText(until: "\r\n\r\n")
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(line.utf8.count)\r\n\r\n\(line)")
+        } _: { path in
+            let escaped = query.addingPercentEncoding(withAllowedCharacters: .urlHostAllowed) ?? ""
+            let client = try Wire.connected(to: path)
+            client.send("GET /v1.41/events?\(escaped) HTTP/1.1\r\nHost: d\r\n\r\n")
+            let answer = client.readText(until: "\r\n0\r\n\r\n")
+            let told = answer.split(whereSeparator: \.isNewline).compactMap { try? JSONParser.parse(Array($0.utf8)) }
+            let found = told.compactMap { $0["Actor"]?["Attributes"]?["name"] ?? $0["Actor"]?["ID"] }
+            #expect(found == names.map(JSON.string), "\(answer)")
+        }
+    }
+
+    @Test func `without an engine the swarm's events come as they happen`() async throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("weft-\(UUID().uuidString.prefix(8)).sock").path
+        let backend = MemoryBackend()
+        try await serve(backend, path, engine: LocalEngine(socketPath: "/nonexistent/engine.sock")) {
+            let told = Task {
+                try await onThread {
+                    let client = try Wire.connected(to: path)
+                    client.send("GET /v1.41/events HTTP/1.1\r\nHost: d\r\n\r\n")
+                    return client.readText(until: "}\n")
+                }
+            }
+            let deadline = ContinuousClock.now + .seconds(10)
+            while backend.read({ $0.events == nil }), ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            backend.read { _ = $0.events?.yield(Self.event(.network, .create, "n1", at: 7)) }
+            let text = try await told.value
+            #expect(
+                text.hasPrefix("HTTP/1.1 200 OK\r\n")
+                    && text.contains(
+                        #"{"Type":"network","Action":"create","Actor":{"ID":"n1-id","Attributes":{"name":"n1"}},"#
+                            + #""scope":"swarm","time":7,"timeNano":7000000000}"#))
+        }
+    }
+
     @Test func `the event stream is followed, and ends with the client`() async throws {
         let ended = Noted(false)
         try await withEngine { wire in
@@ -316,7 +382,7 @@ import Testing
             #expect(try await client.send("GET", "/networks").json() != .array([]))
             #expect(try await client.send("HEAD", "/_ping").status == 200)
             #expect(try await client.send("GET", "/info").status == 200)
-            for (method, target) in [("GET", "/containers/json"), ("GET", "/images/json"), ("POST", "/containers/create"), ("GET", "/events")] {
+            for (method, target) in [("GET", "/containers/json"), ("GET", "/images/json"), ("POST", "/containers/create")] {
                 let refused = try await client.send(method, target, method == "POST" ? "{}" : nil)
                 #expect(refused.status == 503)
                 #expect(refused.message == "no container engine is connected to weftd; `weft run` starts a sandbox without one")

@@ -2,7 +2,8 @@
 struct Filters {
     private var wanted: [String: [String]] = [:]
 
-    init(_ request: APIRequest, allowed: Set<String>) throws(APIError) {
+    /// Nil for `allowed`: a key that means nothing is left out of account, as dockerd does with events.
+    init(_ request: APIRequest, allowed: Set<String>?) throws(APIError) {
         guard let text = request.query["filters"] else { return }
         let json: JSON
         do { json = try JSONParser.parse(Array(text.utf8)) } catch {
@@ -10,7 +11,7 @@ struct Filters {
         }
         guard case .object(let members) = json else { throw .badRequest("filters must be a JSON object") }
         for (key, value) in members {
-            guard allowed.contains(key) else {
+            if let allowed, !allowed.contains(key) {
                 throw .badRequest("invalid filter '\(key)'; there are \(allowed.sorted().joined(separator: ", "))")
             }
             wanted[key, default: []] += try Self.values(value, key: key)
