@@ -31,6 +31,7 @@ struct Checker {
         let members = cluster.nodes.filter {
             !$0.isGone && cluster.store.objects[StoreKey(kind: .node, id: $0.id.rawValue)] != nil
         }
+        if let stranger = Self.stranger(among: members, in: cluster) { return stranger }
         for node in members {
             var endpoints = node.interfaces
             for endpoint in node.agent?.ownEndpoints ?? [] { endpoints[endpoint.id] = endpoint }
@@ -68,6 +69,33 @@ struct Checker {
         return nil
     }
 
+    /// Members and the manager must believe each other at any time: a session may end at any time.
+    private static func stranger(among members: [SimNode], in cluster: SimCluster) -> String? {
+        guard let manager = cluster.nodes.first else { return nil }
+        for node in members {
+            let name = node.description.hostname
+            if !manager.roots.contains(node.issuer) {
+                return "the manager trusts \(manager.roots), \(name) has its certificate from \(node.issuer)"
+            }
+            if !node.roots.contains(manager.issuer) {
+                return "\(name) trusts \(node.roots), the manager has its certificate from \(manager.issuer)"
+            }
+        }
+        return nil
+    }
+
+    /// A node that left and was not removed is waited for.
+    private static func unfinishedRoot(in cluster: SimCluster, _ manager: ControlMachine) -> String? {
+        guard let state = manager.cluster, manager.nodes.allSatisfy({ $0.state == .ready }) else { return nil }
+        if let rotation = state.rootRotation { return "the root \(rotation.certificatePEM) is still on its way" }
+        for node in cluster.nodes where !node.isGone {
+            guard node.roots == [state.rootCertificatePEM], node.issuer == state.rootCertificatePEM else {
+                return "\(node.description.hostname) trusts \(node.roots), has a certificate of \(node.issuer)"
+            }
+        }
+        return nil
+    }
+
     private func overlappingLeases(_ cluster: SimCluster) -> String? {
         guard cluster.hasCommitted, let leases = cluster.manager?.leases else { return nil }
         for (one, next) in zip(leases, leases.dropFirst())
@@ -86,6 +114,7 @@ struct Checker {
         for (key, object) in cluster.store.objects where !manager.holds(object) {
             return "store and manager differ about \(key)"
         }
+        if let unfinished = unfinishedRoot(in: cluster, manager) { return unfinished }
         for node in cluster.nodes where !node.isGone {
             let name = node.description.hostname
             guard let record = manager.node(node.id) else { return "\(name) is no member and does not know it" }

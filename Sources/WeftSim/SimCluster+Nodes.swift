@@ -5,24 +5,28 @@ import WeftNode
 
 /// The hosts, and their agents' shells.
 extension SimCluster {
-    func addNode(_ id: NodeID) {
+    func addNode(_ id: NodeID, _ cluster: Cluster, role: NodeRole = .worker) {
         let number = nodes.count + 1
         var description = NodeDescription(
             hostname: "h\(number)", architecture: "x86_64", nanoCPUs: 2_000_000_000, memoryBytes: 1 << 30,
             weftVersion: "sim")
         description.routes = [IPv4Prefix("172.30.0.0/16"), IPv4Prefix("10.0.2.0/24")].compactMap(\.self)
         let vtep = IPv4Address(rawValue: 172 << 24 | 30 << 16 | UInt32(number))
-        nodes.append(SimNode(id: id, description: description, vtep: vtep))
+        nodes.append(
+            SimNode(
+                id: id, description: description, vtep: vtep, roots: Self.roots(cluster.trustRoots(for: role)),
+                issuer: cluster.rootCertificatePEM))
+        describeTrust(nodes.count - 1)
         queue.plan(.agentStart(nodes.count - 1), at: now)
     }
 
     /// Lets one more node in, as a checked join token does.
     func join() {
-        guard manager != nil else { return }
+        guard let cluster = manager?.cluster else { return }
         let id = NodeID.random(using: &random)
         do {
             try command(.admitNode(id, .worker, .active))
-            if store.objects[StoreKey(kind: .node, id: id.rawValue)] != nil { addNode(id) }
+            if store.objects[StoreKey(kind: .node, id: id.rawValue)] != nil { addNode(id, cluster) }
         } catch { note("join failed: \(error)") }
     }
 

@@ -15,6 +15,7 @@ extension SimCluster {
         case 78..<82: try removeNetwork()
         case 82..<84: try changeMembership()
         case 84..<86: try command(.rotateToken(.worker))
+        case 86..<88: try replaceRoot()
         default: if options.faults { fault() }
         }
     }

@@ -61,6 +61,7 @@ final class SimCluster {
         case connect(Int, life: Int)
         case toManager(Int, SessionID, NodeMessage)
         case toNode(Int, SessionID, ManagerMessage)
+        case renew(Int, life: Int)
         case managerSeesEnd(Int, SessionID)
         case nodeSeesEnd(Int, SessionID)
         case applyDatapath(Int, life: Int, Generation)
@@ -82,6 +83,7 @@ final class SimCluster {
     var nextCommand: UInt64 = 1
     var nextRequest: UInt64 = 1
     var nextName = 1
+    var nextRoot = 1
     /// False once only healing is left.
     var isStormy = true
     /// Whether the running event changed anything that the rules are about.
@@ -99,12 +101,14 @@ final class SimCluster {
         var managerNode = Node(id: .random(using: &random), createdAt: now, spec: NodeSpec(role: .manager))
         managerNode.managerAddress = "172.30.0.1:2377"
         let cluster = Cluster(
-            id: .random(using: &random), createdAt: now, spec: ClusterSpec(), rootCertificatePEM: "root",
+            id: .random(using: &random), createdAt: now, spec: ClusterSpec(), rootCertificatePEM: "[root]",
             workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))
-        let first = try ControlMachine.bootstrap(cluster: cluster, manager: managerNode, now: now, random: &random)
+        var first = try ControlMachine.bootstrap(cluster: cluster, manager: managerNode, now: now, random: &random)
+        let authority = AuthorityKey(id: cluster.id, privateKeyPEM: Secret("key of [root]"))
+        first.writes.append(.put(.authority(authority), expecting: .none))
         guard store.commit(first) else { throw failure("the first commit does not fit an empty store") }
         manager = ControlMachine(snapshot: store.snapshot)
-        addNode(managerNode.id)
+        addNode(managerNode.id, cluster, role: .manager)
         for _ in 1..<options.nodes { join() }
         queue.plan(.managerTick, at: now + .seconds(1))
         if options.duration > .zero { queue.plan(.operate, at: now + .milliseconds(500)) }
@@ -166,7 +170,12 @@ final class SimCluster {
         case .toManager(let index, let session, let message):
             if streams[session] != nil { try manage(.nodeMessage(nodes[index].id, session, message)) }
         case .toNode(let index, let session, let message):
-            if streams[session] != nil, nodes[index].session == session { try feed(index, .received(message)) }
+            if streams[session] != nil, nodes[index].session == session {
+                followRoots(index, message)
+                try feed(index, .received(message))
+            }
+        case .renew(let index, let life):
+            try renew(index, life: life)
         case .managerSeesEnd(let index, let session):
             try manage(.nodeDisconnected(nodes[index].id, session))
         case .nodeSeesEnd(let index, let session):
@@ -283,6 +292,9 @@ final class SimCluster {
         nodes[index].session = session
         note("\(nodes[index].description.hostname) connects, stream \(session.rawValue)")
         try manage(.nodeConnected(nodes[index].id, session, address: nodes[index].vtep))
-        if nodes[index].session == session { try feed(index, .sessionOpened) }
+        if nodes[index].session == session {
+            queue.plan(.renew(index, life: life), at: delay(1...2000))
+            try feed(index, .sessionOpened)
+        }
     }
 }

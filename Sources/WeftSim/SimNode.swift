@@ -7,13 +7,16 @@ import WeftNode
 /// One host: its agent, what its disk holds, and its kernel. Disk, sandboxes and kernel outlive the agent.
 struct SimNode {
     let id: NodeID
-    let description: NodeDescription
+    var description: NodeDescription
     let vtep: IPv4Address
     /// Nil while weftd is down.
     var agent: NodeMachine?
     var disk = SavedNode()
     /// The stream as this end sees it.
     var session: SessionID?
+    /// Roots it trusts, and the one its certificate is from: on disk as soon as it has them.
+    var roots: [String]
+    var issuer: String
     /// Interfaces in sandboxes.
     var interfaces: [EndpointID: Endpoint] = [:]
     var sandboxes: Set<SandboxID> = []

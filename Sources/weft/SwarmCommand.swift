@@ -3,9 +3,12 @@ import WeftTemplate
 
 struct SwarmCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "swarm", abstract: "Makes, joins and leaves a swarm.",
+        commandName: "swarm", abstract: "Makes, joins, changes and leaves a swarm.",
         discussion: "  weft swarm init --advertise-addr 172.30.0.1",
-        subcommands: [SwarmInit.self, SwarmJoin.self, SwarmJoinToken.self, SwarmLeave.self])
+        subcommands: [
+            SwarmInit.self, SwarmJoin.self, SwarmJoinToken.self, SwarmLeave.self, SwarmUpdate.self, SwarmCA.self,
+            SwarmUnlock.self, SwarmUnlockKey.self,
+        ])
 }
 
 enum Availability: String, CaseIterable, ExpressibleByArgument {
@@ -37,19 +40,21 @@ struct SwarmInit: AsyncParsableCommand {
     var defaultAddrPoolMaskLength = 24
     @Option(help: "Whether this node takes tasks: active, pause or drain.")
     var availability: Availability = .active
+    @Flag(help: "Lock managers: after a restart they need the unlock key.")
+    var autolock = false
+    @OptionGroup var settings: SwarmSettings
 
     /// As the docker CLI sends it.
     var body: TemplateValue {
-        [
+        let spec: TemplateValue = [
+            "Labels": .null, "Orchestration": [:], "Raft": ["ElectionTick": 0, "HeartbeatTick": 0], "Dispatcher": [:],
+            "CAConfig": [:], "TaskDefaults": [:], "EncryptionConfig": ["AutoLockManagers": .bool(autolock)],
+        ]
+        return [
             "ListenAddr": .string(listenAddr), "AdvertiseAddr": .string(advertiseAddr),
             "DataPathAddr": .string(dataPathAddr), "DataPathPort": .int(Int64(dataPathPort)),
             "ForceNewCluster": false,
-            "Spec": [
-                "Labels": .null, "Orchestration": [:], "Raft": ["ElectionTick": 0, "HeartbeatTick": 0],
-                "Dispatcher": [:],
-                "CAConfig": [:], "TaskDefaults": [:], "EncryptionConfig": ["AutoLockManagers": false],
-            ],
-            "AutoLockManagers": false, "Availability": .string(availability.rawValue),
+            "Spec": settings.applied(to: spec), "AutoLockManagers": .bool(autolock), "Availability": .string(availability.rawValue),
             "DefaultAddrPool": .strings(defaultAddrPool), "SubnetSize": .int(Int64(defaultAddrPoolMaskLength)),
         ]
     }
@@ -59,6 +64,7 @@ struct SwarmInit: AsyncParsableCommand {
         let node = try await connection.post("swarm", "init", body: body).string ?? ""
         Terminal.print("Swarm initialized: current node (\(node)) is now a manager.\n\n")
         Terminal.print(try await JoinHint(connection, node: node).text)
+        if autolock { try await connection.printUnlockHint() }
     }
 }
 
@@ -147,14 +153,7 @@ struct SwarmJoinToken: AsyncParsableCommand {
     func run() async throws {
         let connection = try connection.connect()
         if rotate {
-            let swarm = try await connection.get("swarm")
-            try await connection.post(
-                "swarm", "update",
-                query: [
-                    ("rotateManagerToken", "false"), ("rotateManagerUnlockKey", "false"),
-                    ("rotateWorkerToken", "true"),
-                    ("version", String(swarm["Version"]["Index"].int ?? 0)),
-                ], body: swarm["Spec"])
+            try await connection.updateSwarm(rotating: "rotateWorkerToken")
             if !quiet { Terminal.print("Successfully rotated \(role.rawValue) join token.\n\n") }
         }
         if quiet {

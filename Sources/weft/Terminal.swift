@@ -51,6 +51,21 @@ enum Terminal {
         return Int64(time.tv_sec)
     }
 
+    /// A line of the standard input, without showing it where a person types it; nil at its end.
+    static func secret(prompt: String) -> String? {
+        var shown = termios()
+        guard isTerminal(STDIN_FILENO), tcgetattr(STDIN_FILENO, &shown) == 0 else { return readLine() }
+        print(prompt, to: .error)
+        var hidden = shown
+        hidden.c_lflag &= ~tcflag_t(ECHO)
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden)
+        defer {
+            tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown)
+            print("\n", to: .error)
+        }
+        return readLine()
+    }
+
     /// A file's text; nil when it cannot be read.
     static func contents(of path: String) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

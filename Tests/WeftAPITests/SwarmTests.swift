@@ -227,6 +227,8 @@ import WeftNet
                 #expect(list.count == count, "\(filter)")
             }
             #expect(try await client.send("GET", "/nodes?filters=%7B%22x%22:%5B%5D%7D").status == 400)
+            let king = try await client.send("GET", "/nodes?filters=%7B%22role%22:%5B%22king%22%5D%7D")
+            #expect(king.status == 400 && king.message == "Invalid role filter: 'king'")
             let spec = #"{"Labels":{"zone":"a"},"Role":"worker","Availability":"drain"}"#
             #expect(try await client.send("POST", "/nodes/host2/update?version=9", spec).status == 200)
             #expect(try await client.send("POST", "/nodes/host2/update?version=9", spec).status == 500)

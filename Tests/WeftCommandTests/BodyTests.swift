@@ -18,6 +18,28 @@ func swarmInit() throws {
             + #""DefaultAddrPool":[],"SubnetSize":24}"#)
 }
 
+@Test("swarm init and update put settings where the docker CLI puts them")
+func swarmSettings() throws {
+    let command = try #require(
+        try Weft.command(["swarm", "init", "--autolock", "--cert-expiry", "48h", "--snapshot-interval", "7"]) as? SwarmInit)
+    #expect(
+        command.body.json.contains(
+            #""Raft":{"ElectionTick":0,"HeartbeatTick":0,"SnapshotInterval":7},"Dispatcher":{},"#
+                + #""CAConfig":{"NodeCertExpiry":172800000000000},"TaskDefaults":{},"EncryptionConfig":{"AutoLockManagers":true}}"#))
+    let update = try #require(
+        try Weft.command(["swarm", "update", "--autolock", "false", "--dispatcher-heartbeat", "10s"]) as? SwarmUpdate)
+    #expect(update.autolock == false)
+    let spec: TemplateValue = ["Dispatcher": ["HeartbeatPeriod": .int(5)], "Raft": [:]]
+    #expect(update.settings.applied(to: spec).json == #"{"Dispatcher":{"HeartbeatPeriod":10000000000},"Raft":{}}"#)
+}
+
+@Test(
+    "durations are read as Go reads them",
+    arguments: [("90m", 5_400_000_000_000), ("1h0m1.5s", 3_601_500_000_000), ("5", nil), ("h", nil), ("", nil), ("2d", nil)])
+func goDuration(text: String, nanoseconds: Int64?) {
+    #expect(GoDuration(argument: text)?.nanoseconds == nanoseconds)
+}
+
 @Test("swarm join")
 func swarmJoin() throws {
     let command = try #require(

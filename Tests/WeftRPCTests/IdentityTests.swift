@@ -135,4 +135,36 @@ import X509
         #expect(throws: HostPortError.port("a:65536")) { try HostPort(parsing: "a:65536") }
         #expect(throws: HostPortError.notIPv4("::1")) { try HostPort(parsing: "::1") }
     }
+
+    @Test("A root that the operator brings is checked")
+    func givenRoot() throws {
+        let current = try CertificateAuthority.make(now: .now)
+        let own = try CertificateAuthority.make(now: .now)
+        func give(
+            _ certificate: String, _ key: Secret, now: Instant = .now
+        ) throws(RootRefusal) -> CertificateAuthority {
+            try CertificateAuthority.given(
+                certificatePEM: certificate, privateKeyPEM: key, replacing: current.rootCertificatePEM, now: now)
+        }
+        let given = try give(own.rootCertificatePEM, own.privateKeyPEM)
+        #expect(given.rootCertificatePEM == own.rootCertificatePEM)
+        #expect(throws: RootRefusal.certificateUnreadable) { try give("junk", own.privateKeyPEM) }
+        #expect(throws: RootRefusal.keyUnreadable) { try give(own.rootCertificatePEM, Secret("junk")) }
+        #expect(throws: RootRefusal.keyMismatch) { try give(own.rootCertificatePEM, current.privateKeyPEM) }
+        #expect(throws: RootRefusal.severalCertificates) {
+            try give(own.rootCertificatePEM + current.rootCertificatePEM, own.privateKeyPEM)
+        }
+        #expect(throws: RootRefusal.expiresSoon) {
+            try give(own.rootCertificatePEM, own.privateKeyPEM, now: .now + .seconds(19 * 366 * 24 * 3600))
+        }
+        let leaf = try own.makeIdentity(
+            node: NodeID("n"), role: .worker, cluster: ClusterID("c"), lifetimeSeconds: 900 * 24 * 3600, now: .now)
+        let scratch = try Scratch()
+        try leaf.save(to: scratch.path)
+        let file = try String(contentsOfFile: scratch.path + "/node.pem", encoding: .utf8)
+        let end = "-----END PRIVATE KEY-----\n"
+        let key = Secret(try #require(file.components(separatedBy: end).first) + end)
+        let certificate = try PEM.text(leaf.certificate)
+        #expect(throws: RootRefusal.noRoot) { try give(certificate, key) }
+    }
 }

@@ -272,6 +272,31 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
         }
     }
 
+    @Test("get a certificate of the root that leads the trusted ones, while the session goes on")
+    func newRoot() async throws {
+        let service = try TestManager()
+        try await withServer(service) { address in
+            let scratch = try Scratch()
+            let identity = try await join(service, address)
+            let credentials = try NodeCredentials(identity, directory: scratch.path)
+            #expect(try credentials.identity.trust?.issuer == CertificateIssuer(service.authority.root))
+            let client = DispatcherClient(credentials: credentials, managers: [address], logger: logger)
+            let log = NodeLog()
+            let running = Task { await log.run(client) }
+            defer { running.cancel() }
+            try await eventually("no session") { service.received.withLock { $0.count } == 1 }
+            let next = try CertificateAuthority.make(now: .now)
+            service.next.withLock { $0 = next }
+            let both = next.rootCertificatePEM + service.authority.rootCertificatePEM
+            try credentials.replaceRoots(pem: both)
+            try await eventually("not renewed") { credentials.identity.issuingRoot == next.root }
+            let trust = try credentials.identity.trust
+            #expect(try trust == TrustInformation(rootsPEM: both, issuer: CertificateIssuer(next.root)))
+            #expect(try NodeIdentity.load(from: scratch.path)?.issuingRoot == next.root)
+            #expect(log.ends.withLock { $0.isEmpty })
+        }
+    }
+
     @Test("renew the certificate between half and four fifths of its life")
     func renewalTime() throws {
         let service = try TestManager()

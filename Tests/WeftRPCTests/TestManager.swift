@@ -32,6 +32,8 @@ final class TestManager: ManagerService {
     let cluster: Cluster
     let lifetimeSeconds: Int64
     let members = Mutex<Set<NodeID>>([])
+    /// The authority to come: renewals are from it.
+    let next = Mutex<CertificateAuthority?>(nil)
     let sessions = Mutex<[NodeSession]>([])
     let sessionsEnded = Mutex(0)
     let received = Mutex<[NodeMessage]>([])
@@ -77,6 +79,11 @@ final class TestManager: ManagerService {
     func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
         certificatePEM: String, rootCertificatesPEM: String
     ) {
+        if let next = next.withLock({ $0 }) {
+            let certificate = try next.sign(
+                csrPEM: csrPEM, node: peer.node, role: peer.role, cluster: peer.cluster, lifetimeSeconds: 3600, now: .now)
+            return (certificate, next.rootCertificatePEM + authority.rootCertificatePEM)
+        }
         let certificate = try authority.sign(
             csrPEM: csrPEM, node: peer.node, role: .manager, cluster: peer.cluster, lifetimeSeconds: 3600, now: .now)
         return (certificate, cluster.rootCertificatePEM)

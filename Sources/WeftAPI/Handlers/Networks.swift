@@ -21,7 +21,8 @@ extension Router {
                 && filters.matches("name") { matchesPattern(network.spec.name, $0) }
                 && filters.matchesAll("label") { hasLabel(network.spec.labels, $0) }
                 && filters.matches("scope") { $0 == "swarm" }
-                && filters.matches("type") { ($0 == "builtin") == network.spec.ingress }
+                // Only the engine's own three are built in.
+                && filters.matches("type") { $0 == "custom" }
                 && filters.matches("dangling") { truth($0) != shapes.isUsed(network) }
         }
         let own = networks.map { shapes.json($0, detailed: false) }

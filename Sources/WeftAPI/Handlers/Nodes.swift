@@ -4,11 +4,16 @@ extension Router {
     func nodeList(_ request: APIRequest) async throws -> APIResponse {
         let filters = try Filters(request, allowed: ["id", "name", "role", "membership", "label", "node.label"])
         let (state, _) = try await managerState()
+        for (key, values) in [("role", ["worker", "manager"]), ("membership", ["accepted", "pending"])] {
+            if let wrong = filters[key].first(where: { !values.contains($0.lowercased()) }) {
+                throw APIError.badRequest("Invalid \(key) filter: '\(wrong)'")
+            }
+        }
         let nodes = try await backend.nodes().sorted { $0.id < $1.id }.filter { node in
             filters.matches("id") { node.id.rawValue.hasPrefix($0) }
                 && filters.matches("name") { (node.description?.hostname ?? "").hasPrefix($0) }
-                && filters.matches("role") { node.spec.role.rawValue == $0 }
-                && filters.matches("membership") { $0 == "accepted" }
+                && filters.matches("role") { node.spec.role.rawValue == $0.lowercased() }
+                && filters.matches("membership") { $0.lowercased() == "accepted" }
                 && filters.matchesAll("node.label") { hasLabel(node.spec.labels, $0) }
                 // Labels of the engine, of which there is none.
                 && filters.matches("label") { _ in false }
