@@ -35,7 +35,8 @@ extension Daemon: APIBackend {
         if let role = member.role, let cluster = try? await role.manager.read({ $0.cluster }) {
             state.cluster = cluster
             if let issuer = try? cluster.rootRotation?.issuer ?? CertificateIssuer(rootCertificatePEM: cluster.rootCertificatePEM) {
-                state.trust = TrustInformation(rootsPEM: cluster.rootCertificatePEM, issuer: issuer)
+                // As a node has it that is done with a rotation: so clients tell who is not.
+                state.trust = TrustInformation(rootsPEM: cluster.trustRoots(for: .worker), issuer: issuer)
             }
             if let digest = try? CertificateAuthority.digest(ofRootPEM: cluster.rootCertificatePEM) {
                 state.joinTokens = JoinTokens(
