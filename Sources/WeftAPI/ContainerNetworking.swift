@@ -16,8 +16,8 @@ package protocol ContainerNetworking: Sendable {
     func starting(
         token: String, _ body: @Sendable @escaping () async throws -> EngineResponse
     ) async throws -> EngineResponse
-    /// Takes up what the engine says of a container now.
-    func settle(_ container: SandboxID) async
+    /// Takes up what the engine says of a container now. `isStop`: a client asked for its end.
+    func settle(_ container: SandboxID, isStop: Bool) async
     func connect(
         token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
     ) async throws

@@ -61,9 +61,15 @@ package actor ContainerKeeper {
     package func use(_ agent: Agent?) async {
         self.agent = agent
         guard agent != nil else { return }
-        for record in records where record.restarts && record.container != nil {
-            stoppedSince[record.token] = .now
-            Task { try? await self.attach(token: record.token) }
+        await withTaskGroup { group in
+            for record in records where record.restarts && record.container != nil {
+                group.addTask {
+                    do { try await self.attach(token: record.token) } catch {
+                        self.logger.warning(
+                            "a container has no networks yet", metadata: ["name": "\(record.name)", "reason": "\(error)"])
+                    }
+                }
+            }
         }
         await publish()
     }
@@ -177,6 +183,12 @@ package actor ContainerKeeper {
                 try? await rename(token: token, isRunning: false)
             }
         }
+    }
+
+    /// It was stopped on request: the engine will not start it again by itself, whatever its policy.
+    package func ended(_ container: SandboxID) async {
+        guard let record = record(of: container), stoppedSince[record.token] != nil, holds[record.token] == nil else { return }
+        try? await detach(token: record.token)
     }
 
     /// The engine has it no more.

@@ -37,7 +37,10 @@ extension Daemon: ContainerNetworking {
         try await translated { try await prepared.starting(token, body) }
     }
 
-    func settle(_ container: SandboxID) async { await follower?.look(at: container.rawValue) }
+    func settle(_ container: SandboxID, isStop: Bool) async {
+        await follower?.look(at: container.rawValue)
+        if isStop { await prepared.ended(container) }
+    }
 
     func connect(
         token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool

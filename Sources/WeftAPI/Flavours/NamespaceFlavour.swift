@@ -102,10 +102,10 @@ struct NamespaceFlavour: EngineFlavour {
             default: response = try await router.ask(engine, request)
             }
         } catch {
-            await containers.settle(SandboxID(id))
+            await containers.settle(SandboxID(id), isStop: false)
             throw error
         }
-        await containers.settle(SandboxID(id))
+        await containers.settle(SandboxID(id), isStop: request.path.last == "stop")
         return APIResponse(response)
     }
 
