@@ -204,7 +204,7 @@ extension NameTable {
     /// The address is one of this node's, and nobody has told yet what its endpoint is called.
     package func isNameless(at address: IPv4Address) -> Bool {
         var isNameless = false
-        addresses[address]?.forEach { id in
+        addresses[.v4(address)]?.forEach { id in
             if let endpoint = endpoints[id], endpoint.node == node { isNameless = endpoint.name.isEmpty }
         }
         return isNameless
