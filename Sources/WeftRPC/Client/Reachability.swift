@@ -30,7 +30,8 @@ enum Reachability {
             case 111:  // ECONNREFUSED
                 return "nothing listens there; check the address, and that weftd runs there and is a manager"
             case 101, 113:  // ENETUNREACH, EHOSTUNREACH
-                return "there is no route to that host; check the address and this host's network"
+                return "there is no route to that host; check the address and this host's network, and that no firewall rejects TCP port "
+                    + "\(address.port)"
             default:
                 return "\(error)"
             }
