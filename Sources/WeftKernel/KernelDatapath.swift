@@ -49,6 +49,13 @@ package final class KernelDatapath: Datapath, Sendable {
         hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
     }
 
+    /// Keeps other processes from making a data plane with this pin directory, which is made if need be.
+    package static func lockPins(_ directory: String) throws -> DirectoryLock {
+        _ = try PinDirectory.mountFileSystemIfAbsent()
+        try FileSystem.makeDirectory(directory, mode: 0o700)
+        return try DirectoryLock(directory)
+    }
+
     /// How programs are put at interfaces.
     package var attachment: AttachmentKind { programs.attachment }
 

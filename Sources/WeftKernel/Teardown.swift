@@ -5,8 +5,10 @@ internal import WeftWire
 
 extension KernelDatapath {
     /// Removes everything Weft made in the host's kernel; traffic of the overlay ends. IP forwarding stays on, as others may rely on it.
-    /// Goes on after failures, and then throws the first.
+    /// Goes on after failures, and then throws the first. Removes nothing if another process uses the pin directory.
     package static func teardown(pinDirectory: String, namespace: NetworkNamespace = .current) throws {
+        let lock = try lockPins(pinDirectory)
+        defer { withExtendedLifetime(lock) {} }
         var firstError: (any Error)?
         func attempt(_ body: () throws -> Void) {
             do { try body() } catch { firstError = firstError ?? error }

@@ -27,6 +27,7 @@ final class Member: Sendable {
     /// Nil while the node is locked.
     let credentials: NodeCredentials?
     let agent: Agent
+    private let pins: DirectoryLock
     let kernel: KernelDatapath
     let reconciler: KernelReconciler
     let role: ManagerRole?
@@ -90,6 +91,7 @@ final class Member: Sendable {
         self.serving = serving
         self.logger = logger
         self.node = node
+        pins = try KernelDatapath.lockPins(settings.bpfDirectory)
         kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
         reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: membership.dataPathAddress)
         let resolver = try await DNSServer.start(

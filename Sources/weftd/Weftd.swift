@@ -110,6 +110,8 @@ struct Weftd: AsyncParsableCommand {
         do {
             try FileSystem.makeDirectory(settings.runDirectory, mode: 0o755)
             try FileSystem.makeDirectory(settings.stateDirectory, mode: 0o700)
+            // Two daemons would undo each other's work. The pin directory is locked by the member: it comes and goes with a swarm.
+            let locks = try [settings.runDirectory, settings.stateDirectory].map { try DirectoryLock($0) }
             let threads = NIOThreadPool(numberOfThreads: 8)
             threads.start()
             let sandboxes = try SandboxKeeper(
@@ -125,7 +127,7 @@ struct Weftd: AsyncParsableCommand {
             let watcher = EngineWatcher(engine: engine, containers: follower, observer: daemon, logger: logger)
             let group = ServiceGroup(
                 configuration: .init(
-                    services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, logger: logger))],
+                    services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, locks: locks, logger: logger))],
                     gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
             logger.info("weftd starts", metadata: ["version": "\(weftVersion)"])
             try await group.run()
@@ -170,6 +172,8 @@ private struct DaemonService: Service {
     let watcher: EngineWatcher
     let secure: SecureListener?
     let settings: Settings
+    /// Held as long as the daemon runs.
+    let locks: [DirectoryLock]
     let logger: Logger
 
     func run() async throws {
