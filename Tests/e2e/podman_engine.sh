@@ -245,7 +245,8 @@ step "and name" within 10 inside 1 a1 ping -c 1 -w 3 always
 step "exit of --rm" docker 2 run -d --rm --name short --network n1 bb sleep 1
 step "leaves nothing" within 10 hasnt '"Name":"short"' attachments 2
 
-on 1 nsenter -t "$(pid_of 1 a1)" -n ping -i 0.05 -c 80 10.77.1.55 >"$out/ping" 2>&1 &
+pinging=$(pid_of 1 a1)
+on 1 nsenter -t "$pinging" -n ping -i 0.05 -c 80 10.77.1.55 >"$out/ping" 2>&1 &
 ping=$!
 step "kill -9 of weftd" end "${daemon[1]}"
 docker 2 rm -f always >/dev/null 2>&1
@@ -288,10 +289,14 @@ docker 3 rm -f st3 >/dev/null
 boots() { docker 3 logs boot | grep -c "inet 10.77.1"; }
 step "a container to be started at boot" docker 3 run -d --name boot --restart always --network n1 -p 8099:80 bb sh -c "ip addr show eth0; httpd -f -p 80 -h /www"
 reboot() {
-    local pid monitor
-    pid=$(pid_of 3 boot); monitor=$(ps -o ppid= -p "$pid" | tr -d ' ')
+    local container pid monitor all=()
+    for container in $(docker 3 ps -q); do
+        pid=$(pid_of 3 "$container"); monitor=$(ps -o ppid= -p "$pid" | tr -d ' ')
+        [ "$(cat "/proc/$monitor/comm")" = conmon ] || return 1
+        all+=("$monitor" "$pid")
+    done
     end "${daemon[3]}"; end "${engine[3]}"
-    [ "$(cat "/proc/$monitor/comm")" = conmon ] && kill -9 "$monitor" "$pid" && within 5 not kill -0 "$pid" || return 1
+    kill -9 "${all[@]}" && within 5 not kill -0 "${all[@]}" || return 1
     nsenter -t "${rooted[3]}" -m sh -c "grep -o '/[^ ]*/3/root/[^ ]*' /proc/self/mounts | xargs -r umount -l"
     on 3 sh -c 'for n in /run/weft/netns/*; do umount -l $n; done; rm -rf /run/weft /run/podman /run/crun /run/runc /run/libpod; ip link del weft_vxlan; nft flush ruleset' || return 1
     rm -rf "/sys/fs/bpf/$id-3"
