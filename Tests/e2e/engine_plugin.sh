@@ -214,7 +214,7 @@ apart() { docker_on 1 run -d --name "$1" --network net --dns 169.254.77.53 busyb
 restore() { # what happens, in words; the commands that end daemons; those that start them again
     step "$1: they end" eval "$2"
     step "traffic goes on" alive "$before"
-    step "the name stays" has "$(cat "$out/always")" inside 2 beta nslookup always
+    step "the name stays" within 10 has "$(cat "$out/always")" inside 2 beta nslookup always
     step "they start" eval "$3"
     step "the same process has the same address and names" within 20 restored
     step "a new container gets an address of its own" apart new
