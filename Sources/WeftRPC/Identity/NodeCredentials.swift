@@ -44,30 +44,42 @@ package final class NodeCredentials: Sendable {
     var tls: NIOSSLContextConfigurationOverride { state.withLock { $0.tls } }
 
     /// Saves the new identity; handshakes from now on use it.
-    package func replace(with identity: NodeIdentity) throws { try update { _ in identity } }
+    package func replace(with identity: NodeIdentity) throws { try update(.identity(identity)) }
 
     /// Trusts these roots from now on, PEM, concatenated. Nothing happens if they are the ones trusted already.
-    package func replaceRoots(pem: String) throws {
-        let roots = try PEM.certificates(pem)
-        try update { old in
-            guard !roots.isEmpty, roots != old.roots else { return nil }
-            return try NodeIdentity(key: old.key, certificate: old.certificate, roots: roots)
+    package func replaceRoots(pem: String) throws { try update(.roots(try PEM.certificates(pem))) }
+
+    private enum Change {
+        case identity(NodeIdentity)
+        case roots([Certificate])
+
+        /// Nil when it changes nothing.
+        func applied(to old: NodeIdentity) throws -> NodeIdentity? {
+            switch self {
+            case .identity(let identity): return identity
+            case .roots(let roots):
+                if roots.isEmpty || roots == old.roots { return nil }
+                return try NodeIdentity(key: old.key, certificate: old.certificate, roots: roots)
+            }
         }
     }
 
-    private func update(_ change: (NodeIdentity) throws -> NodeIdentity?) throws {
+    private func update(_ change: Change) throws {
         // Handshakes must not wait for the disk, so the file has a lock of its own.
-        let isChanged = try saving.withLock { _ in
-            guard let identity = try change(self.identity) else { return false }
-            let tls = try Self.tls(identity)
-            try identity.save(to: directory, sealing: dataKey)
-            state.withLock { $0 = State(identity: identity, tls: tls) }
-            trust.replace(with: identity.roots)
-            return true
+        let following = try saving.withLock { _ throws(any Error) -> [AsyncStream<Void>.Continuation] in
+            try save(change) ? followers.withLock { Array($0.continuations.values) } : []
         }
-        guard isChanged else { return }
-        let following = followers.withLock { Array($0.continuations.values) }
         for continuation in following { continuation.yield() }
+    }
+
+    /// False when the change changes nothing.
+    private func save(_ change: Change) throws -> Bool {
+        guard let identity = try change.applied(to: self.identity) else { return false }
+        let tls = try Self.tls(identity)
+        try identity.save(to: directory, sealing: dataKey)
+        state.withLock { $0 = State(identity: identity, tls: tls) }
+        trust.replace(with: identity.roots)
+        return true
     }
 
     /// Yields after each replacement from now on; several may come as one.
