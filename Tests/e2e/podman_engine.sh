@@ -73,6 +73,8 @@ end() { kill -9 $(pgrep -P "$1") "$1"; wait "$1" 2>/dev/null; return 0; }
 finish() {
     for n in $hosts; do podman $n rm -fa -t 0; done
     for n in $hosts; do end "${daemon[$n]}"; end "${engine[$n]}"; end "${rooted[$n]}"; end "${holder[$n]}"; done
+    # Monitors of exec sessions stay for minutes, for someone who might ask how they ended.
+    kill -9 $(pgrep -f "^[^ ]*conmon .*$store/")
     for n in $hosts; do ip netns del "$id-h$n"; rm -rf "/sys/fs/bpf/$id-$n"; done
     ip netns del "$id-u"
     [ -n "${KEEP_LOGS:-}" ] && mkdir -p "$KEEP_LOGS" && for n in $hosts; do cp "$work/$n/log" "$KEEP_LOGS/weftd$n.log"; cp "$work/$n/podman.log" "$KEEP_LOGS/podman$n.log"; done
@@ -139,6 +141,15 @@ step "an internal one" docker 1 network create -d overlay --attachable --interna
 docker 1 network create -d overlay closed >/dev/null
 step "known on host 3" within 5 has inner docker 3 network ls
 step "and not in podman" hasnt n1 podman 3 network ls
+
+step "one with IPv6" docker 1 network create -d overlay --attachable --ipv6 --subnet fd77:6::/64 n6
+step "known on host 2" within 5 has n6 docker 2 network ls
+step "run --ip6" docker 1 run -d --name six --network n6 --ip6 fd77:6::66 bb sleep 1000
+step "its IPv6 address is shown" equals fd77:6::66/64 docker 1 inspect -f '{{with .NetworkSettings.Networks.n6}}{{.GlobalIPv6Address}}/{{.GlobalIPv6PrefixLen}}{{end}}' six
+step "is the interface's" has "fd77:6::66/64" inside 1 six ip addr show eth0
+step "and answers on another host, by name" docker 2 run --rm --network n6 bb ping -6 -c 1 -w 5 six
+step "refused: --ip6 outside the subnet" refused "fd77:6::/64" docker 2 run --rm --network n6 --ip6 fd77:7::1 bb true
+step "it goes" docker 1 rm -f six
 
 step "run -d" docker 1 run -d --name a1 --network n1 bb sleep 1000
 step "run on host 2, with address, alias and hostname" docker 2 run -d --name a2 --network n1 --ip 10.77.1.55 --network-alias cache --hostname special bb sleep 1000
