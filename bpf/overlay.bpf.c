@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * The overlay's data plane: three programs at tcx ingress, no bridge and no learning.
+ * The overlay's data plane: three programs at ingress (tcx, or clsact before Linux 6.6), no bridge and no learning.
  *
  *   sandbox | eth0 ----- wv… | weft_from_container ---> another sandbox here       (redirect into its namespace)
  *                                                  \--> underlay, wrapped in VXLAN (redirect to the neighbour)

@@ -27,7 +27,7 @@ final class ManagerSeal: Sendable {
 
     /// Sees to it that the key on disk is locked with this, or lies open for nil.
     func lock(with unlockKey: Secret?) throws {
-        try lockedBy.withLock { current in
+        try lockedBy.withLock { current throws(any Error) in
             guard unlockKey != current else { return }
             try file.save(key, lockedBy: unlockKey)
             current = unlockKey

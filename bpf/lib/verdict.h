@@ -10,7 +10,7 @@
 
 #include "maps.h"
 
-/* Actions of tcx (enum tcx_action_base, Linux 6.6), which older headers lack. */
+/* Actions of tcx (enum tcx_action_base, Linux 6.6), which older headers lack; clsact takes the same values. */
 #define WEFT_TCX_NEXT (-1)
 #define WEFT_TCX_PASS 0
 #define WEFT_TCX_DROP 2
