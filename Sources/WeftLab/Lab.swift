@@ -38,6 +38,11 @@ package struct Lab: Sendable {
     var underlay: String { "/run/netns/\(name)" }
     var record: String { "\(directory)/\(Self.marker)" }
 
+    /// Whether a lab can be called so. A digit could make one lab's name that of another's host.
+    package static func isName(_ name: String) -> Bool {
+        (1...20).contains(name.utf8.count) && name.utf8.allSatisfy { (97...122).contains($0) || $0 == 45 } && name.utf8.first != 45
+    }
+
     /// - Parameter weftd: the executable's path.
     package init(name: String = "weft-lab", weftd: String) {
         self.init(

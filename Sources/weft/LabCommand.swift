@@ -23,6 +23,10 @@ struct LabCommand: AsyncParsableCommand {
               weft lab exec 1 -- docker network create -d overlay --attachable my_net
               weft lab exec 2 -- docker run -d --name a1 --network my_net alpine sleep 86400
               weft lab exec 3 -- docker run --rm --network my_net alpine ping -c 3 a1
+
+            A second lab beside the first is made with another name in the environment, its commands likewise:
+
+              WEFT_LAB=other weft lab up
             """,
         subcommands: [
             LabUp.self, LabList.self, LabExec.self, LabImage.self, LabStop.self, LabStart.self, LabKill.self, LabDown.self,
@@ -34,7 +38,13 @@ struct LabCommand: AsyncParsableCommand {
             let count = readlink("/proc/self/exe", &buffer, buffer.count)
             let path = String(decoding: buffer.prefix(max(count, 0)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
             let end = path.lastIndex(of: "/") ?? path.startIndex
-            return Lab(weftd: path[..<end] + "/weftd")
+            guard let name = getenv("WEFT_LAB").map({ String(cString: $0) }), !name.isEmpty else {
+                return Lab(weftd: path[..<end] + "/weftd")
+            }
+            guard Lab.isName(name) else {
+                throw ValidationError("WEFT_LAB must be 1 to 20 lower-case letters and hyphens, beginning with a letter; it is “\(name)”")
+            }
+            return Lab(name: name, weftd: path[..<end] + "/weftd")
         }
     }
 

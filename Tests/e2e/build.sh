@@ -6,6 +6,7 @@ set -u
 cd "$(dirname "$0")/../.."
 PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C DOCKER_BUILDKIT=1
+lab=${WEFT_LAB:-weft-lab}
 command=${DOCKER:-/usr/bin/docker}
 for program in "$command" dockerd busybox; do
     command -v "$program" >/dev/null || { echo "build: $program is not installed (scripts/setup)" >&2; exit 1; }
@@ -22,7 +23,7 @@ trap 'finish >/dev/null 2>&1' EXIT
 weft lab down >/dev/null 2>&1
 step "a lab of one host with an engine" weft lab up --nodes 1 --engine docker
 step "an image" weft lab image --busybox
-export DOCKER_HOST=unix:///run/weft-lab/host1/run/docker.sock DOCKER_CONFIG=$out/config
+export DOCKER_HOST=unix:///run/$lab/host1/run/docker.sock DOCKER_CONFIG=$out/config
 docker() { timeout 60 "$command" "$@"; }
 build() { docker build --progress plain "$@"; }
 
@@ -82,7 +83,7 @@ step "export and import" imported
 step "what was imported" equals payload docker run --rm imported cat /x/small
 echoed() { docker run -i --rm alpine cat <"$context/big" | cmp - "$context/big"; }
 step "20 MB through a container, both ways" echoed
-engine_ends() { ls "/proc/$(cut -d' ' -f1 /run/weft-lab/host1/weftd.pid)/fd" | wc -l; }
+engine_ends() { ls "/proc/$(cut -d' ' -f1 /run/$lab/host1/weftd.pid)/fd" | wc -l; }
 before=$(engine_ends)
 followers() {
     local pids=() i

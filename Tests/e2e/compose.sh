@@ -7,6 +7,7 @@ set -u
 cd "$(dirname "$0")/../.."
 PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C COMPOSE_HTTP_TIMEOUT=120 COMPOSE_IGNORE_ORPHANS=0 COMPOSE_INTERACTIVE_NO_CLI=1
+lab=${WEFT_LAB:-weft-lab}
 command=${COMPOSE:-docker-compose}
 
 for program in docker dockerd busybox; do
@@ -18,7 +19,7 @@ out=$(mktemp -d)
 finish() {
     if [ "${KEEP_LOGS:-}" ]; then
         mkdir -p "$KEEP_LOGS"
-        for i in 1 2; do for d in weftd dockerd; do cp "/run/weft-lab/host$i/$d.log" "$KEEP_LOGS/compose-$d$i.log"; done; done
+        for i in 1 2; do for d in weftd dockerd; do cp "/run/$lab/host$i/$d.log" "$KEEP_LOGS/compose-$d$i.log"; done; done
     fi
     weft lab down
     rm -rf "$out"
@@ -31,11 +32,11 @@ step "a lab of two hosts with engines" weft lab up --nodes 2 --engine docker
 step "an image" weft lab image --busybox
 
 # On a host: the docker command, compose with the project in $project (its file is $out/$project.yml), and a container's.
-docker_on() { local n=$1; shift; docker --host "unix:///run/weft-lab/host$n/run/docker.sock" "$@"; }
-on() { local n=$1; shift; ip netns exec "weft-lab-$n" "$@"; }
+docker_on() { local n=$1; shift; docker --host "unix:///run/$lab/host$n/run/docker.sock" "$@"; }
+on() { local n=$1; shift; ip netns exec "$lab-$n" "$@"; }
 compose_on() {
     local n=$1; shift
-    DOCKER_HOST="unix:///run/weft-lab/host$n/run/docker.sock" timeout 120 $command -p "$project" -f "$out/$project.yml" "$@" </dev/null
+    DOCKER_HOST="unix:///run/$lab/host$n/run/docker.sock" timeout 120 $command -p "$project" -f "$out/$project.yml" "$@" </dev/null
 }
 compose() { compose_on 1 "$@"; }
 inside() { local service=$1; shift; compose exec -T "$service" "$@"; }
@@ -128,7 +129,7 @@ Y
 step "config" has "10.77.1.0/24" compose config
 step "up" compose up -d
 step "up again changes nothing" hasnt "ecreat" compose up -d
-running() { equals 10 sh -c "docker --host unix:///run/weft-lab/host1/run/docker.sock ps -q --filter label=com.docker.compose.project=$project | wc -l"; }
+running() { equals 10 sh -c "docker --host unix:///run/$lab/host1/run/docker.sock ps -q --filter label=com.docker.compose.project=$project | wc -l"; }
 step "ten containers run" running
 step "ps" has "web" compose ps
 step "network ls" has "shop_front" docker_on 1 network ls --filter driver=overlay --filter label=com.docker.compose.project=shop
@@ -170,7 +171,7 @@ step "run" has "hello from web" compose run --rm -T client wget -qO- http://web/
 step "run leaves nothing" running
 step "exec gives the exit code" exits 7 inside client sh -c 'exit 7'
 step "scale" compose up -d --no-recreate --scale client=3
-replicas() { equals "$1" sh -c "docker --host unix:///run/weft-lab/host1/run/docker.sock ps -q --filter label=com.docker.compose.service=client | wc -l"; }
+replicas() { equals "$1" sh -c "docker --host unix:///run/$lab/host1/run/docker.sock ps -q --filter label=com.docker.compose.service=client | wc -l"; }
 step "three of it" replicas 3
 addresses() { inside web nslookup client | awk '/^Address/ && $NF ~ /^10\.77\.1\./ {print $NF}' | sort -u | wc -l; }
 step "its name has three addresses" within 10 equals 3 addresses
@@ -245,7 +246,7 @@ step "down with volumes" compose down -v -t 0 --remove-orphans
 step "no container is left" equals "" docker_on 1 ps -aq
 step "no network is left" hasnt "shop" docker_on 1 network ls
 step "nor on the other host" within 10 hasnt "shop" docker_on 2 network ls
-step "nor in the engine" within 10 hasnt "shop" docker --host unix:///run/weft-lab/host1/docker/docker.sock network ls
+step "nor in the engine" within 10 hasnt "shop" docker --host unix:///run/$lab/host1/docker/docker.sock network ls
 step "no volume is left" hasnt "shop" docker_on 1 volume ls
 
 # What compose compares with the file before it uses a network that is there already.

@@ -6,24 +6,25 @@
 set -u
 PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C
+lab=${WEFT_LAB:-weft-lab}
 out=$(mktemp -d)
 . "$(dirname "$0")/steps.sh"
 down() { [ -z "${server:-}" ] || kill "$server" 2>/dev/null; weft lab down >/dev/null 2>&1; rm -rf "$out"; }
 trap down EXIT
 
-docker_on() { local h=$1; shift; timeout 60 docker -H "unix:///run/weft-lab/host$h/run/docker.sock" "$@"; }
-engine_on() { local h=$1; shift; timeout 60 docker -H "unix:///run/weft-lab/host$h/docker/docker.sock" "$@"; }
+docker_on() { local h=$1; shift; timeout 60 docker -H "unix:///run/$lab/host$h/run/docker.sock" "$@"; }
+engine_on() { local h=$1; shift; timeout 60 docker -H "unix:///run/$lab/host$h/docker/docker.sock" "$@"; }
 inside() { docker_on "$1" exec "$2" "${@:3}"; }
 address() { docker_on "$1" inspect -f "{{(index .NetworkSettings.Networks \"$3\").IPAddress}}" "$2"; }
 # host, container, name, address: it resolves in the container
-resolves() { has "$4" timeout 20 docker -H "unix:///run/weft-lab/host$1/docker/docker.sock" exec "$2" nslookup "$3"; }
+resolves() { has "$4" timeout 20 docker -H "unix:///run/$lab/host$1/docker/docker.sock" exec "$2" nslookup "$3"; }
 up() { weft lab up --nodes 2 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} && weft lab image --busybox; }
 sleeper() { local h=$1 name=$2; shift 2; docker_on "$h" run -d --name "$name" "$@" busybox sleep 86400; }
 weft lab down >/dev/null 2>&1
 step "a lab with engines" up
 echo "time engine $(engine_on 1 version -f '{{.Server.Version}}')"
 for h in 1 2; do
-    step "the engine's firewall lets sandboxes out on host $h" within 10 has "-i wv+ -j ACCEPT" nsenter --net=/run/netns/weft-lab-$h iptables -S DOCKER-USER
+    step "the engine's firewall lets sandboxes out on host $h" within 10 has "-i wv+ -j ACCEPT" nsenter --net=/run/netns/$lab-$h iptables -S DOCKER-USER
 done
 step "network" docker_on 1 network create -d overlay --attachable net
 step "internal network" docker_on 1 network create -d overlay --attachable --internal shut
@@ -31,7 +32,7 @@ step "bridge" docker_on 1 network create town
 step "a container far away" sleeper 2 far --network net --network-alias db
 step "and on the internal network" sleeper 2 deep --network shut
 far=$(address 2 far net) deep=$(address 2 deep shut)
-nsenter --net=/run/netns/weft-lab-1 python3 - <<'PYTHON' &
+nsenter --net=/run/netns/$lab-1 python3 - <<'PYTHON' &
 import socket
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("172.30.0.1", 53))

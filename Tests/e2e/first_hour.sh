@@ -5,6 +5,7 @@
 set -u
 PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C
+lab=${WEFT_LAB:-weft-lab}
 out=$(mktemp -d)
 trap 'weft lab down >/dev/null 2>&1; rm -rf "$out"' EXIT
 
@@ -89,12 +90,12 @@ for i in 3 2; do step "host $i leaves" on $i weft swarm leave; done
 step "the last manager wants --force" refused "--force" on 1 weft swarm leave
 step "and leaves with it" on 1 weft swarm leave --force
 # Daemons and supervisors run in the hosts' network namespaces.
-spaces=$(for i in 1 2 3; do stat -L -c 'net:[%i]' /run/netns/weft-lab-$i; done)
+spaces=$(for i in 1 2 3; do stat -L -c 'net:[%i]' /run/netns/$lab-$i; done)
 processes() { for p in /proc/[0-9]*; do n=$(readlink "$p/ns/net") && grep -qxF "$n" <<<"$spaces" && echo "$p"; done; }
 step "lab down" weft lab down
 left() {
-    ip netns list | grep weft-lab && return 1
-    mount | grep weft-lab && return 1
+    ip netns list | grep "$lab" && return 1
+    mount | grep "$lab" && return 1
     processes | grep . && return 1
     return 0
 }

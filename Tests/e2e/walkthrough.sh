@@ -9,6 +9,7 @@ set -u
 cd "$(dirname "$0")/../.."
 PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C
+lab=${WEFT_LAB:-weft-lab}
 acceptance=${ACCEPTANCE:-../shared/acceptance}
 expected="net-create-encrypted net-inspect-encrypted encrypted-run-1 encrypted-run-2 encrypted-ping encrypted-http encrypted-on-wire"
 
@@ -24,8 +25,8 @@ weft lab up --nodes 3 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} --no-swar
 weft lab image --busybox || { echo "FAIL lab image"; exit 1; }
 echo "time lab-with-engines-and-image $((($(date +%s%N) - began) / 1000000)) ms"
 
-socket() { echo "/run/weft-lab/host$1/run/docker.sock"; }
-ADDR1=172.30.0.1 ADDR2=172.30.0.2 ADDR3=172.30.0.3 NETNS1=weft-lab-1 NETNS2=weft-lab-2 NETNS3=weft-lab-3 \
+socket() { echo "/run/$lab/host$1/run/docker.sock"; }
+ADDR1=172.30.0.1 ADDR2=172.30.0.2 ADDR3=172.30.0.3 NETNS1=$lab-1 NETNS2=$lab-2 NETNS3=$lab-3 \
     PART=${PART:-init net run end} bash "$acceptance/walkthrough.sh" "$(socket 1)" "$(socket 2)" "$(socket 3)" 2>&1 | tee "$out/log"
 
 passed=$(grep -c '^ok ' "$out/log") failed=0 unmet=0
@@ -40,11 +41,11 @@ grep -q '^[0-9]* passed, [0-9]* failed' "$out/log" || { failed=$((failed + 1)); 
 if grep -q '^skip ' "$out/log"; then failed=$((failed + 1)); echo "steps were skipped"; fi
 if [ "${KEEP_LOGS:-}" ]; then
     mkdir -p "$KEEP_LOGS"; cp "$out/log" "$KEEP_LOGS/walkthrough.log"
-    for i in 1 2 3; do for d in weftd dockerd; do cp "/run/weft-lab/host$i/$d.log" "$KEEP_LOGS/$d$i.log"; done; done
+    for i in 1 2 3; do for d in weftd dockerd; do cp "/run/$lab/host$i/$d.log" "$KEEP_LOGS/$d$i.log"; done; done
 fi
 
 weft lab down || { failed=$((failed + 1)); echo "FAIL lab down"; }
-left=$(ip netns list | grep weft-lab; mount | grep weft-lab; find /sys/fs/cgroup -name 'weft-lab*' 2>/dev/null)
+left=$(ip netns list | grep "$lab"; mount | grep "$lab"; find /sys/fs/cgroup -name "$lab*" 2>/dev/null)
 [ -z "$left" ] || { failed=$((failed + 1)); echo "FAIL left behind: $left"; }
 echo
 echo "$unmet steps of encrypted networks are refused, as expected"
