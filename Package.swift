@@ -33,6 +33,12 @@ let nioHTTP: [Target.Dependency] = nio + [.product(name: "NIOHTTP1", package: "s
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// libFuzzer brings a `main` of its own, so an ordinary build has no place for this one.
+let fuzzing: [Target] =
+    Context.environment["WEFT_FUZZ"] == nil
+    ? []
+    : [.executableTarget(name: "weft-fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Driver", swiftSettings: swift)]
+
 let package = Package(
     name: "weft",
     products: [
@@ -181,6 +187,14 @@ let package = Package(
         .executableTarget(
             name: "sandbox-driver", dependencies: ["WeftSandbox"], path: "Tests/SandboxDriver", swiftSettings: swift),
         tests("LabTests", ["WeftLab", "WeftLinux"]),
+        // Readers of foreign bytes, for FuzzTests and for scripts/fuzz.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftRPC",
+            ],
+            path: "Tests/Fuzz/Targets", swiftSettings: swift),
+        tests("FuzzTests", ["FuzzTargets"]),
         tests("SandboxTests", ["WeftSandbox", "WeftSandboxWire", "CSandbox", "weft-shim", "sandbox-driver"]),
-    ]
+    ] + fuzzing
 )

@@ -114,7 +114,8 @@ struct JSONReader {
         let start = position
         while let byte = next, (0x30...0x39).contains(byte) || "+-.eE".utf8.contains(byte) { position += 1 }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
-        if let whole = Int64(text), !text.hasPrefix("+") { return .int(whole) }
+        // A double may be printed as -0, which no integer is.
+        if let whole = Int64(text), !text.hasPrefix("+"), whole != 0 || !text.hasPrefix("-") { return .int(whole) }
         guard let first = text.utf8.first, first == UInt8(ascii: "-") || (0x30...0x39).contains(first),
             let real = Double(text), real.isFinite
         else { throw failure }
