@@ -160,6 +160,7 @@ let package = Package(
         tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI"]),
         tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet"]),
         tests("WeftControlTests", ["WeftControl", "WeftModel", "WeftNet", "WeftIPAM"]),
+        tests("WeftManagerTests", ["WeftManager", "WeftControl", "WeftStore", "WeftModel", "WeftNet", logging]),
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI"]),
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),

@@ -36,6 +36,8 @@ package enum ControlAction: Hashable, Sendable {
     /// Ends the stream after what was sent before.
     case closeSession(NodeID, SessionID, reason: String)
     case reply(CommandID, Result<ControlReply, ControlError>)
+    /// What those who watch the swarm are told.
+    case announce([ClusterEvent])
     /// A sentence for the log: something an operator may want to know.
     case note(String)
 }

@@ -1,43 +1,35 @@
-package import WeftModel
+import WeftModel
 
 /// What a commit means to who watches the swarm.
 extension ControlMachine {
-    /// The events of a transaction that this machine, as it was before, is about to see committed.
-    package func events(of transaction: Transaction, now: Instant) -> [ClusterEvent] {
-        transaction.writes.compactMap { write in
-            switch write {
-            case .put(.node(let node), _):
-                let old = state.nodes[node.id]
-                return ClusterEvent(
-                    kind: .node, action: old == nil ? .create : .update, id: node.id.rawValue,
-                    attributes: node.eventAttributes(since: old), time: old == nil ? node.createdAt : node.updatedAt)
-            case .put(.network(let network), _):
-                let old = state.networks[network.id]
-                return ClusterEvent(
-                    kind: .network, action: old == nil ? .create : .update, id: network.id.rawValue,
+    /// The events of what the running input changed, in the order of the objects' keys.
+    func events(now: Instant) -> [ClusterEvent] {
+        state.changed.compactMap { key, old, new in
+            switch (old, new) {
+            case (let old, .node(let node)?): event(of: node, since: old?.node)
+            case (.node(let node)?, nil):
+                ClusterEvent(kind: .node, action: .remove, id: key.id, attributes: node.eventAttributes(since: nil), time: now)
+            case (let old, .network(let network)?):
+                ClusterEvent(
+                    kind: .network, action: old == nil ? .create : .update, id: key.id,
                     attributes: ["name": network.spec.name], time: old == nil ? network.createdAt : network.updatedAt)
-            case .delete(let key, _):
-                return removal(of: key, now: now)
-            default:
-                return nil
+            case (.network(let network)?, nil):
+                ClusterEvent(
+                    kind: .network, action: .remove, id: key.id, attributes: ["name": network.spec.name], time: now)
+            default: nil
             }
         }
     }
 
-    private func removal(of key: StoreKey, now: Instant) -> ClusterEvent? {
-        switch key.kind {
-        case .node:
-            guard let node = state.nodes[NodeID(key.id)] else { return nil }
-            return ClusterEvent(
-                kind: .node, action: .remove, id: key.id, attributes: node.eventAttributes(since: nil), time: now)
-        case .network:
-            guard let network = state.networks[NetworkID(key.id)] else { return nil }
-            return ClusterEvent(
-                kind: .network, action: .remove, id: key.id, attributes: ["name": network.spec.name], time: now)
-        default:
-            return nil
-        }
+    private func event(of node: Node, since old: Node?) -> ClusterEvent {
+        ClusterEvent(
+            kind: .node, action: old == nil ? .create : .update, id: node.id.rawValue,
+            attributes: node.eventAttributes(since: old), time: old == nil ? node.createdAt : node.updatedAt)
     }
+}
+
+extension StoredObject {
+    fileprivate var node: Node? { if case .node(let node) = self { node } else { nil } }
 }
 
 extension Node {

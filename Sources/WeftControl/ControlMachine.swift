@@ -147,6 +147,8 @@ package struct ControlMachine: Sendable {
         var actions: [ControlAction] = []
         if let (transaction, changes) = state.takeTransaction() {
             actions.append(.commit(transaction))
+            let events = events(now: now)
+            if !events.isEmpty { actions.append(.announce(events)) }
             log.append((state.revision, changes))
             if log.count > Self.logRevisionsMax { logBase = log.removeFirst().revision }
         }

@@ -73,6 +73,11 @@ struct ControlState: Sendable {
     /// Begins a round of changes that `undo` may take back.
     mutating func beginRound() { former = [:] }
 
+    /// What was changed since `beginRound`, before and now, by key. Nil: there was, or is, no such object.
+    var changed: [(key: StoreKey, old: StoredObject?, new: StoredObject?)] {
+        former.sorted { $0.key < $1.key }.map { ($0.key, $0.value, object($0.key)) }
+    }
+
     /// Takes back what was changed since `beginRound`.
     mutating func undo(to revision: Version) {
         for key in former.keys { remove(key) }

@@ -183,7 +183,6 @@ private struct Worker {
                 return false
             }
             changed = true
-            eventLog.append(machine.events(of: transaction, now: now))
         }
         for action in actions { perform(action) }
         return true
@@ -195,6 +194,8 @@ private struct Worker {
             preconditionFailure("a commit is the machine's first action, and the only one of its kind")
         case .reply(let command, let result):
             answer(command, result.mapError { $0 as any Error })
+        case .announce(let events):
+            eventLog.append(events)
         case .note(let sentence):
             logger.notice("\(sentence)")
         case .send(let node, let session, let message):

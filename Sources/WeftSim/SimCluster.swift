@@ -236,6 +236,8 @@ final class SimCluster {
                 guard commands.remove(id) != nil else { throw failure("command \(id) got a second reply") }
                 note("reply \(result)")
                 if case .success(.network) = result { report.networksCreated += 1 }
+            case .announce(let events):
+                note("manager announces \(events.map { "\($0.kind) \($0.id) \($0.action)" })")
             case .note(let text):
                 note("manager notes: \(text)")
             }

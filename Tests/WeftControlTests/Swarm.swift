@@ -14,6 +14,7 @@ struct Swarm {
     var sent: [(node: NodeID, message: ManagerMessage)] = []
     var closed: [(node: NodeID, reason: String)] = []
     var notes: [String] = []
+    var events: [ClusterEvent] = []
     var commits = 0
     private var stored: [StoredObject] = []
     private var replies: [CommandID: Result<ControlReply, ControlError>] = [:]
@@ -75,6 +76,7 @@ struct Swarm {
                 sent.append((node, message))
             case .closeSession(let node, _, let reason): closed.append((node, reason))
             case .reply(let id, let result): replies[id] = result
+            case .announce(let told): events += told
             case .note(let text): notes.append(text)
             }
         }
