@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,11 +28,21 @@ extern char **environ;
 
 int clx_setns_network(int descriptor) { return setns(descriptor, CLONE_NEWNET); }
 
+int clx_is_namespace(const char *path)
+{
+    struct statfs status;
+    if (statfs(path, &status) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+    return status.f_type == NSFS_MAGIC;
+}
+
 int clx_unshare_network(void) { return unshare(CLONE_NEWNET); }
 
-int clx_netlink_open(void)
+_Static_assert(CLX_NETLINK_ROUTE == NETLINK_ROUTE && CLX_NETLINK_NETFILTER == NETLINK_NETFILTER, "ABI");
+
+int clx_netlink_open(int protocol)
 {
-    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (descriptor < 0)
         return -1;
     int on = 1;

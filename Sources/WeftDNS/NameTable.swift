@@ -173,10 +173,19 @@ extension NameTable {
     /// source address of a query tells who asks. The resolver's own address is one of IPv4, and so is the asker's.
     package func view(from address: IPv4Address) -> View? {
         guard let sandbox = sandbox(at: address) else { return nil }
+        var found: [EndpointID] = []
+        sandboxes[sandbox]?.forEach { found.append($0) }
+        return view(of: found)
+    }
+
+    /// What the holder of these endpoints sees; nil when none of them is one of this node's.
+    package func view(of ids: [EndpointID]) -> View? {
         var networks: [NetworkID] = []
-        sandboxes[sandbox]?.forEach { id in
-            if let network = endpoints[id]?.network, !networks.contains(network) { networks.append(network) }
+        for id in ids {
+            guard let endpoint = endpoints[id], endpoint.node == node, !networks.contains(endpoint.network) else { continue }
+            networks.append(endpoint.network)
         }
+        guard !networks.isEmpty else { return nil }
         networks.sort()
         return View(
             networks: networks, isInternal: networks.allSatisfy { scopes[$0]?.network?.spec.isInternal == true })
@@ -194,11 +203,10 @@ extension NameTable {
         return sandbox
     }
 
-    /// An address of a sandbox of this node; nil when it is on no network.
-    package func address(of sandbox: SandboxID) -> IPv4Address? {
-        var address: IPv4Address?
-        sandboxes[sandbox]?.forEach { address = address ?? endpoints[$0]?.ipv4 }
-        return address
+    /// The address of the first of these endpoints that is one of this node's.
+    package func address(ofFirst ids: [EndpointID]) -> IPv4Address? {
+        for id in ids { if let endpoint = endpoints[id], endpoint.node == node { return endpoint.ipv4 } }
+        return nil
     }
 
     /// The address is one of this node's, and nobody has told yet what its endpoint is called.
@@ -252,8 +260,8 @@ extension NameTable {
         downNodes.isEmpty || endpoint.node == node || !downNodes.contains(endpoint.node)
     }
 
-    /// Binary search for the last subnet that starts at or before the address.
-    private func isInSubnet(_ address: IPAddress) -> Bool {
+    /// The address is of one of the swarm's networks. Binary search for the last subnet that starts at or before the address.
+    package func isInSubnet(_ address: IPAddress) -> Bool {
         var low = 0
         var high = subnets.count
         while low < high {

@@ -29,6 +29,14 @@ package struct Resolver: Sendable {
         _ query: DNSMessage, from asker: IPv4Address, in table: NameTable,
         using generator: inout some RandomNumberGenerator
     ) -> Decision {
+        answer(query, seeing: table.view(from: asker), in: table, using: &generator)
+    }
+
+    /// The answer to `query` of one who sees `view`; nil for who is no sandbox.
+    package func answer(
+        _ query: DNSMessage, seeing view: NameTable.View?, in table: NameTable,
+        using generator: inout some RandomNumberGenerator
+    ) -> Decision {
         guard !query.header.isResponse else { return .ignore }
         guard query.header.opcode == .query else { return .reply(Self.reply(to: query, .notImplemented)) }
         if let edns = query.edns, edns.version > 0 { return .reply(Self.reply(to: query, .badVersion)) }
@@ -36,7 +44,7 @@ package struct Resolver: Sendable {
         guard query.questions.count == 1, let question = query.questions.first else {
             return .reply(Self.reply(to: query, .formatError))
         }
-        guard let view = table.view(from: asker), question.recordClass == .internet,
+        guard let view, question.recordClass == .internet,
             question.type != .axfr, question.type != .ixfr
         else { return .reply(Self.reply(to: query, .refused)) }
 
@@ -71,6 +79,25 @@ package struct Resolver: Sendable {
     package static func replySizeMax(to query: DNSMessage) -> Int {
         guard let edns = query.edns else { return DNSMessage.plainUDPSizeMax }
         return max(DNSMessage.plainUDPSizeMax, Int(min(edns.payloadSize, payloadSize)))
+    }
+
+    /// An answer of an engine's resolver, as the container may keep it. Docker lets a name be kept for 600 s; what it says of the
+    /// swarm's addresses, before this node was told of a container, is as short-lived as what the swarm says itself.
+    package func shortened(_ answer: DNSMessage, in table: NameTable) -> DNSMessage {
+        var answer = answer
+        for index in answer.answers.indices where isOverlay(answer.answers[index], in: table) {
+            answer.answers[index].timeToLive = min(answer.answers[index].timeToLive, Self.timeToLive)
+        }
+        return answer
+    }
+
+    private func isOverlay(_ record: DNSRecord, in table: NameTable) -> Bool {
+        switch record.data {
+        case .a(let address): table.isInSubnet(.v4(address))
+        case .aaaa(let address): table.isInSubnet(.v6(address))
+        case .ptr: ReverseName.address(of: record.name).map { table.isInSubnet($0) } ?? false
+        default: false
+        }
     }
 
     /// A reply without records: `code` for everything that is refused or has failed.

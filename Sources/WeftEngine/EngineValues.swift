@@ -34,7 +34,11 @@ package struct EngineContainerSummary: Decodable, Sendable {
 
 /// A container by itself.
 package struct EngineContainer: Decodable, Sendable {
-    package struct Settings: Decodable, Sendable { package let Networks: [String: Attachment]? }
+    package struct Settings: Decodable, Sendable {
+        package let Networks: [String: Attachment]?
+        /// The path of its network namespace while it runs.
+        package let SandboxKey: String?
+    }
     package struct Attachment: Decodable, Sendable {
         package let NetworkID: String
         /// Empty while the container does not run.
@@ -64,6 +68,10 @@ package struct EngineContainer: Decodable, Sendable {
 
     /// Of its first process while it runs.
     package var process: Int32? { State?.Pid.flatMap { $0 > 0 ? $0 : nil } }
+    /// What the engine calls its network namespace; without a word of it, the container's id.
+    package var namespaceKey: String {
+        NetworkSettings.SandboxKey?.split(separator: "/").last.map(String.init) ?? Id
+    }
     package var isRunning: Bool { State?.Running == true || State?.Paused == true }
     /// The engine starts it again when it ends, if it ends in a certain way.
     package var mayRestart: Bool { !["", "no"].contains(HostConfig?.RestartPolicy?.Name ?? "") }

@@ -12,8 +12,11 @@ package protocol EngineObserver: ContainerObserver {
     func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async
     /// An endpoint that the engine made is the container's, which has these names there.
     func engineEndpoint(_ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]) async
-    /// A container on the swarm's networks runs as `process`, and is to ask these servers. Comes before its endpoints' names.
-    func engineContainer(_ container: SandboxID, process: Int32, servers: [String]) async
+    /// A container on the swarm's networks runs as `process`, with these endpoints there, and is to ask these servers. Comes before its
+    /// endpoints' names. `namespaceKey`: what the engine calls its network namespace.
+    func engineContainer(
+        _ container: SandboxID, process: Int32, namespaceKey: String, endpoints: [EndpointID], servers: [String]
+    ) async
     /// A container that runs no more, or is on none of the swarm's networks.
     func engineContainerLeft(_ container: SandboxID) async
     /// All containers that are on the swarm's networks.
@@ -168,7 +171,8 @@ package struct EngineWatcher: Sendable {
         }
         if let process = container.process, !attachments.isEmpty {
             await observer.engineContainer(
-                SandboxID(container.Id), process: process, servers: container.HostConfig?.Dns ?? [])
+                SandboxID(container.Id), process: process, namespaceKey: container.namespaceKey,
+                endpoints: attachments.map { EndpointID($0.EndpointID) }, servers: container.HostConfig?.Dns ?? [])
         } else {
             await observer.engineContainerLeft(SandboxID(container.Id))
         }

@@ -3,7 +3,7 @@ internal import Glibc
 package import WeftWire
 internal import Synchronization
 
-/// A route netlink socket of one network namespace. It stays there whatever thread uses it; requests are taken one at a time.
+/// A netlink socket of one network namespace. It stays there whatever thread uses it; requests are taken one at a time.
 package final class NetlinkSocket: Sendable {
     private let descriptor: OwnedDescriptor
     /// The last sequence number used, and the lock around request and answer.
@@ -11,10 +11,25 @@ package final class NetlinkSocket: Sendable {
 
     private init(owning descriptor: Int32) { self.descriptor = OwnedDescriptor(owning: descriptor) }
 
+    /// Whom a socket speaks with.
+    package enum Subsystem: Sendable {
+        /// Interfaces, addresses, routes.
+        case route
+        /// nftables.
+        case netfilter
+
+        fileprivate var number: Int32 {
+            switch self {
+            case .route: Int32(CLX_NETLINK_ROUTE)
+            case .netfilter: Int32(CLX_NETLINK_NETFILTER)
+            }
+        }
+    }
+
     /// Opens a socket in `namespace`.
-    package static func open(in namespace: NetworkNamespace = .current) throws -> NetlinkSocket {
+    package static func open(in namespace: NetworkNamespace = .current, to subsystem: Subsystem = .route) throws -> NetlinkSocket {
         try namespace.run {
-            let descriptor = clx_netlink_open()
+            let descriptor = clx_netlink_open(subsystem.number)
             guard descriptor >= 0 else { throw SystemError.last("open a netlink socket") }
             return NetlinkSocket(owning: descriptor)
         }
@@ -23,6 +38,46 @@ package final class NetlinkSocket: Sendable {
     /// Sends a request that changes something and waits for the acknowledgement. `operation` is an infinitive, for the error.
     package func change(_ request: NetlinkWriter, _ operation: @autoclosure () -> String) throws(SystemError) {
         _ = try exchange(request, operation, isDump: false)
+    }
+
+    /// Sends the messages of a batch, of which the kernel carries out all or none, and waits for the acknowledgement that the last but
+    /// one, before the batch's end, asks for.
+    package func change(batch: [NetlinkWriter], _ operation: @autoclosure () -> String) throws(SystemError) {
+        let outcome: Result<Void, SystemError> = sequence.withLock { last in
+            let first = last &+ 1
+            var bytes: [UInt8] = []
+            for message in batch {
+                last &+= 1
+                bytes += message.message(sequence: last)
+            }
+            do throws(SystemError) {
+                try send(bytes, operation)
+                return .success(try receive(from: first, through: last &- 1, operation))
+            } catch {
+                return .failure(error)
+            }
+        }
+        try outcome.get()
+    }
+
+    /// Waits for the acknowledgement of the message `last`, or an error of one before it.
+    private func receive(
+        from first: UInt32, through last: UInt32, _ operation: () -> String
+    ) throws(SystemError) {
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let count = clx_netlink_receive(descriptor.rawValue, &buffer, buffer.count)
+            guard count >= 0 else { throw .last(operation()) }
+            guard let messages = NetlinkMessage.parse(Array(buffer[..<count])) else { throw malformed(operation) }
+            for message in messages where message.sequence &- first <= last &- first {
+                switch message.meaning {
+                case .success?: if message.sequence == last { return }
+                case .failure(let code, let detail)?: throw SystemError(operation(), code: code, detail: detail)
+                case .noise?, .object?: continue
+                case nil: throw malformed(operation)
+                }
+            }
+        }
     }
 
     /// As `change`, for a creation: what is there already is success.

@@ -12,6 +12,9 @@ package struct NetworkNamespace: Hashable, Sendable {
     /// The namespace of this process.
     package static let current = NetworkNamespace()
 
+    /// There is a namespace at the path, not just a file that one may be mounted on.
+    package var isThere: Bool { clx_is_namespace(path ?? "/proc/self/ns/net") == 1 }
+
     /// Opens the namespace, for handing it to the kernel.
     package func open() throws(SystemError) -> OwnedDescriptor {
         try OwnedDescriptor(opening: path ?? "/proc/self/ns/net", flags: O_RDONLY)

@@ -1,6 +1,6 @@
 import FoundationEssentials
 package import Logging
-import WeftModel
+package import WeftModel
 import WeftNet
 
 /// The engine's NetworkDriver and IpamDriver: one method call, one answer.
@@ -25,6 +25,13 @@ package actor PluginService {
         self.store = store
         self.logger = logger
         state = try store.loadPlugin()
+    }
+
+    /// The endpoints that are in a container, each with the path of the container's namespace.
+    package var joined: [EndpointID: String] {
+        var joined: [EndpointID: String] = [:]
+        for (id, endpoint) in state.endpoints { joined[EndpointID(id)] = endpoint.sandbox }
+        return joined
     }
 
     /// Forgets everything, as this node left its swarm.

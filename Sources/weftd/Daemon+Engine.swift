@@ -35,10 +35,12 @@ extension Daemon: EngineObserver {
         }
     }
 
-    func engineContainer(_ container: SandboxID, process: Int32, servers: [String]) async {
+    func engineContainer(
+        _ container: SandboxID, process: Int32, namespaceKey: String, endpoints: [EndpointID], servers: [String]
+    ) async {
         guard let resolver = member?.resolver else { return }
+        await names.serve(container, process: process, key: namespaceKey, endpoints: endpoints, by: resolver)
         let own = KernelDatapath.resolverAddress.description
-        guard servers.contains(own) else { return await names.serve(container, process: process, by: resolver) }
         // A loopback address would be the container's, which weftd does not ask in.
         resolver.use(
             upstreams: servers.filter { $0 != own }.compactMap { IPv4Address($0) }.filter { !$0.isLoopback }, of: container)

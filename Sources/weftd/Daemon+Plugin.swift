@@ -51,15 +51,17 @@ extension Daemon: PluginBackend {
 
     func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
         // All endpoints of a container have the key in common; what container it is the engine tells later.
-        let sandbox = sandboxKey.split(separator: "/").last.map(String.init) ?? id.rawValue
+        let sandbox = sandboxKey.isEmpty ? id.rawValue : ContainerNames.key(ofPath: sandboxKey)
         _ = try await pluginMember.agent.attachEngine(
             EngineAttachment(
                 endpoint: id, network: endpoint.network, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, mac: endpoint.mac,
                 sandbox: SandboxID(sandbox)))
+        await names.join(id, path: sandboxKey, by: try pluginMember.resolver)
         return engineInterfaceName(id)
     }
 
     func detach(_ id: EndpointID) async {
+        await names.leave(id)
         do {
             try await member?.agent.detach(id)
         } catch AttachError.endpointNotFound {

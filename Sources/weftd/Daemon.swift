@@ -123,6 +123,7 @@ actor Daemon {
                 throw APIError.wrongUnlockKey
             }
             let file = SealFile(directory: settings.stateDirectory)
+            await names.endAll()
             await waiting.stop()
             do {
                 try await takePart(waiting.membership, ManagerSeal(key: dataKey, file: file, lockedBy: key))
@@ -135,7 +136,16 @@ actor Daemon {
     }
 
     /// The engine's driver, which is to forget the swarm with this node.
-    func use(_ plugin: PluginService) { self.plugin = plugin }
+    func use(_ plugin: PluginService) async {
+        self.plugin = plugin
+        await openDoors()
+    }
+
+    /// Answers again in the containers that were there before this weftd, or before it left its resolver behind.
+    private func openDoors() async {
+        guard let plugin, let resolver = member?.resolver else { return }
+        for (endpoint, path) in await plugin.joined { await names.join(endpoint, path: path, mayCome: false, by: resolver) }
+    }
 
     func stop() async {
         await names.endAll()
@@ -150,6 +160,7 @@ actor Daemon {
             attachments: attachments, eventLog: eventLog, logger: logger)
         await prepared.use(member?.agent)
         await useUpstreams()
+        await openDoors()
         startFailure = nil
     }
 

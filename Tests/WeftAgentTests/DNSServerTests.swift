@@ -53,7 +53,7 @@ import WeftWire
         let engine = try await TestUpstream { [$0.query.response(.noError, [0x0102_0304])] }
         let server = try await startServer([])
         let sockets = try LoopbackSockets()
-        let container = ContainerResolver(sandbox: SandboxID("sb-127.0.0.1"), server: engine.address) {
+        let container = ContainerResolver(endpoints: { [EndpointID("ep-127.0.0.1")] }, server: engine.address) {
             try LoopbackSockets.connected(to: engine.address, type: $0 ? SOCK_STREAM : SOCK_DGRAM)
         }
         let door = try await server.open(container, datagram: sockets.datagram, stream: sockets.stream)

@@ -209,4 +209,32 @@ import WeftWire
             #expect(Resolver.replySizeMax(to: try query("a", payloadSize: size)) == max)
         }
     }
+
+    @Test mutating func `endpoints say what their holder sees, whosever they are taken for by now`() throws {
+        func names(_ endpoints: [String]) -> [NetworkID]? { world.table.view(of: endpoints.map { EndpointID($0) })?.networks }
+        #expect(names(["ep-10.0.1.7", "ep-10.0.2.7"]) == [NetworkID("net-my_net"), NetworkID("net-other")])
+        #expect(names(["ep-10.0.2.7"]) == [NetworkID("net-other")])
+        // Another node's, one that is gone, none.
+        #expect(names(["ep-10.0.1.3"]) == nil && names(["ep-10.0.1.99"]) == nil && names([]) == nil)
+        #expect(world.table.address(ofFirst: [EndpointID("ep-10.0.1.3"), EndpointID("ep-10.0.2.7")]) == (try ip("10.0.2.7")))
+        let answer = Resolver().answer(
+            try query("secret"), seeing: world.table.view(of: [EndpointID("ep-10.0.2.7")]), in: world.table, using: &world.generator)
+        guard case .reply(let reply) = answer else { return #expect(Bool(false), "\(answer)") }
+        #expect(reply.answers.map(\.data) == [.a(try ip("10.0.2.2"))])
+    }
+
+    @Test func `what an engine says of the swarm's addresses lasts no longer than what the swarm says`() throws {
+        func lifetimes(_ records: [(String, DNSRecordData)]) throws -> [UInt32] {
+            var answer = try query("web")
+            answer.header.isResponse = true
+            answer.answers = try records.map { DNSRecord(name: try dnsName($0.0), timeToLive: 600, data: $0.1) }
+            return Resolver().shortened(answer, in: world.table).answers.map(\.timeToLive)
+        }
+        let ipv6 = try #require(IPv6Address("fd00:2::99"))
+        #expect(try lifetimes([("web", .a(try ip("10.0.1.4"))), ("web", .aaaa(ipv6))]) == [1, 1])
+        #expect(try lifetimes([("4.1.0.10.in-addr.arpa", .ptr(try dnsName("web.my_net")))]) == [1])
+        // Of the engine's own networks, and of the world outside.
+        #expect(try lifetimes([("web", .a(try ip("172.18.0.2"))), ("web", .a(try ip("10.0.1.9")))]) == [600, 1])
+        #expect(try lifetimes([("2.0.18.172.in-addr.arpa", .ptr(try dnsName("web.town")))]) == [600])
+    }
 }

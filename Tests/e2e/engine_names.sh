@@ -1,6 +1,6 @@
 #!/bin/bash
-# An engine's containers that were not made for one of the swarm's networks, or that have name servers of their own: two hosts of a
-# lab with an engine each, and a name server on the first one.
+# Names in an engine's containers: held on several hosts; in containers that were not made for one of the swarm's networks, or that
+# have name servers of their own; without weftd. Three hosts of a lab with an engine each, and a name server on the first one.
 # WEFT_BIN: directory with weft, weftd, weft-shim. DOCKERD: path of another dockerd than this machine's, with its containerd
 # beside it. Needs root, docker, dockerd, busybox and python3. Prints a line a step, ends with `N passed, N failed`.
 set -u
@@ -18,12 +18,12 @@ inside() { docker_on "$1" exec "$2" "${@:3}"; }
 address() { docker_on "$1" inspect -f "{{(index .NetworkSettings.Networks \"$3\").IPAddress}}" "$2"; }
 # host, container, name, address: it resolves in the container
 resolves() { has "$4" timeout 20 docker -H "unix:///run/$lab/host$1/docker/docker.sock" exec "$2" nslookup "$3"; }
-up() { weft lab up --nodes 2 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} && weft lab image --busybox; }
+up() { weft lab up --nodes 3 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} && weft lab image --busybox; }
 sleeper() { local h=$1 name=$2; shift 2; docker_on "$h" run -d --name "$name" "$@" busybox sleep 86400; }
 weft lab down >/dev/null 2>&1
 step "a lab with engines" up
 echo "time engine $(engine_on 1 version -f '{{.Server.Version}}')"
-for h in 1 2; do
+for h in 1 2 3; do
     step "the engine's firewall lets sandboxes out on host $h" within 10 has "-i wv+ -j ACCEPT" nsenter --net=/run/netns/$lab-$h iptables -S DOCKER-USER
 done
 step "network" docker_on 1 network create -d overlay --attachable net
@@ -44,6 +44,75 @@ while True:
     server.sendto(query[:2] + (b"\x85\x80" if known else b"\x85\x83") + b"\0\1" + bytes([0, len(answer) > 0]) + bytes(4) + query[12:end] + answer, client)
 PYTHON
 server=$!
+
+# One name on several hosts: all holders, from everywhere, and nothing of the engines' own knowledge of it.
+cat >"$out/ask" <<'PYTHON'
+import socket, struct, sys
+name, kind = sys.argv[1], {"A": 1, "PTR": 12}[sys.argv[2]]
+if kind == 12: name = ".".join(reversed(name.split("."))) + ".in-addr.arpa"
+query = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + b"".join(bytes([len(l)]) + l.encode() for l in name.split(".")) + b"\0" + struct.pack(">HH", kind, 1)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.connect(("127.0.0.11" if len(sys.argv) < 4 else sys.argv[3], 53)); s.send(query)
+answer, records = s.recv(4096), []
+def text(at):
+    labels = []
+    while answer[at]:
+        if answer[at] >= 0xc0: at = struct.unpack(">H", answer[at:at + 2])[0] & 0x3fff; continue
+        labels.append(answer[at + 1:at + 1 + answer[at]].decode()); at += 1 + answer[at]
+    return ".".join(labels)
+def skip(at):
+    while answer[at] and answer[at] < 0xc0: at += 1 + answer[at]
+    return at + (1 if not answer[at] else 2)
+at = skip(12) + 4
+for _ in range(struct.unpack(">H", answer[6:8])[0]):
+    at = skip(at); kind, _, ttl, size = struct.unpack(">HHIH", answer[at:at + 10]); at += 10
+    records.append(f"{socket.inet_ntoa(answer[at:at + 4]) if kind == 1 else text(at)}/{ttl}"); at += size
+print(*sorted(records))
+PYTHON
+weft_on_3() { timeout 30 weft -H "unix:///run/$lab/host3/run/docker.sock" "$@"; }
+pid() { engine_on "$1" inspect -f '{{.State.Pid}}' "$2"; }
+ask() { nsenter -t "$(pid "$1" "$2")" -n python3 "$out/ask" "$3" "${4:-A}"; } # host, container, name: "address/TTL …" in order
+step "a plain container on host 2" sleeper 2 late
+for h in 1 2 3; do
+    step "web on host $h" sleeper $h w$h --network net --network-alias web --hostname box
+    step "a name that each host has once, on host $h" sleeper $h same --network net
+done
+step "one whose alias is another's name" sleeper 3 other --network net --network-alias w1
+step "one with servers of its own" sleeper 1 served --network net --dns 172.30.0.1 --network-alias web
+step "one that joins by another alias" docker_on 2 network connect --alias web net late
+step "a sandbox" weft_on_3 run -d --name boxed --network net --network-alias web -- sleep 86400
+all() { # addresses, with the lifetime that weftd gives: as ask prints them
+    printf '%s/1\n' "$@" | sort | xargs
+}
+everywhere() { # what ask prints, name, [kind]: in every kind of container
+    local c
+    for c in "1 w1" "2 w2" "3 w3" "1 served" "2 late"; do
+        equals "$1" ask ${c% *} ${c#* } "$2" "${3:-A}" || { echo "in $c"; return 1; }
+    done
+}
+w1=$(address 1 w1 net) w2=$(address 2 w2 net) w3=$(address 3 w3 net) sandbox=$(weft_on_3 inspect -f '{{.Networks.net.IPAddress}}' boxed)
+web=$(all $w1 $w2 $w3 "$(address 1 served net)" "$(address 2 late net)" "$sandbox")
+step "all that are called web, from everywhere" within 10 everywhere "$web" web
+step "in a sandbox as well" equals "$web" nsenter -t "$(weft_on_3 inspect -f '{{.Pid}}' boxed)" -n python3 "$out/ask" web A 169.254.77.53
+step "by the network's name, too" everywhere "$web" web.net
+step "all that have the host name" everywhere "$(all $w1 $w2 $w3)" box
+step "all that have the same name" everywhere "$(all "$(address 1 same net)" "$(address 2 same net)" "$(address 3 same net)")" same
+step "a name and another's alias" everywhere "$(all $w1 "$(address 3 other net)")" w1
+step "reverse" eval "everywhere w1.net/1 $w1 PTR && everywhere w2.net/1 $w2 PTR && everywhere late.net/1 $(address 2 late net) PTR"
+first() { # a container's first process asks
+    local got; got=$(docker_on "$1" run --rm --network net busybox nslookup web | sed -n 's/^Address: \(10[0-9.]*\)$/\1/p' | sort | xargs)
+    [ "$got" = "$(all $w1 $w2 $w3 "$(address 1 served net)" "$(address 2 late net)" "$sandbox" | sed 's,/1,,g')" ] || { echo "got $got"; return 1; }
+}
+first_everywhere() { local h; for h in 1 2 3 1 2 3 1 2 3; do first $h || return 1; done; }
+step "from the first moment, too" first_everywhere
+same=$(address 2 same net)
+step "weftd is killed on host 2" weft lab kill 2
+step "what the engine knows resolves" eval "resolves 2 w2 same $same && resolves 2 w2 web $w2 && resolves 2 late w2 $w2"
+step "weftd starts" weft lab start 2
+step "and all names are there" within 10 everywhere "$web" web
+step "one that leaves the network" docker_on 2 network disconnect net late
+without() { not nsenter -t "$(pid 2 late)" -n nft list table ip weft && equals "$(all $w1 $w2 $w3 "$(address 1 served net)" "$sandbox")" ask 1 w1 web; }
+step "has nothing of Weft, and is in no answer" within 5 without
+step "they go" eval "for h in 1 2 3; do docker_on \$h rm -f w\$h same; done; docker_on 3 rm -f other && docker_on 1 rm -f served && docker_on 2 rm -f late && weft_on_3 rm -f boxed"
 
 # With servers of its own.
 step "--dns: the container's own server answers, from the first moment" has 192.0.2.7 docker_on 1 run --rm --dns 172.30.0.1 --network net busybox nslookup corp.example

@@ -11,9 +11,11 @@
 /* Moves the calling thread into the network namespace behind the descriptor. */
 int clx_setns_network(int descriptor);
 
-/* A NETLINK_ROUTE socket of the calling thread's namespace: bound to a port of the kernel's choice, extended acknowledgements,
- * strict dump requests, close-on-exec. */
-int clx_netlink_open(void);
+/* NETLINK_ROUTE and NETLINK_NETFILTER of <linux/netlink.h>. */
+enum { CLX_NETLINK_ROUTE = 0, CLX_NETLINK_NETFILTER = 12 };
+/* A netlink socket of the calling thread's namespace, of one of these protocols: bound to a port of the kernel's choice, extended
+ * acknowledgements, strict dump requests, close-on-exec. */
+int clx_netlink_open(int protocol);
 ssize_t clx_netlink_send(int descriptor, const void *bytes, size_t count);
 /* Receives one datagram from the kernel whole; EMSGSIZE if it does not fit. Datagrams of other senders are skipped. */
 ssize_t clx_netlink_receive(int descriptor, void *bytes, size_t capacity);
@@ -40,6 +42,9 @@ int64_t clx_clock(int clock);
 
 /* The reason in words; in `buffer` or static. Safe on any thread. */
 const char *clx_error_text(int code, char *buffer, size_t capacity);
+
+/* 1 if the path leads to a namespace, 0 to anything else. */
+int clx_is_namespace(const char *path);
 
 /* mount(2) and umount2(2). */
 int clx_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);

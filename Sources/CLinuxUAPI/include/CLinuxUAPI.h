@@ -13,6 +13,8 @@
 #include <linux/pkt_cls.h>
 #include <linux/veth.h>
 #include <linux/ip.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nf_tables.h>
 
 /* <linux/if.h> and <net/if.h> cannot be told apart by every importer: the one flag needed here is repeated. */
 enum { WEFT_IFF_UP = 1 };
@@ -23,6 +25,10 @@ enum { WEFT_AF_UNSPEC = 0, WEFT_AF_INET = 2, WEFT_AF_INET6 = 10 };
 /* DEVCONF_DISABLE_IPV6 of <linux/ipv6.h>, which has the C library's structures over again. */
 enum { WEFT_DEVCONF_DISABLE_IPV6 = 26 };
 
+/* <linux/netfilter.h> brings <linux/in.h>, which the C library has as well: what is needed of it is repeated. */
+enum { WEFT_NF_ACCEPT = 1, WEFT_NF_INET_LOCAL_OUT = 3 };
+
+_Static_assert(sizeof(struct nfgenmsg) == 4, "ABI");
 _Static_assert(sizeof(struct nlmsghdr) == 16, "ABI");
 _Static_assert(sizeof(struct ifinfomsg) == 16, "ABI");
 _Static_assert(sizeof(struct ifaddrmsg) == 8, "ABI");

@@ -3,20 +3,22 @@ package import WeftModel
 
 /// The container engine's own resolver in a container, which this node's stands in front of there.
 ///
-/// A container that was not made to ask weftd, since it joined one of the swarm's networks later, asks its engine for all
-/// names. What the swarm has a record for is answered here; all the rest is the engine's: names on its own networks, and
-/// whatever servers the container was given.
+/// The engine knows the names of its own containers only, and lets them be kept for ten minutes. What the swarm has a record for
+/// is answered here, the same on every host; all the rest is the engine's: names on its own networks, and whatever servers the
+/// container was given.
 package struct ContainerResolver: Sendable {
-    package let sandbox: SandboxID
+    /// The container's endpoints on the swarm's networks, as of now.
+    package let endpoints: @Sendable () -> [EndpointID]
     /// Where the engine's resolver is, seen from the container.
     package let server: SocketAddress
     /// Makes a socket that is connected to the engine's resolver; the caller owns it.
     package let connect: @Sendable (_ overTCP: Bool) throws -> Int32
 
     package init(
-        sandbox: SandboxID, server: SocketAddress, connect: @escaping @Sendable (_ overTCP: Bool) throws -> Int32
+        endpoints: @escaping @Sendable () -> [EndpointID], server: SocketAddress,
+        connect: @escaping @Sendable (_ overTCP: Bool) throws -> Int32
     ) {
-        self.sandbox = sandbox
+        self.endpoints = endpoints
         self.server = server
         self.connect = connect
     }

@@ -42,8 +42,11 @@ final class DNSResponder {
         }
         let sizeMax = transport == .tcp ? DNSMessage.sizeMax : Resolver.replySizeMax(to: query)
         let (asker, answer) = shared.table.withLock { table in
-            let asker = container.flatMap { table.address(of: $0.sandbox) } ?? source
-            return (asker, resolver.answer(query, from: asker, in: table, using: &generator))
+            guard let endpoints = container?.endpoints() else {
+                return (source, resolver.answer(query, from: source, in: table, using: &generator))
+            }
+            let answer = resolver.answer(query, seeing: table.view(of: endpoints), in: table, using: &generator)
+            return (table.address(ofFirst: endpoints) ?? source, answer)
         }
         let decision =
             if container != nil, case .reply(let message) = answer, [.nameError, .refused].contains(message.responseCode) {
@@ -55,6 +58,7 @@ final class DNSResponder {
         case .forward:
             shared.counters.add { $0.forwarded += 1 }
             let finish = { [shared] (answer: [UInt8]?) in
+                let answer = container == nil ? answer : answer.map(self.shortened)
                 let bytes = answer.flatMap { Self.fitting($0, sizeMax) }
                 let sent = bytes ?? Resolver.reply(to: query, .serverFailure).encoded(limit: sizeMax)
                 shared.counters.add {
@@ -83,6 +87,13 @@ final class DNSResponder {
         let servers = container.map { [$0.server] } ?? ownUpstreams(of: asker)
         forwarder.forward(
             query, message, from: asker, to: servers, in: container, overTCP: overTCP, completion: finish)
+    }
+
+    /// What an engine says, unless it says nothing of the swarm's addresses or cannot be read: then as it is.
+    private func shortened(_ answer: [UInt8]) -> [UInt8] {
+        guard let message = try? DNSMessage(decoding: answer) else { return answer }
+        let shortened = shared.table.withLock { resolver.shortened(message, in: $0) }
+        return shortened == message ? answer : shortened.encoded(limit: DNSMessage.sizeMax)
     }
 
     private func ownUpstreams(of asker: IPv4Address) -> [SocketAddress]? {
