@@ -25,6 +25,8 @@ package enum ControlCommand: Hashable, Sendable {
     case admitNode(NodeID, NodeRole, NodeAvailability)
     /// Replies `.node`.
     case updateNode(NodeID, version: Version, NodeSpec)
+    /// A node's routes as they are now, where something is about to be judged by them. Replies `.node`.
+    case noteRoutes(NodeID, [IPv4Prefix])
     /// A node that is not down goes only with `force`. Replies `.node`, as it was.
     case removeNode(NodeID, force: Bool)
     /// Replaces the spec, then what else the update names. Replies `.cluster`.

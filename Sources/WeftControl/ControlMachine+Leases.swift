@@ -20,63 +20,68 @@ extension ControlMachine {
         state.put(.lease(AddressLease(network: subnet.network, block: block, node: node)))
     }
 
-    mutating func leaseRequested(_ number: RequestNumber, subnet: SubnetID, address: IPAddress?, by node: NodeID) {
+    mutating func leaseRequested(
+        _ number: RequestNumber, subnet: SubnetID, address: IPAddress?, isSpare: Bool, by node: NodeID, now: Instant
+    ) {
         guard let session = sessions[node]?.id else { return }
         do throws(ControlError) {
-            try lease(subnet, address: address, to: node)
-            effects.append(.send(node, session, .leaseGranted(number)))
+            if try lease(subnet, address: address, to: node) {
+                effects.append(.send(node, session, .leaseGranted(number)))
+            } else if isSpare {
+                throw ControlError(.unavailable, "no block of the subnet is free")
+            } else {
+                asks.append(
+                    AddressAsk(node: node, session: session, number: number, subnet: subnet, address: address, since: now))
+                asksAreDue = true
+            }
         } catch {
             effects.append(.send(node, session, .leaseRefused(number, reason: error.message)))
         }
     }
 
-    private mutating func lease(_ subnet: SubnetID, address: IPAddress?, to node: NodeID) throws(ControlError) {
+    /// Leases a free block to a node, or the address named; false when all, or that one, is leased to others.
+    mutating func lease(_ subnet: SubnetID, address: IPAddress?, to node: NodeID) throws(ControlError) -> Bool {
         let id = subnet.network
         guard let network = state.networks[id] else { throw ControlError(.notFound, "network \(id) not found") }
         guard let leases = state.subnetLeases[subnet] else {
             throw ControlError(.invalid, "network \(network.spec.name) has no \(subnet.family)")
         }
         guard let address else {
-            guard let block = leases.freeBlock(nodes: nodeCount) else {
-                throw ControlError(
-                    .unavailable,
-                    "all addresses of \(leases.layout.range) are in use by this or leased by other nodes: detach something, or "
-                        + "create the network anew with a larger --subnet")
-            }
+            guard let block = leases.freeBlock(nodes: nodeCount) else { return false }
             state.put(.lease(AddressLease(network: id, block: block, node: node)))
-            return
+            return true
         }
         do throws(IPAMError) { try leases.layout.checkAssignable(address) } catch {
             throw ControlError(.invalid, error.description)
         }
-        if let user = state.addressUsers[id]?[address], let endpoint = state.endpoints[user], endpoint.node != node {
-            let host = state.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
-            throw ControlError(
-                .conflict, "the address \(address) is in use by endpoint \(endpoint.name) on node \(host)")
-        }
-        if let lease = leases.lease(holding: address) {
-            if lease.node == node { return }
-            let host = state.nodes[lease.node]?.label ?? lease.node.rawValue
-            throw ControlError(
-                .conflict,
-                "the address \(address) of network \(network.spec.name) lies in the block \(lease.block) that node \(host) "
-                    + "allocates from: attach there, or choose an address outside of that block (--ip-range keeps a part of "
-                    + "the subnet for chosen addresses)")
-        }
+        if let lease = leases.lease(holding: address) { return lease.node == node }
         state.put(.lease(AddressLease(network: id, block: AnyIPPrefix(host: address), node: node)))
+        return true
     }
 
     /// Takes blocks back that their node does not use. Whatever is in use by what the manager knows stays leased.
     mutating func leasesReturned(_ ids: [String], by node: NodeID) {
         for id in Set(ids).sorted() {
             guard let lease = state.leases[id], lease.node == node else { continue }
-            let users = state.addressUsers[lease.network] ?? [:]
-            if users.keys.contains(where: lease.block.contains) {
-                effects.append(
-                    .note("node \(node) returned the block \(lease.block) with an endpoint in it; it stays leased"))
-                continue
-            }
-            state.delete(StoreKey(kind: .lease, id: id))
+            takeBack(lease.block, from: lease)
         }
+    }
+
+    /// Takes a part of a lease back; its node keeps the rest, in smaller blocks. The node may use what it returned only once
+    /// the lease is another or of another version than the one that it returned it from.
+    mutating func takeBack(_ prefix: AnyIPPrefix, from lease: AddressLease) {
+        guard !state.isUsed(prefix, of: lease.network) else {
+            effects.append(
+                .note("node \(lease.node) returned \(prefix) of its block \(lease.block) with an endpoint in it; it stays leased"))
+            state.put(.lease(lease))
+            return
+        }
+        state.delete(StoreKey(kind: .lease, id: lease.id))
+        restingLeases[lease.id] = nil
+        guard let layout = state.subnetLeases[lease.subnet]?.layout else { return }
+        for rest in lease.block.subtracting([prefix]) where layout.hostCount(in: rest) > 0 {
+            state.put(.lease(AddressLease(network: lease.network, block: rest, node: lease.node)))
+        }
+        asksAreDue = true
     }
 }

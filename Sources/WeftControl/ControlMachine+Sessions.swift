@@ -32,10 +32,15 @@ extension ControlMachine {
                 state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
             }
             accept(added, from: node)
-        case .leaseRequest(let number, let subnet, let address):
-            leaseRequested(number, subnet: subnet, address: address, by: node)
+            asksAreDue = asksAreDue || !removed.isEmpty
+        case .leaseRequest(let number, let subnet, let address, let isSpare):
+            leaseRequested(number, subnet: subnet, address: address, isSpare: isSpare, by: node, now: now)
         case .leasesReturned(let ids):
             leasesReturned(ids, by: node)
+        case .addressesReturned(let number, let subnet, let prefix):
+            addressesReturned(number, prefix, of: subnet, by: node)
+        case .addressesKept(let number, let reason):
+            addressesKept(number, reason: reason, by: node)
         case .resyncRequest:
             sessions[node]?.told = nil
             sessions[node]?.owesAnswer = true
@@ -82,6 +87,7 @@ extension ControlMachine {
 
         session.isOpen = true
         session.owesAnswer = true
+        asksAreDue = true
         // The log has what came after `applied`, or the node gets everything.
         session.told = applied != .none && applied >= logBase && applied <= state.revision ? applied : nil
         session.examined = session.told ?? .none
@@ -104,6 +110,16 @@ extension ControlMachine {
             state.put(.node(other))
         }
         return true
+    }
+
+    mutating func noteRoutes(of id: NodeID, _ routes: [IPv4Prefix], now: Instant) throws(ControlError) -> Node {
+        guard var record = state.nodes[id] else { throw ControlError(.notFound, "node \(id) not found") }
+        guard record.description != nil, record.description?.routes != routes else { return record }
+        record.description?.routes = routes
+        record.updatedAt = now
+        state.put(.node(record))
+        noteOverlaps(of: record)
+        return record
     }
 
     private mutating func noteOverlaps(of node: Node) {

@@ -32,6 +32,11 @@ package struct ControlMachine: Sendable {
     var lastHeard: [NodeID: Instant] = [:]
     /// Leases of nodes that left, and when they are free.
     var restingLeases: [String: Instant] = [:]
+    /// Requests for addresses that are being asked back from who leases them, oldest first.
+    var asks: [AddressAsk] = []
+    var nextQuestion: RequestNumber = 1
+    /// Something happened that the asks may get on by.
+    var asksAreDue = false
     /// Removed networks, and until when other subnets and VNIs than theirs are preferred.
     var retired: [(network: Network, until: Instant)] = []
     /// Commits since `logBase`, oldest first.
@@ -47,6 +52,8 @@ package struct ControlMachine: Sendable {
         fileprivate let sessions: [NodeID: Session]
         fileprivate let lastHeard: [NodeID: Instant]
         fileprivate let restingLeases: [String: Instant]
+        fileprivate let asks: [AddressAsk]
+        fileprivate let nextQuestion: RequestNumber
         fileprivate let retired: [(network: Network, until: Instant)]
         fileprivate let logCount: Int
         fileprivate let firstLogged: (revision: Version, changes: Set<ControlState.Change>)?
@@ -57,7 +64,7 @@ package struct ControlMachine: Sendable {
     package var checkpoint: Checkpoint {
         Checkpoint(
             revision: state.revision, sessions: sessions, lastHeard: lastHeard, restingLeases: restingLeases,
-            retired: retired, logCount: log.count, firstLogged: log.first, logBase: logBase, started: started)
+            asks: asks, nextQuestion: nextQuestion, retired: retired, logCount: log.count, firstLogged: log.first, logBase: logBase, started: started)
     }
 
     /// Undoes the last input. `checkpoint` is of right before it.
@@ -70,6 +77,9 @@ package struct ControlMachine: Sendable {
         sessions = checkpoint.sessions
         lastHeard = checkpoint.lastHeard
         restingLeases = checkpoint.restingLeases
+        asks = checkpoint.asks
+        nextQuestion = checkpoint.nextQuestion
+        asksAreDue = true
         retired = checkpoint.retired
         logBase = checkpoint.logBase
         started = checkpoint.started
@@ -102,9 +112,13 @@ package struct ControlMachine: Sendable {
             lastHeard[node] = now
             received(message, from: node, now: now)
         case .nodeDisconnected(let node, let session):
-            if sessions[node]?.id == session { sessions[node] = nil }
+            if sessions[node]?.id == session {
+                sessions[node] = nil
+                asksAreDue = true
+            }
         case .tick:
             expire(now: now)
+            asksAreDue = true
         }
         return finish(now: now)
     }
@@ -130,6 +144,8 @@ package struct ControlMachine: Sendable {
             .node(try admitNode(id, role: role, availability: availability, now: now))
         case .updateNode(let id, let version, let spec):
             .node(try updateNode(id, version: version, spec: spec, now: now))
+        case .noteRoutes(let id, let routes):
+            .node(try noteRoutes(of: id, routes, now: now))
         case .removeNode(let id, let force):
             .node(try removeNode(id, force: force, now: now))
         case .updateCluster(let version, let spec, let rotation):
@@ -143,6 +159,7 @@ package struct ControlMachine: Sendable {
     private mutating func finish(
         now: Instant, replying id: CommandID? = nil, _ result: Result<ControlReply, ControlError>? = nil
     ) -> [ControlAction] {
+        advanceAsks(now: now)
         advanceRootRotation(now: now)
         var actions: [ControlAction] = []
         if let (transaction, changes) = state.takeTransaction() {
@@ -194,6 +211,7 @@ package struct ControlMachine: Sendable {
     /// Ends a node's session, if it has one.
     mutating func close(_ node: NodeID, reason: String, goodbye: Bool = false) {
         guard let session = sessions.removeValue(forKey: node) else { return }
+        asksAreDue = true
         if goodbye { effects.append(.send(node, session.id, .goodbye(reason: reason))) }
         effects.append(.closeSession(node, session.id, reason: reason))
     }

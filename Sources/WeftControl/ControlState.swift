@@ -23,6 +23,8 @@ struct ControlState: Sendable {
     private(set) var subnetLeases: [SubnetID: SubnetLeases] = [:]
     private(set) var addressUsers: [NetworkID: [IPAddress: EndpointID]] = [:]
     private(set) var nodeEndpoints: [NodeID: Set<EndpointID>] = [:]
+    /// How many addresses of each subnet the endpoints of each node have.
+    private(set) var usedAddresses: [SubnetID: [NodeID: Int]] = [:]
 
     /// Keys changed since the last commit, and the version each had before.
     private(set) var pending: [StoreKey: Version] = [:]
@@ -128,6 +130,7 @@ struct ControlState: Sendable {
             endpoints[endpoint.id] = endpoint
             for address in endpoint.addresses {
                 addressUsers[endpoint.network, default: [:]][address] = endpoint.id
+                usedAddresses[SubnetID(endpoint.network, address.family), default: [:]][endpoint.node, default: 0] += 1
             }
             nodeEndpoints[endpoint.node, default: []].insert(endpoint.id)
         case .lease(let lease):
@@ -150,7 +153,10 @@ struct ControlState: Sendable {
             }
         case .endpoint(let endpoint):
             endpoints[endpoint.id] = nil
-            for address in endpoint.addresses { addressUsers[endpoint.network]?[address] = nil }
+            for address in endpoint.addresses {
+                addressUsers[endpoint.network]?[address] = nil
+                forgetUse(of: SubnetID(endpoint.network, address.family), by: endpoint.node)
+            }
             if addressUsers[endpoint.network]?.isEmpty ?? false { addressUsers[endpoint.network] = nil }
             nodeEndpoints[endpoint.node]?.remove(endpoint.id)
             if nodeEndpoints[endpoint.node]?.isEmpty ?? false { nodeEndpoints[endpoint.node] = nil }
@@ -158,6 +164,21 @@ struct ControlState: Sendable {
             leases[lease.id] = nil
             subnetLeases[lease.subnet]?.remove(lease.block)
             if networks[lease.network] == nil { subnetLeases[lease.subnet] = nil }
+        }
+    }
+
+    private mutating func forgetUse(of subnet: SubnetID, by node: NodeID) {
+        let count = (usedAddresses[subnet]?[node] ?? 0) - 1
+        usedAddresses[subnet]?[node] = count > 0 ? count : nil
+        if usedAddresses[subnet]?.isEmpty ?? false { usedAddresses[subnet] = nil }
+    }
+
+    /// Whether an endpoint has an address of the prefix.
+    func isUsed(_ prefix: AnyIPPrefix, of network: NetworkID) -> Bool {
+        guard let users = addressUsers[network] else { return false }
+        guard prefix.width - prefix.length <= 8 else { return users.keys.contains(where: prefix.contains) }
+        return (0..<1 << (prefix.width - prefix.length)).contains { offset in
+            prefix.network.advanced(by: offset).map { users[$0] != nil } ?? false
         }
     }
 }

@@ -5,11 +5,29 @@ package import WeftNet
 package struct SubnetLeases: Sendable {
     package let layout: SubnetLayout
     package private(set) var owners: [AnyIPPrefix: NodeID] = [:]
+    /// How many addresses for endpoints each node leases of the layout's range.
+    package private(set) var capacities: [NodeID: Int] = [:]
+    private var leased = 0
 
     package init(layout: SubnetLayout) { self.layout = layout }
 
-    package mutating func insert(_ block: AnyIPPrefix, node: NodeID) { owners[block] = node }
-    package mutating func remove(_ block: AnyIPPrefix) { owners[block] = nil }
+    package mutating func insert(_ block: AnyIPPrefix, node: NodeID) {
+        remove(block)
+        owners[block] = node
+        count(block, node, 1)
+    }
+
+    package mutating func remove(_ block: AnyIPPrefix) {
+        if let node = owners.removeValue(forKey: block) { count(block, node, -1) }
+    }
+
+    private mutating func count(_ block: AnyIPPrefix, _ node: NodeID, _ sign: Int) {
+        guard layout.range.contains(block) else { return }
+        let hosts = layout.hostCount(in: block)
+        leased += sign * hosts
+        let capacity = (capacities[node] ?? 0) + sign * hosts
+        capacities[node] = capacity == 0 ? nil : capacity
+    }
 
     /// The block that holds an address, and who leases it.
     package func lease(holding address: IPAddress) -> (block: AnyIPPrefix, node: NodeID)? {
@@ -27,8 +45,9 @@ package struct SubnetLeases: Sendable {
     /// left, a smaller one between leases.
     ///
     /// Without a range of the user's, the upper half of the subnet goes first: the addresses that people choose
-    /// themselves lie low, and one inside a node's block could not be had on another node.
+    /// themselves lie low, and one inside another node's block has to be asked back from that node.
     package func freeBlock(nodes: Int) -> AnyIPPrefix? {
+        guard leased < layout.hostCount(in: layout.range) else { return nil }
         let taken = Array(owners.keys)
         let whole = layout.blockLength(nodes: nodes)
         if layout.range == layout.subnet, let upper = layout.subnet.subprefix(length: layout.subnet.length + 1, index: 1),

@@ -38,6 +38,8 @@ package struct NodeDescription: Hashable, Sendable, Codable {
     /// Routes of the host that overlay pools must not overlap, the overlay's own excluded.
     package var routes: [IPv4Prefix] = []
     package var trust: TrustInformation?
+    /// Whether the node can be asked to give addresses back; nodes of versions before that cannot.
+    package var returnsAddresses: Bool?
 
     package init(hostname: String, architecture: String, nanoCPUs: Int64, memoryBytes: Int64, weftVersion: String) {
         self.hostname = hostname

@@ -73,10 +73,15 @@ package enum NodeMessage: Hashable, Sendable {
     case hello(NodeDescription, dataPathAddress: IPv4Address, appliedRevision: Version, endpoints: [Endpoint])
     case heartbeat(appliedRevision: Version)
     case endpointsChanged(added: [Endpoint], removed: [EndpointID])
-    /// Wants a block with at least one free address, or the one address named, which is of the subnet's family.
-    case leaseRequest(RequestNumber, SubnetID, address: IPAddress?)
+    /// Wants a block with at least one free address, or the one address named, which is of the subnet's family. A spare one
+    /// is for later: nobody is asked to give anything back for it.
+    case leaseRequest(RequestNumber, SubnetID, address: IPAddress?, isSpare: Bool = false)
     /// Gives blocks back in which no address is used or resting. `AddressLease.id` each.
     case leasesReturned([String])
+    /// Answers `addressesWanted`: gives this part of one lease back. Nothing in it is used.
+    case addressesReturned(RequestNumber, SubnetID, AnyIPPrefix)
+    /// Answers `addressesWanted`: gives nothing back. A sentence for who wanted it.
+    case addressesKept(RequestNumber, reason: String)
     /// The delta did not fit: send everything.
     case resyncRequest
     case descriptionChanged(NodeDescription)
@@ -91,6 +96,9 @@ package enum ManagerMessage: Hashable, Sendable {
     case leaseGranted(RequestNumber)
     /// A sentence for the user.
     case leaseRefused(RequestNumber, reason: String)
+    /// Another node needs an address of the subnet, the one named or any: give it back if it is free. The number is the
+    /// manager's.
+    case addressesWanted(RequestNumber, SubnetID, address: IPAddress?)
     /// The node was removed from the swarm, or its session was replaced by a newer one.
     case goodbye(reason: String)
 }

@@ -113,3 +113,16 @@ extension IPPrefix: Codable {
     package init(from decoder: any Decoder) throws { self = try decodeFromString(decoder) }
     package func encode(to encoder: any Encoder) throws { try encodeAsString(self, encoder) }
 }
+
+extension IPPrefix {
+    /// Both halves, the lower first; of a single address, that address alone.
+    package var halves: [Self] { [0, 1].compactMap { subprefix(length: length + 1, index: $0) } }
+
+    /// What is left of the prefix without another, as few prefixes as possible, sorted.
+    package func subtracting(_ others: some Sequence<Self>) -> [Self] {
+        let within = others.filter { $0.overlaps(self) }
+        guard !within.isEmpty else { return [self] }
+        guard !within.contains(where: { $0.contains(self) }) else { return [] }
+        return halves.flatMap { $0.subtracting(within) }
+    }
+}

@@ -27,6 +27,11 @@ package struct MACAddress: Hashable, Sendable, Comparable {
         self.init(rawValue: 0x0242_0000_0000 | UInt64(address.rawValue))
     }
 
+    /// Addresses for an endpoint that asked for none: Docker's first, then the same in other locally administered ranges.
+    package static func choices(forIPv4 address: IPv4Address) -> some Sequence<MACAddress> {
+        (0..<64).lazy.map { MACAddress(rawValue: MACAddress(forIPv4: address).rawValue + $0 << 42) }
+    }
+
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 

@@ -137,7 +137,7 @@ extension NodeMachine {
 
     private func saveNode(in own: inout SavedNode.Own) {
         own.leases = sorted(view.leases.values)
-        own.returned = returned.sorted()
+        own.returned = returned.map(\.id).sorted()
         own.isLeaving = isLeaving
     }
 

@@ -1,6 +1,6 @@
 import WeftIPAM
-import WeftModel
-import WeftNet
+package import WeftModel
+package import WeftNet
 
 /// Attaching and detaching.
 extension NodeMachine {
@@ -26,9 +26,9 @@ extension NodeMachine {
     mutating func wait(
         _ id: RequestID, _ purpose: Waiting.Purpose, _ network: NetworkID, _ wants: [Waiting.Want], now: Instant
     ) {
-        waiting[id] = Waiting(purpose: purpose, network: network, wants: wants, deadline: now + Self.patience)
+        waiting[id] = Waiting(purpose: purpose, network: network, wants: wants, since: now)
         serveWaiting(now: now)
-        if waiting[id] != nil { requestLease(for: id) }
+        if waiting[id] != nil { requestLease(for: id, now: now) }
     }
 
     private func check(_ request: AttachRequest, network: Network) throws(AttachError) {
@@ -60,13 +60,15 @@ extension NodeMachine {
         guard let waiter = waiting[id], let network = view.networks[waiter.network] else { return }
         for want in waiter.wants {
             if want.address == nil { expireRests(on: SubnetID(waiter.network, want.family), now: now) }
-            switch find(want, of: waiter.network) {
+            switch find(want, of: waiter, now: now) {
             case .success: continue
             // More may come: a block, or an interface's end.
             case nil, .failure(.addressNotLeased), .failure(.addressHeld), .failure(.noFreeAddress): return
             case .failure(let error):
                 guard let asked = want.address else { return }
-                return fail(id, .addressRefused(asked, network: network.spec.name, reason: error.description))
+                let user = user(of: Place(network: waiter.network, address: asked))
+                return fail(
+                    id, .addressRefused(asked, network: network.spec.name, reason: user ?? error.description))
             }
         }
         let taken = waiter.wants.compactMap { take($0, of: waiter.network, now: now) }
@@ -76,7 +78,7 @@ extension NodeMachine {
             guard let ipv4 = taken.lazy.compactMap(\.v4).first else { return }
             let endpoint = Endpoint(
                 id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: ipv4,
-                ipv6: taken.lazy.compactMap(\.v6).first, mac: request.mac ?? MACAddress(forIPv4: ipv4),
+                ipv6: taken.lazy.compactMap(\.v6).first, mac: request.mac ?? freeMAC(for: ipv4, on: waiter.network),
                 name: request.name, aliases: request.aliases)
             setOwn(endpoint.id, endpoint)
             effects.added.append(endpoint)
@@ -91,15 +93,35 @@ extension NodeMachine {
     }
 
     /// The address that is wanted, not taken yet; nil where the subnet is not known.
-    private func find(_ want: Waiting.Want, of network: NetworkID) -> Result<IPAddress, IPAMError>? {
-        guard let allocator = addresses[SubnetID(network, want.family)] else { return nil }
-        do throws(IPAMError) {
-            guard let asked = want.address else { return .success(try allocator.next(held: held)) }
-            try allocator.checkFree(asked, held: held)
-            return .success(asked)
-        } catch {
-            return .failure(error)
+    private func find(_ want: Waiting.Want, of waiter: Waiting, now: Instant) -> Result<IPAddress, IPAMError>? {
+        let subnet = SubnetID(waiter.network, want.family)
+        guard let allocator = addresses[subnet] else { return nil }
+        guard let asked = want.address else {
+            if let fresh = allocator.fresh(held: held) { return .success(fresh) }
+            guard let resting = allocator.longestResting(held: held), givesResting(subnet, waiter, now: now) else {
+                return .failure(.noFreeAddress)
+            }
+            return .success(resting)
         }
+        do throws(IPAMError) { try allocator.checkFree(asked, held: held) } catch { return .failure(error) }
+        return .success(asked)
+    }
+
+    /// Whether nothing better than a resting address is to be had: the manager has no free block, or does not say.
+    private func givesResting(_ subnet: SubnetID, _ waiter: Waiting, now: Instant) -> Bool {
+        if session != .synchronised || now - waiter.since >= Self.freshPatience { return true }
+        return spareRefused[subnet].map { now - $0 < NodeAddresses.rest } ?? false
+    }
+
+    /// A sentence that says who has an address of this node; nil when nobody has.
+    func user(of place: Place) -> String? {
+        let host = nodeDescription.hostname
+        if let endpoint = own.values.first(where: { $0.network == place.network && $0.addresses.contains(place.address) }) {
+            let name = endpoint.name.isEmpty ? "endpoint \(endpoint.id)" : "endpoint \(endpoint.name)"
+            return "the address \(place.address) is already in use by \(name) on node \(host)"
+        }
+        guard reservations[place] != nil else { return nil }
+        return "the address \(place.address) is already in use: node \(host) keeps it for a container that is being started"
     }
 
     /// Takes what `find` has found. In place: a copy of the allocator is one of all its addresses.
@@ -109,45 +131,49 @@ extension NodeMachine {
         return (try? addresses[subnet]?.claim(asked, held: held)) == nil ? nil : asked
     }
 
-    func isToBeHad(_ want: Waiting.Want, of network: NetworkID) -> Bool {
-        if case .success? = find(want, of: network) { true } else { false }
+    func isToBeHad(_ want: Waiting.Want, of waiter: Waiting, now: Instant) -> Bool {
+        if case .success? = find(want, of: waiter, now: now) { true } else { false }
     }
 
     /// Asks the manager for what a waiting attach needs: the address itself, or a block.
-    mutating func requestLease(for id: RequestID) {
+    mutating func requestLease(for id: RequestID, now: Instant) {
         guard session != .closed, let waiter = waiting[id] else { return }
-        for (index, want) in waiter.wants.enumerated() where want.number == nil {
+        for (index, want) in waiter.wants.enumerated() where want.request == nil {
             let subnet = SubnetID(waiter.network, want.family)
+            // With a resting address at hand, nobody need give anything back.
+            var isSpare = false
             if let address = want.address {
                 if addresses[subnet]?.isLeased(address) ?? false { continue }
-            } else if let number = spareRequests[subnet] {
-                // A block is on its way already.
-                waiting[id]?.wants[index].number = number
-                continue
-            } else if isToBeHad(want, of: waiter.network) {
-                // What is missing is of the other family.
-                continue
+            } else {
+                // What is missing may be of the other family.
+                if isToBeHad(want, of: waiter, now: now) { continue }
+                isSpare = addresses[subnet]?.longestResting(held: held) != nil
+                if let request = blockRequests[subnet], isSpare || !request.isSpare {
+                    // A block is on its way already.
+                    waiting[id]?.wants[index].request = request
+                    continue
+                }
             }
-            let number = nextNumber
+            let request = LeaseRequest(number: nextNumber, isSpare: isSpare)
             nextNumber += 1
-            waiting[id]?.wants[index].number = number
-            if want.address == nil { spareRequests[subnet] = number }
-            send(.leaseRequest(number, subnet, address: want.address))
+            waiting[id]?.wants[index].request = request
+            if want.address == nil { blockRequests[subnet] = request }
+            send(.leaseRequest(request.number, subnet, address: want.address, isSpare: isSpare))
         }
     }
 
     /// Asks for the next block before the last address is gone, so that attaching needs no round trip. Not where blocks are
     /// so small that a spare one would be most of what another node needs.
     private mutating func requestSpare(_ subnet: SubnetID, now: Instant) {
-        guard session == .synchronised, spareRequests[subnet] == nil, let allocator = addresses[subnet],
+        guard session == .synchronised, blockRequests[subnet] == nil, let allocator = addresses[subnet],
             let widest = allocator.blocks.map({ $0.width - $0.length }).max(), widest >= 3,
-            allocator.freeCount() <= 1 << min(widest - 2, 30)
+            allocator.freshCount() <= 1 << min(widest - 2, 30)
         else { return }
         if let refused = spareRefused[subnet], now - refused < NodeAddresses.rest { return }
         let number = nextNumber
         nextNumber += 1
-        spareRequests[subnet] = number
-        send(.leaseRequest(number, subnet, address: nil))
+        blockRequests[subnet] = LeaseRequest(number: number, isSpare: true)
+        send(.leaseRequest(number, subnet, address: nil, isSpare: true))
     }
 
     mutating func detach(_ id: RequestID, _ endpoint: EndpointID, now: Instant) {
@@ -177,6 +203,11 @@ extension NodeMachine {
     /// Whether an endpoint of any node has the MAC address.
     func isInUse(_ mac: MACAddress, on network: NetworkID) -> Bool {
         own.has(mac, on: network) || view.endpoints.has(mac, on: network) { isKnown($0) }
+    }
+
+    /// The MAC address that an endpoint gets for its IPv4 address, unless somebody chose it for another.
+    package func freeMAC(for ipv4: IPv4Address, on network: NetworkID) -> MACAddress {
+        MACAddress.choices(forIPv4: ipv4).first { !isInUse($0, on: network) } ?? MACAddress(forIPv4: ipv4)
     }
 
     mutating func expireRests(on subnet: SubnetID, now: Instant) {

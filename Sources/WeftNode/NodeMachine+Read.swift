@@ -38,6 +38,9 @@ extension NodeMachine {
     package func ownEndpoints(of sandbox: SandboxID) -> [Endpoint] {
         (sandboxes[sandbox] ?? []).sorted().compactMap { own[$0] }
     }
+    /// Addresses that are kept for endpoints to come.
+    package var reservedPlaces: [Place] { reservations.keys.sorted() }
+
     /// Whether a container engine made an endpoint of this node, and whether its attach waits for the data path still.
     package func engineState(of endpoint: EndpointID) -> (isEngine: Bool, isNew: Bool) {
         (
@@ -54,7 +57,14 @@ extension NodeMachine {
     /// Blocks this node allocates from, by network, then by block.
     package var usableLeases: [AddressLease] {
         let leases = sorted(view.leases.values)
-        return returned.isEmpty ? leases : leases.filter { !returned.contains($0.id) }
+        guard !returned.isEmpty else { return leases }
+        let parts = Dictionary(grouping: returned, by: \.lease)
+        return leases.flatMap { lease -> [AddressLease] in
+            guard let returned = parts[lease.id] else { return [lease] }
+            return lease.block.subtracting(returned.map(\.prefix)).map {
+                AddressLease(network: lease.network, block: $0, node: lease.node, version: lease.version)
+            }
+        }
     }
 
     func sorted(_ leases: some Collection<AddressLease>) -> [AddressLease] {

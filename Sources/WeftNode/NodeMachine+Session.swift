@@ -10,36 +10,35 @@ extension NodeMachine {
         case .assignments(let assignments):
             apply(assignments, now: now)
         case .leaseGranted(let number):
-            // The lease came in the assignments before this. A block that this node gave back, and that is still among its
-            // leases at this point of the stream, was not taken back.
-            for waiter in waiting.values {
-                for want in waiter.wants where want.number == number {
-                    let subnet = SubnetID(waiter.network, want.family)
-                    for lease in view.leases.values where lease.subnet == subnet {
-                        if want.address.map(lease.block.contains) ?? true { returned.remove(lease.id) }
-                    }
-                }
-            }
-            unsaved.node = true
-            refreshBlocks()
-            spareRequests = spareRequests.filter { $0.value != number }
-            for id in waiting.keys { waiting[id]?.forget(number) }
-            serveWaiting(now: now)
-            for id in waiting.keys.sorted() { requestLease(for: id) }
+            // The lease came in the assignments before this.
+            answered(number)
+            askAgain(now: now)
         case .leaseRefused(let number, let reason):
-            for (subnet, spare) in spareRequests where spare == number {
-                spareRequests[subnet] = nil
-                spareRefused[subnet] = now
-            }
+            for (subnet, request) in blockRequests where request.number == number { spareRefused[subnet] = now }
             for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) {
-                if let want = waiter.wants.first(where: { $0.number == number }) {
+                if let want = waiter.wants.first(where: { $0.request == LeaseRequest(number: number, isSpare: false) }) {
                     refuse(id, want.address, reason: reason)
                 }
             }
+            answered(number)
+            // Who hoped for a spare block takes what rests, or needs another's.
+            askAgain(now: now)
+        case .addressesWanted(let number, let subnet, let address):
+            recalls.append(Recall(number: number, subnet: subnet, address: address, deadline: now + Self.patience))
         case .goodbye(let reason):
             session = .closed
             effects.dismissal = reason
         }
+    }
+
+    private mutating func answered(_ number: RequestNumber) {
+        blockRequests = blockRequests.filter { $0.value.number != number }
+        for id in waiting.keys { waiting[id]?.forget(number) }
+    }
+
+    private mutating func askAgain(now: Instant) {
+        serveWaiting(now: now)
+        for id in waiting.keys.sorted() { requestLease(for: id, now: now) }
     }
 
     private mutating func apply(_ assignments: Assignments, now: Instant) {
@@ -52,7 +51,9 @@ extension NodeMachine {
         }
         note(assignments)
         // Endpoints of others and echoes of this node's own change nothing of what follows: most of what comes is these.
-        if session == .greeting || concernsAddresses(assignments) { followAddresses(now: now) }
+        if session == .greeting || concernsAddresses(assignments) {
+            followAddresses(now: now, takesAway: takesAway(assignments))
+        }
         session = .synchronised
         serveWaiting(now: now)
         effects.persist = true
@@ -75,14 +76,18 @@ extension NodeMachine {
             || !assignments.leases.isEmpty || !assignments.removedLeases.isEmpty
     }
 
-    private mutating func followAddresses(now: Instant) {
+    private func takesAway(_ assignments: Assignments) -> Bool {
+        assignments.isFull || !assignments.removedNetworks.isEmpty || !assignments.removedLeases.isEmpty
+    }
+
+    private mutating func followAddresses(now: Instant, takesAway: Bool) {
         // In a new session, the first answer tells which returned blocks the manager took: the rest are this node's.
         // Later answers may have been on their way before the manager heard of a return.
         if session == .greeting { returned = [] }
         unsaved.node = true
-        returned = returned.filter { view.leases[$0] != nil }
+        returned.removeAll { view.leases[$0.lease]?.version != $0.version }
         refreshBlocks()
-        dropForeignEndpoints(now: now)
+        if session == .greeting || takesAway { dropForeignEndpoints(now: now) }
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where view.networks[waiter.network] == nil {
             fail(id, .networkRemoved(waiter.purpose.networkText ?? waiter.network.rawValue))
         }
@@ -103,9 +108,14 @@ extension NodeMachine {
     /// Endpoints go with their network, and when the manager leased their address to no or another node: it knows of all
     /// that this node leases and, since hello, of all its endpoints.
     private mutating func dropForeignEndpoints(now: Instant) {
-        let blocks = Dictionary(grouping: view.leases.values, by: \.network)
+        let blocks = Dictionary(grouping: view.leases.values, by: \.subnet).mapValues { Set($0.map(\.block)) }
         func isLeased(_ place: Place) -> Bool {
-            (blocks[place.network] ?? []).contains { $0.block.contains(place.address) }
+            guard let blocks = blocks[place.subnet], let subnet = view.networks[place.network]?.subnet(place.address.family)
+            else { return false }
+            // Blocks are narrow, of few lengths.
+            return stride(from: subnet.width, through: subnet.length, by: -1).contains { length in
+                AnyIPPrefix(place.address, length: length).map(blocks.contains) ?? false
+            }
         }
         let orphans = own.values.filter { view.networks[$0.network] == nil }
         let removed = removeEndpoints(orphans.map(\.id), now: now)
@@ -148,21 +158,103 @@ extension NodeMachine {
     /// them to another node at once.
     mutating func returnBlocks() {
         guard session == .synchronised else { return }
-        var ids: [String] = []
+        var returns: [Return] = []
         for (subnet, allocator) in addresses {
-            guard !waiting.values.contains(where: { $0.network == subnet.network }), spareRequests[subnet] == nil else {
+            guard !waiting.values.contains(where: { $0.network == subnet.network }), blockRequests[subnet] == nil else {
                 continue
             }
             for block in allocator.returnableBlocks(held: held) {
-                ids.append(AddressLease(network: subnet.network, block: block, node: id).id)
+                // Of a lease of which a part was given back, the rest is no lease yet.
+                if let lease = lease(of: block, subnet), lease.block == block {
+                    returns.append(Return(subnet: subnet, prefix: block, lease: lease.id, version: lease.version))
+                }
             }
         }
-        guard !ids.isEmpty else { return }
-        returned.formUnion(ids)
+        guard !returns.isEmpty else { return }
+        giveBack(returns)
+        send(.leasesReturned(returns.map(\.lease).sorted()))
+    }
+
+    /// Marks parts of leases as given back, durably before the manager hears of it.
+    private mutating func giveBack(_ returns: [Return]) {
+        returned += returns
         unsaved.node = true
         refreshBlocks()
         effects.persist = true
         effects.persistUrgent = true
-        send(.leasesReturned(ids.sorted()))
+    }
+
+    private func lease(of prefix: AnyIPPrefix, _ subnet: SubnetID) -> AddressLease? {
+        view.leases.values.first { $0.subnet == subnet && $0.block.contains(prefix) }
+    }
+}
+
+// MARK: Giving back what others need
+
+extension NodeMachine {
+    /// Answers what the manager asked, as far as there is an answer.
+    mutating func answerRecalls(now: Instant) {
+        guard !recalls.isEmpty else { return }
+        var left: [Recall] = []
+        for recall in recalls {
+            switch answer(recall) {
+            case .part(let part):
+                giveBack([part])
+                send(.addressesReturned(recall.number, recall.subnet, part.prefix))
+            case .later where now < recall.deadline:
+                left.append(recall)
+            case .later:
+                send(
+                    .addressesKept(
+                        recall.number, reason: "an interface of node \(nodeDescription.hostname) still holds what is free"))
+            case .kept(let reason):
+                send(.addressesKept(recall.number, reason: reason))
+            }
+        }
+        recalls = left
+    }
+
+    private enum RecallAnswer {
+        case part(Return)
+        case kept(String)
+        /// An interface is about to go, or the manager about to change the lease.
+        case later
+    }
+
+    private func answer(_ recall: Recall) -> RecallAnswer {
+        let host = nodeDescription.hostname
+        guard let allocator = addresses[recall.subnet], !isLeaving else { return .kept("node \(host) leases nothing of it") }
+        let isFrozen = { (block: AnyIPPrefix) in
+            returned.contains { $0.subnet == recall.subnet && view.leases[$0.lease]?.block.contains(block) ?? false }
+        }
+        guard let address = recall.address else {
+            switch allocator.spare(held: held, isFrozen: isFrozen) {
+            case .prefix(let prefix): return part(prefix, of: recall.subnet)
+            case .later: return .later
+            case .none: return .kept("node \(host) uses all that it leases")
+            }
+        }
+        if let user = user(of: Place(network: recall.subnet.network, address: address)) { return .kept(user) }
+        if isFrozen(AnyIPPrefix(host: address)) { return .later }
+        guard allocator.isLeased(address) else { return .kept("node \(host) leases \(address) no longer") }
+        return held.contains(address) ? .later : part(AnyIPPrefix(host: address), of: recall.subnet)
+    }
+
+    private func part(_ prefix: AnyIPPrefix, of subnet: SubnetID) -> RecallAnswer {
+        guard let lease = lease(of: prefix, subnet) else { return .later }
+        return .part(Return(subnet: subnet, prefix: prefix, lease: lease.id, version: lease.version))
+    }
+}
+
+extension NodeMachine.Return {
+    /// Reads what `id` says; nil where nothing of these leases is meant.
+    init?(id: String, leases: [String: AddressLease]) {
+        guard let slash = id.firstIndex(of: "/"), let prefix = AnyIPPrefix(String(id[id.index(after: slash)...])) else {
+            return nil
+        }
+        let subnet = SubnetID(NetworkID(String(id[..<slash])), prefix.family)
+        let lease = leases.values.first { $0.subnet == subnet && $0.block.contains(prefix) }
+        guard let lease else { return nil }
+        self.init(subnet: subnet, prefix: prefix, lease: lease.id, version: lease.version)
     }
 }

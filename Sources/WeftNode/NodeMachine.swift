@@ -9,6 +9,8 @@ package import WeftNet
 package struct NodeMachine: Sendable {
     /// How long an attach waits for an address.
     package static let patience: Duration = .seconds(5)
+    /// How long an attach for which there are resting addresses waits for one that does not rest.
+    static let freshPatience: Duration = .seconds(1)
 
     enum Session: Hashable, Sendable {
         case closed
@@ -34,18 +36,44 @@ package struct NodeMachine: Sendable {
             /// The one that it must be, nil for any.
             let address: IPAddress?
             /// The lease request that it rides on; nil until one could be sent.
-            var number: RequestNumber?
+            var request: LeaseRequest?
         }
         let purpose: Purpose
         let network: NetworkID
         /// One for each family; all or none is had.
         var wants: [Want]
-        let deadline: Instant
+        let since: Instant
+        var deadline: Instant { since + NodeMachine.patience }
 
         /// What rides on a lease request no longer does.
         mutating func forget(_ number: RequestNumber) {
-            for index in wants.indices where wants[index].number == number { wants[index].number = nil }
+            for index in wants.indices where wants[index].request?.number == number { wants[index].request = nil }
         }
+    }
+
+    struct LeaseRequest: Hashable, Sendable {
+        let number: RequestNumber
+        /// Nobody gives anything back for it.
+        let isSpare: Bool
+    }
+
+    /// A part of a lease that was given back.
+    struct Return: Hashable, Sendable {
+        let subnet: SubnetID
+        let prefix: AnyIPPrefix
+        /// The lease and its version: as long as it is this one, the manager has not dealt with the return.
+        let lease: String
+        let version: Version
+
+        var id: String { AddressLease(network: subnet.network, block: prefix, node: NodeID("")).id }
+    }
+
+    /// The manager asks for an address of this node's leases, the one named or any, and has no answer yet.
+    struct Recall: Hashable, Sendable {
+        let number: RequestNumber
+        let subnet: SubnetID
+        let address: IPAddress?
+        let deadline: Instant
     }
 
     /// A reply that is due when the data path has reached a generation.
@@ -67,8 +95,10 @@ package struct NodeMachine: Sendable {
     var engine: [EndpointID: Instant] = [:]
     /// Addresses without an endpoint that are not free, and since when.
     var reservations: [Place: Instant] = [:]
-    /// Leases given back; not to be used, until a new session tells where they are.
-    var returned: Set<String> = []
+    /// Parts of leases given back; not to be used until the manager has changed those leases, or a new session tells where
+    /// they are. At most one of each lease.
+    var returned: [Return] = []
+    var recalls: [Recall] = []
     var addresses: [SubnetID: NodeAddresses] = [:]
     var held: Set<IPAddress> = []
     /// Rests on networks that are not known yet, after a restart.
@@ -80,8 +110,8 @@ package struct NodeMachine: Sendable {
     var nextNumber: RequestNumber = 1
     var waiting: [RequestID: Waiting] = [:]
     var unconfirmed: [RequestID: Unconfirmed] = [:]
-    /// Requests for a spare block, by subnet: one at a time, and none again soon after a refusal.
-    var spareRequests: [SubnetID: RequestNumber] = [:]
+    /// Requests for any addresses, by subnet: one at a time, and none for a spare block again soon after a refusal.
+    var blockRequests: [SubnetID: LeaseRequest] = [:]
     var spareRefused: [SubnetID: Instant] = [:]
     var lastHeartbeat: Instant?
     /// What the shell has not taken yet, to make kernel and names from.
@@ -111,7 +141,7 @@ package struct NodeMachine: Sendable {
     package init(id: NodeID, description: NodeDescription, dataPathAddress: IPv4Address, saved: SavedNode = SavedNode())
     {
         self.id = id
-        self.nodeDescription = description
+        self.nodeDescription = Self.described(description)
         self.dataPathAddress = dataPathAddress
         _ = view.apply(saved.view)
         for lease in saved.own.leases { view.leases[lease.id] = lease }
@@ -120,7 +150,7 @@ package struct NodeMachine: Sendable {
         for entry in saved.own.reservations {
             reservations[Place(network: entry.network, address: entry.address)] = entry.since
         }
-        returned = Set(saved.own.returned)
+        returned = saved.own.returned.compactMap { Return(id: $0, leases: view.leases) }
         strayRests = saved.own.resting
         isLeaving = saved.own.isLeaving
         refreshBlocks()
@@ -141,10 +171,11 @@ package struct NodeMachine: Sendable {
                     nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.revision,
                     endpoints: ownEndpoints))
             if isLeaving { send(.leaving) }
-            for id in waiting.keys.sorted() { requestLease(for: id) }
+            for id in waiting.keys.sorted() { requestLease(for: id, now: now) }
         case .sessionClosed:
             session = .closed
             forgetRequests()
+            serveWaiting(now: now)
         case .received(let message):
             received(message, now: now)
         case .attach(let id, let request):
@@ -178,6 +209,7 @@ package struct NodeMachine: Sendable {
         case .datapathApplied(let generation, let failures, let failure):
             datapathApplied(generation, failures: failures, failure: failure, now: now)
         case .descriptionChanged(let description):
+            let description = Self.described(description)
             guard description != nodeDescription else { break }
             nodeDescription = description
             send(.descriptionChanged(description))
@@ -193,7 +225,15 @@ package struct NodeMachine: Sendable {
         case .tick:
             tick(now: now)
         }
+        answerRecalls(now: now)
         return takeActions()
+    }
+
+    /// What this machine can do belongs to what the node says of itself.
+    private static func described(_ description: NodeDescription) -> NodeDescription {
+        var description = description
+        description.returnsAddresses = true
+        return description
     }
 
     /// Says something to the manager, if one listens. What is said while none does is in the next hello.
@@ -202,9 +242,10 @@ package struct NodeMachine: Sendable {
     }
 
     private mutating func forgetRequests() {
-        spareRequests = [:]
+        blockRequests = [:]
+        recalls = []
         for id in waiting.keys {
-            for index in waiting[id]?.wants.indices ?? 0..<0 { waiting[id]?.wants[index].number = nil }
+            for index in waiting[id]?.wants.indices ?? 0..<0 { waiting[id]?.wants[index].request = nil }
         }
     }
 
@@ -226,7 +267,7 @@ package struct NodeMachine: Sendable {
                 session == .closed
                 ? "this node's address blocks hold none, and no manager answers; try again once one does"
                 : "the manager granted none within \(Self.patience.components.seconds) s; try again"
-            refuse(id, waiter.wants.first { !isToBeHad($0, of: waiter.network) }?.address, reason: reason)
+            refuse(id, waiter.wants.first { !isToBeHad($0, of: waiter, now: now) }?.address, reason: reason)
         }
         returnBlocks()
     }

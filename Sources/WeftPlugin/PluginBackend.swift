@@ -32,6 +32,8 @@ package protocol PluginBackend: Sendable {
     func network(_ reference: String, isNew: Bool) async throws -> Network
     /// Takes one particular address, or any. Waits up to five seconds for the manager where this node leases none.
     func reserve(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress
+    /// The MAC address of an endpoint that asked for none: nobody else's on the network.
+    func freeMAC(for ipv4: IPv4Address, on network: NetworkID) async throws -> MACAddress
     func release(_ network: NetworkID, _ address: IPAddress) async
     /// Returns the name of the interface that waits on the host to be moved into the container.
     func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String

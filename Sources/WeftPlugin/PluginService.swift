@@ -239,7 +239,7 @@ package actor PluginService {
         let given = request.Interface?.MacAddress ?? ""
         let mac: MACAddress
         if given.isEmpty {
-            mac = MACAddress(forIPv4: ipv4)
+            mac = try await backend.freeMAC(for: ipv4, on: network.id)
         } else {
             guard let parsed = MACAddress(given), parsed.rawValue != 0, !parsed.isMulticast else {
                 throw PluginError("\(given) cannot be an interface's address: it is zero, a group address, or none at all")

@@ -1,7 +1,6 @@
 import WeftControl
 import WeftDNS
 import WeftDatapath
-import WeftIPAM
 import WeftModel
 import WeftNet
 import WeftNode
@@ -14,18 +13,9 @@ struct Checker {
         let address: IPAddress
     }
 
-    private struct Use {
-        let endpoint: EndpointID
-        let node: NodeID
-        /// Nil while in use.
-        var end: Instant?
-    }
-
-    private var uses: [Place: Use] = [:]
-
-    /// What holds at all times: no address twice, no freed address elsewhere before it rested, no address in two leases.
-    /// Hosts that the swarm let go are no longer bound by it.
-    mutating func brokenRule(in cluster: SimCluster) -> String? {
+    /// What holds at all times: no address twice, as long as any interface has it; no address in two leases; nothing in use
+    /// that is not leased. Hosts that the swarm let go are no longer bound by it.
+    func brokenRule(in cluster: SimCluster) -> String? {
         var current: [Place: Endpoint] = [:]
         var blocks: [SubnetID: [(block: AnyIPPrefix, node: String)]] = [:]
         let members = cluster.nodes.filter {
@@ -47,6 +37,7 @@ struct Checker {
             for lease in node.agent?.usableLeases ?? [] {
                 blocks[lease.subnet, default: []].append((lease.block, node.description.hostname))
             }
+            if let stray = Self.stray(on: node) { return stray }
         }
         for (subnet, leased) in blocks {
             let sorted = leased.sorted { $0.block < $1.block }
@@ -56,17 +47,19 @@ struct Checker {
             }
         }
         if let overlap = overlappingLeases(cluster) { return overlap }
-
-        for (place, endpoint) in current {
-            if let use = uses[place], use.endpoint != endpoint.id, use.node != endpoint.node, let end = use.end,
-                cluster.now - end < NodeAddresses.rest
-            {
-                return "\(place.address) went from \(use.node) to \(endpoint.node) after \(cluster.now - end)"
-            }
-            uses[place] = Use(endpoint: endpoint.id, node: endpoint.node)
-        }
-        for (place, use) in uses where use.end == nil && current[place] == nil { uses[place]?.end = cluster.now }
         return nil
+    }
+
+    /// An address that a node uses or keeps though it gave it back, or never had it.
+    private static func stray(on node: SimNode) -> String? {
+        guard let agent = node.agent else { return nil }
+        let blocks = Dictionary(grouping: agent.usableLeases, by: \.network)
+        let places = agent.ownEndpoints.flatMap { endpoint in endpoint.addresses.map { (endpoint.network, $0) } }
+            + agent.reservedPlaces.map { ($0.network, $0.address) }
+        let stray = places.first { network, address in
+            !(blocks[network] ?? []).contains { $0.block.contains(address) }
+        }
+        return stray.map { "\(node.description.hostname) uses \($0.1), which it does not lease" }
     }
 
     /// Members and the manager must believe each other at any time: a session may end at any time.

@@ -52,6 +52,11 @@ extension SimCluster {
                     queue.plan(.save(index, life: life), at: delay(0...1000))
                 }
             case .send(let message):
+                if case .addressesReturned = message {
+                    report.addressesReturned += 1
+                    // Given back on disk, and nobody knows.
+                    if options.faults, isStormy, random.chance(10) { return crashAgent(index) }
+                }
                 guard let session = nodes[index].session else {
                     throw failure("a message without a session: \(message)")
                 }
@@ -68,6 +73,7 @@ extension SimCluster {
                         "request \(id.rawValue) of \(nodes[index].description.hostname) got a second reply: \(result)")
                 }
                 note("\(nodes[index].description.hostname) replies to \(id.rawValue): \(result)")
+                if !isStormy { outcomes[id] = result }
                 switch result {
                 case .success(let endpoint):
                     if agent.ownEndpoints.contains(endpoint) { report.attached += 1 } else { report.detached += 1 }

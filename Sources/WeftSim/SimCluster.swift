@@ -12,6 +12,8 @@ package struct SimOptions: Sendable {
     package var operationsPerSecond = 4
     /// Broken streams, crashes and failing commits.
     package var faults = true
+    /// In the end, whether every address of the small networks can be had from every node.
+    package var fillsNetworks = false
     package init() {}
 }
 
@@ -41,6 +43,10 @@ package struct SimReport: Hashable, Sendable {
     package var failedCommits = 0
     package var networksCreated = 0
     package var networksRemoved = 0
+    /// Addresses and blocks that one node gave back because another needed them.
+    package var addressesReturned = 0
+    /// Addresses attached or refused while networks were filled to the last one.
+    package var filled = 0
     package var nodesLeft = 0
     package var finalRevision: Version = .none
     /// A digest of the final state, for runs that must repeat themselves.
@@ -90,6 +96,8 @@ final class SimCluster {
     var isChanged = false
     var hasCommitted = false
     var commands: Set<CommandID> = []
+    /// What attaches and detaches came to, once it is calm.
+    var outcomes: [RequestID: Result<Endpoint, AttachError>] = [:]
     var report = SimReport()
     var trace: [String] = []
     var checker = Checker()
@@ -169,6 +177,7 @@ final class SimCluster {
             try connect(index, life: life)
         case .toManager(let index, let session, let message):
             if streams[session] != nil { try manage(.nodeMessage(nodes[index].id, session, message)) }
+            if case .addressesReturned = message, options.faults, isStormy, random.chance(10) { crashManager() }
         case .toNode(let index, let session, let message):
             if streams[session] != nil, nodes[index].session == session {
                 followRoots(index, message)

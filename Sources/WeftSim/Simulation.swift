@@ -26,6 +26,7 @@ package enum Simulation {
                 calmSince = cluster.now
             }
         }
+        if options.fillsNetworks { try cluster.fillNetworks() }
         cluster.report.finalRevision = cluster.store.revision
         cluster.report.fingerprint = fingerprint(cluster)
         return cluster.report

@@ -2,6 +2,7 @@ import WeftAPI
 import WeftAgent
 import WeftControl
 import WeftKernel
+import WeftLinux
 import WeftManager
 import WeftModel
 import WeftNet
@@ -106,6 +107,10 @@ extension Daemon: APIBackend {
     }
 
     func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID {
+        // What the node reports of itself comes late for a route that was made just now, or while weftd did not run.
+        if let member, let routes = try? HostInterfaces.read().routedPrefixes {
+            _ = try await command(.noteRoutes(member.node, routes.sorted()))
+        }
         guard case .network(let network) = try await command(.createNetwork(spec)) else {
             throw APIError(500, "the manager answered something else than a network")
         }

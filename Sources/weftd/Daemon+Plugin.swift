@@ -45,6 +45,10 @@ extension Daemon: PluginBackend {
         try await pluginMember.agent.reserveAddress(subnet, address)
     }
 
+    func freeMAC(for ipv4: IPv4Address, on network: NetworkID) async throws -> MACAddress {
+        try await pluginMember.agent.read { $0.freeMAC(for: ipv4, on: network) }
+    }
+
     func release(_ network: NetworkID, _ address: IPAddress) async {
         member?.agent.releaseAddress(network, address)
     }

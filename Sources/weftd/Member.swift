@@ -134,6 +134,8 @@ final class Member: Sendable {
         await client.run(
             serve: { [agent] manager, incoming in
                 self.session.withLock { $0 = SessionState(isConnected: true, manager: manager.manager.description) }
+                // What changed while there was no session belongs into the hello.
+                self.describe()
                 agent.sessionOpened { message in (try? manager.send(message)) != nil }
                 defer { agent.sessionClosed() }
                 for try await message in incoming {

@@ -53,9 +53,7 @@ struct LeaseTests {
         swarm.say(.leaseRequest(1, SubnetID(network.id, .v4), address: .v4(try address("10.0.1.77"))), as: one)
         #expect(swarm.leases(one, network).contains(try prefix("10.0.1.77/32")))
         swarm.say(.leaseRequest(2, SubnetID(network.id, .v4), address: .v4(try address("10.0.1.77"))), as: two)
-        #expect(try refusal(swarm).contains("host-w1"))
-        swarm.say(.leaseRequest(3, SubnetID(network.id, .v4), address: .v4(try address("10.0.1.131"))), as: two)
-        #expect(try refusal(swarm).contains("10.0.1.128/29"))
+        #expect(try refusal(swarm).contains("host-w1") && refusal(swarm).contains("gives no address back"))
         var endpoint = try swarm.endpoint("a1", one, network)
         endpoint.name = "web"
         swarm.say(.endpointsChanged(added: [endpoint], removed: []), as: one)
@@ -71,6 +69,8 @@ struct LeaseTests {
         for number in 10..<60 { swarm.say(.leaseRequest(RequestNumber(number), SubnetID(network.id, .v4), address: nil), as: two) }
         let blocks = swarm.machine.leases.filter { $0.network == network.id }.map(\.block)
         for block in blocks { #expect(blocks.count { $0.overlaps(block) } == 1) }
+        // Nobody has anything to give, for as long as an end of an endpoint may be on its way.
+        swarm.pass(.seconds(1))
         #expect(try refusal(swarm).contains("10.0.1.0/24"))
     }
 

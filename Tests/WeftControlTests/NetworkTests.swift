@@ -136,6 +136,23 @@ struct NetworkTests {
         #expect(try swarm.refusal(.createNetwork(spec)).message.contains("10.0.7.1"))
     }
 
+    @Test("Routes that are told right before count, whatever the node said of itself last")
+    func routesOfNow() throws {
+        var swarm = try Swarm(routes: [prefix("10.60.0.0/16")])
+        var spec = NetworkSpec(name: "n")
+        spec.ipam.subnet = try prefix("10.50.3.0/24")
+        let routes = try [prefix("10.50.0.0/16")]
+        guard case .node(let node) = try swarm.run(.noteRoutes(Swarm.first, routes)) else { throw Swarm.Unexpected(what: "reply") }
+        #expect(node.description?.routes == routes && node.description?.hostname == "h1")
+        #expect(try swarm.refusal(.createNetwork(spec)).message.contains("the route 10.50.0.0/16 of node h1"))
+        let commits = swarm.commits
+        _ = try swarm.run(.noteRoutes(Swarm.first, routes))
+        #expect(swarm.commits == commits, "nothing new is not written")
+        _ = try swarm.run(.noteRoutes(Swarm.first, []))
+        _ = try swarm.run(.createNetwork(spec))
+        #expect(try swarm.refusal(.noteRoutes(NodeID("none"), [])).kind == .notFound)
+    }
+
     @Test("There is one ingress network, and it can be made anew")
     func secondIngress() throws {
         var swarm = try Swarm()

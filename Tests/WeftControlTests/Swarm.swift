@@ -136,12 +136,15 @@ struct Swarm {
 
     /// Connects a node, and says hello for it.
     mutating func hello(
-        _ node: NodeID, vtep: String, applied: Version = .none, endpoints: [Endpoint] = [], routes: [IPv4Prefix] = []
+        _ node: NodeID, vtep: String, applied: Version = .none, endpoints: [Endpoint] = [], routes: [IPv4Prefix] = [],
+        returnsAddresses: Bool = false
     ) throws {
         connect(node)
+        var description = Self.description("host-\(node)", routes: routes)
+        if returnsAddresses { description.returnsAddresses = true }
         say(
             .hello(
-                Self.description("host-\(node)", routes: routes), dataPathAddress: try address(vtep),
+                description, dataPathAddress: try address(vtep),
                 appliedRevision: applied,
                 endpoints: endpoints), as: node)
     }

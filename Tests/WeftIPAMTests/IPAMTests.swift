@@ -154,7 +154,7 @@ struct SubnetTests {
         #expect(try addresses.allocate(now: start) == address("fd00:9::3"))
         #expect(try addresses.allocate(now: start) == address("fd00:9::8000:0:0:0"))
         try addresses.claim(address("fd00:9::8000:0:0:9"))
-        #expect(addresses.freeCount() == 62)
+        #expect(addresses.freshCount() == 62)
     }
 
     @Test("Reserved addresses are no endpoint's")
@@ -222,23 +222,70 @@ struct NodeAddressesTests {
     @Test("Addresses come serially, without the reserved ones, until there are none")
     func serial() throws {
         var addresses = try allocator("10.0.1.0/29")
-        #expect(addresses.freeCount() == 6)
+        #expect(addresses.freshCount() == 6)
         let given = try (0..<6).map { _ in try addresses.allocate(now: start).description }
         #expect(given == (2...7).map { "10.0.1.\($0)" })
         #expect(throws: IPAMError.noFreeAddress) { try addresses.allocate(now: start) }
-        #expect(addresses.freeCount() == 0)
+        #expect(addresses.freshCount() == 0)
     }
 
-    @Test("A freed address rests for 60 s, and comes after those never used")
+    @Test("A freed address comes after those that do not rest; where all others are in use, the longest freed is given at once")
     func rest() throws {
         var addresses = try allocator("10.0.1.8/30")
         let first = try addresses.allocate(now: start)
         addresses.release(first, now: start)
-        #expect(try addresses.allocate(now: start) != first)
+        let second = try addresses.allocate(now: start)
+        #expect(second != first)
         _ = try addresses.allocate(now: start)
         _ = try addresses.allocate(now: start)
-        #expect(throws: IPAMError.noFreeAddress) { try addresses.allocate(now: start + .seconds(59)) }
-        #expect(try addresses.allocate(now: start + .seconds(60)) == first)
+        addresses.release(second, now: start + .seconds(1))
+        #expect(addresses.fresh() == nil && addresses.longestResting() == first)
+        #expect(addresses.longestResting(held: [first]) == second, "never one that an interface has")
+        #expect(try addresses.allocate(now: start + .seconds(1)) == first)
+        #expect(try addresses.allocate(now: start + .seconds(1)) == second)
+        #expect(throws: IPAMError.noFreeAddress) { try addresses.allocate(now: start + .seconds(2)) }
+    }
+
+    @Test("A rest ends after 60 s, and only the last one of an address counts")
+    func restEnds() throws {
+        var addresses = try allocator("10.0.1.8/31")
+        let first = try addresses.allocate(now: start)
+        addresses.release(first, now: start)
+        try addresses.claim(first)
+        addresses.release(first, now: start + .seconds(30))
+        #expect(addresses.expireRests(now: start + .seconds(89)).isEmpty)
+        #expect(addresses.expireRests(now: start + .seconds(90)) == [first] && addresses.freshCount() == 2)
+    }
+
+    @Test("Others get half of what is free at most, and at last the last address; nothing used, held, or under way")
+    func spare() throws {
+        var addresses = try allocator("10.0.1.8/29", "10.0.1.32/31")
+        #expect(addresses.spare(held: []) { _ in false } == .prefix(try prefix("10.0.1.8/30")))
+        let frozen = addresses.spare(held: []) { $0.length == 29 }
+        #expect(frozen == .prefix(try prefix("10.0.1.32/31")))
+        for text in (8...14).map({ "10.0.1.\($0)" }) + ["10.0.1.32"] { try addresses.claim(address(text)) }
+        // Rather one that does not rest.
+        addresses.release(try address("10.0.1.9"), now: start)
+        addresses.release(try address("10.0.1.8"), now: start)
+        #expect(addresses.spare(held: []) { _ in false } == .prefix(try prefix("10.0.1.15/32")))
+        for text in ["10.0.1.8", "10.0.1.9", "10.0.1.15"] { try addresses.claim(address(text)) }
+        let last = try address("10.0.1.33")
+        #expect(addresses.spare(held: []) { _ in false } == .prefix(AnyIPPrefix(host: last)))
+        #expect(addresses.spare(held: [last]) { _ in false } == .later)
+        #expect(addresses.spare(held: []) { _ in true } == .later)
+        try addresses.claim(last)
+        #expect(addresses.spare(held: []) { _ in false } == .none)
+    }
+
+    @Test("Single addresses beside the IP range are for those who name them")
+    func outsideTheRange() throws {
+        let range = IPAMConfig<IPAddress>(range: try prefix("10.0.1.128/25"))
+        var addresses = NodeAddresses(layout: try SubnetLayout(subnet: prefix("10.0.1.0/24"), ipam: range))
+        addresses.setBlocks([try prefix("10.0.1.5/32")])
+        try addresses.claim(address("10.0.1.5"))
+        addresses.release(try address("10.0.1.5"), now: start)
+        #expect(throws: IPAMError.noFreeAddress) { try addresses.allocate(now: start) }
+        #expect(addresses.spare(held: []) { _ in false } == .none)
     }
 
     @Test("An address that an interface still holds is never given out")
@@ -305,7 +352,7 @@ struct NodeAddressesTests {
             let free = addresses.blocks.reduce(0) { sum, block in
                 sum + addresses.layout.hostCount(in: block) - busy.count { block.contains($0) }
             }
-            #expect(addresses.freeCount() == free)
+            #expect(addresses.freshCount() == free)
             for block in addresses.returnableBlocks() { #expect(!busy.contains(where: block.contains)) }
         }
     }

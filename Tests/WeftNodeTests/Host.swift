@@ -159,7 +159,7 @@ struct Host {
 
     /// The number of the lease request that was sent last.
     func leaseRequest() throws -> RequestNumber {
-        for case .leaseRequest(let number, _, _) in sent.reversed() { return number }
+        for case .leaseRequest(let number, _, _, _) in sent.reversed() { return number }
         throw Unexpected(what: "no lease request")
     }
 }

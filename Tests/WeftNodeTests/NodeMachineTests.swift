@@ -88,6 +88,72 @@ struct AttachTests {
         #expect(try host.error(id).description == "no free address in network net: none left")
     }
 
+    @Test("With only resting addresses left, a free block is asked for; refused, or unanswered, the longest resting is given")
+    func restingIsLast() throws {
+        var host = try Host.synchronised()
+        let endpoints = try (1...6).map { try host.attached("net", "a\($0)") }
+        for request in host.sent { if case .leaseRequest(let number, _, _, true) = request { host.feed(.received(.leaseRefused(number, reason: "none"))) } }
+        host.now = host.now + .seconds(61)
+        for (index, endpoint) in endpoints.prefix(3).enumerated() {
+            host.now = host.now + .seconds(1)
+            host.feed(.detach(RequestID(UInt64(900 + index)), endpoint.id))
+        }
+        host.sent = []
+        let first = try host.attach("net", "b1")
+        let number = try host.leaseRequest()
+        #expect(host.sent.last == .leaseRequest(number, SubnetID(NetworkID("id-net"), .v4), address: nil, isSpare: true))
+        host.feed(.received(.leaseRefused(number, reason: "no block of the subnet is free")))
+        host.applied()
+        #expect(try host.replies[first]?.get().ipv4 == endpoints[0].ipv4)
+        // Nobody is asked again soon, nor while no manager answers.
+        #expect(try host.attached("net", "b2").ipv4 == endpoints[1].ipv4)
+        host.now = host.now + .seconds(61)
+        host.feed(.sessionClosed)
+        #expect(try host.attached("net", "b3").ipv4 == endpoints[2].ipv4)
+        host.feed(.detach(RequestID(910), try #require(host.machine.ownEndpoints.first { $0.name == "b3" }).id))
+        host.feed(.sessionOpened)
+        host.feed(.received(.assignments(try Host.everything(revision: 20))))
+        let late = try host.attach("net", "b4")
+        #expect(host.replies[late] == nil)
+        host.now = host.now + .seconds(1)
+        host.feed(.tick)
+        host.applied()
+        #expect(try host.replies[late]?.get().ipv4 == endpoints[2].ipv4)
+    }
+
+    @Test("Who rides on a request for a spare block asks in earnest when it is refused and nothing rests any more")
+    func spareRefusedToMany() throws {
+        var host = try Host.synchronised()
+        let endpoints = try (1...6).map { try host.attached("net", "a\($0)") }
+        for request in host.sent { if case .leaseRequest(let number, _, _, true) = request { host.feed(.received(.leaseRefused(number, reason: "none"))) } }
+        host.now = host.now + .seconds(61)
+        host.feed(.detach(RequestID(900), endpoints[0].id))
+        let ids = [try host.attach("net", "b1"), try host.attach("net", "b2")]
+        host.sent = []
+        host.feed(.received(.leaseRefused(4, reason: "none")))
+        host.feed(.received(.leaseRefused(3, reason: "none")))
+        host.feed(.received(.leaseRefused(2, reason: "none")))
+        host.applied()
+        #expect(try host.replies[ids[0]]?.get().ipv4 == endpoints[0].ipv4 && host.replies[ids[1]] == nil)
+        let number = try host.leaseRequest()
+        #expect(host.sent.contains(.leaseRequest(number, SubnetID(NetworkID("id-net"), .v4), address: nil, isSpare: false)))
+        host.feed(.received(.leaseRefused(number, reason: "all in use")))
+        #expect(try host.error(ids[1]).description == "no free address in network net: all in use")
+    }
+
+    @Test("An automatic MAC address that somebody chose is not taken: another is")
+    func chosenMAC() throws {
+        var host = try Host.synchronised()
+        let chosen = MACAddress(forIPv4: try address("10.0.1.3"))
+        let first = try host.attach("net", "a") { $0.mac = chosen }
+        host.applied()
+        #expect(try host.replies[first]?.get().mac == chosen)
+        let second = try host.attached("net", "b")
+        #expect(try second.ipv4 == address("10.0.1.3") && second.mac != chosen && !second.mac.isMulticast)
+        #expect(host.machine.freeMAC(for: second.ipv4, on: second.network).description == "0a:42:0a:00:01:03")
+        #expect(try host.attached("net", "c").mac.description == "02:42:0a:00:01:04")
+    }
+
     @Test("Who waits for an address waits 5 s")
     func patience() throws {
         var host = try Host.synchronised()
@@ -146,12 +212,9 @@ struct AttachTests {
         host.feed(.detach(RequestID(901), endpoint.id))
         #expect(try host.error(RequestID(901)) == .endpointNotFound(endpoint.id))
         #expect(host.disk.own.resting.map(\.address) == [.v4(endpoint.ipv4)])
-        // Five others, but not this one, for a minute.
+        // The five others come before this one.
         let addresses = try (1...5).map { try host.attached("net", "b\($0)").ipv4 }
         #expect(!addresses.contains(endpoint.ipv4))
-        host.now = host.now + .seconds(61)
-        host.feed(.tick)
-        #expect(try host.attached("net", "c").ipv4 == endpoint.ipv4)
     }
 
     @Test("A sandbox's end takes its endpoints, and attaches that wait for it")

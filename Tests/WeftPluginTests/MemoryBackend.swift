@@ -12,6 +12,8 @@ final class MemoryBackend: PluginBackend {
         var attached: [EndpointID: PluginEndpoint] = [:]
         var keys: [String] = []
         var isMember = true
+        /// MAC addresses that others have.
+        var chosen: Set<MACAddress> = []
     }
     let state = Mutex(State())
 
@@ -35,6 +37,12 @@ final class MemoryBackend: PluginBackend {
                 throw PluginError("the address is already in use")
             }
             return address
+        }
+    }
+
+    func freeMAC(for ipv4: IPv4Address, on network: NetworkID) async throws -> MACAddress {
+        state.withLock { state in
+            MACAddress.choices(forIPv4: ipv4).first { !state.chosen.contains($0) } ?? MACAddress(forIPv4: ipv4)
         }
     }
 

@@ -36,7 +36,7 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
     @Test("carry messages both ways, in order")
     func bothWays() async throws {
         let service = try TestManager { message, session in
-            if case .leaseRequest(let number, _, _) = message { try session.send(.leaseGranted(number)) }
+            if case .leaseRequest(let number, _, _, _) = message { try session.send(.leaseGranted(number)) }
         }
         try await withServer(service) { address in
             let scratch = try Scratch()

@@ -73,6 +73,7 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
     func nodeMessages() throws {
         var full = description
         full.engineVersion = "28.2"
+        full.returnsAddresses = true
         full.routes = [try #require(IPv4Prefix("192.168.0.0/16")), try #require(IPv4Prefix("0.0.0.0/0"))]
         let messages: [NodeMessage] = [
             .hello(
@@ -84,7 +85,11 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             .leaseRequest(1, SubnetID(NetworkID("n"), .v4), address: .v4(IPv4Address(rawValue: 0))),
             .leaseRequest(2, SubnetID(NetworkID("n"), .v6), address: nil),
             .leaseRequest(3, SubnetID(NetworkID("n"), .v6), address: .v6(IPv6Address(rawValue: 0))),
-            .leasesReturned(["a/10.0.0.0/28"]), .resyncRequest, .descriptionChanged(full), .leaving,
+            .leaseRequest(4, SubnetID(NetworkID("n"), .v4), address: nil, isSpare: true),
+            .leasesReturned(["a/10.0.0.0/28"]),
+            .addressesReturned(5, SubnetID(NetworkID("n"), .v4), .v4(try #require(IPv4Prefix("10.0.0.4/30")))),
+            .addressesReturned(6, SubnetID(NetworkID("n"), .v6), .v6(try #require(IPv6Prefix("fd00::4/128")))),
+            .addressesKept(7, reason: "endpoint web has it"), .resyncRequest, .descriptionChanged(full), .leaving,
         ]
         for message in messages {
             let bytes: [UInt8] = try Weft_V1_NodeMessage(message).serializedBytes()
@@ -97,7 +102,10 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         let messages: [ManagerMessage] = [
             .assignments(try assignments()),
             .assignments(Assignments(isFull: false, baseRevision: .none, revision: Version(1))), .leaseGranted(5),
-            .leaseRefused(6, reason: "the network is full"), .goodbye(reason: "removed"),
+            .leaseRefused(6, reason: "the network is full"),
+            .addressesWanted(7, SubnetID(NetworkID("n"), .v4), address: nil),
+            .addressesWanted(8, SubnetID(NetworkID("n"), .v4), address: .v4(IPv4Address(rawValue: 5))),
+            .addressesWanted(9, SubnetID(NetworkID("n"), .v6), address: .v6(IPv6Address(rawValue: 5))), .goodbye(reason: "removed"),
         ]
         for message in messages {
             let bytes: [UInt8] = try Weft_V1_ManagerMessage(message).serializedBytes()

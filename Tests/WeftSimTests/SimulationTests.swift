@@ -25,8 +25,11 @@ struct SimulationTests {
                 // Most runs are short; some see addresses used again after their rest.
                 options.duration = seed % 25 == 0 ? .seconds(200) : .seconds(15)
                 options.operationsPerSecond = seed % 3 == 0 ? 12 : 5
+                options.fillsNetworks = seed % 5 < 2
                 let report = try Simulation.run(seed: seed, options: options)
                 total.attached += report.attached
+                total.addressesReturned += report.addressesReturned
+                total.filled += report.filled
                 total.detached += report.detached
                 total.withIPv6 += report.withIPv6
                 total.brokenSessions += report.brokenSessions
@@ -44,6 +47,7 @@ struct SimulationTests {
         // A run in which nothing happens would keep all rules.
         guard seeds.count >= 20 else { return }
         #expect(total.withIPv6 > 0 && total.attached > 0 && total.detached > 0 && total.brokenSessions > 0 && total.agentCrashes > 0)
+        #expect(total.addressesReturned > 0 && total.filled > 0)
         #expect(total.managerCrashes > 0 && total.failedCommits > 0 && total.networksRemoved > 0 && total.nodesLeft > 0)
     }
 

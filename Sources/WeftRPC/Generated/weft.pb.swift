@@ -210,6 +210,9 @@ nonisolated struct Weft_V1_NodeDescription: Sendable {
   /// Clears the value of `trust`. Subsequent reads from it will return its default value.
   mutating func clearTrust() {self._trust = nil}
 
+  /// Whether AddressesWanted may be sent to it.
+  var returnsAddresses: Bool = false
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -684,6 +687,22 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     set {body = .leaving(newValue)}
   }
 
+  var addressesReturned: Weft_V1_NodeMessage.AddressesReturned {
+    get {
+      if case .addressesReturned(let v)? = body {return v}
+      return Weft_V1_NodeMessage.AddressesReturned()
+    }
+    set {body = .addressesReturned(newValue)}
+  }
+
+  var addressesKept: Weft_V1_NodeMessage.AddressesKept {
+    get {
+      if case .addressesKept(let v)? = body {return v}
+      return Weft_V1_NodeMessage.AddressesKept()
+    }
+    set {body = .addressesKept(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -695,6 +714,8 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     case resyncRequest(Weft_V1_NodeMessage.ResyncRequest)
     case descriptionChanged(Weft_V1_NodeDescription)
     case leaving(Weft_V1_NodeMessage.Leaving)
+    case addressesReturned(Weft_V1_NodeMessage.AddressesReturned)
+    case addressesKept(Weft_V1_NodeMessage.AddressesKept)
 
   }
 
@@ -782,6 +803,9 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     /// An address or a block of the network's IPv6 subnet.
     var ipv6: Bool = false
 
+    /// For later: nobody need give anything back for it.
+    var spare: Bool = false
+
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
     init() {}
@@ -796,6 +820,48 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     // methods supported on all messages.
 
     var leases: [String] = []
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+  }
+
+  /// Answers AddressesWanted: a part of one lease.
+  nonisolated struct AddressesReturned: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var number: UInt64 = 0
+
+    var network: String = String()
+
+    /// Of IPv6 where it has `network6`.
+    var prefix: Weft_V1_Prefix {
+      get {_prefix ?? Weft_V1_Prefix()}
+      set {_prefix = newValue}
+    }
+    /// Returns true if `prefix` has been explicitly set.
+    var hasPrefix: Bool {self._prefix != nil}
+    /// Clears the value of `prefix`. Subsequent reads from it will return its default value.
+    mutating func clearPrefix() {self._prefix = nil}
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+
+    fileprivate var _prefix: Weft_V1_Prefix? = nil
+  }
+
+  /// Answers AddressesWanted: nothing is given back.
+  nonisolated struct AddressesKept: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var number: UInt64 = 0
+
+    var reason: String = String()
 
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -864,6 +930,14 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     set {body = .goodbye(newValue)}
   }
 
+  var addressesWanted: Weft_V1_ManagerMessage.AddressesWanted {
+    get {
+      if case .addressesWanted(let v)? = body {return v}
+      return Weft_V1_ManagerMessage.AddressesWanted()
+    }
+    set {body = .addressesWanted(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -871,6 +945,7 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     case leaseGranted(Weft_V1_ManagerMessage.LeaseGranted)
     case leaseRefused(Weft_V1_ManagerMessage.LeaseRefused)
     case goodbye(Weft_V1_ManagerMessage.Goodbye)
+    case addressesWanted(Weft_V1_ManagerMessage.AddressesWanted)
 
   }
 
@@ -910,6 +985,45 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
     init() {}
+  }
+
+  /// Only to nodes that return addresses.
+  nonisolated struct AddressesWanted: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var number: UInt64 = 0
+
+    var network: String = String()
+
+    /// At most one of the two, and `address6` only with `ipv6`.
+    var address: UInt32 {
+      get {_address ?? 0}
+      set {_address = newValue}
+    }
+    /// Returns true if `address` has been explicitly set.
+    var hasAddress: Bool {self._address != nil}
+    /// Clears the value of `address`. Subsequent reads from it will return its default value.
+    mutating func clearAddress() {self._address = nil}
+
+    var address6: Data {
+      get {_address6 ?? Data()}
+      set {_address6 = newValue}
+    }
+    /// Returns true if `address6` has been explicitly set.
+    var hasAddress6: Bool {self._address6 != nil}
+    /// Clears the value of `address6`. Subsequent reads from it will return its default value.
+    mutating func clearAddress6() {self._address6 = nil}
+
+    var ipv6: Bool = false
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+
+    fileprivate var _address: UInt32? = nil
+    fileprivate var _address6: Data? = nil
   }
 
   init() {}
@@ -1163,7 +1277,7 @@ nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeDescription"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1179,6 +1293,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
       case 6: try { try decoder.decodeSingularStringField(value: &self.engineVersion) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 15: try { try decoder.decodeSingularMessageField(value: &self._trust) }()
+      case 16: try { try decoder.decodeSingularBoolField(value: &self.returnsAddresses) }()
       default: break
       }
     }
@@ -1213,6 +1328,9 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     try { if let v = self._trust {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
     } }()
+    if self.returnsAddresses != false {
+      try visitor.visitSingularBoolField(value: self.returnsAddresses, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1225,6 +1343,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if lhs.engineVersion != rhs.engineVersion {return false}
     if lhs.routes != rhs.routes {return false}
     if lhs._trust != rhs._trust {return false}
+    if lhs.returnsAddresses != rhs.returnsAddresses {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1889,7 +2008,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heartbeat\0\u{3}endpoints_changed\0\u{3}lease_request\0\u{3}leases_returned\0\u{3}resync_request\0\u{3}description_changed\0\u{1}leaving\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heartbeat\0\u{3}endpoints_changed\0\u{3}lease_request\0\u{3}leases_returned\0\u{3}resync_request\0\u{3}description_changed\0\u{1}leaving\0\u{3}addresses_returned\0\u{3}addresses_kept\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2001,6 +2120,32 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
           self.body = .leaving(v)
         }
       }()
+      case 9: try {
+        var v: Weft_V1_NodeMessage.AddressesReturned?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .addressesReturned(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .addressesReturned(v)
+        }
+      }()
+      case 10: try {
+        var v: Weft_V1_NodeMessage.AddressesKept?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .addressesKept(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .addressesKept(v)
+        }
+      }()
       default: break
       }
     }
@@ -2043,6 +2188,14 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
     case .leaving?: try {
       guard case .leaving(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .addressesReturned?: try {
+      guard case .addressesReturned(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .addressesKept?: try {
+      guard case .addressesKept(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
     case nil: break
     }
@@ -2172,7 +2325,7 @@ nonisolated extension Weft_V1_NodeMessage.EndpointsChanged: SwiftProtobuf.Messag
 
 nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".LeaseRequest"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}network\0\u{1}address\0\u{1}address6\0\u{1}ipv6\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}network\0\u{1}address\0\u{1}address6\0\u{1}ipv6\0\u{1}spare\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2185,6 +2338,7 @@ nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, S
       case 3: try { try decoder.decodeSingularFixed32Field(value: &self._address) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self._address6) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.ipv6) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.spare) }()
       default: break
       }
     }
@@ -2210,6 +2364,9 @@ nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, S
     if self.ipv6 != false {
       try visitor.visitSingularBoolField(value: self.ipv6, fieldNumber: 5)
     }
+    if self.spare != false {
+      try visitor.visitSingularBoolField(value: self.spare, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2219,6 +2376,7 @@ nonisolated extension Weft_V1_NodeMessage.LeaseRequest: SwiftProtobuf.Message, S
     if lhs._address != rhs._address {return false}
     if lhs._address6 != rhs._address6 {return false}
     if lhs.ipv6 != rhs.ipv6 {return false}
+    if lhs.spare != rhs.spare {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2249,6 +2407,85 @@ nonisolated extension Weft_V1_NodeMessage.LeasesReturned: SwiftProtobuf.Message,
 
   static func ==(lhs: Weft_V1_NodeMessage.LeasesReturned, rhs: Weft_V1_NodeMessage.LeasesReturned) -> Bool {
     if lhs.leases != rhs.leases {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_NodeMessage.AddressesReturned: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".AddressesReturned"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}network\0\u{1}prefix\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._prefix) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 2)
+    }
+    try { if let v = self._prefix {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_NodeMessage.AddressesReturned, rhs: Weft_V1_NodeMessage.AddressesReturned) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.network != rhs.network {return false}
+    if lhs._prefix != rhs._prefix {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_NodeMessage.AddressesKept: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".AddressesKept"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}reason\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_NodeMessage.AddressesKept, rhs: Weft_V1_NodeMessage.AddressesKept) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2294,7 +2531,7 @@ nonisolated extension Weft_V1_NodeMessage.Leaving: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ManagerMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}assignments\0\u{3}lease_granted\0\u{3}lease_refused\0\u{1}goodbye\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}assignments\0\u{3}lease_granted\0\u{3}lease_refused\0\u{1}goodbye\0\u{3}addresses_wanted\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2354,6 +2591,19 @@ nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtob
           self.body = .goodbye(v)
         }
       }()
+      case 5: try {
+        var v: Weft_V1_ManagerMessage.AddressesWanted?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .addressesWanted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .addressesWanted(v)
+        }
+      }()
       default: break
       }
     }
@@ -2380,6 +2630,10 @@ nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtob
     case .goodbye?: try {
       guard case .goodbye(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .addressesWanted?: try {
+      guard case .addressesWanted(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     }()
     case nil: break
     }
@@ -2483,6 +2737,60 @@ nonisolated extension Weft_V1_ManagerMessage.Goodbye: SwiftProtobuf.Message, Swi
 
   static func ==(lhs: Weft_V1_ManagerMessage.Goodbye, rhs: Weft_V1_ManagerMessage.Goodbye) -> Bool {
     if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ManagerMessage.AddressesWanted: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_ManagerMessage.protoMessageName + ".AddressesWanted"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}network\0\u{1}address\0\u{1}address6\0\u{1}ipv6\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.network) }()
+      case 3: try { try decoder.decodeSingularFixed32Field(value: &self._address) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self._address6) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.ipv6) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.network.isEmpty {
+      try visitor.visitSingularStringField(value: self.network, fieldNumber: 2)
+    }
+    try { if let v = self._address {
+      try visitor.visitSingularFixed32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._address6 {
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 4)
+    } }()
+    if self.ipv6 != false {
+      try visitor.visitSingularBoolField(value: self.ipv6, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_ManagerMessage.AddressesWanted, rhs: Weft_V1_ManagerMessage.AddressesWanted) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.network != rhs.network {return false}
+    if lhs._address != rhs._address {return false}
+    if lhs._address6 != rhs._address6 {return false}
+    if lhs.ipv6 != rhs.ipv6 {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -53,10 +53,11 @@ extension Weft_V1_NodeMessage {
         case .endpointsChanged(let added, let removed):
             endpointsChanged.added = added.map(Weft_V1_Endpoint.init)
             endpointsChanged.removed = removed.map(\.rawValue)
-        case .leaseRequest(let number, let subnet, let address):
+        case .leaseRequest(let number, let subnet, let address, let isSpare):
             leaseRequest.number = number
             leaseRequest.network = subnet.network.rawValue
             leaseRequest.ipv6 = subnet.family == .v6
+            leaseRequest.spare = isSpare
             switch address {
             case .v4(let address): leaseRequest.address = address.rawValue
             case .v6(let address): leaseRequest.address6 = Data(address.octets)
@@ -64,6 +65,13 @@ extension Weft_V1_NodeMessage {
             }
         case .leasesReturned(let leases):
             leasesReturned.leases = leases
+        case .addressesReturned(let number, let subnet, let prefix):
+            addressesReturned.number = number
+            addressesReturned.network = subnet.network.rawValue
+            addressesReturned.prefix = Weft_V1_Prefix(prefix)
+        case .addressesKept(let number, let reason):
+            addressesKept.number = number
+            addressesKept.reason = reason
         case .resyncRequest:
             resyncRequest = .init()
         case .descriptionChanged(let description):
@@ -97,14 +105,20 @@ extension NodeMessage {
         case .leaseRequest(let request):
             let subnet = SubnetID(
                 try Wire.identifier(request.network, "lease_request.network"), request.ipv6 ? .v6 : .v4)
-            var address = request.hasAddress ? IPAddress.v4(IPv4Address(rawValue: request.address)) : nil
-            if request.hasAddress6 { address = .v6(try Wire.ipv6(request.address6, "lease_request.address6")) }
-            guard address?.family ?? subnet.family == subnet.family else {
-                throw WireError(field: "lease_request", problem: "an address that is none of \(subnet.family)")
-            }
-            self = .leaseRequest(request.number, subnet, address: address)
+            let address = try Wire.address(
+                of: subnet, request.hasAddress ? request.address : nil, request.hasAddress6 ? request.address6 : nil,
+                "lease_request")
+            self = .leaseRequest(request.number, subnet, address: address, isSpare: request.spare)
         case .leasesReturned(let returned):
             self = .leasesReturned(returned.leases)
+        case .addressesReturned(let returned):
+            let field = "addresses_returned"
+            let prefix = try Wire.anyPrefix(
+                Wire.require(returned.hasPrefix, returned.prefix, "\(field).prefix"), "\(field).prefix")
+            self = .addressesReturned(
+                returned.number, SubnetID(try Wire.identifier(returned.network, "\(field).network"), prefix.family), prefix)
+        case .addressesKept(let kept):
+            self = .addressesKept(kept.number, reason: try Wire.sentence(kept.reason, "addresses_kept.reason"))
         case .resyncRequest:
             self = .resyncRequest
         case .descriptionChanged(let description):
@@ -126,6 +140,15 @@ extension Weft_V1_ManagerMessage {
         case .leaseRefused(let number, let reason):
             leaseRefused.number = number
             leaseRefused.reason = reason
+        case .addressesWanted(let number, let subnet, let address):
+            addressesWanted.number = number
+            addressesWanted.network = subnet.network.rawValue
+            addressesWanted.ipv6 = subnet.family == .v6
+            switch address {
+            case .v4(let address): addressesWanted.address = address.rawValue
+            case .v6(let address): addressesWanted.address6 = Data(address.octets)
+            case nil: break
+            }
         case .goodbye(let reason):
             goodbye.reason = reason
         }
@@ -143,6 +166,12 @@ extension ManagerMessage {
             self = .leaseGranted(granted.number)
         case .leaseRefused(let refused):
             self = .leaseRefused(refused.number, reason: refused.reason)
+        case .addressesWanted(let wanted):
+            let field = "addresses_wanted"
+            let subnet = SubnetID(try Wire.identifier(wanted.network, "\(field).network"), wanted.ipv6 ? .v6 : .v4)
+            let address = try Wire.address(
+                of: subnet, wanted.hasAddress ? wanted.address : nil, wanted.hasAddress6 ? wanted.address6 : nil, field)
+            self = .addressesWanted(wanted.number, subnet, address: address)
         case .goodbye(let goodbye):
             self = .goodbye(reason: goodbye.reason)
         }

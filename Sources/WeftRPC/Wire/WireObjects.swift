@@ -17,6 +17,7 @@ extension Weft_V1_NodeDescription {
             trust.issuerSubject = Data(value.issuer.subject)
             trust.issuerPublicKey = Data(value.issuer.publicKey)
         }
+        returnsAddresses = value.returnsAddresses ?? false
     }
 }
 
@@ -36,6 +37,7 @@ extension NodeDescription {
                 issuer: CertificateIssuer(
                     subject: Array(wire.trust.issuerSubject), publicKey: Array(wire.trust.issuerPublicKey)))
         }
+        returnsAddresses = wire.returnsAddresses ? true : nil
     }
 }
 

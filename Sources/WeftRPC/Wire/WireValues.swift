@@ -54,6 +54,14 @@ enum Wire {
         return text
     }
 
+    /// A sentence for people, which may reach a terminal: at most 1,024 bytes without control characters.
+    static func sentence(_ text: String, _ field: String) throws(WireError) -> String {
+        guard text.utf8.count <= 1024 else { throw WireError(field: field, problem: "longer than 1024 bytes") }
+        let isPlain = text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+        guard isPlain else { throw WireError(field: field, problem: "holds a control character") }
+        return text
+    }
+
     static func prefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv4Prefix {
         guard !wire.hasNetwork6 else { throw WireError(field: field, problem: "a prefix of IPv6 where IPv4 belongs") }
         return try prefix(IPv4Address(rawValue: wire.network), wire.length, field)
@@ -62,6 +70,10 @@ enum Wire {
     static func prefix6(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv6Prefix {
         guard wire.hasNetwork6 else { throw WireError(field: field, problem: "a prefix of IPv4 where IPv6 belongs") }
         return try prefix(ipv6(wire.network6, field), wire.length, field)
+    }
+
+    static func anyPrefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> AnyIPPrefix {
+        wire.hasNetwork6 ? .v6(try prefix6(wire, field)) : .v4(try prefix(wire, field))
     }
 
     private static func prefix<Address: IPAddressProtocol>(
@@ -79,6 +91,18 @@ enum Wire {
     static func ipv6(_ octets: Data, _ field: String) throws(WireError) -> IPv6Address {
         guard let address = IPv6Address(octets: octets) else {
             throw WireError(field: field, problem: "an IPv6 address has 16 octets, this one \(octets.count)")
+        }
+        return address
+    }
+
+    /// The address named of a subnet, nil for any; it is of the subnet's family.
+    static func address(
+        of subnet: SubnetID, _ ipv4: UInt32?, _ ipv6: Data?, _ field: String
+    ) throws(WireError) -> IPAddress? {
+        var address = ipv4.map { IPAddress.v4(IPv4Address(rawValue: $0)) }
+        if let ipv6 { address = .v6(try self.ipv6(ipv6, "\(field).address6")) }
+        guard address?.family ?? subnet.family == subnet.family else {
+            throw WireError(field: field, problem: "an address that is none of \(subnet.family)")
         }
         return address
     }
