@@ -63,7 +63,7 @@ package actor ShadowNetworks {
             }
         }
         queues[network.id] = Task { _ = await made.value }
-        try await made.value.get()
+        try await made.valueUnlessCancelled.get()
     }
 
     /// The cluster's network that one of the engine's stands for; the engine is asked about one that is not known yet, which a
@@ -131,6 +131,6 @@ package actor ShadowNetworks {
             self.idleSince[id] = nil
         }
         queues[network] = removal
-        await removal.value
+        await removal.valueUnlessCancelled
     }
 }

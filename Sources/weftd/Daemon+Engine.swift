@@ -54,10 +54,22 @@ extension Daemon: EngineObserver {
     func engineContainers(_ all: Set<SandboxID>) async { await names.endAll(but: all) }
 
     /// What stood for the swarm's networks is of no use any more. One that a container is still on stays until it is not.
-    func forgetNetworks() async { try? await engine.shadows.collect(keeping: []) }
+    func forgetNetworks() async {
+        await askedFor { [engine] in try? await engine.shadows.collect(keeping: []) }
+    }
 
     /// Containers on overlays reach the outside by a bridge that is there from the start. Without an engine there is nothing to do.
-    func prepareEngine() async {
+    func prepareEngine() async { await askedFor { await self.ensureGatewayBridge() } }
+
+    /// What an operator's request has the engine do. It goes on by itself when the engine takes long, and the request is answered.
+    private func askedFor(_ body: @escaping @Sendable () async -> Void) async {
+        let silence = EngineError.silent(path: engine.client.socketPath)
+        do { try await limited(to: EngineBudget.whole, cancels: false, late: silence, body) } catch {
+            logger.warning("\(silence)")
+        }
+    }
+
+    private func ensureGatewayBridge() async {
         do {
             guard try await engine.kind() == .docker else { return }
             try await engine.engine.ensureGatewayBridge()

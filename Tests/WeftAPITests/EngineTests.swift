@@ -330,6 +330,30 @@ import WeftModel
         }
     }
 
+    @Test func `the events of a network of the swarm are found by its id`() async throws {
+        let backend = MemoryBackend()
+        backend.read { $0.pastEvents = [Self.event(.network, .create, "n1", at: 2)] }
+        let asked = Noted("")
+        let lines = ["n1", "n10"].map { name in
+            #"{"Type":"network","Action":"connect","Actor":{"ID":"\#(name)-id","Attributes":{"name":"\#(name)","type":"weft"}},"timeNano":3}"#
+                + "\n"
+        }.joined()
+        try await withEngine(backend) { wire in
+            let head = wire.readText(until: "\r\n\r\n")
+            asked.change { $0 = head.removingPercentEncoding ?? "" }
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: \(lines.utf8.count)\r\n\r\n\(lines)")
+        } _: { path in
+            let client = try Wire.connected(to: path)
+            let filter = #"{"network":["n1-id"]}"#.addingPercentEncoding(withAllowedCharacters: .urlHostAllowed) ?? ""
+            client.send("GET /v1.41/events?since=0&until=100&filters=\(filter) HTTP/1.1\r\nHost: d\r\n\r\n")
+            let answer = client.readText(until: "\r\n0\r\n\r\n")
+            // The engine knows the network by its name.
+            #expect(asked.value.contains(#"{"network":["n1","n1-id"]}"#) && asked.value.contains("since=0&until=100"))
+            #expect(answer.contains(#""Action":"connect""#) && answer.contains(#""Action":"create""#))
+            #expect(!answer.contains("n10"), "its name only begins alike")
+        }
+    }
+
     @Test func `without an engine the swarm's events come as they happen`() async throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("weft-\(UUID().uuidString.prefix(8)).sock").path
         let backend = MemoryBackend()

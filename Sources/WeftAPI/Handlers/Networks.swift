@@ -26,7 +26,15 @@ extension Router {
                 && filters.matches("dangling") { truth($0) != shapes.isUsed(network) }
         }
         let own = networks.map { shapes.json($0, detailed: false) }
-        guard let answer = try await askIfPresent(request) else { return .json(.array(own)) }
+        let answer: EngineResponse
+        switch try await hear(request) {
+        case .answer(let heard): answer = heard
+        case .absent: return .json(.array(own))
+        case .silent(let error):
+            var response = APIResponse.json(.array(own))
+            response.headers.add(name: "Warning", value: "199 weft \"\(error): its networks are not among these\"")
+            return response
+        }
         guard case .array(let local)? = answer.json else { return APIResponse(answer) }
         // What stands for one of the swarm's must not show twice.
         return .json(.array(local.filter { $0["Labels"]?[ShadowNetworks.label] == nil } + own))
@@ -40,7 +48,11 @@ extension Router {
         }
         let scope = request.query["scope"]
         if scope == nil || scope == "swarm", let network = exact(name, in: snapshot.networks) { return shown(network) }
-        if scope != "swarm", let answer = try await askIfPresent(request) {
+        var silence: EngineError?
+        switch scope == "swarm" ? .absent : try await hear(request) {
+        case .absent: break
+        case .silent(let error): silence = error
+        case .answer(let answer):
             if let id = answer.json?["Labels"]?[ShadowNetworks.label] {
                 guard scope == nil, let network = snapshot.networks.first(where: { .string($0.id.rawValue) == id }) else {
                     throw APIError.networkNotFound(name)
@@ -49,8 +61,14 @@ extension Router {
             }
             if answer.status != 404 { return APIResponse(answer) }
         }
-        guard scope == nil || scope == "swarm" else { throw APIError.networkNotFound(name) }
-        return shown(try find(name, in: snapshot.networks))
+        guard scope == nil || scope == "swarm" else {
+            if let silence { throw silence }
+            throw APIError.networkNotFound(name)
+        }
+        do { return shown(try find(name, in: snapshot.networks)) } catch {
+            if error.status == 404, let silence { throw silence }
+            throw error
+        }
     }
 
     func networkCreate(_ request: APIRequest) async throws -> APIResponse {
@@ -63,20 +81,40 @@ extension Router {
         }
         let spec = try NetworkSpec(request: fields)
         _ = try await managerState()
-        if let engine, let other = try? await engine.engine.network(spec.name), other.Name == spec.name, other.shadowOf == nil {
-            throw APIError.networkExists(spec.name)
-        }
+        let warning = try await refuseEnginesName(spec.name, for: request)
         let id = try await backend.networkCreate(spec)
-        return .json(["Id": .string(id.rawValue), "Warning": ""], status: .created)
+        return .json(["Id": .string(id.rawValue), "Warning": .string(warning)], status: .created)
+    }
+
+    /// Refuses a name that a network of this host's engine has, and returns a warning when that cannot be told. The swarm's names
+    /// are the manager's to judge: an engine that hangs on one host of many does not keep the swarm from its networks, and
+    /// containers that would meet two of a name here are refused with a sentence.
+    private func refuseEnginesName(_ name: String, for request: APIRequest) async throws -> String {
+        guard let engine else { return "" }
+        do {
+            if let other = try await engine.engine.limited(to: EngineBudget.whole).network(name), other.Name == name,
+                other.shadowOf == nil
+            {
+                throw APIError.networkExists(name)
+            }
+        } catch let error as EngineError {
+            guard noteIfSilent(error, at: request) else { return "" }
+            return "\(error), so it is not known whether it has a network \(name) of its own"
+        }
+        return ""
     }
 
     func networkRemove(_ request: APIRequest) async throws -> APIResponse {
         let networks = await backend.clusterNetworks()
         let name = request.path[1]
-        if exact(name, in: networks) == nil, let engine, let other = try? await engine.engine.network(name),
-            other.shadowOf == nil
-        {
-            return APIResponse(try await ask(engine, request))
+        if exact(name, in: networks) == nil, let engine {
+            do {
+                if let other = try await engine.engine.limited(to: EngineBudget.whole).network(name), other.shadowOf == nil {
+                    return APIResponse(try await ask(engine, request))
+                }
+            } catch let error as EngineError {
+                if case .silent = error, (try? find(name, in: networks)) == nil { throw error }
+            }
         }
         let network = try find(name, in: networks)
         _ = try await managerState()
@@ -88,7 +126,11 @@ extension Router {
     /// Removes at once what stood for networks that are gone; whatever stands in the way, the next round takes it up.
     /// `known`: networks that are there even if the backend cannot say so just now.
     private func collectShadows(keeping known: [Network]) async {
-        try? await engine?.shadows.collect(keeping: known + (await backend.clusterNetworks()))
+        guard let engine else { return }
+        let networks = known + (await backend.clusterNetworks())
+        try? await limited(to: EngineBudget.whole, cancels: false, late: EngineError.silent(path: engine.client.socketPath)) {
+            try await engine.shadows.collect(keeping: networks)
+        }
     }
 
     /// Removes the networks that nothing uses. Off a manager there is nothing that it could remove.
@@ -145,7 +187,17 @@ extension Router {
             filters.set("label!", hasLists ? [.string(ShadowNetworks.label)] : .object([flag]))
         }
         let query = "filters=" + EngineClient.escaped(String(decoding: filters.utf8, as: UTF8.self))
-        return try await askIfPresent(request, uri: enginePath(request, request.path, query: query))
+        guard let engine else { return nil }
+        do {
+            // One that answers at all may take its time to prune; one that does not must not keep the swarm's answer.
+            _ = try await engine.engine.limited(to: EngineBudget.whole).apiVersion()
+            return try await ask(engine, request, uri: enginePath(request, request.path, query: query))
+        } catch EngineError.absent {
+            return nil
+        } catch let error as EngineError {
+            guard noteIfSilent(error, at: request) else { throw error }
+            return nil
+        }
     }
 
     /// Attaches a sandbox, or has the engine attach a container.
