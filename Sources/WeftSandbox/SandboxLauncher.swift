@@ -21,7 +21,7 @@ package enum SandboxLauncher {
         var pair: [Int32] = [-1, -1]
         let made = csb_socketpair(&pair)
         guard made == 0 else { throw SandboxError.system("cannot make a socket pair", errno: -made) }
-        let connection = SandboxConnection(fd: pair[0], sandbox: spec.id, limit: .seconds(30))
+        let connection = SandboxConnection(fd: pair[0])
         let spawned = withCStrings([shimExecutable, spec.id]) { arguments in
             withCStrings(["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]) { environment in
                 csb_spawn(shimExecutable, arguments, environment, pair[1])
