@@ -134,16 +134,7 @@ int csb_listen(const char *directory, const char *name)
     return fd;
 }
 
-int csb_limit(int fd, int limit_ms)
-{
-    struct timeval limit = {.tv_sec = limit_ms / 1000, .tv_usec = limit_ms % 1000 * 1000};
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
-        return -errno;
-    return 0;
-}
-
-int csb_connect(const char *path, int limit_ms)
+int csb_connect(const char *path)
 {
     struct sockaddr_un address;
     int parent = -1;
@@ -164,7 +155,7 @@ int csb_connect(const char *path, int limit_ms)
         }
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error = fd < 0 ? -errno : limit_ms ? csb_limit(fd, limit_ms) : 0;
+    int error = fd < 0 ? -errno : 0;
     while (!error && connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         if (errno != EINTR)
             error = -errno;

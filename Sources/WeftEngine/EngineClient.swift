@@ -27,20 +27,9 @@ package struct EngineClient: Sendable {
 
     /// Sends a request and reads the whole answer, whatever its status. Throws `EngineError`.
     ///
-    /// - Parameters:
-    ///   - uri: with version prefix and query, as it goes on the wire.
-    ///   - limit: after which it throws `EngineError.silent`; nil: waits as long as the engine holds the connection.
+    /// - Parameter uri: with version prefix and query, as it goes on the wire.
     package func request(
-        _ method: HTTPMethod, _ uri: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil, within limit: Duration? = nil
-    ) async throws -> EngineResponse {
-        guard let limit else { return try await whole(method, uri, headers, body) }
-        return try await limited(to: limit, late: EngineError.silent(path: socketPath)) {
-            try await whole(method, uri, headers, body)
-        }
-    }
-
-    private func whole(
-        _ method: HTTPMethod, _ uri: String, _ headers: HTTPHeaders, _ body: [UInt8]?
+        _ method: HTTPMethod, _ uri: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil
     ) async throws -> EngineResponse {
         var bytes: [UInt8] = []
         let head = try await stream(method, uri, headers: headers, body: body) { _, chunk in
@@ -124,8 +113,6 @@ package struct EngineClient: Sendable {
         } catch let error as IOError {
             switch error.errnoCode {
             case 2, 111: throw EngineError.absent(path: socketPath)  // ENOENT, ECONNREFUSED
-            // EAGAIN: it has not accepted any connection for long.
-            case 11: throw EngineError.silent(path: socketPath)
             default: throw EngineError.broken(reason: error.description)
             }
         }

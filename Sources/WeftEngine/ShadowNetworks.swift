@@ -63,7 +63,7 @@ package actor ShadowNetworks {
             }
         }
         queues[network.id] = Task { _ = await made.value }
-        try await made.valueUnlessCancelled.get()
+        try await made.value.get()
     }
 
     /// The cluster's network that one of the engine's stands for; the engine is asked about one that is not known yet, which a
@@ -77,7 +77,8 @@ package actor ShadowNetworks {
 
     private func create(_ network: Network) async throws {
         if let present = try await engine.network(network.spec.name), present.Name == network.spec.name {
-            if present.shadowOf == network.id.rawValue {
+            // Weft's own, or one that a user made by hand.
+            if present.clusterNetwork == network.id.rawValue {
                 shadows[present.Id] = network.id.rawValue
                 return
             }
@@ -131,6 +132,6 @@ package actor ShadowNetworks {
             self.idleSince[id] = nil
         }
         queues[network] = removal
-        await removal.valueUnlessCancelled
+        await removal.value
     }
 }

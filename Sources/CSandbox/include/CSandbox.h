@@ -60,10 +60,7 @@ uint64_t csb_start_time(pid_t pid);
 
 /* Unix stream sockets. Paths may be longer than sockaddr_un holds. */
 int csb_listen(const char *directory, const char *name);
-int csb_connect(const char *path, int limit_ms);
-
-/* Reads and sends on the socket take at most this long, then fail with EAGAIN; 0: for ever. Returns 0 or -errno. */
-int csb_limit(int fd, int limit_ms);
+int csb_connect(const char *path);
 int csb_accept(int fd);
 int csb_socketpair(int fds[2]);
 int csb_pipe(int fds[2]);
