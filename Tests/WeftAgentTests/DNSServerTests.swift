@@ -2,12 +2,19 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import Testing
 import WeftAgent
 import WeftDNS
 import WeftModel
 import WeftNet
 import WeftWire
+
+private final class Rounds: Sendable {
+    private let counts = Mutex<[DNSServer.Transport: Int]>([:])
+    func add(_ transport: DNSServer.Transport) { counts.withLock { $0[transport, default: 0] += 1 } }
+    func count(_ transport: DNSServer.Transport) -> Int { counts.withLock { $0[transport, default: 0] } }
+}
 
 @Suite struct DNSServerTests {
     @Test(arguments: [false, true])
@@ -103,11 +110,97 @@ import WeftWire
         await server.stop()
     }
 
-    @Test func `who is no sandbox of the node is refused`() async throws {
+    @Test func `who is no sandbox of the node gets no reply, and no connection`() async throws {
         let server = try await startServer([])
         let stranger = try await TestClient(of: server.address, from: "127.0.0.2")
-        #expect(try await stranger.ask("client").responseCode == .refused)
-        #expect(server.counts.refused == 1 && server.counts.answered == 0)
+        try await stranger.send(query("client"))
+        _ = try await wait { server.counts.refused == 1 ? true : nil }
+        let client = try await TestClient(of: server.address)
+        #expect(try await client.ask("client").answers.count == 1)
+        #expect(stranger.inbox.count == 0 && server.counts.answered == 1)
+        let connected = try await TestClient(of: server.address, from: "127.0.0.2", overTCP: true)
+        _ = try await wait { connected.isOpen ? nil : true }
+        #expect(server.counts.queries == 2)
+        await server.stop()
+    }
+
+    @Test func `who is no sandbox any more loses its connection with its next query`() async throws {
+        let server = try await startServer([])
+        let client = try await TestClient(of: server.address, overTCP: true)
+        #expect(try await client.ask("client").answers.count == 1)
+        server.update { $0.removeEndpoint(EndpointID("ep-127.0.0.1")) }
+        #expect(try await client.askIfOpen("client") == nil)
+        await server.stop()
+    }
+
+    @Test(arguments: [0, 1, 11, 4097, 65_535])
+    func `a message of an impossible length ends its connection, and no other`(length: Int) async throws {
+        let server = try await startServer([])
+        let other = try await TestClient(of: server.address, overTCP: true)
+        let client = try await TestClient(of: server.address, overTCP: true)
+        let framed = try #require(DNSStreamDecoder.frame(query("client")))
+        try await client.sendRaw(framed + [UInt8(length >> 8), UInt8(truncatingIfNeeded: length)])
+        // What came before is answered.
+        #expect(try await DNSMessage(decoding: client.inbox.next()).answers.count == 1)
+        _ = try await wait { client.isOpen ? nil : true }
+        #expect(try await other.ask("client").answers.count == 1)
+        await server.stop()
+    }
+
+    @Test func `a query in single octets is answered`() async throws {
+        let server = try await startServer([])
+        let client = try await TestClient(of: server.address, overTCP: true)
+        for octet in try #require(DNSStreamDecoder.frame(query("client"))) { try await client.sendRaw([octet]) }
+        #expect(try await DNSMessage(decoding: client.inbox.next()).answers.count == 1)
+        await server.stop()
+    }
+
+    @Test func `a message that is not made whole ends its connection, however slowly it goes on`() async throws {
+        let server = try await startServer([])
+        let other = try await TestClient(of: server.address, overTCP: true)
+        let slow = try await TestClient(of: server.address, overTCP: true)
+        #expect(try await slow.ask("client").answers.count == 1)
+        try await slow.sendRaw([1, 0])
+        _ = try await wait(within: .seconds(30)) {
+            try? await slow.sendRaw([1])
+            try await Task.sleep(for: .milliseconds(50))
+            return slow.isOpen ? nil : true
+        }
+        #expect(try await other.ask("client").answers.count == 1)
+        await server.stop()
+    }
+
+    @Test func `a connection has a bound of queries that wait for an answer from outside, and then goes on`() async throws {
+        let silent = try await TestUpstream { _ in [] }
+        var limits = DNSLimits()
+        limits.pipelined = 4
+        let server = try await startServer([silent.address], limits: limits)
+        let client = try await TestClient(of: server.address, overTCP: true)
+        for id in 0..<12 as Range<UInt16> { try await client.send(query("example.org", id: id)) }
+        try await client.send(query("client", id: 99))
+        // Four are given up after four seconds, and four more taken.
+        _ = try await wait { client.inbox.count == 4 ? true : nil }
+        #expect(server.counts.queries <= 8)
+        // Longer than a client may be silent: it is not the one who is waited for.
+        var last = DNSMessage(header: DNSHeader(id: 0))
+        while last.header.id != 99 { last = try await DNSMessage(decoding: client.inbox.next(within: .seconds(30))) }
+        #expect(last.answers.count == 1)
+        await server.stop()
+        try await silent.close()
+    }
+
+    @Test func `it is said when all that had arrived has been taken`() async throws {
+        let rounds = Rounds()
+        let server = try await startServer([]) { rounds.add($0) }
+        let udp = try await TestClient(of: server.address)
+        _ = try await udp.ask("client")
+        _ = try await wait { rounds.count(.udp) > 0 ? true : nil }
+        let before = rounds.count(.udp)
+        for id in 0..<400 as Range<UInt16> { try await udp.send(query("client", id: id)) }
+        _ = try await wait { rounds.count(.udp) > before ? true : nil }
+        #expect(rounds.count(.tcp) == 0)
+        _ = try await TestClient(of: server.address, overTCP: true).ask("client")
+        _ = try await wait { rounds.count(.tcp) > 0 ? true : nil }
         await server.stop()
     }
 
@@ -125,13 +218,15 @@ import WeftWire
         await server.stop()
     }
 
-    @Test func `connections have a bound, and end with the server`() async throws {
-        let server = try await startServer([])
+    @Test func `a sandbox's connections have a bound, which others do not notice, and end with the server`() async throws {
+        let server = try await startServer([], sandboxes: ["127.0.0.2"])
         var clients: [TestClient] = []
-        for _ in 0..<256 { clients.append(try await TestClient(of: server.address, overTCP: true)) }
+        for _ in 0..<64 { clients.append(try await TestClient(of: server.address, overTCP: true)) }
         for client in clients { #expect(try await client.ask("client").answers.count == 1) }
         let late = try await TestClient(of: server.address, overTCP: true)
         _ = try await wait { late.isOpen ? nil : true }
+        let other = try await TestClient(of: server.address, from: "127.0.0.2", overTCP: true)
+        #expect(try await other.ask("client").answers.count == 1)
         // One that ends makes room for another.
         try await clients.removeLast().close()
         let reply = try await wait {
@@ -140,6 +235,28 @@ import WeftWire
         #expect(reply.answers.count == 1)
         await server.stop()
         for client in clients { _ = try await wait { client.isOpen ? nil : true } }
+    }
+
+    @Test func `when there are no more connections, who has most of them makes room`() async throws {
+        var limits = DNSLimits()
+        (limits.connections, limits.connectionsOfAsker) = (4, 3)
+        let server = try await startServer([], limits: limits, sandboxes: ["127.0.0.2", "127.0.0.3"])
+        var clients: [TestClient] = []
+        for _ in 0..<3 {
+            clients.append(try await TestClient(of: server.address, overTCP: true))
+            #expect(try await clients.last?.ask("client").answers.count == 1)
+        }
+        for address in ["127.0.0.2", "127.0.0.3"] {
+            let other = try await TestClient(of: server.address, from: address, overTCP: true)
+            #expect(try await other.ask("client").answers.count == 1)
+            clients.append(other)
+        }
+        _ = try await wait { clients[0].isOpen ? nil : true }
+        // Nobody has two more than another now: who comes next is no better than those who are there.
+        let late = try await TestClient(of: server.address, from: "127.0.0.2", overTCP: true)
+        _ = try await wait { late.isOpen ? nil : true }
+        for client in clients.dropFirst() { #expect(try await client.ask("client").answers.count == 1) }
+        await server.stop()
     }
 
     @Test func `a server that was stopped gives its port back`() async throws {

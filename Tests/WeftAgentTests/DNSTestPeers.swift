@@ -52,7 +52,7 @@ private final class StreamHandler: ChannelInboundHandler {
     init(_ onMessage: @escaping ([UInt8], any Channel) -> Void) { self.onMessage = onMessage }
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         decoder.append(unwrapInboundIn(data).readableBytesView)
-        while let message = decoder.next() { onMessage(message, context.channel) }
+        do throws(DNSFramingError) { while let message = try decoder.next() { onMessage(message, context.channel) } } catch { context.close(promise: nil) }
     }
 }
 
@@ -101,6 +101,9 @@ struct TestClient: Sendable {
             try await channel.writeAndFlush(envelope).get()
         }
     }
+
+    /// Octets as they are, on TCP.
+    func sendRaw(_ octets: [UInt8]) async throws { try await channel.writeAndFlush(ByteBuffer(bytes: octets)).get() }
 
     func ask(
         _ name: String, _ type: DNSRecordType = .a, id: UInt16 = 0x4242, payloadSize: UInt16? = nil
@@ -226,17 +229,21 @@ extension DNSMessage {
     }
 }
 
-/// A server on loopback whose sandbox `client` asks from 127.0.0.1.
-func startServer(_ upstreams: [SocketAddress]) async throws -> DNSServer {
+/// A server on loopback whose sandbox `client` asks from 127.0.0.1; `sandboxes`: addresses of others.
+func startServer(
+    _ upstreams: [SocketAddress], limits: DNSLimits = DNSLimits(), sandboxes: [String] = [],
+    drained: @escaping @Sendable (DNSServer.Transport) -> Void = { _ in }
+) async throws -> DNSServer {
     let server = try await DNSServer.start(
         address: try #require(IPv4Address("127.0.0.1")), port: 0, node: NodeID("here"),
-        upstreams: .fixed(upstreams), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        upstreams: .fixed(upstreams), limits: limits, drained: drained, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let network = Network(
         id: NetworkID("net"), createdAt: Instant(nanoseconds: 0), spec: NetworkSpec(name: "my_net"),
         vni: try #require(VNI(4096)), subnet: try #require(IPv4Prefix("10.0.0.0/16")),
         gateway: IPv4Address(rawValue: 0x0a00_0001))
     var endpoints = [try endpoint("client", IPv4Address(rawValue: 0x7f00_0001))]
     for index in 0..<100 as Range<UInt32> { endpoints.append(try endpoint("many", IPv4Address(rawValue: 0x0a00_0100 + index))) }
+    for address in sandboxes { endpoints.append(try endpoint("other", #require(IPv4Address(address)))) }
     server.update(table: NameTable(node: NodeID("here"), networks: [network], endpoints: endpoints, peers: []))
     return server
 }

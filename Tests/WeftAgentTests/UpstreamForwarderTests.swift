@@ -162,12 +162,12 @@ import WeftWire
         try await upstream.close()
     }
 
-    @Test func `one asker cannot have more than its share under way`() async throws {
-        let upstream = try await TestUpstream { _ in [] }
-        let server = try await startServer([upstream.address])
+    @Test func `one sandbox cannot have more than its share under way`() async throws {
+        let silent = try await TestUpstream { _ in [] }
+        let server = try await startServer([silent.address, silent.address])
         let client = try await TestClient(of: server.address)
         for id in 0..<300 as Range<UInt16> { try await client.send(query("example.org", id: id)) }
-        // 256 wait for four seconds; the rest are told at once.
+        // 256 wait for four seconds, with two sockets each; the rest are told at once.
         _ = try await wait { client.inbox.count >= 44 ? true : nil }
         #expect(client.inbox.count == 44)
         for _ in 0..<44 {
@@ -176,6 +176,25 @@ import WeftWire
         // Names of the overlay are answered meanwhile.
         #expect(try await client.ask("client").answers.count == 1)
         await server.stop()
-        try await upstream.close()
+        try await silent.close()
+    }
+
+    @Test func `when there are no more sockets, who has most of them makes room`() async throws {
+        let silent = try await TestUpstream { _ in [] }
+        let upstream = try await knowing()
+        var limits = DNSLimits()
+        (limits.upstreamSockets, limits.upstreamSocketsOfAsker) = (20, 20)
+        let server = try await startServer([silent.address], limits: limits, sandboxes: ["127.0.0.2"])
+        let other = try endpoint("other", #require(IPv4Address("127.0.0.2")))
+        server.use(upstreams: [other.sandbox: [IPv4Address(rawValue: 0x7f00_0001)]], port: try #require(upstream.address.port))
+        let greedy = try await TestClient(of: server.address)
+        for id in 0..<20 as Range<UInt16> { try await greedy.send(query("example.org", id: id)) }
+        _ = try await wait { silent.asked.count == 20 ? true : nil }
+        let client = try await TestClient(of: server.address, from: "127.0.0.2")
+        #expect(try await client.ask("example.org").answers.count == 1)
+        // The oldest one was given up, not one after its time.
+        #expect(try await DNSMessage(decoding: greedy.inbox.next()).header.id == 0)
+        await server.stop()
+        for upstream in [silent, upstream] { try await upstream.close() }
     }
 }

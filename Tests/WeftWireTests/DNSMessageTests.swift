@@ -193,10 +193,39 @@ enum DNSSamples {
             var messages: [[UInt8]] = []
             for start in stride(from: 0, to: framed.count, by: step) {
                 decoder.append(framed[start..<min(start + step, framed.count)])
-                while let message = decoder.next() { messages.append(message) }
+                while let message = try decoder.next() { messages.append(message) }
             }
             #expect(messages == DNSSamples.all)
         }
         #expect(DNSStreamDecoder.frame(Array(repeating: 0, count: 65_536)) == nil)
+    }
+
+    @Test func `a length that no message has ends the stream`() throws {
+        for length in [0, 1, 11] {
+            var decoder = DNSStreamDecoder()
+            decoder.append([0])
+            #expect(try decoder.next() == nil)
+            #expect(!decoder.hasNext && decoder.isInsideMessage)
+            decoder.append([UInt8(length), 0, 0])
+            #expect(decoder.hasNext && !decoder.isInsideMessage)
+            #expect(throws: DNSFramingError.impossibleLength(length)) { try decoder.next() }
+        }
+        var decoder = DNSStreamDecoder(sizeMax: 512)
+        decoder.append([2, 0] + Array(repeating: 7, count: 512) + [2, 1])
+        #expect(try decoder.next()?.count == 512)
+        #expect(throws: DNSFramingError.impossibleLength(513)) { try decoder.next() }
+    }
+
+    @Test func `what has begun and what is whole are told apart`() throws {
+        var decoder = DNSStreamDecoder()
+        #expect(!decoder.hasNext && !decoder.isInsideMessage)
+        decoder.append([0, 12] + Array(repeating: 1, count: 12) + [0, 13, 1])
+        #expect(decoder.hasNext && !decoder.isInsideMessage)
+        #expect(try decoder.next() == Array(repeating: 1, count: 12))
+        #expect(!decoder.hasNext && decoder.isInsideMessage)
+        #expect(try decoder.next() == nil)
+        decoder.append(Array(repeating: 2, count: 12))
+        #expect(try decoder.next() == [1] + Array(repeating: 2, count: 12))
+        #expect(!decoder.hasNext && !decoder.isInsideMessage)
     }
 }

@@ -14,6 +14,13 @@ package struct ContainerResolver: Sendable {
     /// Makes a socket that is connected to the engine's resolver; the caller owns it.
     package let connect: @Sendable (_ overTCP: Bool) throws -> Int32
 
+    private let identity = Identity()
+
+    private final class Identity: Sendable {}
+
+    /// Whatever asks in the container has one share.
+    var asker: DNSAsker { .door(ObjectIdentifier(identity)) }
+
     package init(
         endpoints: @escaping @Sendable () -> [EndpointID], server: SocketAddress,
         connect: @escaping @Sendable (_ overTCP: Bool) throws -> Int32

@@ -9,9 +9,9 @@ package struct DNSCounts: Hashable, Sendable {
     package var answered: UInt64 = 0
     /// Queries passed to the host's resolvers.
     package var forwarded: UInt64 = 0
-    /// Queries of somebody who is no sandbox of this node, or for something that is not served.
+    /// Queries of somebody who is no sandbox of this node, who gets no reply, and queries for something that is not served.
     package var refused: UInt64 = 0
-    /// Forwarded queries that got no answer: no resolver, no time, or too many at once.
+    /// Forwarded queries that got no answer: no resolver, no time, or more of the asker's at once than its share.
     package var failed: UInt64 = 0
     /// Messages that got no reply: responses, and what is no DNS message.
     package var ignored: UInt64 = 0

@@ -11,6 +11,12 @@ final class DNSDatagramHandler: ChannelInboundHandler {
     private let container: ContainerResolver?
     /// Replies made while datagrams are read go out together at the end.
     private var isReading = false
+    /// Datagrams that came at once.
+    private var readCount = 0
+
+    /// How many datagrams one system call takes, and how many such calls there are before other sockets are looked at.
+    static let messagesPerCall = 16
+    static let callsAtOnce = 4
 
     init(_ responder: DNSResponder, container: ContainerResolver? = nil) {
         self.responder = responder
@@ -19,11 +25,13 @@ final class DNSDatagramHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isReading = true
+        readCount += 1
         let envelope = unwrapInboundIn(data)
         let client = envelope.remoteAddress
         guard let asker = client.ipv4 else { return }
         responder.receive(Array(envelope.data.readableBytesView), from: asker, in: container, over: .udp) { reply in
-            let buffer = context.channel.allocator.buffer(bytes: reply)
+            guard case .message(let bytes) = reply else { return }
+            let buffer = context.channel.allocator.buffer(bytes: bytes)
             context.write(
                 self.wrapOutboundOut(AddressedEnvelope(remoteAddress: client, data: buffer)), promise: nil)
             if !self.isReading { context.flush() }
@@ -33,6 +41,9 @@ final class DNSDatagramHandler: ChannelInboundHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         isReading = false
         context.flush()
+        // A call that brought less than it could have has found the socket empty.
+        if readCount < Self.messagesPerCall * Self.callsAtOnce, container == nil { responder.drained(.udp) }
+        readCount = 0
     }
 
     /// A client that has gone makes sending fail (ECONNREFUSED, EHOSTUNREACH); the socket serves all the others.

@@ -1,38 +1,87 @@
 import NIOCore
 import Synchronization
 import WeftDNS
+import WeftModel
 import WeftNet
 import WeftWire
 
+/// What becomes of one message.
+enum DNSReply {
+    case message([UInt8])
+    /// What is no DNS message, and responses.
+    case none
+    /// The client is no sandbox of this node, or is none any more.
+    case turnedAway
+}
+
+/// Who has a share of what the resolver can do.
+enum DNSAsker: Hashable, Comparable {
+    /// By whichever of its addresses it asks.
+    case sandbox(SandboxID)
+    /// What asks at the sockets in a container.
+    case door(ObjectIdentifier)
+}
+
 /// Takes one message and sees to its reply, whichever way it came. Confined to the server's event loop.
 final class DNSResponder {
-    enum Transport { case udp, tcp }
+    typealias Transport = DNSServer.Transport
 
+    let limits: DNSLimits
+    let turns: StreamTurns
     private let shared: DNSShared
     private let forwarder: UpstreamForwarder
     private let resolver = Resolver()
     private var generator = SystemRandomNumberGenerator()
-    /// TCP connections that are open.
-    private var connections: [ObjectIdentifier: any Channel] = [:]
-    /// Connections open at once; one more is closed as soon as it is accepted.
-    private static let connectionsMax = 256
+    /// TCP connections that are open, and whose.
+    private var connections: [ObjectIdentifier: Connection] = [:]
+    private var connectionShares: FairShares<DNSAsker>
+    private var connectionsMade: UInt64 = 0
 
-    init(shared: DNSShared, forwarder: UpstreamForwarder) {
+    private struct Client {
+        let asker: DNSAsker
+        let address: IPv4Address
+    }
+
+    private struct Connection {
+        let channel: any Channel
+        let asker: DNSAsker
+        /// Lower for an older one.
+        let number: UInt64
+    }
+
+    /// Called when all has been taken that had arrived at the node's socket.
+    let drained: (Transport) -> Void
+
+    init(shared: DNSShared, forwarder: UpstreamForwarder, limits: DNSLimits, drained: @escaping (Transport) -> Void) {
+        self.drained = drained
         self.shared = shared
         self.forwarder = forwarder
+        self.limits = limits
+        turns = StreamTurns(eventLoop: forwarder.eventLoop)
+        connectionShares = FairShares(total: limits.connections, each: limits.connectionsOfAsker)
+    }
+
+    /// Whose address it is; nil for who is no sandbox of this node.
+    func asker(at address: IPv4Address, in container: ContainerResolver?) -> DNSAsker? {
+        container?.asker ?? shared.table.withLock { $0.sandbox(at: address) }.map { .sandbox($0) }
     }
 
     /// How often, and for how long, a query waits until it is known whose endpoint asks.
     private static let waitsMax = 100
     private static let wait = TimeAmount.milliseconds(10)
+    private var waitShares = FairShares<DNSAsker>(total: 4096, each: 256)
 
-    /// Calls `reply` once, now or later, or never. What comes by a container's own socket is the container's, and its
+    /// Calls `reply` once, now or later. What comes by a container's own socket is the container's, and its
     /// engine's to answer when the swarm has no record.
     func receive(
         _ message: [UInt8], from source: IPv4Address, in container: ContainerResolver? = nil, over transport: Transport,
-        reply: @escaping ([UInt8]) -> Void
+        reply: @escaping (DNSReply) -> Void
     ) {
         shared.counters.add { $0.queries += 1 }
+        guard let asker = asker(at: source, in: container) else {
+            shared.counters.add { $0.refused += 1 }
+            return reply(.turnedAway)
+        }
         let query: DNSMessage
         do throws(DNSDecodingError) {
             query = try DNSMessage(decoding: message)
@@ -41,12 +90,12 @@ final class DNSResponder {
             return
         }
         let sizeMax = transport == .tcp ? DNSMessage.sizeMax : Resolver.replySizeMax(to: query)
-        let (asker, answer) = shared.table.withLock { table in
+        let (client, answer) = shared.table.withLock { table in
             guard let endpoints = container?.endpoints() else {
-                return (source, resolver.answer(query, from: source, in: table, using: &generator))
+                return (Client(asker: asker, address: source), resolver.answer(query, from: source, in: table, using: &generator))
             }
             let answer = resolver.answer(query, seeing: table.view(of: endpoints), in: table, using: &generator)
-            return (table.address(ofFirst: endpoints) ?? source, answer)
+            return (Client(asker: asker, address: table.address(ofFirst: endpoints) ?? source), answer)
         }
         let decision =
             if container != nil, case .reply(let message) = answer, [.nameError, .refused].contains(message.responseCode) {
@@ -65,28 +114,30 @@ final class DNSResponder {
                     if bytes == nil { $0.failed += 1 }
                     if let header = DNSHeader(message: sent) { $0.replies[header.responseCode, default: 0] += 1 }
                 }
-                reply(sent)
+                reply(.message(sent))
             }
-            forward(query, message, from: asker, in: container, overTCP: transport == .tcp, waits: 0, finish)
+            forward(query, message, from: client, in: container, overTCP: transport == .tcp, waits: 0, finish)
         }
     }
 
     /// A container's first queries may come before its engine has told whose they are, and so which servers are to be asked.
     private func forward(
-        _ query: DNSMessage, _ message: [UInt8], from asker: IPv4Address, in container: ContainerResolver?, overTCP: Bool,
+        _ query: DNSMessage, _ message: [UInt8], from client: Client, in container: ContainerResolver?, overTCP: Bool,
         waits: Int, _ finish: @escaping ([UInt8]?) -> Void
     ) {
         if container == nil, waits < Self.waitsMax, shared.isEngineFollowed.withLock({ $0 }),
-            shared.table.withLock({ $0.isNameless(at: asker) })
+            shared.table.withLock({ $0.isNameless(at: client.address) })
         {
+            guard waitShares.take(for: client.asker) == .taken else { return finish(nil) }
             forwarder.eventLoop.assumeIsolated().scheduleTask(in: Self.wait) {
-                self.forward(query, message, from: asker, in: container, overTCP: overTCP, waits: waits + 1, finish)
+                self.waitShares.giveBack(of: client.asker)
+                self.forward(query, message, from: client, in: container, overTCP: overTCP, waits: waits + 1, finish)
             }
             return
         }
-        let servers = container.map { [$0.server] } ?? ownUpstreams(of: asker)
+        let servers = container.map { [$0.server] } ?? ownUpstreams(of: client.asker)
         forwarder.forward(
-            query, message, from: asker, to: servers, in: container, overTCP: overTCP, completion: finish)
+            query, message, from: client.asker, to: servers, in: container, overTCP: overTCP, completion: finish)
     }
 
     /// What an engine says, unless it says nothing of the swarm's addresses or cannot be read: then as it is.
@@ -96,37 +147,49 @@ final class DNSResponder {
         return shortened == message ? answer : shortened.encoded(limit: DNSMessage.sizeMax)
     }
 
-    private func ownUpstreams(of asker: IPv4Address) -> [SocketAddress]? {
-        guard let sandbox = shared.table.withLock({ $0.sandbox(at: asker) }) else { return nil }
+    private func ownUpstreams(of asker: DNSAsker) -> [SocketAddress]? {
+        guard case .sandbox(let sandbox) = asker else { return nil }
         return shared.upstreams.withLock { $0[sandbox] } ?? shared.containerUpstreams.withLock { $0[sandbox] }
     }
 
-    /// False when there are too many connections.
-    func opened(_ connection: any Channel) -> Bool {
-        guard connections.count < Self.connectionsMax else { return false }
-        connections[ObjectIdentifier(connection)] = connection
+    /// False when the asker has too many connections. When all askers together have, one of those who have most loses its oldest.
+    func opened(_ channel: any Channel, by asker: DNSAsker) -> Bool {
+        switch connectionShares.take(for: asker) {
+        case .taken: break
+        case .refused: return false
+        case .fullUnlessEndedBy(let other):
+            guard let oldest = connections.values.filter({ $0.asker == other }).min(by: { $0.number < $1.number }) else { return false }
+            closed(oldest.channel)
+            oldest.channel.close(promise: nil)
+            guard connectionShares.take(for: asker) == .taken else { return false }
+        }
+        connectionsMade += 1
+        connections[ObjectIdentifier(channel)] = Connection(channel: channel, asker: asker, number: connectionsMade)
         return true
     }
 
-    func closed(_ connection: any Channel) { connections[ObjectIdentifier(connection)] = nil }
+    func closed(_ channel: any Channel) {
+        guard let connection = connections.removeValue(forKey: ObjectIdentifier(channel)) else { return }
+        connectionShares.giveBack(of: connection.asker)
+    }
 
     /// Gives up queries under way and closes connections.
     func stop() {
         forwarder.stop()
-        for connection in connections.values { connection.close(promise: nil) }
+        for connection in connections.values { connection.channel.close(promise: nil) }
     }
 
-    private func finish(_ message: DNSMessage?, sizeMax: Int, _ reply: ([UInt8]) -> Void) {
+    private func finish(_ message: DNSMessage?, sizeMax: Int, _ reply: (DNSReply) -> Void) {
         guard let message else {
             shared.counters.add { $0.ignored += 1 }
-            return
+            return reply(.none)
         }
         let code = message.responseCode
         shared.counters.add {
             if code == .refused { $0.refused += 1 } else { $0.answered += 1 }
             $0.replies[code, default: 0] += 1
         }
-        reply(message.encoded(limit: sizeMax))
+        reply(.message(message.encoded(limit: sizeMax)))
     }
 
     /// An answer from outside, cut to what the client takes. Normally it fits: the client's own limit went with the

@@ -18,6 +18,8 @@ package final class DNSServer: Sendable {
         case fixed([SocketAddress])
     }
 
+    package enum Transport: Sendable { case udp, tcp }
+
     /// The address in use; its port is the real one when the server was started with port 0.
     package let address: SocketAddress
     private let shared: DNSShared
@@ -37,19 +39,23 @@ package final class DNSServer: Sendable {
         logger.info("resolver listens", metadata: ["address": "\(bound.address)"])
     }
 
-    /// Binds UDP and TCP and begins to answer, from an empty table: refusing everybody.
+    /// Binds UDP and TCP and begins to answer, from an empty table: nobody gets a reply.
+    ///
+    /// `drained` is called, on the event loop, whenever all has been taken that had arrived: queries over UDP, or connections.
     ///
     /// - Throws: `IOError` when the address or the port is not to be had.
     package static func start(
         address: IPv4Address, port: UInt16, node: NodeID, upstreams: Upstreams = .file("/etc/resolv.conf"),
-        on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next(), logger: Logger
+        limits: DNSLimits = DNSLimits(), on eventLoop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next(),
+        drained: @escaping @Sendable (Transport) -> Void = { _ in }, logger: Logger
     ) async throws -> DNSServer {
         let shared = DNSShared(node: node)
         let box = NIOLoopBoundBox<DNSResponder?>.makeEmptyBox(eventLoop: eventLoop)
         let source = UpstreamSource(upstreams, excluding: address, logger: logger)
         try await eventLoop.submit {
             box.value = DNSResponder(
-                shared: shared, forwarder: UpstreamForwarder(eventLoop: eventLoop, source: source))
+                shared: shared, forwarder: UpstreamForwarder(eventLoop: eventLoop, source: source, limits: limits),
+                limits: limits, drained: drained)
         }.get()
         let wanted = try SocketAddress(ipAddress: address.description, port: Int(port))
         // A port that the kernel chose for UDP may be taken for TCP: then another one is drawn.
@@ -66,6 +72,8 @@ package final class DNSServer: Sendable {
     ) async throws -> (udp: any Channel, tcp: any Channel, address: SocketAddress) {
         let udp = try await datagramBootstrap(eventLoop, box).bind(to: wanted).get()
         do {
+            // More than an ordinary process may ask for; without the right to it the kernel's bound holds.
+            try? await udp.setOption(receiveBufferForced, value: receiveBufferSize).get()
             let address = udp.localAddress ?? wanted
             return (udp, try await streamBootstrap(eventLoop, box).bind(to: address).get(), address)
         } catch {
@@ -160,14 +168,21 @@ extension DNSServer {
     /// IP_FREEBIND (ip(7)): the resolver's address may come to `lo` after the server, or go and come back.
     private static let freeBind = ChannelOptions.Types.SocketOption(level: .ip, name: .init(rawValue: 15))
 
+    /// SO_RCVBUFFORCE (socket(7)). What each endpoint may have waiting in the socket is bounded (`WEFT_RESOLVER_SHARE_UDP`);
+    /// there is room for some 30 that have that much. Memory is used for what waits alone.
+    private static let receiveBufferForced = ChannelOptions.Types.SocketOption(level: .socket, name: .init(rawValue: 33))
+    private static let receiveBufferSize: SocketOptionValue = 16 << 20
+
     private static func datagramBootstrap(
         _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>, _ container: ContainerResolver? = nil
     ) -> DatagramBootstrap {
         DatagramBootstrap(group: eventLoop)
             .channelOption(freeBind, value: 1)
             .channelOption(.socketOption(.so_rcvbuf), value: 1 << 20)
-            .channelOption(.datagramVectorReadMessageCount, value: 16)
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 16 * 4096))
+            .channelOption(.datagramVectorReadMessageCount, value: DNSDatagramHandler.messagesPerCall)
+            .channelOption(.maxMessagesPerRead, value: UInt(DNSDatagramHandler.callsAtOnce))
+            .channelOption(
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DNSDatagramHandler.messagesPerCall * 4096))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
@@ -182,7 +197,16 @@ extension DNSServer {
         ServerBootstrap(group: eventLoop)
             .serverChannelOption(freeBind, value: 1)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.backlog, value: 128)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.maxMessagesPerRead, value: UInt(DNSListenHandler.connectionsAtOnce))
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
+                    try channel.pipeline.syncOperations.addHandler(DNSListenHandler(responder, isNodes: container == nil))
+                }
+            }
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DNSStreamHandler.readSize))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }

@@ -36,7 +36,7 @@ final class UpstreamStreamHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         decoder.append(unwrapInboundIn(data).readableBytesView)
-        while let message = decoder.next() { onMessage(message) }
+        do throws(DNSFramingError) { while let message = try decoder.next() { onMessage(message) } } catch { context.close(promise: nil) }
     }
 
     func channelInactive(context: ChannelHandlerContext) { onEnd() }
