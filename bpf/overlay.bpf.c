@@ -15,6 +15,7 @@
 #include "lib/maps.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
+#include "lib/resolver.h"
 #include "lib/verdict.h"
 #include "lib/vxlan.h"
 
@@ -34,7 +35,9 @@ static __always_inline __be16 target_port(struct __sk_buff *skb, const struct ip
 /* The resolver's address leads to weftd on this host: DNS and ping, nothing else of the host. */
 static __always_inline int pass_to_resolver(struct __sk_buff *skb, const struct iphdr *ip)
 {
-    if (ip->protocol == IPPROTO_ICMP || target_port(skb, ip) == bpf_htons(53))
+    if (target_port(skb, ip) == bpf_htons(53))
+        return admit_query(skb, ip);
+    if (ip->protocol == IPPROTO_ICMP)
         return WEFT_TCX_PASS;
     return DROPPED(WEFT_DROP_NO_ENDPOINT);
 }

@@ -31,6 +31,8 @@ enum MapName: String, CaseIterable {
     case subnet = "weft_subnet"
     case subnet6 = "weft_subnet6"
     case counter = "weft_counter"
+    case resolverRound = "weft_resolver_round"
+    case resolverShare = "weft_resolver_share"
 }
 
 /// The most entries that each map takes. Changing a size makes the maps anew at the next start.
@@ -60,6 +62,8 @@ package struct MapSizes: Sendable, Hashable {
         case .vtep: vteps
         case .subnet, .subnet6: subnets
         case .counter: endpoints + 1
+        case .resolverRound: UInt32(ResolverTransport.allCases.count)
+        case .resolverShare: endpoints * UInt32(ResolverTransport.allCases.count)
         }
     }
 }

@@ -1,5 +1,6 @@
 import CBPF
 import CDatapathABI
+import Synchronization
 package import WeftNet
 
 extension MapSizes {
@@ -44,6 +45,20 @@ extension DatapathPrograms {
     package func removeEndpoint(interface: UInt32) throws(BPFError) {
         try endpointMap.remove(weft_endpoint_key(ifindex: interface))
         if interface != 0 { try counterMap.remove(weft_counter_key(ifindex: interface)) }
+        for transport in ResolverTransport.allCases {
+            try resolverShareMap.remove(weft_resolver_share_key(ifindex: interface, transport: transport.number))
+        }
+    }
+
+    // MARK: The resolver
+
+    /// All that waited for the resolver has been taken: every endpoint has its whole share again.
+    package func beginResolverRound(_ transport: ResolverTransport) throws(BPFError) {
+        let round = resolverRounds.withLock { rounds in
+            rounds[transport.number, default: 0] &+= 1
+            return rounds[transport.number, default: 0]
+        }
+        try resolverRoundMap.put(transport.number, round)
     }
 
     // MARK: Where addresses live

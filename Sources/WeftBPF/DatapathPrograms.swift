@@ -36,6 +36,10 @@ package final class DatapathPrograms: Sendable {
     let subnetMap: BPFMap<weft_subnet_key, weft_subnet>
     let subnet6Map: BPFMap<weft_subnet6_key, weft_subnet>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
+    let resolverRoundMap: BPFMap<UInt32, UInt32>
+    let resolverShareMap: BPFMap<weft_resolver_share_key, weft_resolver_share>
+    /// The numbers of the rounds, by `ResolverTransport.number`.
+    let resolverRounds: Mutex<[UInt32: UInt32]>
 
     /// Loads the programs. Pinned maps of the same ABI version and shape are adopted with their contents, others are made anew.
     ///
@@ -86,6 +90,11 @@ package final class DatapathPrograms: Sendable {
         subnetMap = try object.map(.subnet, weft_subnet_key.self, weft_subnet.self)
         subnet6Map = try object.map(.subnet6, weft_subnet6_key.self, weft_subnet.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
+        resolverRoundMap = try object.map(.resolverRound, UInt32.self, UInt32.self)
+        resolverShareMap = try object.map(.resolverShare, weft_resolver_share_key.self, weft_resolver_share.self)
+        var rounds: [UInt32: UInt32] = [:]
+        for transport in ResolverTransport.allCases { rounds[transport.number] = try resolverRoundMap.get(transport.number) }
+        resolverRounds = Mutex(rounds)
         // The version is in place before the maps get their names: a process that dies between leaves no map without one.
         if adoption.created.contains(MapName.config.rawValue) {
             try configMap.put(

@@ -112,6 +112,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case neighbourUnanswered = "neighbour_unanswered"
     case linkLocal = "link_local"
     case noIPv6Exit = "no_ipv6_exit"
+    case resolverShare = "resolver_share"
 
     var number: Int {
         let value =
@@ -134,9 +135,18 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .neighbourUnanswered: WEFT_DROP_NEIGHBOUR_UNANSWERED
             case .linkLocal: WEFT_DROP_LINK_LOCAL
             case .noIPv6Exit: WEFT_DROP_NO_IPV6_EXIT
+            case .resolverShare: WEFT_DROP_RESOLVER_SHARE
             }
         return Int(value.rawValue)
     }
+}
+
+/// How a query comes to the resolver.
+package enum ResolverTransport: Sendable, CaseIterable {
+    case udp
+    case tcp
+
+    var number: UInt32 { self == .udp ? WEFT_RESOLVER_UDP.rawValue : WEFT_RESOLVER_TCP.rawValue }
 }
 
 /// What passed at an endpoint and what did not, since its entry was made.

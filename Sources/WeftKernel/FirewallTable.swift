@@ -57,6 +57,8 @@ final class FirewallTable: Sendable {
         \t\tiifname "wv*" ip daddr 169.254.77.53 ip protocol icmp accept
         \t\tiifname "wv*" ct state established,related ct status dnat accept
         \t\tiifname "wv*" drop
+        \t\tmeta iifkind "bridge" ip daddr 169.254.77.53 reject with icmp port-unreachable
+        \t\tiifname != "lo" ip daddr 169.254.77.53 drop
         \t}
 
         """

@@ -140,6 +140,12 @@ package final class KernelDatapath: Datapath, Sendable {
     /// The host end's interface index of an endpoint here: who asks when a DNS query comes in on it.
     package func interface(of endpoint: EndpointID) -> UInt32? { interfaces.withLock { $0[endpoint] } }
 
+    /// The resolver has taken all that had arrived, so that what every endpoint may have waiting is its whole share again.
+    package func resolverDrained(_ transport: ResolverTransport) {
+        // The rounds end by themselves, if later.
+        try? programs.beginResolverRound(transport)
+    }
+
     /// The MTU of the interface that has `address`; 1500 if none has.
     package static func underlayMTU(for address: IPv4Address, in namespace: NetworkNamespace = .current) throws -> MTU {
         try HostInterfaces.read(in: namespace).link(with: address)?.mtu.flatMap { MTU($0) } ?? .ethernet

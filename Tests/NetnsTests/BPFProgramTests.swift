@@ -163,6 +163,46 @@ final class BPFProgramTests {
         }
     }
 
+    @Test("An endpoint has its share of what may wait for the resolver, and has it again when that was taken")
+    func resolverShare() throws {
+        func query(_ payload: [UInt8] = [1, 2]) -> [UInt8] { frame(BPFPacket.ipv4("10.77.0.11", "169.254.77.53", BPFPacket.udp(to: 53, payload))) }
+        func segment(flags: UInt8) -> [UInt8] {
+            frame(
+                BPFPacket.ipv4(
+                    "10.77.0.11", "169.254.77.53", protocol: 6,
+                    BPFPacket.bytes(4000) + BPFPacket.bytes(53) + [0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 2, 0, 0, 0, 0, 0]))
+        }
+        // Every try at more is made at once: a round ends by itself after a second.
+        func passed(_ packet: [UInt8], of count: Int) throws -> Int {
+            try (0..<count).reduce(0) { sum, _ in try sum + (programs.testRun(.endpoint, packet: packet).action == 0 ? 1 : 0) }
+        }
+        let (udp, tcp) = (512, 64)
+        #expect(try passed(query(), of: udp + 10) == udp)
+        #expect(try drops(1) == [.resolverShare: 10])
+        // Connections are another share; what belongs to those that were let in is not counted.
+        #expect(try passed(segment(flags: 2), of: tcp + 1) == tcp)
+        #expect(try passed(segment(flags: 0x10), of: 100) == 100)
+        #expect(try passed(segment(flags: 0x12), of: 100) == 100)
+        try programs.beginResolverRound(.udp)
+        #expect(try passed(query(), of: udp) == udp)
+        #expect(try passed(segment(flags: 2), of: 1) == 0)
+        try programs.beginResolverRound(.tcp)
+        #expect(try passed(segment(flags: 2), of: 1) == 1)
+        // An endpoint that comes has nothing of one that had its interface.
+        #expect(try passed(query(), of: 1) == 0)
+        try programs.removeEndpoint(interface: 1)
+        try setEndpoint(isInternal: false)
+        #expect(try passed(query(), of: 1) == 1)
+    }
+
+    @Test("Fragments do not wait for the resolver")
+    func resolverFragments() throws {
+        let udp = BPFPacket.udp(to: 53, [1, 2])
+        try expectDrops(
+            .endpoint,
+            [0x2000, 0x2001, 1].map { (frame(BPFPacket.ipv4("10.77.0.11", "169.254.77.53", fragment: $0, udp)), .noEndpoint) }, counted: 1)
+    }
+
     @Test("What a sandbox may not send is dropped and counted by reason")
     func refused() throws {
         let udp = BPFPacket.udp(to: 9, [1])

@@ -74,6 +74,22 @@ struct {
     __type(value, struct weft_counter);
 } weft_counter SEC(".maps");
 
+/* Raised by weftd. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, WEFT_RESOLVER_TRANSPORT_COUNT);
+    __type(key, __u32);
+    __type(value, __u32);
+} weft_resolver_round SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_LOCAL_ENDPOINTS * WEFT_RESOLVER_TRANSPORT_COUNT);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_resolver_share_key);
+    __type(value, struct weft_resolver_share);
+} weft_resolver_share SEC(".maps");
+
 static __always_inline const struct weft_config *configuration(void)
 {
     __u32 zero = 0;

@@ -108,6 +108,33 @@ struct weft_subnet {
     __u32 vni;
 };
 
+/* How much of the resolver an endpoint may have waiting: queries over UDP in its socket, connections that it has not accepted.
+ * Beyond it the endpoint's own are dropped, so that they never fill what all endpoints share. It is no rate: weftd begins a new round
+ * whenever it has taken all that waited, thousands of times a second. */
+#define WEFT_RESOLVER_SHARE_UDP 512u
+#define WEFT_RESOLVER_SHARE_TCP 64u
+/* A round lasts no longer than this, in nanoseconds: what was counted may never have arrived at weftd. */
+#define WEFT_RESOLVER_ROUND_MAX 1000000000ull
+
+/* The index in map weft_resolver_round, an array of the rounds' numbers. */
+enum weft_resolver_transport {
+    WEFT_RESOLVER_UDP = 0,
+    WEFT_RESOLVER_TCP = 1,
+    WEFT_RESOLVER_TRANSPORT_COUNT
+};
+
+/* Map weft_resolver_share: what an endpoint has sent in a round. Made by the program, removed with the endpoint. */
+struct weft_resolver_share_key {
+    __u32 ifindex;
+    __u32 transport;       /* enum weft_resolver_transport */
+};
+
+struct weft_resolver_share {
+    __u64 since;           /* when the round began for this endpoint, by the monotonic clock */
+    __u32 round;
+    __u32 count;
+};
+
 /* Why a packet was dropped. Append only: the numbers are in metrics and on dashboards. */
 enum weft_drop_reason {
     WEFT_DROP_NONE = 0,
@@ -129,6 +156,7 @@ enum weft_drop_reason {
     WEFT_DROP_NEIGHBOUR_UNANSWERED = 16, /* neighbour discovery for an address nobody has, or not a solicitation */
     WEFT_DROP_LINK_LOCAL = 17,          /* from or to a link-local IPv6 address: these serve neighbour discovery alone */
     WEFT_DROP_NO_IPV6_EXIT = 18,        /* IPv6 to an address outside the overlay: there is no way out */
+    WEFT_DROP_RESOLVER_SHARE = 19,      /* more queries than the endpoint may have waiting for the resolver */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -154,6 +182,8 @@ _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_forward) == 16, "ABI");
 _Static_assert(sizeof(struct weft_subnet6_key) == 20, "ABI");
+_Static_assert(sizeof(struct weft_resolver_share_key) == 8, "ABI");
+_Static_assert(sizeof(struct weft_resolver_share) == 16, "ABI");
 _Static_assert(sizeof(struct weft_counter) == 288, "ABI");
 _Static_assert(WEFT_DROP_REASON_COUNT <= WEFT_DROP_SLOTS, "ABI");
 
