@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -67,6 +68,15 @@ int csb_detach(void)
 int csb_protect_from_oom(void)
 {
     return csb_write_file("/proc/self/oom_score_adj", "-500");
+}
+
+int csb_limit_descriptors(unsigned long count)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    limit.rlim_cur = count < limit.rlim_max ? count : limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
 }
 
 uint64_t csb_start_time(pid_t pid)
@@ -134,7 +144,16 @@ int csb_listen(const char *directory, const char *name)
     return fd;
 }
 
-int csb_connect(const char *path)
+int csb_limit(int fd, int limit_ms)
+{
+    struct timeval limit = {.tv_sec = limit_ms / 1000, .tv_usec = limit_ms % 1000 * 1000};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
+        return -errno;
+    return 0;
+}
+
+int csb_connect(const char *path, int limit_ms)
 {
     struct sockaddr_un address;
     int parent = -1;
@@ -155,7 +174,7 @@ int csb_connect(const char *path)
         }
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error = fd < 0 ? -errno : 0;
+    int error = fd < 0 ? -errno : limit_ms ? csb_limit(fd, limit_ms) : 0;
     while (!error && connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
         if (errno != EINTR)
             error = -errno;

@@ -66,8 +66,7 @@ package struct Router: Sendable {
             if engine == nil { do { try target.version?.check() } catch { return .refused(error) } }
             return .own(route.operation, target)
         }
-        let changes = followsChanges ? RouteTable.changes : engine == nil ? [] : RouteTable.starts
-        if let route = changes.first(where: { $0.method == method && $0.matches(target.path) }) {
+        if followsChanges, let route = RouteTable.changes.first(where: { $0.method == method && $0.matches(target.path) }) {
             return .own(route.operation, target)
         }
         if let engine { return .engine(engine.client.socketPath) }
@@ -87,7 +86,8 @@ package struct Router: Sendable {
         } catch EngineError.absent {
             response = .failure(.noEngine)
         } catch let error as EngineError {
-            response = .failure(APIError(error.status ?? 502, "\(error)"))
+            noteIfSilent(error, at: request)
+            response = .failure(APIError(error.httpStatus, "\(error)"))
         } catch let error as ShadowNetworks.NameTaken {
             response = .failure(APIError(409, "\(error)"))
         } catch is CancellationError {
@@ -109,8 +109,16 @@ package struct Router: Sendable {
     /// Refuses a version that neither weftd nor the engine speaks, which may be another one than when it was last asked.
     private func checkVersion(of request: APIRequest) async throws(APIError) {
         guard let engine, let version = RequestTarget(request.uri)?.version else { return }
-        if version > max(apiVersion, .newest), let current = try? await engine.engine.apiVersion() { engine.apiVersion = current }
+        if version > max(apiVersion, .newest), let current = try? await engine.engine.limited(to: EngineBudget.whole).apiVersion() { engine.apiVersion = current }
         try version.check(newest: max(apiVersion, .newest))
+    }
+
+    /// True, and logged, when the engine is there and does not answer.
+    @discardableResult
+    func noteIfSilent(_ error: EngineError, at request: APIRequest) -> Bool {
+        guard case .silent = error else { return false }
+        logger.warning("\(error)", metadata: ["path": "/\(request.path.joined(separator: "/"))"])
+        return true
     }
 
     // MARK: What many operations start with

@@ -27,19 +27,26 @@ package actor SandboxKeeper {
 
     private let store: SandboxStore
     private let shimExecutable: String
+    private let descriptors: Int?
     private let watcher: ExitWatcher
     private let threads: NIOThreadPool
     private let logger: Logger
     private var agent: Agent?
     /// Names of all sandboxes, those that are being made among them, by id.
     private var names: [String: String] = [:]
+    /// The newest conversation with each supervisor.
+    private var conversations: [String: Task<Void, Never>] = [:]
     private var waitingForExit: [String: [CheckedContinuation<Void, Never>]] = [:]
     private var generator = SystemRandomNumberGenerator()
 
     /// `threads` runs what blocks; one of them is taken for good.
-    package init(runDirectory: String, shimExecutable: String, threads: NIOThreadPool, logger: Logger) throws {
+    /// - Parameter descriptors: how many descriptors a sandbox's processes may have open; nil: as many as this process.
+    package init(
+        runDirectory: String, shimExecutable: String, descriptors: Int? = nil, threads: NIOThreadPool, logger: Logger
+    ) throws {
         store = SandboxStore(runDirectory: runDirectory)
         self.shimExecutable = shimExecutable
+        self.descriptors = descriptors
         self.threads = threads
         self.logger = logger
         watcher = try ExitWatcher()
@@ -90,9 +97,7 @@ package actor SandboxKeeper {
         _ spec: SandboxSpec, attachments: [Attachment]
     ) async throws -> SandboxStore.Entry {
         var spec = spec
-        // As DNS sees them.
-        let name = spec.name.lowercased()
-        guard !names.values.contains(where: { $0.lowercased() == name }) else { throw SandboxError.nameTaken(spec.name) }
+        guard !names.values.contains(spec.name) else { throw SandboxError.nameTaken(spec.name) }
         guard attachments.isEmpty || agent != nil else {
             throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
         }
@@ -100,9 +105,9 @@ package actor SandboxKeeper {
         names[spec.id] = spec.name
         let sandbox = SandboxID(spec.id)
         do {
-            let (initial, shim) = (spec, shimExecutable)
+            let (initial, shim, descriptors) = (spec, shimExecutable, descriptors)
             let launched = try await threads.runIfActive {
-                try SandboxLauncher.launch(spec: initial, directory: directory, shimExecutable: shim)
+                try SandboxLauncher.launch(spec: initial, directory: directory, shimExecutable: shim, descriptors: descriptors)
             }
             watcher.watch(directory)
             agent?.place(sandbox, namespacePath: launched.netnsPath)
@@ -134,7 +139,7 @@ package actor SandboxKeeper {
 
     /// Takes back a sandbox that could not be made.
     private func discard(_ id: String, _ directory: SandboxDirectory) async {
-        try? SandboxControl.signal(directory, 9)
+        await kill(id, directory)
         if directory.state()?.isAlive == true { await waitForExit(id) }
         agent?.sandboxGone(SandboxID(id))
         names[id] = nil
@@ -148,35 +153,67 @@ package actor SandboxKeeper {
             if entry.state?.isAlive == true { return }
             throw SandboxError.notRunning(entry.spec.name)
         }
-        try await threads.runIfActive { try SandboxControl.start(entry.directory) }
+        try await converse(id) { try SandboxControl.start(entry.directory) }
     }
 
     /// SIGTERM, and SIGKILL after the timeout; returns once it has ended.
     package func stopProcess(_ id: String, timeout: Duration) async throws {
         let entry = try entry(id)
         guard entry.state?.isAlive == true else { return }
-        try? SandboxControl.signal(entry.directory, entry.state?.status == .created ? 9 : 15)
         let killer = Task {
-            try await Task.sleep(for: timeout)
-            try? SandboxControl.signal(entry.directory, 9)
+            if entry.state?.status != .created {
+                try? await converse(id) { try SandboxControl.signal(entry.directory, 15) }
+                try await Task.sleep(for: timeout)
+            }
+            await kill(id, entry.directory)
         }
         await waitForExit(id)
         killer.cancel()
     }
 
-    package func signal(_ id: String, _ number: Int32) throws {
+    package func signal(_ id: String, _ number: Int32) async throws {
         let entry = try entry(id)
         guard entry.state?.isAlive == true, let number = UInt8(exactly: number) else {
             throw SandboxError.notRunning(entry.spec.name)
         }
-        try SandboxControl.signal(entry.directory, number)
+        try await converse(id) {
+            // Whoever says KILL means the sandbox, whatever its supervisor does.
+            if number == 9 { try SandboxControl.kill(entry.directory) } else { try SandboxControl.signal(entry.directory, number) }
+        }
+    }
+
+    /// Speaks with a supervisor on a thread of its own, as that blocks. One conversation at a time with each: one that does not
+    /// answer holds a thread for a while, and nobody else up.
+    private func converse(_ id: String, _ body: @escaping @Sendable () throws -> Void) async throws {
+        let before = conversations[id]
+        let task = Task { () -> Result<Void, any Error> in
+            await before?.value
+            let thread = NIOThreadPool(numberOfThreads: 1)
+            thread.start()
+            let result: Result<Void, any Error>
+            do { result = .success(try await thread.runIfActive(body)) } catch { result = .failure(error) }
+            try? await thread.shutdownGracefully()
+            return result
+        }
+        let last = Task { _ = await task.value }
+        conversations[id] = last
+        let result = await task.value
+        if conversations[id] == last { conversations[id] = nil }
+        try result.get()
+    }
+
+    private func kill(_ id: String, _ directory: SandboxDirectory) async {
+        do { try await converse(id) { try SandboxControl.kill(directory) } } catch {
+            // Ended by itself, most often.
+            logger.debug("a sandbox cannot be killed", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
+        }
     }
 
     package func remove(_ id: String, force: Bool) async throws {
         let entry = try entry(id)
         if entry.state?.isAlive == true {
             guard force || entry.state?.status == .created else { throw SandboxError.stillRunning(entry.spec.name) }
-            try? SandboxControl.signal(entry.directory, 9)
+            await kill(id, entry.directory)
             await waitForExit(id)
         }
         agent?.sandboxGone(SandboxID(id))

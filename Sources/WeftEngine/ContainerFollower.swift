@@ -67,7 +67,7 @@ package actor ContainerFollower {
             await self.read(id)
         }
         looks[id] = look
-        await look.value
+        await look.valueUnlessCancelled
         if looks[id] == look { looks[id] = nil }
     }
 

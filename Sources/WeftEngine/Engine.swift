@@ -7,8 +7,17 @@ import WeftNet
 /// The verbs of the local engine that Weft itself uses. They throw `EngineError`.
 package struct Engine: Sendable {
     package let client: EngineClient
+    /// How long each call waits; nil: as long as the engine holds the connection.
+    private var limit: Duration?
 
     package init(socketPath: String) { client = EngineClient(socketPath: socketPath) }
+
+    /// The same engine, which is given up after `limit` with `EngineError.silent`.
+    package func limited(to limit: Duration) -> Engine {
+        var engine = self
+        engine.limit = limit
+        return engine
+    }
 
     /// All of the engine's networks that stand for one of the cluster's, those that a user made by hand among them.
     package func shadows() async throws -> [EngineNetwork] {
@@ -124,7 +133,7 @@ package struct Engine: Sendable {
     // MARK: Requests
 
     private func call(_ method: HTTPMethod, _ path: String, body: [UInt8]? = nil) async throws -> EngineResponse {
-        let response = try await client.request(method, path, body: body)
+        let response = try await client.request(method, path, body: body, within: limit)
         guard response.status < 400 else {
             struct Failure: Decodable { let message: String }
             let message = try? JSONDecoder().decode(Failure.self, from: Data(response.body)).message

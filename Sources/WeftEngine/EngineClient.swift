@@ -27,9 +27,20 @@ package struct EngineClient: Sendable {
 
     /// Sends a request and reads the whole answer, whatever its status. Throws `EngineError`.
     ///
-    /// - Parameter uri: with version prefix and query, as it goes on the wire.
+    /// - Parameters:
+    ///   - uri: with version prefix and query, as it goes on the wire.
+    ///   - limit: after which it throws `EngineError.silent`; nil: waits as long as the engine holds the connection.
     package func request(
-        _ method: HTTPMethod, _ uri: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil
+        _ method: HTTPMethod, _ uri: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil, within limit: Duration? = nil
+    ) async throws -> EngineResponse {
+        guard let limit else { return try await whole(method, uri, headers, body) }
+        return try await limited(to: limit, late: EngineError.silent(path: socketPath)) {
+            try await whole(method, uri, headers, body)
+        }
+    }
+
+    private func whole(
+        _ method: HTTPMethod, _ uri: String, _ headers: HTTPHeaders, _ body: [UInt8]?
     ) async throws -> EngineResponse {
         var bytes: [UInt8] = []
         let head = try await stream(method, uri, headers: headers, body: body) { _, chunk in
@@ -113,6 +124,8 @@ package struct EngineClient: Sendable {
         } catch let error as IOError {
             switch error.errnoCode {
             case 2, 111: throw EngineError.absent(path: socketPath)  // ENOENT, ECONNREFUSED
+            // EAGAIN: it has not accepted any connection for long.
+            case 11: throw EngineError.silent(path: socketPath)
             default: throw EngineError.broken(reason: error.description)
             }
         }

@@ -2,6 +2,8 @@
 package enum EngineError: Error, Hashable, CustomStringConvertible {
     /// Nobody listens at the socket, or it does not exist.
     case absent(path: String)
+    /// Somebody listens, but does not answer in the time there is.
+    case silent(path: String)
     /// The engine refused: an HTTP status and its sentence.
     case refused(status: Int, message: String)
     /// The connection ended, or what came is not what the Engine API says.
@@ -10,6 +12,7 @@ package enum EngineError: Error, Hashable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .absent(let path): "no container engine listens at \(path)"
+        case .silent(let path): "the container engine at \(path) does not answer"
         case .refused(_, let message): message
         case .broken(let reason): "the container engine gave no whole answer: \(reason)"
         }

@@ -63,7 +63,7 @@ package actor ShadowNetworks {
             }
         }
         queues[network.id] = Task { _ = await made.value }
-        try await made.value.get()
+        try await made.valueUnlessCancelled.get()
     }
 
     /// The cluster's network that one of the engine's stands for; the engine is asked about one that is not known yet, which a
@@ -77,8 +77,7 @@ package actor ShadowNetworks {
 
     private func create(_ network: Network) async throws {
         if let present = try await engine.network(network.spec.name), present.Name == network.spec.name {
-            // Weft's own, or one that a user made by hand.
-            if present.clusterNetwork == network.id.rawValue {
+            if present.shadowOf == network.id.rawValue {
                 shadows[present.Id] = network.id.rawValue
                 return
             }
@@ -132,6 +131,6 @@ package actor ShadowNetworks {
             self.idleSince[id] = nil
         }
         queues[network] = removal
-        await removal.value
+        await removal.valueUnlessCancelled
     }
 }

@@ -51,7 +51,7 @@ package struct LabProcess: Sendable {
     package func wait(seconds: Double? = nil) throws {
         let deadline = ContinuousClock.now + .seconds(seconds ?? secondsToStart)
         while true {
-            let fd = csb_connect(socket)
+            let fd = csb_connect(socket, 0)
             if fd >= 0 {
                 close(fd)
                 return

@@ -2,12 +2,19 @@ import Glibc
 import WeftSandboxWire
 
 /// What weftd does with a running sandbox.
+///
+/// Each conversation blocks, but not for long: a supervisor that does not answer is `SandboxError.silent`.
 package enum SandboxControl {
+    /// How long a supervisor may take to answer.
+    private static let limit = Duration.seconds(3)
+    /// The same where it waits itself until a command runs.
+    private static let startLimit = Duration.seconds(35)
+
     /// Lets the process go, and returns once its command runs.
     /// - Throws: `SandboxError.refused` with 127 (no such command), 126 (cannot be run) or 125 (the sandbox
     ///   could not be set up); the sandbox has ended then.
     package static func start(_ directory: SandboxDirectory) throws(SandboxError) {
-        let connection = try SandboxConnection(socket: directory.socket)
+        let connection = try SandboxConnection(socket: directory.socket, limit: startLimit)
         try connection.send(.start)
         try connection.expectAccepted()
     }
@@ -15,9 +22,20 @@ package enum SandboxControl {
     /// Sends a signal to the sandbox's first process. As everywhere with a first process, signals it does
     /// not handle do nothing, except SIGKILL and SIGSTOP.
     package static func signal(_ directory: SandboxDirectory, _ number: UInt8) throws(SandboxError) {
-        let connection = try SandboxConnection(socket: directory.socket)
+        let connection = try SandboxConnection(socket: directory.socket, limit: limit)
         try connection.send(.signal(number))
         try connection.expectAccepted()
+    }
+
+    /// Ends the sandbox for certain: with its supervisor, if that one does not answer.
+    package static func kill(_ directory: SandboxDirectory) throws(SandboxError) {
+        do { try signal(directory, UInt8(SIGKILL)) } catch .silent(let sandbox) {
+            guard let state = directory.state(), state.isAlive else { return }
+            // The sandbox's first process ends with its parent.
+            guard Glibc.kill(state.shimPID, SIGKILL) == 0 || errno == ESRCH else {
+                throw .system("cannot end the supervisor of sandbox \(sandbox)", errno: errno)
+            }
+        }
     }
 
     /// Blocks until the sandbox has ended.

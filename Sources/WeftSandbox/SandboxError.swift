@@ -12,6 +12,8 @@ package enum SandboxError: Error, Equatable, CustomStringConvertible {
     case stillRunning(String)
     /// There is no supervisor to talk to.
     case notRunning(String)
+    /// Its supervisor is there and does not answer.
+    case silent(String)
     /// The supervisor refused, with an exit code in Docker's manner (125, 126, 127).
     case refused(code: Int32, reason: String)
     /// The supervisor ended or said something unexpected in the middle of a conversation.
@@ -28,6 +30,8 @@ package enum SandboxError: Error, Equatable, CustomStringConvertible {
             "the sandbox name \(name) is already in use; remove that sandbox (weft rm \(name)) or choose another name"
         case .stillRunning(let name): "sandbox \(name) is running; stop it first"
         case .notRunning(let name): "sandbox \(name) is not running"
+        case .silent(let name):
+            "the supervisor of sandbox \(name) does not answer: it is stopped or hangs; `weft rm -f` ends it with its sandbox"
         case .refused(_, let reason): reason
         case .connectionLost: "the connection to the sandbox's supervisor was lost"
         case .system(let what, let code): "\(what): \(String(cString: strerror(code)))"

@@ -10,9 +10,10 @@ package enum SandboxLauncher {
     /// - Parameters:
     ///   - spec: what to run; its directory was made by `SandboxStore.create`.
     ///   - shimExecutable: the path of weft-shim.
+    ///   - descriptors: how many descriptors the sandbox's processes may have open; nil: as many as this process.
     /// - Returns: the first process's pid and the path of its network namespace.
     package static func launch(
-        spec: SandboxSpec, directory: SandboxDirectory, shimExecutable: String
+        spec: SandboxSpec, directory: SandboxDirectory, shimExecutable: String, descriptors: Int? = nil
     ) throws -> (pid: Int32, netnsPath: String) {
         if let problem = spec.problem { throw SandboxError.invalidSpec(problem) }
         if let rootfs = spec.rootfs, access(rootfs, X_OK) != 0 {
@@ -21,9 +22,9 @@ package enum SandboxLauncher {
         var pair: [Int32] = [-1, -1]
         let made = csb_socketpair(&pair)
         guard made == 0 else { throw SandboxError.system("cannot make a socket pair", errno: -made) }
-        let connection = SandboxConnection(fd: pair[0])
+        let connection = SandboxConnection(fd: pair[0], sandbox: spec.id, limit: .seconds(30))
         let spawned = withCStrings([shimExecutable, spec.id]) { arguments in
-            withCStrings(["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]) { environment in
+            withCStrings(["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + (descriptors.map { ["WEFT_DESCRIPTORS=\($0)"] } ?? [])) { environment in
                 csb_spawn(shimExecutable, arguments, environment, pair[1])
             }
         }

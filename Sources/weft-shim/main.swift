@@ -16,6 +16,8 @@ guard CommandLine.arguments.count == 2, fcntl(3, F_GETFD) >= 0 else {
     _ = write(2, text, text.utf8.count)
     exit(64)
 }
+// weftd has raised its own limit, which is none of the sandbox's.
+if let descriptors = getenv("WEFT_DESCRIPTORS").flatMap({ UInt(String(cString: $0)) }) { _ = csb_limit_descriptors(descriptors) }
 // The launcher waits for the process it started; the rest runs in a child that nobody has to wait for.
 guard csb_detach() == 0 else { exit(71) }
 _ = csb_protect_from_oom()

@@ -32,6 +32,10 @@ struct Connection {
     ) async throws -> TemplateValue {
         let path = path.map { "/" + WeftClient.escaped($0) }.joined()
         let response = try await client.call(method, path, query: query, body: body.map { Array($0.json.utf8) })
+        // RFC 7234, 5.5: a code, who says it, and a quoted text.
+        for warning in response.headers["Warning"] {
+            Terminal.complain("warning: \(warning.split(separator: "\"", maxSplits: 1).last.map { $0.filter { $0 != "\"" } } ?? warning)")
+        }
         guard !response.body.isEmpty else { return .null }
         do throws(JSONError) {
             return try TemplateValue(json: response.body, maps: Self.maps)

@@ -30,11 +30,11 @@ struct InfoCommand: AsyncParsableCommand {
         add(" ", "Server Version", info["ServerVersion"].string)
         let swarm = info["Swarm"]
         add(" ", "Swarm", swarm["LocalNodeState"].string)
+        add("  ", "Error", swarm["Error"].string)
         if let node = swarm["NodeID"].string, !node.isEmpty {
             let cluster = swarm["Cluster"]
             let isManager = swarm["ControlAvailable"].bool ?? false
             add("  ", "NodeID", node)
-            add("  ", "Error", swarm["Error"].string)
             add("  ", "Is Manager", isManager ? "true" : "false")
             if isManager {
                 add("  ", "ClusterID", cluster["ID"].string)

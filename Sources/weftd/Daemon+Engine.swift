@@ -29,17 +29,7 @@ extension Daemon: EngineObserver {
         _ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]
     ) async {
         guard let member else { return }
-        // One that DNS does not have takes none of the others with it.
-        let usable = ([name] + aliases).filter(Endpoint.isName)
-        for bad in [name] + aliases where !Endpoint.isName(bad) && isNew(refused: bad, of: container) {
-            logger.warning(
-                "a name of a container is none for DNS, and is left out",
-                metadata: ["container": "\(container)", "name": "\(bad.prefix(80))", "rule": "\(Endpoint.nameRule)"])
-        }
-        guard let first = usable.first else { return }
-        do {
-            try await member.agent.rename(endpoint, sandbox: container, name: first, aliases: Array(usable.dropFirst()))
-        } catch {
+        do { try await member.agent.rename(endpoint, sandbox: container, name: name, aliases: aliases) } catch {
             // Gone already, most often; else the watcher's next look tells it again.
             logger.debug("an endpoint keeps its names", metadata: ["endpoint": "\(endpoint)", "reason": "\(error)"])
         }
@@ -57,7 +47,6 @@ extension Daemon: EngineObserver {
     }
 
     func engineContainerLeft(_ container: SandboxID) async {
-        forgetRefusedNames(of: container)
         member?.resolver.use(upstreams: [], of: container)
         await names.end(container)
     }
@@ -65,10 +54,22 @@ extension Daemon: EngineObserver {
     func engineContainers(_ all: Set<SandboxID>) async { await names.endAll(but: all) }
 
     /// What stood for the swarm's networks is of no use any more. One that a container is still on stays until it is not.
-    func forgetNetworks() async { try? await engine.shadows.collect(keeping: []) }
+    func forgetNetworks() async {
+        await askedFor { [engine] in try? await engine.shadows.collect(keeping: []) }
+    }
 
     /// Containers on overlays reach the outside by a bridge that is there from the start. Without an engine there is nothing to do.
-    func prepareEngine() async {
+    func prepareEngine() async { await askedFor { await self.ensureGatewayBridge() } }
+
+    /// What an operator's request has the engine do. It goes on by itself when the engine takes long, and the request is answered.
+    private func askedFor(_ body: @escaping @Sendable () async -> Void) async {
+        let silence = EngineError.silent(path: engine.client.socketPath)
+        do { try await limited(to: EngineBudget.whole, cancels: false, late: silence, body) } catch {
+            logger.warning("\(silence)")
+        }
+    }
+
+    private func ensureGatewayBridge() async {
         do {
             guard try await engine.kind() == .docker else { return }
             try await engine.engine.ensureGatewayBridge()

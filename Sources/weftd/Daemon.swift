@@ -30,8 +30,6 @@ actor Daemon {
     private var locked: LockedDataKey?
     let eventLog = ClusterEventLog()
     private var plugin: PluginService?
-    /// Names of containers that were told to be none, each with its container.
-    private var refusedNames: Set<String> = []
     /// Membership could not be taken up at the start; why.
     private(set) var startFailure: String?
     /// An init, join or leave is under way.
@@ -53,13 +51,6 @@ actor Daemon {
         names = ContainerNames(threads: threads, logger: logger)
         self.threads = threads
         self.logger = logger
-    }
-
-    /// True for the first time since the container left.
-    func isNew(refused name: String, of container: SandboxID) -> Bool { refusedNames.insert("\(container) \(name)").inserted }
-
-    func forgetRefusedNames(of container: SandboxID) {
-        refusedNames = refusedNames.filter { !$0.hasPrefix("\(container) ") }
     }
 
     /// Who tells of the engine's containers when asked.
@@ -221,7 +212,7 @@ actor Daemon {
                     let advertise = try await advertiseAddress(request, towards: remote)
                     let dataPath = try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise
                     try await orForget {
-                        let identity = try await JoinClient().join(token: request.token.exposed, manager: manager)
+                        let identity = try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: request.token.exposed, manager: manager)
                         let membership = Membership(
                             isManager: false, listenAddress: listen, listenPort: request.listenPort,
                             advertiseAddress: advertise, advertisePort: request.advertisePort, dataPathAddress: dataPath,

@@ -40,7 +40,8 @@ final class ManagerRole: Sendable {
         let service = SwarmService(manager: manager, credentials: credentials, cluster: cluster.id, logger: logger)
         let server = try ManagerServer(
             credentials: credentials, service: service,
-            address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)))
+            address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)),
+            eventLoopGroup: EventLoops.swarm)
         return ManagerRole(manager: manager, server: server, store: store, seal: seal)
     }
 

@@ -2,6 +2,7 @@ import Logging
 import NIOPosix
 import Synchronization
 import WeftAgent
+import WeftBPF
 import WeftDatapath
 import WeftKernel
 import WeftLinux
@@ -92,10 +93,12 @@ final class Member: Sendable {
         self.logger = logger
         self.node = node
         pins = try KernelDatapath.lockPins(settings.bpfDirectory)
-        kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
+        let kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
+        self.kernel = kernel
         reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: membership.dataPathAddress)
         let resolver = try await DNSServer.start(
-            address: KernelDatapath.resolverAddress, port: 53, node: node, logger: logger)
+            address: KernelDatapath.resolverAddress, port: 53, node: node, limits: DNSLimits(descriptors: settings.descriptors),
+            on: EventLoops.names.next(), drained: { kernel.resolverDrained($0 == .udp ? .udp : .tcp) }, logger: logger)
         self.resolver = resolver
         file = try NodeFile(directory: settings.stateDirectory)
         let (saved, indexes) = try file.load()
@@ -111,7 +114,8 @@ final class Member: Sendable {
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
         client = credentials.map { credentials in
             DispatcherClient(
-                credentials: credentials, managers: known.compactMap { try? HostPort(parsing: $0) }, logger: logger)
+                credentials: credentials, managers: known.compactMap { try? HostPort(parsing: $0) },
+                eventLoopGroup: EventLoops.swarm, logger: logger)
         }
     }
 

@@ -18,6 +18,8 @@ struct Settings: Sendable {
     let inheritedSockets: [String: Int32]
     /// The container engine's socket; it need not be there.
     let engineSocketPath: String
+    /// How many descriptors this process may have open.
+    let descriptors: Int
 
     var storePath: String { "\(stateDirectory)/store.sqlite" }
 }

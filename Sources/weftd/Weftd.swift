@@ -102,11 +102,16 @@ struct Weftd: AsyncParsableCommand {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "weftd")
         logger.logLevel = logLevel
+        let descriptors: DescriptorLimit.Raised
+        do { descriptors = try DescriptorLimit.raise() } catch {
+            logger.critical("weftd ends", metadata: ["error": "\(error)"])
+            throw ExitCode.failure
+        }
         let settings = Settings(
             runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir, attachment: attach.kind,
             socketPath: socket ?? "\(runDir)/docker.sock", shimExecutable: try shim ?? Self.besideThisExecutable("weft-shim"),
             pluginSocketPath: pluginSocket.isEmpty ? nil : pluginSocket, inheritedSockets: inherited,
-            engineSocketPath: engineSocket)
+            engineSocketPath: engineSocket, descriptors: descriptors.current)
         do {
             try FileSystem.makeDirectory(settings.runDirectory, mode: 0o755)
             try FileSystem.makeDirectory(settings.stateDirectory, mode: 0o700)
@@ -115,7 +120,8 @@ struct Weftd: AsyncParsableCommand {
             let threads = NIOThreadPool(numberOfThreads: 8)
             threads.start()
             let sandboxes = try SandboxKeeper(
-                runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable, threads: threads, logger: logger)
+                runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable,
+                descriptors: descriptors.former, threads: threads, logger: logger)
             let secure: SecureListener? =
                 if let tcp, let tlsCa, let tlsCert, let tlsKey {
                     try SecureListener(address: tcp, authority: tlsCa, certificate: tlsCert, key: tlsKey)
@@ -207,7 +213,7 @@ private struct DaemonService: Service {
             if inherited == nil, let slash = path.lastIndex(of: "/") {
                 try FileSystem.makeDirectory(String(path[..<slash]))
             }
-            try await PluginServer(service: plugin, socketPath: path, inherited: inherited, logger: logger).run()
+            try await PluginServer(service: plugin, socketPath: path, inherited: inherited, logger: logger).run(group: EventLoops.plugin)
         } catch {
             logger.error("dockerd gets no network driver from this daemon", metadata: ["error": "\(error)"])
         }

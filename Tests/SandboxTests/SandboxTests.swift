@@ -1,5 +1,6 @@
 import CSandbox
 import Foundation
+import Synchronization
 import Testing
 import WeftSandbox
 import WeftSandboxWire
@@ -174,6 +175,30 @@ struct SandboxTests {
         #expect(directory.state()?.isAlive == false)
         #expect(throws: SandboxError.notRunning("c0ffee1")) { try SandboxControl.signal(directory, 9) }
         #expect(try SandboxControl.waitForExit(directory) == 137)
+    }
+
+    @Test("a supervisor that does not answer is told of, keeps no other's end from being noticed, and can be killed")
+    func supervisorStops() throws {
+        let (stopped, _) = try fixture.start(["sleep", "1000"])
+        let (other, _) = try fixture.start(["sleep", "1000"]) { $0.id = "c0ffee2"; $0.name = "other" }
+        let state = try #require(stopped.state())
+        kill(state.shimPID, SIGSTOP)
+        #expect(throws: SandboxError.silent("c0ffee1")) { try SandboxControl.signal(stopped, 15) }
+
+        let watcher = try ExitWatcher()
+        let ended = Mutex<[String: Int32]>([:])
+        let thread = Thread { watcher.run { directory, code in ended.withLock { $0[directory.path] = code } } }
+        thread.start()
+        defer { watcher.finish() }
+        watcher.watch(stopped)
+        watcher.watch(other)
+        try SandboxControl.kill(other)
+        Fixture.eventually("the other's end is not noticed") { ended.withLock { $0[other.path] == 137 } }
+        #expect(ended.withLock { $0[stopped.path] == nil }, "it lives")
+
+        try SandboxControl.kill(stopped)
+        Fixture.eventually("its end is not noticed") { ended.withLock { $0[stopped.path] == 137 } }
+        #expect(stopped.state()?.isAlive == false)
     }
 
     @Test("a root file system of its own")

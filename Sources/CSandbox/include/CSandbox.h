@@ -55,12 +55,18 @@ int csb_spawn(const char *path, char *const *argv, char *const *envp, int fd);
 int csb_detach(void);
 int csb_protect_from_oom(void);
 
+/* Sets how many descriptors this process and its children may have open; they may raise it again. 0 or -errno. */
+int csb_limit_descriptors(unsigned long count);
+
 /* The start time of a process in clock ticks since boot, or 0 when there is none (or only a zombie). */
 uint64_t csb_start_time(pid_t pid);
 
 /* Unix stream sockets. Paths may be longer than sockaddr_un holds. */
 int csb_listen(const char *directory, const char *name);
-int csb_connect(const char *path);
+int csb_connect(const char *path, int limit_ms);
+
+/* Reads and sends on the socket take at most this long, then fail with EAGAIN; 0: for ever. Returns 0 or -errno. */
+int csb_limit(int fd, int limit_ms);
 int csb_accept(int fd);
 int csb_socketpair(int fds[2]);
 int csb_pipe(int fds[2]);

@@ -12,17 +12,23 @@ extension Router {
 
     /// Sends the request on, and returns what the engine said, whatever its status. Throws `.noEngine` when nobody listens.
     func ask(
-        _ engine: LocalEngine, _ request: APIRequest, uri: String? = nil, body: [UInt8]? = nil
+        _ engine: LocalEngine, _ request: APIRequest, uri: String? = nil, body: [UInt8]? = nil, within limit: Duration? = nil
     ) async throws -> EngineResponse {
         let method = request.method == .HEAD ? HTTPMethod.GET : request.method
         let body = body ?? (request.body.isEmpty ? nil : request.body)
-        return try await engine.client.request(method, uri ?? request.uri, headers: request.headers, body: body)
+        return try await engine.client.request(
+            method, uri ?? request.uri, headers: request.headers, body: body, within: limit)
     }
 
-    /// As `ask`; nil when no engine is configured or nobody listens.
-    func askIfPresent(_ request: APIRequest, uri: String? = nil, body: [UInt8]? = nil) async throws -> EngineResponse? {
-        guard let engine else { return nil }
-        do { return try await ask(engine, request, uri: uri, body: body) } catch EngineError.absent { return nil }
+    /// What the engine adds to an answer of the swarm's own, which does not wait for it longer than the budget.
+    func hear(_ request: APIRequest, uri: String? = nil, within budget: EngineBudget = EngineBudget()) async throws -> EngineWord {
+        guard let engine else { return .absent }
+        do { return .answer(try await ask(engine, request, uri: uri, within: budget.left)) } catch EngineError.absent {
+            return .absent
+        } catch let error as EngineError {
+            guard noteIfSilent(error, at: request) else { throw error }
+            return .silent(error)
+        }
     }
 
     /// `path` behind the version that the request named.
@@ -30,6 +36,20 @@ extension Router {
         let version = RequestTarget(request.uri)?.version.map { "/v\($0)" } ?? ""
         return version + path.map { "/" + EngineClient.escaped($0) }.joined() + (query.isEmpty ? "" : "?\(query)")
     }
+}
+
+/// What came of asking the engine.
+enum EngineWord {
+    case answer(EngineResponse)
+    /// None is configured, or nobody listens.
+    case absent
+    /// It does not answer; the error says so.
+    case silent(EngineError)
+}
+
+extension EngineError {
+    /// Of an answer that tells of it.
+    var httpStatus: Int { if case .silent = self { 504 } else { status ?? 502 } }
 }
 
 extension APIResponse {

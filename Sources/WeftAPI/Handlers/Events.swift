@@ -13,13 +13,14 @@ extension Router {
         let engine = try localEngine()
         let choice = try EventChoice(request)
         let swarm = backend.clusterEvents()
+        let uri = try await choice.engineURI(request, names: networkNames(swarm.past))
         let (lines, queue) = AsyncThrowingStream<[UInt8], any Error>.makeStream(
             bufferingPolicy: .bufferingOldest(Self.eventsWaitingMax))
         let (heads, head) = AsyncThrowingStream<HTTPResponseHead, any Error>.makeStream()
         // Ends with its consumer.
         let reading = Task {
             do {
-                try await Self.read(engine, request, head: head, into: queue)
+                try await Self.read(engine, request, uri, choice, head: head, into: queue)
                 queue.finish()
             } catch {
                 head.finish(throwing: error)
@@ -27,9 +28,20 @@ extension Router {
             }
         }
         queue.onTermination = { _ in reading.cancel() }
+        let silence = EngineError.silent(path: engine.client.socketPath)
         var answer: HTTPResponseHead?
-        do { answer = try await heads.first { _ in true } } catch EngineError.absent {
+        do {
+            // Goes on when that is late: the engine's events come when it does.
+            answer = try await limited(to: EngineBudget.whole, cancels: false, late: silence) { try await heads.first { _ in true } }
+        } catch EngineError.absent {
             return Self.events(of: swarm, choice)
+        } catch let error as EngineError where error == silence {
+            noteIfSilent(error, at: request)
+            guard !choice.isOver(now: Self.now) else {
+                reading.cancel()
+                return Self.events(of: swarm, choice)
+            }
+            answer = HTTPResponseHead(version: .http1_1, status: .ok, headers: ["Content-Type": "application/json"])
         }
         guard let answer else { throw EngineError.broken(reason: "no answer came") }
         guard answer.status == .ok else {
@@ -88,15 +100,15 @@ extension Router {
 
     /// Reads the engine's answer to its end, and hands it on by lines.
     private static func read(
-        _ engine: LocalEngine, _ request: APIRequest, head: AsyncThrowingStream<HTTPResponseHead, any Error>.Continuation,
-        into queue: AsyncThrowingStream<[UInt8], any Error>.Continuation
+        _ engine: LocalEngine, _ request: APIRequest, _ uri: String, _ choice: EventChoice,
+        head: AsyncThrowingStream<HTTPResponseHead, any Error>.Continuation, into queue: AsyncThrowingStream<[UInt8], any Error>.Continuation
     ) async throws {
         let (chunks, chunk) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream(
             bufferingPolicy: .bufferingOldest(eventsWaitingMax))
         try await withThrowingTaskGroup { group in
             group.addTask {
                 defer { chunk.finish() }
-                try await engine.client.stream(.GET, request.uri, headers: request.headers) { answer, bytes in
+                try await engine.client.stream(.GET, uri, headers: request.headers) { answer, bytes in
                     if bytes.readableBytes == 0 {
                         head.yield(answer)
                     } else if case .dropped = chunk.yield(bytes) {
@@ -111,7 +123,7 @@ extension Router {
                     for byte in bytes.readableBytesView {
                         line.append(byte)
                         guard byte == 0x0a else { continue }
-                        if let shown = shown(line, identities), case .dropped = queue.yield(shown) {
+                        if let shown = shown(line, identities), choice.takes(shown), case .dropped = queue.yield(shown) {
                             throw EngineError.broken(reason: "the client does not keep up")
                         }
                         line.removeAll(keepingCapacity: true)
@@ -121,6 +133,14 @@ extension Router {
             }
             try await group.waitForAll()
         }
+    }
+
+    /// What the swarm's networks are or were called, by id.
+    private func networkNames(_ past: [ClusterEvent]) async -> [String: String] {
+        var names: [String: String] = [:]
+        for event in past where event.kind == .network { names[event.id] = event.attributes["name"] }
+        for network in await backend.clusterNetworks() { names[network.id.rawValue] = network.spec.name }
+        return names
     }
 
     /// Events sorted by time; a line that has none stays where it is told.
@@ -188,6 +208,34 @@ struct EventChoice {
                     event.id.hasPrefix(wanted) || (event.attributes["name"] ?? "").hasPrefix(wanted)
                 }
             }
+    }
+
+    /// The request as the engine can answer it. It knows the swarm's networks by their names, not by their ids: for an id it is
+    /// asked for the name as well.
+    func engineURI(_ request: APIRequest, names: [String: String]) throws(APIError) -> String {
+        let wanted = filters["network"]
+        let more = wanted.flatMap { id in names.filter { !id.isEmpty && $0.key.hasPrefix(id) }.map(\.value) }
+        guard !more.isEmpty else { return request.uri }
+        var text: JSON = (try? JSONParser.parse(Array((request.query["filters"] ?? "{}").utf8))) ?? [:]
+        // The engine reads either shape, but not both in one text.
+        let hasLists = if case .object(let members) = text { members.contains { $0.value.isArray } } else { false }
+        let all = Set(wanted + more).sorted()
+        text.set("network", hasLists ? .strings(all) : .object(all.map { (key: $0, value: true) }))
+        var query = ["filters=" + EngineClient.escaped(String(decoding: text.utf8, as: UTF8.self))]
+        for key in ["since", "until"] {
+            if let value = request.query[key] { query.append("\(key)=\(EngineClient.escaped(value))") }
+        }
+        return String(request.uri.prefix { $0 != "?" }) + "?" + query.joined(separator: "&")
+    }
+
+    /// Whether an event of the engine is of a network that was asked for: by name it was asked for more.
+    func takes(_ line: [UInt8]) -> Bool {
+        guard !filters["network"].isEmpty, let event = try? JSONParser.parse(line), event["Type"] == "network",
+            case .string(let id)? = event["Actor"]?["ID"]
+        else { return true }
+        var name = ""
+        if case .string(let text)? = event["Actor"]?["Attributes"]?["name"] { name = text }
+        return filters.matches("network") { id.hasPrefix($0) || name.hasPrefix($0) }
     }
 
     private static let kinds = [

@@ -9,7 +9,7 @@ extension Router {
         let swarm =
             state.membership == .active
             ? "active/\(state.isManager ? "manager" : "worker")" : state.membership.rawValue
-        if let answer = try await askIfPresent(request), answer.status == 200 {
+        if case .answer(let answer) = try await hear(request), answer.status == 200 {
             engine?.apiVersion = answer.headers.first(name: "Api-Version")
             var response = APIResponse(answer)
             response.headers.replaceOrAdd(name: "Swarm", value: swarm)
@@ -24,11 +24,16 @@ extension Router {
     }
 
     func version(_ request: APIRequest) async throws -> APIResponse {
-        if let answer = try await askIfPresent(request) { return APIResponse(answer) }
+        var name = "Weft"
+        switch try await hear(request) {
+        case .answer(let answer): return APIResponse(answer)
+        case .absent: break
+        case .silent(let error): name += " (\(error))"
+        }
         let host = await backend.hostInformation()
         let version = host.description.weftVersion
         return .json([
-            "Platform": ["Name": "Weft"],
+            "Platform": ["Name": .string(name)],
             "Components": [
                 [
                     "Name": "Engine", "Version": .string(version),
@@ -51,10 +56,14 @@ extension Router {
     func info(_ request: APIRequest) async throws -> APIResponse {
         let state = await backend.swarmState()
         let snapshot = await backend.clusterSnapshot()
-        if let answer = try await askIfPresent(request) {
+        var warnings: [String] = []
+        switch try await hear(request) {
+        case .answer(let answer):
             guard var info = answer.json else { return APIResponse(answer) }
             info.set("Swarm", Self.swarmInfo(state, peers: snapshot.peers))
             return APIResponse(answer, body: info.utf8 + [0x0a])
+        case .absent: break
+        case .silent(let error): warnings.append("WARNING: \(error): its containers, images and networks are not shown")
         }
         let host = await backend.hostInformation()
         return .json([
@@ -75,7 +84,7 @@ extension Router {
             "ServerVersion": .string(host.description.weftVersion), "Runtimes": [:], "DefaultRuntime": "",
             "Swarm": Self.swarmInfo(state, peers: snapshot.peers), "LiveRestoreEnabled": true, "Isolation": "",
             "InitBinary": "", "ContainerdCommit": ["ID": "", "Expected": ""], "RuncCommit": ["ID": "", "Expected": ""],
-            "InitCommit": ["ID": "", "Expected": ""], "SecurityOptions": [], "Warnings": [],
+            "InitCommit": ["ID": "", "Expected": ""], "SecurityOptions": [], "Warnings": .strings(warnings),
         ])
     }
 
