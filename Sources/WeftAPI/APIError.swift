@@ -62,6 +62,13 @@ extension APIError {
         APIError(409, "network with name \(name) already exists")
     }
     package static func networkNotFound(_ name: String) -> APIError { APIError(404, "network \(name) not found") }
+    /// A network of the swarm and one of the engine's have the name.
+    package static func nameTwice(_ name: String, matches: Int) -> APIError {
+        APIError(
+            409,
+            "network \(name) is ambiguous (\(matches) matches found on name): this node's container engine has a network of its own by "
+                + "that name; give the id, or remove or rename one of the two")
+    }
     /// `user` is the endpoint (or task) that still uses the network.
     package static func networkInUse(_ id: NetworkID, by user: String) -> APIError {
         APIError(400, "rpc error: code = FailedPrecondition desc = network \(id) is in use by task \(user)")

@@ -39,6 +39,11 @@ enum RouteTable {
             Route(.POST, "containers/*/\(verb)") { try await $0.containerChange($1) }
         } + [Route(.DELETE, "containers/*") { try await $0.containerChange($1) }]
 
+    /// What makes a container start: its networks must be there, for an engine that tells its driver of all else.
+    static let starts: [Route] = ["start", "restart"].map { verb in
+        Route(.POST, "containers/*/\(verb)") { try await $0.containerChange($1) }
+    }
+
     private static let system: [Route] = [
         Route(.GET, "_ping") { try await $0.ping($1) },
         Route(.GET, "version") { try await $0.version($1) },

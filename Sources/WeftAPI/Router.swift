@@ -66,7 +66,8 @@ package struct Router: Sendable {
             if engine == nil { do { try target.version?.check() } catch { return .refused(error) } }
             return .own(route.operation, target)
         }
-        if followsChanges, let route = RouteTable.changes.first(where: { $0.method == method && $0.matches(target.path) }) {
+        let changes = followsChanges ? RouteTable.changes : engine == nil ? [] : RouteTable.starts
+        if let route = changes.first(where: { $0.method == method && $0.matches(target.path) }) {
             return .own(route.operation, target)
         }
         if let engine { return .engine(engine.client.socketPath) }

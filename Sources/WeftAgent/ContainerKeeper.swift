@@ -213,11 +213,18 @@ package actor ContainerKeeper {
         _ token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
     ) async throws {
         guard var record = known[token] else { return }
-        guard !record.attachments.contains(where: { $0.network == attachment.network }) else {
-            throw PreparedContainerError.alreadyConnected(name: record.name, network: networkName)
-        }
         let former = record
-        record.attachments.append(attachment)
+        if let index = record.attachments.firstIndex(where: { $0.network == attachment.network }) {
+            // Of a container that does not run, what is said last counts, as with Docker.
+            guard !isRunning else {
+                throw PreparedContainerError.alreadyConnected(name: record.name, network: networkName)
+            }
+            var replaced = attachment
+            replaced.interface = record.attachments[index].interface
+            record.attachments[index] = replaced
+        } else {
+            record.attachments.append(attachment)
+        }
         try await save(record)
         guard isRunning else { return }
         do { try await attach(token: token) } catch {

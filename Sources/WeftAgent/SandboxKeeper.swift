@@ -97,7 +97,9 @@ package actor SandboxKeeper {
         _ spec: SandboxSpec, attachments: [Attachment]
     ) async throws -> SandboxStore.Entry {
         var spec = spec
-        guard !names.values.contains(spec.name) else { throw SandboxError.nameTaken(spec.name) }
+        // As DNS sees them.
+        let name = spec.name.lowercased()
+        guard !names.values.contains(where: { $0.lowercased() == name }) else { throw SandboxError.nameTaken(spec.name) }
         guard attachments.isEmpty || agent != nil else {
             throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
         }

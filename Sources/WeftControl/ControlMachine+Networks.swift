@@ -15,6 +15,11 @@ extension ControlMachine {
         if state.networkNames[spec.name] != nil {
             throw ControlError(.conflict, "network with name \(spec.name) already exists")
         }
+        let name = spec.name.lowercased()
+        if let other = state.networkNames.keys.filter({ $0.lowercased() == name }).min() {
+            throw ControlError(
+                .conflict, "network with name \(other) already exists: names that differ by case only are one name in DNS")
+        }
         if spec.ingress, let present = networks.first(where: \.spec.ingress) {
             throw ControlError(
                 .conflict, "rpc error: code = AlreadyExists desc = ingress network (\(present.id)) is already present")

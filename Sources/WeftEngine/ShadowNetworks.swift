@@ -77,7 +77,8 @@ package actor ShadowNetworks {
 
     private func create(_ network: Network) async throws {
         if let present = try await engine.network(network.spec.name), present.Name == network.spec.name {
-            if present.shadowOf == network.id.rawValue {
+            // Weft's own, or one that a user made by hand.
+            if present.clusterNetwork == network.id.rawValue {
                 shadows[present.Id] = network.id.rawValue
                 return
             }

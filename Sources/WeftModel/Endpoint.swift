@@ -34,6 +34,18 @@ package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
 }
 
 extension Endpoint {
+    /// A name or alias that can be asked for in DNS, whose labels have 1 to 63 octets (RFC 1035, 2.3.4). Engines take any.
+    package static func isName(_ text: String) -> Bool {
+        text.utf8.count <= 253
+            && text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).allSatisfy { (1...63).contains($0.count) }
+            && text.unicodeScalars.allSatisfy {
+                !$0.properties.isWhitespace && $0.properties.generalCategory != .control && $0 != "\\"
+            }
+    }
+
+    /// The rule in words.
+    package static let nameRule = "parts of 1 to 63 characters with dots between them, 253 in all, without spaces"
+
     /// IPv4's first.
     package var addresses: [IPAddress] { [.v4(ipv4)] + (ipv6.map { [.v6($0)] } ?? []) }
 }

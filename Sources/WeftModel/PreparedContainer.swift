@@ -36,7 +36,7 @@ package struct PreparedContainer: Hashable, Sendable, Codable {
     package struct Attachment: Hashable, Sendable, Codable {
         package let network: NetworkID
         /// The interface's name inside.
-        package let interface: String
+        package var interface: String
         package let ipv4: IPv4Address?
         package let ipv6: IPv6Address?
         package let mac: MACAddress?

@@ -29,7 +29,17 @@ extension Daemon: EngineObserver {
         _ endpoint: EndpointID, of container: SandboxID, name: String, aliases: [String]
     ) async {
         guard let member else { return }
-        do { try await member.agent.rename(endpoint, sandbox: container, name: name, aliases: aliases) } catch {
+        // One that DNS does not have takes none of the others with it.
+        let usable = ([name] + aliases).filter(Endpoint.isName)
+        for bad in [name] + aliases where !Endpoint.isName(bad) && isNew(refused: bad, of: container) {
+            logger.warning(
+                "a name of a container is none for DNS, and is left out",
+                metadata: ["container": "\(container)", "name": "\(bad.prefix(80))", "rule": "\(Endpoint.nameRule)"])
+        }
+        guard let first = usable.first else { return }
+        do {
+            try await member.agent.rename(endpoint, sandbox: container, name: first, aliases: Array(usable.dropFirst()))
+        } catch {
             // Gone already, most often; else the watcher's next look tells it again.
             logger.debug("an endpoint keeps its names", metadata: ["endpoint": "\(endpoint)", "reason": "\(error)"])
         }
@@ -47,6 +57,7 @@ extension Daemon: EngineObserver {
     }
 
     func engineContainerLeft(_ container: SandboxID) async {
+        forgetRefusedNames(of: container)
         member?.resolver.use(upstreams: [], of: container)
         await names.end(container)
     }

@@ -30,6 +30,8 @@ actor Daemon {
     private var locked: LockedDataKey?
     let eventLog = ClusterEventLog()
     private var plugin: PluginService?
+    /// Names of containers that were told to be none, each with its container.
+    private var refusedNames: Set<String> = []
     /// Membership could not be taken up at the start; why.
     private(set) var startFailure: String?
     /// An init, join or leave is under way.
@@ -51,6 +53,13 @@ actor Daemon {
         names = ContainerNames(threads: threads, logger: logger)
         self.threads = threads
         self.logger = logger
+    }
+
+    /// True for the first time since the container left.
+    func isNew(refused name: String, of container: SandboxID) -> Bool { refusedNames.insert("\(container) \(name)").inserted }
+
+    func forgetRefusedNames(of container: SandboxID) {
+        refusedNames = refusedNames.filter { !$0.hasPrefix("\(container) ") }
     }
 
     /// Who tells of the engine's containers when asked.

@@ -28,6 +28,9 @@ import WeftModel
             /// Name to JSON.
             var networks: [String: String] = [:]
             var containers = "[]"
+            /// Containers by name, and what was asked when they were connected.
+            var inspected: [String: String] = [:]
+            var connections: [String] = []
         }
         let state = Mutex(State())
         var requests: [String] { state.withLock { $0.requests } }
@@ -61,7 +64,13 @@ import WeftModel
                 case ("DELETE", _):
                     state.networks = state.networks.filter { !$0.value.contains(path.split(separator: "/").last ?? "") }
                     return (204, "")
-                case ("POST", _) where path.hasSuffix("/connect") || path.hasSuffix("/disconnect"): return (200, "")
+                case ("POST", _) where path.hasSuffix("/connect"):
+                    state.connections.append(body)
+                    return (200, "")
+                case ("POST", _) where path.hasSuffix("/disconnect"): return (200, "")
+                case ("POST", _) where path.hasSuffix("/start") || path.hasSuffix("/restart"): return (204, "")
+                case ("GET", _) where path.hasPrefix("/containers/") && state.inspected[String(path.split(separator: "/")[1])] != nil:
+                    return (200, state.inspected[String(path.split(separator: "/")[1])] ?? "")
                 case ("GET", _):
                     guard let found = state.networks[String(path.split(separator: "/").last ?? "")] else {
                         return (404, #"{"message":"network not found"}"#)
@@ -424,5 +433,188 @@ import WeftModel
                 key: "/nonexistent/key.pem")
         }
         #expect(error?.description.contains(address) == true)
+    }
+}
+
+/// Which network is meant, and what becomes of it.
+extension EngineTests {
+    private static let localID = "fa" + String(repeating: "0", count: 62)
+
+    /// An own network of the engine's, called as the beginning of the swarm's network's id.
+    private static func addLocal(_ engine: Engine, named name: String) {
+        engine.state.withLock { $0.networks[name] = #"{"Id":"\#(localID)","Name":"\#(name)","Driver":"bridge","Labels":{}}"# }
+    }
+
+    @Test func `an engine's network whose name begins an id of the swarm's is meant by its name`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            let name = String(id.prefix(1))
+            Self.addLocal(engine, named: name)
+            #expect(try await client.send("POST", "/v1.41/networks/\(name)/connect", #"{"Container":"c"}"#).status == 200)
+            #expect(try await client.send("POST", "/v1.41/networks/\(name)/disconnect", #"{"Container":"c"}"#).status == 200)
+            #expect(try await client.send("GET", "/v1.41/networks/\(name)").json()["Driver"] == "bridge")
+            let create = #"{"Image":"a","HostConfig":{"NetworkMode":"\#(name)"},"NetworkingConfig":{"EndpointsConfig":{"\#(name)":{}}}}"#
+            #expect(try await client.send("POST", "/v1.41/containers/create", create).status == 201)
+            #expect(engine.requests.contains("POST /v1.41/networks/\(name)/connect"))
+            #expect(engine.requests.contains("POST /v1.41/networks/\(name)/disconnect"))
+            #expect(engine.state.withLock { $0.bodies.last } == create && engine.count("POST /networks/create") == 0)
+            // A sandbox cannot be on it, and is not put on another in its place.
+            let refused = try await client.send("POST", "/weft/v1/sandboxes", #"{"Command":["a"],"Networks":[{"Network":"\#(name)"}]}"#)
+            #expect(refused.status == 400 && refused.message?.contains("container engine's") == true)
+            #expect(try await client.send("DELETE", "/v1.41/networks/\(name)").status == 204)
+            #expect(try await client.send("GET", "/v1.41/networks/my_net").status == 200)
+        }
+    }
+
+    @Test func `the beginning of an id that fits networks of both kinds is refused`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            engine.state.withLock {
+                $0.networks["town"] = #"{"Id":"\#(id.prefix(3))\#(String(repeating: "0", count: 61))","Name":"town","Driver":"bridge"}"#
+            }
+            for (method, path, body) in [
+                ("GET", "/networks/X", ""), ("DELETE", "/networks/X", ""), ("POST", "/networks/X/connect", #"{"Container":"c"}"#),
+                ("POST", "/networks/X/disconnect", #"{"Container":"c"}"#), ("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"X"}}"#),
+                ("POST", "/weft/v1/sandboxes", #"{"Command":["a"],"Networks":[{"Network":"X"}]}"#),
+            ] {
+                let text = String(id.prefix(2))
+                let answer = try await client.send(
+                    method, path.replacingOccurrences(of: "X", with: text), body.replacingOccurrences(of: "X", with: text))
+                #expect(answer.status == 400 && answer.message == "network \(text) is ambiguous (2 matches found on ID prefix)", "\(path)")
+            }
+        }
+    }
+
+    @Test func `names that differ by case only are one name, whatever has them`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            Self.addLocal(engine, named: "Town")
+            for (name, driver) in [("MY_net", "bridge"), ("town", "overlay"), (id, "bridge"), ("Town", "overlay")] {
+                let answer = try await client.send("POST", "/networks/create", #"{"Name":"\#(name)","Driver":"\#(driver)","Attachable":true}"#)
+                #expect(answer.status == 409 && answer.message?.contains("already exists") == true, "\(name): \(answer.text)")
+            }
+        }
+    }
+
+    @Test(arguments: [#"{"network":{"X":true}}"#, #"{"network":["X"],"status":["running"]}"#])
+    func `ps knows a network by the beginning of its id`(filters: String) async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            #expect(try await client.send("POST", "/v1.41/networks/my_net/connect", #"{"Container":"x"}"#).status == 200)
+            for text in [id, String(id.prefix(6)), "my_net"] {
+                let asked = filters.replacingOccurrences(of: "X", with: text)
+                _ = try await client.send("GET", "/v1.41/containers/json?all=1&filters=\(EngineClient.escaped(asked))")
+                let uri = try #require(engine.requests.last { $0.contains("/containers/json?") })
+                #expect(uri.contains("all=1") && uri.contains(Self.shadowID) && uri.contains("my_net"), "\(uri)")
+                #expect(uri.contains("status") == filters.contains("status"))
+            }
+            // What is no network stays as it was asked.
+            _ = try await client.send("GET", "/v1.41/containers/json?filters=\(EngineClient.escaped(filters))")
+            #expect(engine.requests.last?.contains("%22X%22") == true)
+        }
+    }
+
+    /// Container `s` does not run, and has these settings on my_net.
+    private static func addStopped(_ engine: Engine, _ settings: String) {
+        let id = String(repeating: "c", count: 64)
+        engine.state.withLock {
+            $0.inspected["s"] = #"{"Id":"\#(id)","State":{"Running":false},"NetworkSettings":{"Networks":{"my_net":\#(settings)}}}"#
+        }
+    }
+
+    @Test(arguments: ["start", "restart"])
+    func `a container that was only created starts on the network that has the name by now`(verb: String) async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            Self.addStopped(engine, #"{"NetworkID":"","Aliases":null}"#)
+            engine.state.withLock {
+                $0.networks["my_net"] = #"{"Id":"77","Name":"my_net","Driver":"weft","Labels":{"io.weft.id":"0former"}}"#
+            }
+            #expect(try await client.send("POST", "/v1.41/containers/s/\(verb)?t=1").status == 204)
+            let requests = engine.requests
+            let (gone, made, started) = (
+                requests.firstIndex(of: "DELETE /networks/77"), requests.firstIndex(of: "POST /networks/create"),
+                requests.firstIndex(of: "POST /v1.41/containers/s/\(verb)?t=1"))
+            #expect(try #require(gone) < #require(made) && #require(made) < #require(started))
+            #expect(engine.count("POST /networks/my_net") == 0)
+        }
+    }
+
+    @Test func `one that ran before is put on it as it was on the former one`() async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            Self.addStopped(
+                engine, #"{"NetworkID":"0123","Aliases":["db","cccccccccccc"],"IPAMConfig":{"IPv4Address":"10.0.0.9"}}"#)
+            #expect(try await client.send("POST", "/v1.41/containers/s/start").status == 204)
+            #expect(engine.count("POST /networks/my_net/disconnect") == 1 && engine.count("POST /networks/my_net/connect") == 1)
+            let config = try JSON.parse(Array(try #require(engine.state.withLock { $0.connections.last }).utf8))["EndpointConfig"]
+            #expect(config?["Aliases"] == ["db"] && config?["IPAMConfig"]?["IPv4Address"] == "10.0.0.9")
+        }
+    }
+
+    @Test func `one whose network is gone is told the network's name`() async throws {
+        try await with { client, engine async throws in
+            let id = try await Self.swarm(client)
+            Self.addStopped(engine, #"{"NetworkID":"\#(Self.shadowID)"}"#)
+            engine.state.withLock {
+                $0.networks["my_net"] = #"{"Id":"\#(Self.shadowID)","Name":"my_net","Driver":"weft","Labels":{"io.weft.id":"\#(id)"}}"#
+            }
+            #expect(try await client.send("DELETE", "/networks/\(id)").status == 204)
+            let answer = try await client.send("POST", "/v1.41/containers/s/start")
+            #expect(answer.status == 404 && answer.message == "network my_net not found")
+            #expect(engine.count("POST /v1.41/containers/s/start") == 0)
+        }
+    }
+
+    @Test func `an engine's own network of that name is the engine's affair`() async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            Self.addStopped(engine, #"{"NetworkID":""}"#)
+            Self.addLocal(engine, named: "my_net")
+            #expect(try await client.send("POST", "/v1.41/containers/s/start").status == 204)
+            #expect(engine.count("POST /networks") == 0)
+        }
+    }
+
+    @Test func `what is said of a network again before the start takes the place of what was said`() async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            Self.addStopped(engine, #"{"NetworkID":"","Aliases":["aaa"]}"#)
+            let body = #"{"Container":"s","EndpointConfig":{"Aliases":["bbb"]}}"#
+            #expect(try await client.send("POST", "/v1.41/networks/my_net/connect", body).status == 200)
+            let requests = engine.requests.filter { $0.contains("/networks/my_net/") }
+            #expect(requests == ["POST /networks/my_net/disconnect", "POST /v1.41/networks/my_net/connect"])
+            #expect(engine.state.withLock { $0.connections.last } == body)
+        }
+    }
+
+    @Test(arguments: ["bad alias", String(repeating: "a", count: 300), String(repeating: "a", count: 64), "a..b", "", "tab\\t"])
+    func `an alias that is no name is refused, and named`(alias: String) async throws {
+        try await with { client, engine async throws in
+            _ = try await Self.swarm(client)
+            let text = alias.replacingOccurrences(of: "\\t", with: "\t")
+            let create =
+                #"{"Image":"a","HostConfig":{"NetworkMode":"my_net"},"NetworkingConfig":{"EndpointsConfig":{"my_net":{"Aliases":["fine","\#(alias)"]}}}}"#
+            for (path, body) in [
+                ("/v1.41/containers/create", create),
+                ("/v1.41/networks/my_net/connect", #"{"Container":"c","EndpointConfig":{"Aliases":["fine","\#(alias)"]}}"#),
+            ] {
+                let answer = try await client.send("POST", path, body)
+                #expect(answer.status == 400 && answer.message?.contains("invalid alias \"\(text)\"") == true, "\(answer.text)")
+            }
+            #expect(engine.state.withLock { $0.bodies.isEmpty && $0.connections.isEmpty })
+        }
+    }
+
+    @Test func `a container's name that is none for DNS is taken with a warning`() async throws {
+        try await with { client, _ async throws in
+            _ = try await Self.swarm(client)
+            let name = String(repeating: "n", count: 64)
+            let create = #"{"Image":"a","HostConfig":{"NetworkMode":"my_net"}}"#
+            let warned = try await client.send("POST", "/v1.41/containers/create?name=\(name)", create)
+            #expect(warned.status == 201 && warned.text.contains("\(name) is no name for DNS"))
+            let plain = try await client.send("POST", "/v1.41/containers/create?name=fine", create)
+            #expect(try plain.json()["Warnings"] == [])
+        }
     }
 }

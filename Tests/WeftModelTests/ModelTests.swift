@@ -148,3 +148,17 @@ struct ModelTests {
         #expect((Self.start + .seconds(-2)).nanoseconds == Self.start.nanoseconds - 2_000_000_000)
     }
 }
+
+@Suite struct EndpointNameTests {
+    @Test(arguments: [
+        "a", "web", "my_alias", "web.2", "_http._tcp", "-x", "ünïcode", String(repeating: "a", count: 63),
+        Array(repeating: String(repeating: "b", count: 49), count: 5).joined(separator: "."),
+    ])
+    func `what DNS can express is a name`(text: String) { #expect(Endpoint.isName(text)) }
+
+    @Test(arguments: [
+        "", ".", "a.", ".a", "a..b", "bad alias", "tab\there", "new\nline", "back\\slash", "nul\0", "no\u{a0}break", String(repeating: "a", count: 64),
+        Array(repeating: String(repeating: "b", count: 50), count: 5).joined(separator: "."),
+    ])
+    func `what it cannot is none`(text: String) { #expect(!Endpoint.isName(text)) }
+}

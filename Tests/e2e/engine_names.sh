@@ -162,5 +162,50 @@ step "the swarm's names are gone" within 5 lost
 step "the others are not" eval "resolves 1 townsman corp.example 192.0.2.7 && resolves 1 townsman neighbour $near"
 step "nothing of Weft is left in it" within 5 untouched townsman
 step "containers go" docker_on 1 rm -f plain townsman neighbour own
+
+# Names that are given at odd times, and some that are none.
+odd=(--network net --name odd)
+step "a container that is only created" docker_on 2 create "${odd[@]}" --network-alias aaa busybox sleep 86400
+step "its network again, with another alias" docker_on 2 network connect --alias bbb net odd
+step "it starts" docker_on 2 start odd
+step "the alias that was given last resolves" within 5 resolves 2 far bbb "$(address 2 odd net)"
+step "on a network that it has, a running one is refused" refused "already exists" docker_on 2 network connect --alias ccc net odd
+step "an alias that is no name is refused, and named" refused 'invalid alias "bad alias"' docker_on 1 run -d --network net --network-alias "bad alias" busybox true
+long=$(printf 'n%.0s' $(seq 300))
+step "as is one of 300 characters" refused "invalid alias \"$long\"" docker_on 2 network connect --alias "$long" shut odd
+step "behind weftd's back the engine takes them" engine_on 1 run -d --name mixed --network net --dns 169.254.77.53 --network-alias "bad alias" --network-alias "$long" --network-alias fine busybox sleep 86400
+mixed=$(address 1 mixed net)
+step "the others of its names resolve everywhere" eval "within 5 resolves 2 far mixed $mixed && resolves 2 far fine $mixed"
+step "and the log says which does not" has "name=bad alias" cat "/run/$lab/host1/weftd.log"
+
+# Which network is meant.
+id=$(docker_on 1 network inspect -f '{{.Id}}' net)
+digit=${id:0:1}
+nets() { docker_on 1 inspect -f '{{range $name, $n := .NetworkSettings.Networks}}{{$name}} {{end}}' "$1"; }
+step "a bridge that is called as the swarm's id begins" docker_on 1 network create "$digit"
+step "run on it" sleeper 1 local --network "$digit"
+step "it is there" equals "$digit " nets local
+step "connect to it" docker_on 1 network connect "$digit" mixed
+step "and from it" eval "docker_on 1 network disconnect $digit mixed && equals 'net ' nets mixed"
+step "a sandbox is not put on another in its place" refused "container engine's" weft -H "unix:///run/$lab/host1/run/docker.sock" run --network "$digit" -- true
+step "the beginning of the swarm's id still is the swarm's" docker_on 1 run --rm --network "${id:0:8}" busybox true
+step "ps by the beginning of its id" equals mixed docker_on 1 ps --filter "network=${id:0:8}" --format '{{.Names}}'
+step "rm takes the bridge" eval "docker_on 1 rm -f local && docker_on 1 network rm $digit && docker_on 1 network inspect net"
+step "names that differ by case only are one" refused "already exists" docker_on 1 network create -d overlay NET
+step "of whichever kind" refused "already exists" docker_on 2 network create Net
+step "as are sandboxes'" eval "weft_on_3 run -d --name Box --network net -- sleep 86400 && refused 'already in use' weft_on_3 run -d --name box --network net -- sleep 86400 && weft_on_3 rm -f Box"
+step "filters are patterns for networks of every kind" equals "bridge net town" eval "docker_on 1 network ls --filter 'name=^(n.t|town|bridge)$' --format '{{.Name}}' | sort | xargs"
+
+# A network that is made again.
+step "a second network" docker_on 1 network create -d overlay --attachable again
+step "a container that is only created, on another host" within 5 docker_on 2 create --name waiting --network again busybox sleep 86400
+step "and one that ran" eval "sleeper 2 ran --network again --network-alias runner && docker_on 2 stop -t 0 ran"
+step "the network goes" within 10 docker_on 1 network rm again
+absent() { not docker_on 2 network inspect again; }
+step "neither starts, and the network is named" eval "within 5 absent && refused 'network again not found' docker_on 2 start waiting && refused 'network again not found' docker_on 2 start ran"
+step "one of the same name comes" docker_on 1 network create -d overlay --attachable again
+step "both start" eval "within 5 docker_on 2 start waiting && docker_on 2 start ran"
+step "on the new one" eval "equals \"\$(docker_on 1 network inspect -f '{{.Id}}' again)\" docker_on 2 inspect -f '{{.NetworkSettings.Networks.again.NetworkID}}' waiting && within 5 resolves 2 waiting runner \$(address 2 ran again)"
+step "containers go" eval "docker_on 2 rm -f waiting ran odd && docker_on 1 rm -f mixed"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -14,18 +14,16 @@ struct ContainerCreation {
     private var attachments: [PreparedContainer.Attachment] = []
     private var ports: [WantedPort]
 
-    init(_ fields: Fields, name: String, known: [Network], router: Router) throws(APIError) {
+    init(_ fields: Fields, name: String, known: NetworkDirectory, router: Router) throws(APIError) {
         json = fields.json
         host = fields.json["HostConfig"] ?? [:]
         self.name = name
         let mode = try fields.fields("HostConfig")?.text("NetworkMode") ?? ""
         let endpoints = try fields.fields("NetworkingConfig")?.fields("EndpointsConfig")
-        var names: [String] = Router.isEnginesOwn(mode) ? [] : [mode]
         var others: [String] = []
-        if case .object(let members)? = endpoints?.json { names += members.map(\.key).filter { $0 != mode } }
         var wanted: [(Network, Fields?)] = []
-        for name in names where !Router.isEnginesOwn(name) {
-            guard let network = try? router.find(name, in: known) else {
+        for name in try Router.networkNames(in: fields) {
+            guard case .swarm(let network)? = try known.meaning(of: name) else {
                 others.append(name)
                 continue
             }
@@ -111,6 +109,9 @@ struct ContainerCreation {
     }
 
     func container(token: String) throws(APIError) -> PreparedContainer {
+        guard name.isEmpty || Endpoint.isName(name) else {
+            throw .badRequest("the container's name \(name) is no name for DNS (\(Endpoint.nameRule))")
+        }
         let hostname: String? = if case .string(let text)? = json["Hostname"], !text.isEmpty { text } else { nil }
         if let port = ports.first, networks.allSatisfy(\.spec.isInternal) {
             throw .badRequest(

@@ -35,6 +35,16 @@ extension Router {
     /// Whether `change` must see what becomes of containers.
     var followsChanges: Bool { engine.map { $0.knownKind != .docker } ?? false }
 
+    /// The names by which a request for a container names its networks, once each.
+    static func networkNames(in fields: Fields) throws(APIError) -> [String] {
+        let mode = try fields.fields("HostConfig")?.text("NetworkMode") ?? ""
+        var names = [mode]
+        if case .object(let members)? = try fields.fields("NetworkingConfig")?.fields("EndpointsConfig")?.json {
+            names += members.map(\.key).filter { $0 != mode }
+        }
+        return names.filter { !isEnginesOwn($0) }
+    }
+
     /// Names that are the engine's own and no network's of the swarm.
     static func isEnginesOwn(_ mode: String) -> Bool {
         ["", "default", "bridge", "host", "none", "nat"].contains(mode) || mode.hasPrefix("container:")

@@ -11,9 +11,10 @@ struct NamespaceFlavour: EngineFlavour {
     let containers: any ContainerNetworking
 
     func create(_ request: APIRequest) async throws -> APIResponse {
+        let fields = try request.fields()
         var creation = try ContainerCreation(
-            try request.fields(), name: request.query["name"] ?? "", known: await router.backend.clusterNetworks(),
-            router: router)
+            fields, name: request.query["name"] ?? "",
+            known: try await router.networks(for: try Router.networkNames(in: fields)), router: router)
         guard !creation.networks.isEmpty else { return APIResponse(try await router.ask(engine, request)) }
         if creation.publishesExposed { creation.publish(exposed: await exposedPorts(of: creation.image)) }
         var generator = SystemRandomNumberGenerator()
@@ -56,7 +57,7 @@ struct NamespaceFlavour: EngineFlavour {
     /// The engine knows no network of the swarm, so what was asked of networks is decided here, before the limit.
     private func list(_ request: APIRequest, _ shapes: ContainerShapes) async throws -> APIResponse {
         var filters = try request.query["filters"].map { try Self.parse($0) } ?? [:]
-        let wanted = filters["network"].map(Self.texts) ?? []
+        let wanted = filters["network"].map(NetworkFilter.texts) ?? []
         let limit = wanted.isEmpty ? nil : request.query["limit"].flatMap { Int($0) }.flatMap { $0 > 0 ? $0 : nil }
         var uri: String?
         if !wanted.isEmpty {
@@ -78,14 +79,6 @@ struct NamespaceFlavour: EngineFlavour {
     private static func parse(_ text: String) throws(APIError) -> JSON {
         do { return try JSONParser.parse(Array(text.utf8)) } catch {
             throw .badRequest("filters is not JSON: \(error.reason)")
-        }
-    }
-
-    private static func texts(_ json: JSON) -> [String] {
-        switch json {
-        case .object(let members): members.compactMap { $0.value == .bool(false) ? nil : $0.key }
-        case .array(let elements): elements.compactMap { if case .string(let text) = $0 { text } else { nil } }
-        default: []
         }
     }
 

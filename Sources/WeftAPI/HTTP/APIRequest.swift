@@ -1,4 +1,5 @@
 package import NIOHTTP1
+import WeftEngine
 
 /// A request as the router sees it: the version prefix is gone, the path is split and decoded, the body is whole.
 package struct APIRequest: Sendable {
@@ -30,6 +31,15 @@ package struct APIRequest: Sendable {
             throw .badRequest("the request's body is not JSON: \(error.reason) (at byte \(error.offset))")
         }
         return try Fields(json.isNull ? .object([]) : json)
+    }
+}
+
+extension APIRequest {
+    /// The target as it came, with another value for a name of the query.
+    func replacing(_ name: String, with value: String) -> String {
+        let parts = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let others = parts.dropFirst().first?.split(separator: "&").filter { $0.prefix { $0 != "=" } != name } ?? []
+        return (parts.first ?? "") + "?" + (others + ["\(name)=\(EngineClient.escaped(value))"]).joined(separator: "&")
     }
 }
 

@@ -54,15 +54,6 @@ func hasLabel(_ labels: [String: String], _ wanted: String) -> Bool {
     return parts.count == 1 || value == parts[1]
 }
 
-/// True when `text` contains `pattern`, which may be tied to the start by `^` and to the end by `$`.
-func matchesPattern(_ text: String, _ pattern: String) -> Bool {
-    let isAtStart = pattern.hasPrefix("^")
-    let isAtEnd = pattern.hasSuffix("$")
-    let core = String(pattern.dropFirst(isAtStart ? 1 : 0).dropLast(isAtEnd ? 1 : 0))
-    switch (isAtStart, isAtEnd) {
-    case (true, true): return text == core
-    case (true, false): return text.hasPrefix(core)
-    case (false, true): return text.hasSuffix(core)
-    case (false, false): return core.isEmpty || text.contains(core)
-    }
-}
+/// True when `text` is what was asked for, or a regular expression that was asked for is found in it. One that is none fits nothing else,
+/// as with Docker.
+func fitsPattern(_ text: String, _ wanted: String) -> Bool { text == wanted || Pattern(wanted)?.matches(text) == true }

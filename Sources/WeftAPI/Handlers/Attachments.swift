@@ -22,7 +22,7 @@ extension Router {
         }
         guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
         let attachment = try attachment(
-            to: try find(network, in: await backend.clusterNetworks()), addresses: fields, aliases: try fields.strings("Aliases"))
+            to: try await swarmNetwork(network), addresses: fields, aliases: try fields.strings("Aliases"))
         let made = try await backend.namespaceAttach(try NamespaceAttachmentRequest(fields, attachment))
         return .json(attachmentJSON(made), status: .created)
     }

@@ -17,8 +17,8 @@ extension Router {
         let (snapshot, shapes) = await networkView()
         let networks = snapshot.networks.sorted { ($0.spec.name, $0.id) < ($1.spec.name, $1.id) }.filter { network in
             filters.matches("driver") { $0 == "overlay" }
-                && filters.matches("id") { matchesPattern(network.id.rawValue, $0) }
-                && filters.matches("name") { matchesPattern(network.spec.name, $0) }
+                && filters.matches("id") { fitsPattern(network.id.rawValue, $0) }
+                && filters.matches("name") { fitsPattern(network.spec.name, $0) }
                 && filters.matchesAll("label") { hasLabel(network.spec.labels, $0) }
                 && filters.matches("scope") { $0 == "swarm" }
                 // Only the engine's own three are built in.
@@ -41,46 +41,30 @@ extension Router {
     }
 
     func networkInspect(_ request: APIRequest) async throws -> APIResponse {
-        let (snapshot, shapes) = await networkView()
-        let name = request.path[1]
-        func shown(_ network: Network) -> APIResponse {
-            .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
-        }
-        let scope = request.query["scope"]
-        if scope == nil || scope == "swarm", let network = exact(name, in: snapshot.networks) { return shown(network) }
-        var silence: EngineError?
-        switch scope == "swarm" ? .absent : try await hear(request) {
-        case .absent: break
-        case .silent(let error): silence = error
-        case .answer(let answer):
-            if let id = answer.json?["Labels"]?[ShadowNetworks.label] {
-                guard scope == nil, let network = snapshot.networks.first(where: { .string($0.id.rawValue) == id }) else {
-                    throw APIError.networkNotFound(name)
-                }
-                return shown(network)
-            }
-            if answer.status != 404 { return APIResponse(answer) }
-        }
-        guard scope == nil || scope == "swarm" else {
-            if let silence { throw silence }
-            throw APIError.networkNotFound(name)
-        }
-        do { return shown(try find(name, in: snapshot.networks)) } catch {
-            if error.status == 404, let silence { throw silence }
-            throw error
+        let (name, scope) = (request.path[1], request.query["scope"])
+        // Who reads by a whole name waits for no engine.
+        let directory = try await networks(for: [name], onlySwarm: true)
+        switch try directory.meaning(of: name) {
+        case .swarm(let network)? where scope == nil || scope == "swarm":
+            let (_, shapes) = await networkView()
+            return .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
+        case .engine(let id, let known)? where scope != "swarm": return try await ask(request, onNetwork: id, named: known)
+        default: throw APIError.networkNotFound(name)
         }
     }
 
     func networkCreate(_ request: APIRequest) async throws -> APIResponse {
         let fields = try request.fields()
+        let present = await backend.clusterNetworks()
         if engine != nil, try fields.text("Driver") != "overlay" {
-            if let name = try fields.text("Name"), exact(name, in: await backend.clusterNetworks()) != nil {
-                throw APIError.networkExists(name)
+            if let name = try fields.text("Name") {
+                try checkFree(name, among: present.flatMap { [$0.spec.name, $0.id.rawValue] })
             }
             return APIResponse(try await ask(try localEngine(), request))
         }
         let spec = try NetworkSpec(request: fields)
         _ = try await managerState()
+        try checkFree(spec.name, among: present.flatMap { [$0.spec.name, $0.id.rawValue] })
         let warning = try await refuseEnginesName(spec.name, for: request)
         let id = try await backend.networkCreate(spec)
         return .json(["Id": .string(id.rawValue), "Warning": .string(warning)], status: .created)
@@ -92,11 +76,8 @@ extension Router {
     private func refuseEnginesName(_ name: String, for request: APIRequest) async throws -> String {
         guard let engine else { return "" }
         do {
-            if let other = try await engine.engine.limited(to: EngineBudget.whole).network(name), other.Name == name,
-                other.shadowOf == nil
-            {
-                throw APIError.networkExists(name)
-            }
+            let others = try await engine.engine.limited(to: EngineBudget.whole).networks().filter { $0.shadowOf == nil }
+            try checkFree(name, among: others.flatMap { [$0.Name, $0.Id] })
         } catch let error as EngineError {
             guard noteIfSilent(error, at: request) else { return "" }
             return "\(error), so it is not known whether it has a network \(name) of its own"
@@ -104,22 +85,25 @@ extension Router {
         return ""
     }
 
+    /// A name is one of all networks', and differs from the others by more than case, which names in DNS do not (RFC 4343). Nor is it
+    /// another network's id.
+    private func checkFree(_ name: String, among taken: [String]) throws(APIError) {
+        guard let other = taken.first(where: { $0.lowercased() == name.lowercased() }) else { return }
+        guard other != name else { throw .networkExists(name) }
+        throw APIError(409, APIError.networkExists(other).message + ": names that differ by case only are one name in DNS")
+    }
+
     func networkRemove(_ request: APIRequest) async throws -> APIResponse {
-        let networks = await backend.clusterNetworks()
         let name = request.path[1]
-        if exact(name, in: networks) == nil, let engine {
-            do {
-                if let other = try await engine.engine.limited(to: EngineBudget.whole).network(name), other.shadowOf == nil {
-                    return APIResponse(try await ask(engine, request))
-                }
-            } catch let error as EngineError {
-                if case .silent = error, (try? find(name, in: networks)) == nil { throw error }
-            }
+        let directory = try await networks(for: [name])
+        switch try directory.meaning(of: name) {
+        case .engine(let id, let known)?: return try await ask(request, onNetwork: id, named: known)
+        case .swarm(let network)?:
+            _ = try await managerState()
+            try await backend.networkRemove(network.id)
+            await collectShadows(keeping: directory.swarm.filter { $0.id != network.id })
+        case nil: throw APIError.networkNotFound(name)
         }
-        let network = try find(name, in: networks)
-        _ = try await managerState()
-        try await backend.networkRemove(network.id)
-        await collectShadows(keeping: networks.filter { $0.id != network.id })
         return .noContent
     }
 
@@ -203,15 +187,11 @@ extension Router {
     /// Attaches a sandbox, or has the engine attach a container.
     func networkConnect(_ request: APIRequest) async throws -> APIResponse {
         let fields = try request.fields()
-        let networks = await backend.clusterNetworks()
-        if let engine, try await !namesSandbox(fields) {
-            guard let network = try? find(request.path[1], in: networks) else {
-                return APIResponse(try await ask(engine, request))
-            }
-            return try await flavour().connect(request, to: network)
+        if engine != nil, try await !namesSandbox(fields) {
+            return try await forContainer(request) { try await $0.connect(request, to: $1) }
         }
         let sandbox = try await sandbox(ofContainer: fields)
-        let network = try find(request.path[1], in: networks)
+        let network = try await swarmNetwork(request.path[1])
         let config = try fields.fields("EndpointConfig")
         for key in ["Links", "DriverOpts", "MacAddress"] {
             guard let value = config?.json[key], value != .array([]), value != .object([]), value != "" else {
@@ -226,16 +206,30 @@ extension Router {
     }
 
     func networkDisconnect(_ request: APIRequest) async throws -> APIResponse {
-        if let engine, try await !namesSandbox(try request.fields()) {
-            guard let network = try? find(request.path[1], in: await backend.clusterNetworks()) else {
-                return APIResponse(try await ask(engine, request))
-            }
-            return try await flavour().disconnect(request, from: network)
+        if engine != nil, try await !namesSandbox(try request.fields()) {
+            return try await forContainer(request) { try await $0.disconnect(request, from: $1) }
         }
         let sandbox = try await sandbox(ofContainer: try request.fields())
-        let network = try find(request.path[1], in: await backend.clusterNetworks())
+        let network = try await swarmNetwork(request.path[1])
         try await backend.sandboxDisconnect(sandbox.id, network: network.id)
         return .ok
+    }
+
+    /// What concerns a container and a network: the flavour's when the network is the swarm's, else the engine's own.
+    private func forContainer(
+        _ request: APIRequest, _ body: (any EngineFlavour, Network) async throws -> APIResponse
+    ) async throws -> APIResponse {
+        let name = request.path[1]
+        switch try await networks(for: [name]).meaning(of: name) {
+        case .swarm(let network)?: return try await body(try await flavour(), network)
+        case .engine(let id, let known)?: return try await ask(request, onNetwork: id, named: known)
+        case nil: throw APIError.networkNotFound(name)
+        }
+    }
+
+    /// The network of the swarm that is meant where only one of those can be.
+    func swarmNetwork(_ name: String) async throws -> Network {
+        try await networks(for: [name], onlySwarm: true).network(name)
     }
 
     /// The request is about a sandbox of Weft's, not about a container.
@@ -257,22 +251,6 @@ extension Router {
     private func networkView() async -> (ClusterSnapshot, NetworkShapes) {
         let snapshot = await backend.clusterSnapshot()
         return (snapshot, NetworkShapes(snapshot: snapshot, local: await backend.swarmState().nodeID))
-    }
-
-    /// Finds a network by id, by name, or by a unique start of its id.
-    func find(_ name: String, in networks: [Network]) throws(APIError) -> Network {
-        if let network = exact(name, in: networks) { return network }
-        let found = networks.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }
-        guard let network = found.first else { throw .networkNotFound(name) }
-        guard found.count == 1 else {
-            throw .badRequest("network \(name) is ambiguous (\(found.count) matches found on ID prefix)")
-        }
-        return network
-    }
-
-    /// Finds a network by its whole id or name.
-    private func exact(_ name: String, in networks: [Network]) -> Network? {
-        networks.first { $0.id.rawValue == name } ?? networks.first { $0.spec.name == name }
     }
 
     /// Checks what a request says about one attachment against the network.

@@ -30,7 +30,7 @@ extension Router {
     private func attachments(_ fields: Fields) async throws -> [AttachmentRequest] {
         let wanted = try fields.objects("Networks")
         if wanted.isEmpty { return [] }
-        let networks = await backend.clusterNetworks()
+        let networks = try await networks(for: try wanted.compactMap { try $0.text("Network") }, onlySwarm: true)
         var attachments: [AttachmentRequest] = []
         for entry in wanted {
             let attachment = try attachment(entry, in: networks)
@@ -42,12 +42,12 @@ extension Router {
         return attachments
     }
 
-    private func attachment(_ fields: Fields, in networks: [Network]) throws(APIError) -> AttachmentRequest {
+    private func attachment(_ fields: Fields, in networks: NetworkDirectory) throws(APIError) -> AttachmentRequest {
         guard let name = try fields.text("Network") else {
             throw .badRequest("\(fields.name("Network")) is missing; give a network's name or id")
         }
         return try attachment(
-            to: try find(name, in: networks), addresses: fields, aliases: try fields.strings("Aliases"))
+            to: try networks.network(name), addresses: fields, aliases: try fields.strings("Aliases"))
     }
 
     func sandboxStart(_ request: APIRequest) async throws -> APIResponse {
@@ -87,7 +87,9 @@ extension Router {
 
     func sandboxConnect(_ request: APIRequest) async throws -> APIResponse {
         let sandbox = try await sandbox(request.path[3])
-        let attachment = try attachment(try request.fields(), in: await backend.clusterNetworks())
+        let fields = try request.fields()
+        let networks = try await networks(for: [try fields.text("Network") ?? ""], onlySwarm: true)
+        let attachment = try attachment(fields, in: networks)
         if sandbox.endpoints.contains(where: { $0.endpoint.network == attachment.network }) {
             throw APIError(403, "sandbox \(sandbox.name) is attached to this network already")
         }
@@ -100,7 +102,7 @@ extension Router {
         guard let name = try request.fields().text("Network") else {
             throw APIError.badRequest("Network is missing; give a network's name or id")
         }
-        let network = try find(name, in: await backend.clusterNetworks())
+        let network = try await swarmNetwork(name)
         guard sandbox.endpoints.contains(where: { $0.endpoint.network == network.id }) else {
             throw APIError(403, "sandbox \(sandbox.name) is not connected to network \(network.spec.name)")
         }
