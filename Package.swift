@@ -164,7 +164,7 @@ let package = Package(
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI"]),
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),
-        tests("WeftAgentTests", ["WeftAgent", "WeftDNS", "WeftModel", "WeftNet", "WeftWire", logging] + nio),
+        tests("WeftAgentTests", ["WeftAgent", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging] + nio),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
         tests("WeftTemplateTests", ["WeftTemplate"]),
         tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),

@@ -21,6 +21,8 @@ struct AgentWorker: Sendable {
     private var nextRequest: UInt64 = 1
     private var generator = SystemRandomNumberGenerator()
     private var viewIsDirty = false
+    /// Saving failed, and is tried again with the next tick.
+    private var isUnableToSave = false
     private var ticks = 0
 
     init(
@@ -118,6 +120,7 @@ struct AgentWorker: Sendable {
         ticks += 1
         handle(.tick)
         if ticks % Agent.observeSeconds == 0 { reconcile(generation: machine.generation, observe: true) }
+        if isUnableToSave, ticks % Agent.saveSeconds == 0 { isUnableToSave = false }
         if viewIsDirty, ticks % Agent.saveSeconds == 0 { saveView() }
     }
 
@@ -165,7 +168,11 @@ struct AgentWorker: Sendable {
     }
 
     /// What data path and names do not know yet.
+    ///
+    /// It is on disk before the kernel hears of it: after a crash at any moment the next process would take what the kernel has and the
+    /// disk has not for what is gone, and cut traffic until the manager has spoken.
     private mutating func takeChange() -> ViewChange {
+        if viewIsDirty, !isUnableToSave { saveView() }
         let changes = machine.takeChanges()
         var change = ViewChange()
         if changes.everything {
@@ -207,6 +214,7 @@ struct AgentWorker: Sendable {
         } catch {
             machine.noteUnsaved()
             viewIsDirty = true
+            isUnableToSave = true
             logger.error("the node's endpoints cannot be saved", metadata: ["error": "\(error)"])
         }
     }
@@ -219,6 +227,7 @@ struct AgentWorker: Sendable {
         } catch {
             machine.noteUnsaved()
             viewIsDirty = true
+            isUnableToSave = true
             logger.error("what the manager said cannot be saved", metadata: ["error": "\(error)"])
         }
     }

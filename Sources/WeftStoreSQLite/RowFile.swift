@@ -54,19 +54,39 @@ package final class RowFile: Sendable {
     }
 
     /// All of it, or on an error nothing.
-    package func write(_ change: Change) throws {
-        try queue.write { database in
-            for kind in change.cleared {
-                try database.cachedStatement(sql: "DELETE FROM row WHERE kind = ?").execute(arguments: [kind])
+    ///
+    /// - Parameter survives: what it must survive as soon as this returns. Whatever comes later survives no more than what came before.
+    package func write(_ change: Change, survives: Survival = .host) throws {
+        guard survives == .process else { return try queue.write { try Self.perform(change, in: $0) } }
+        try queue.writeWithoutTransaction { database in
+            // Not to be set within a transaction.
+            try database.execute(sql: "PRAGMA synchronous = NORMAL")
+            defer { try? database.execute(sql: "PRAGMA synchronous = FULL") }
+            try database.inTransaction {
+                try Self.perform(change, in: database)
+                return .commit
             }
-            for row in change.puts {
-                try database.cachedStatement(sql: "INSERT OR REPLACE INTO row VALUES (?, ?, ?)").execute(
-                    arguments: [row.kind, row.id, Data(row.body)])
-            }
-            for row in change.removals {
-                try database.cachedStatement(sql: "DELETE FROM row WHERE kind = ? AND id = ?").execute(
-                    arguments: [row.kind, row.id])
-            }
+        }
+    }
+
+    package enum Survival: Sendable {
+        /// The end of this process: nothing waits for the disk.
+        case process
+        /// The end of this host as well.
+        case host
+    }
+
+    private static func perform(_ change: Change, in database: Database) throws {
+        for kind in change.cleared {
+            try database.cachedStatement(sql: "DELETE FROM row WHERE kind = ?").execute(arguments: [kind])
+        }
+        for row in change.puts {
+            try database.cachedStatement(sql: "INSERT OR REPLACE INTO row VALUES (?, ?, ?)").execute(
+                arguments: [row.kind, row.id, Data(row.body)])
+        }
+        for row in change.removals {
+            try database.cachedStatement(sql: "DELETE FROM row WHERE kind = ? AND id = ?").execute(
+                arguments: [row.kind, row.id])
         }
     }
 

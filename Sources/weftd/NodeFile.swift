@@ -134,7 +134,8 @@ extension NodeFile: AgentStore {
         for endpoint in change.endpoints { try writes.put(.known, endpoint.id.rawValue, endpoint) }
         for id in change.removedEndpoints { writes.remove(.known, id.rawValue) }
         try writes.put(.knowledge, "", KnowledgeRow(revision: change.revision, cluster: change.cluster))
-        try rows.write(writes)
+        // The manager says it again to a host that was cut off.
+        try rows.write(writes, survives: .process)
     }
 }
 
