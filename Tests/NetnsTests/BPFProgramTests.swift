@@ -176,7 +176,7 @@ final class BPFProgramTests {
         func passed(_ packet: [UInt8], of count: Int) throws -> Int {
             try (0..<count).reduce(0) { sum, _ in try sum + (programs.testRun(.endpoint, packet: packet).action == 0 ? 1 : 0) }
         }
-        let (udp, tcp) = (512, 64)
+        let (udp, tcp) = (1024, 64)
         #expect(try passed(query(), of: udp + 10) == udp)
         #expect(try drops(1) == [.resolverShare: 10])
         // Connections are another share; what belongs to those that were let in is not counted.

@@ -8,7 +8,7 @@
   pipeline SECONDS CONNECTIONS  queries over TCP as fast as they are taken, whose answers are read
   flood SECONDS NAME         queries over UDP as fast as the kernel takes them, whose answers are not read
   slow SECONDS CONNECTIONS   connections that say an octet a second
-  dead SECONDS COUNT         COUNT queries for names outside under way at all times
+  dead SECONDS COUNT         COUNT queries for names outside, four times a second
 """
 import os, random, select, socket, struct, sys, threading, time
 
@@ -168,7 +168,7 @@ def dead(seconds, count):
                 asker.send(query(f"n{random.randrange(1 << 30)}.example.org", random.randrange(65536)))
             except OSError:
                 pass
-        time.sleep(0.5)
+        time.sleep(0.25)
 
 
 {f.__name__: f for f in (ask, resolve, rate, zero, pipeline, flood, slow, dead)}[sys.argv[1]](*sys.argv[2:])

@@ -52,16 +52,16 @@ step "weftd may open as many files as the host lets it" has_all
 step "a sandbox as many as are usual" equals 1024 on 1 weft exec neighbour sh -c 'ulimit -Sn'
 step "names resolve" answers_all 20
 
-during "length 0 on 1 connection" attacker zero 5 1
-during "length 0 on 8 connections" attacker zero 5 8
-during "length 0 on 40 connections" attacker zero 6 40
-during "queries in a row on 40 connections" attacker pipeline 6 40
+during "length 0 on 1 connection" attacker zero 4 1
+during "length 0 on 8 connections" attacker zero 4 8
+during "length 0 on 40 connections" attacker zero 4 40
+during "queries in a row on 40 connections" attacker pipeline 5 40
 during "a flood over UDP" attacker flood 6 neighbour
-during "300 slow connections" attacker slow 6 300
+during "300 slow connections" attacker slow 4 300
 step "afterwards the attacker is served, too" within 12 in_sandbox attacker ask neighbour tcp
 
-in_sandbox dead1 dead 10 600 & one=$!
-in_sandbox dead2 dead 10 600 & two=$!
+in_sandbox dead1 dead 6 400 & one=$!
+in_sandbox dead2 dead 6 400 & two=$!
 sleep 1
 step "dead name servers: nodes are listed within 2 s, and Ready" lists_nodes
 step "dead name servers: a neighbour has all of its 100 answers" answers_all 100

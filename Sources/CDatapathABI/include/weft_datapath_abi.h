@@ -111,7 +111,7 @@ struct weft_subnet {
 /* How much of the resolver an endpoint may have waiting: queries over UDP in its socket, connections that it has not accepted.
  * Beyond it the endpoint's own are dropped, so that they never fill what all endpoints share. It is no rate: weftd begins a new round
  * whenever it has taken all that waited, thousands of times a second. */
-#define WEFT_RESOLVER_SHARE_UDP 512u
+#define WEFT_RESOLVER_SHARE_UDP 1024u
 #define WEFT_RESOLVER_SHARE_TCP 64u
 /* A round lasts no longer than this, in nanoseconds: what was counted may never have arrived at weftd. */
 #define WEFT_RESOLVER_ROUND_MAX 1000000000ull

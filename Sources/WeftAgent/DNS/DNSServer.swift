@@ -171,7 +171,7 @@ extension DNSServer {
     /// SO_RCVBUFFORCE (socket(7)). What each endpoint may have waiting in the socket is bounded (`WEFT_RESOLVER_SHARE_UDP`);
     /// there is room for some 30 that have that much. Memory is used for what waits alone.
     private static let receiveBufferForced = ChannelOptions.Types.SocketOption(level: .socket, name: .init(rawValue: 33))
-    private static let receiveBufferSize: SocketOptionValue = 16 << 20
+    private static let receiveBufferSize: SocketOptionValue = 32 << 20
 
     private static func datagramBootstrap(
         _ eventLoop: any EventLoop, _ box: NIOLoopBoundBox<DNSResponder?>, _ container: ContainerResolver? = nil
