@@ -42,8 +42,10 @@ extension Router {
 
     func networkInspect(_ request: APIRequest) async throws -> APIResponse {
         let (name, scope) = (request.path[1], request.query["scope"])
-        // Who reads by a whole name waits for no engine.
-        let directory = try await networks(for: [name], onlySwarm: true)
+        // Who reads by a whole name, or asks for the swarm's alone, waits for no engine.
+        let directory =
+            scope == "swarm"
+            ? NetworkDirectory(swarm: await backend.clusterNetworks()) : try await networks(for: [name], onlySwarm: true)
         switch try directory.meaning(of: name) {
         case .swarm(let network)? where scope == nil || scope == "swarm":
             let (_, shapes) = await networkView()
