@@ -77,6 +77,37 @@ private final class Rounds: Sendable {
         try await engine.close()
     }
 
+    @Test func `what asks in a container has a share of its own`() async throws {
+        let silent = try await TestUpstream { _ in [] }
+        var limits = DNSLimits()
+        (limits.connectionsOfAsker, limits.upstreamSocketsOfAsker) = (2, 3)
+        let server = try await startServer([silent.address], limits: limits)
+        let sockets = try LoopbackSockets()
+        let container = ContainerResolver(endpoints: { [EndpointID("ep-127.0.0.1")] }, server: silent.address) {
+            try LoopbackSockets.connected(to: silent.address, type: $0 ? SOCK_STREAM : SOCK_DGRAM)
+        }
+        let door = try await server.open(container, datagram: sockets.datagram, stream: sockets.stream)
+        let inside = try SocketAddress(ipAddress: "127.0.0.1", port: sockets.port)
+        var clients: [TestClient] = []
+        for _ in 0..<2 {
+            clients.append(try await TestClient(of: inside, overTCP: true))
+            #expect(try await clients.last?.ask("client").answers.count == 1)
+        }
+        let late = try await TestClient(of: inside, overTCP: true)
+        _ = try await wait { late.isOpen ? nil : true }
+        let udp = try await TestClient(of: inside)
+        for id in 0..<5 as Range<UInt16> { try await udp.send(query("example.org", id: id)) }
+        // Three wait for the engine, two are told at once.
+        for _ in 0..<2 { #expect(try await DNSMessage(decoding: udp.inbox.next()).responseCode == .serverFailure) }
+        let other = try await TestClient(of: server.address, overTCP: true)
+        #expect(try await other.ask("client").answers.count == 1)
+        for id in 0..<3 as Range<UInt16> { try await other.send(query("example.org", id: id)) }
+        _ = try await wait { silent.asked.count == 6 ? true : nil }
+        await door.close()
+        await server.stop()
+        try await silent.close()
+    }
+
     @Test func `a query waits until it is known whose it is, and goes to the servers that one has`() async throws {
         let wrong = try await TestUpstream { [$0.query.response(.nameError)] }
         let right = try await TestUpstream { [$0.query.response(.noError, [0x0102_0304])] }

@@ -7,6 +7,8 @@
   zero SECONDS CONNECTIONS   messages of length 0 over TCP, on connections that are made anew when closed
   pipeline SECONDS CONNECTIONS  queries over TCP as fast as they are taken, whose answers are read
   flood SECONDS NAME         queries over UDP as fast as the kernel takes them, whose answers are not read
+  burst SECONDS NAME         the same, sixty queries a system call (UDP_SEGMENT, udp(7))
+  churn SECONDS CONNECTIONS  connections that are closed as soon as they are made
   slow SECONDS CONNECTIONS   connections that say an octet a second
   dead SECONDS COUNT         COUNT queries for names outside, four times a second
 """
@@ -140,6 +142,27 @@ def flood(seconds, name):
     print(f"{int(sent / float(seconds))} a second")
 
 
+def burst(seconds, name):
+    message = query(name, 1)
+    asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asker.setsockopt(socket.IPPROTO_UDP, 103, len(message))
+    asker.connect(RESOLVER)
+    asker.setblocking(False)
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        try:
+            asker.send(message * 60)
+        except OSError:
+            pass
+
+
+def churn(seconds, count):
+    def body(stream):
+        raise ConnectionError
+
+    on_connections(seconds, count, body)
+
+
 def slow(seconds, count):
     end, streams = time.monotonic() + float(seconds), []
     while time.monotonic() < end:
@@ -171,4 +194,4 @@ def dead(seconds, count):
         time.sleep(0.25)
 
 
-{f.__name__: f for f in (ask, resolve, rate, zero, pipeline, flood, slow, dead)}[sys.argv[1]](*sys.argv[2:])
+{f.__name__: f for f in (ask, resolve, rate, zero, pipeline, flood, burst, churn, slow, dead)}[sys.argv[1]](*sys.argv[2:])

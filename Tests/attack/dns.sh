@@ -57,6 +57,8 @@ during "length 0 on 8 connections" attacker zero 4 8
 during "length 0 on 40 connections" attacker zero 4 40
 during "queries in a row on 40 connections" attacker pipeline 5 40
 during "a flood over UDP" attacker flood 6 neighbour
+during "a flood over UDP, many queries at a time" attacker burst 5 neighbour
+during "connections made and closed" attacker churn 4 40
 during "300 slow connections" attacker slow 4 300
 step "afterwards the attacker is served, too" within 12 in_sandbox attacker ask neighbour tcp
 
