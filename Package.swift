@@ -29,6 +29,7 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOCore", package: "swift-nio"),
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let nioHTTP: [Target.Dependency] = nio + [.product(name: "NIOHTTP1", package: "swift-nio")]
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -96,13 +97,14 @@ let package = Package(
         module("WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
         module("WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
         module("WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
-        module("WeftSandbox", ["WeftSandboxWire", "CSandbox"]),
+        module("WeftJSON"),
+        module("WeftSandbox", ["WeftSandboxWire", "WeftJSON", "CSandbox"]),
         module("WeftStore", ["WeftNet", "WeftModel"]),
-        module("WeftStoreSQLite", ["WeftStore", "WeftModel", .product(name: "GRDB", package: "GRDB.swift")]),
+        module("WeftStoreSQLite", ["WeftStore", "WeftModel", "WeftJSON", .product(name: "GRDB", package: "GRDB.swift")]),
         module(
             "WeftRPC",
             [
-                "WeftNet", "WeftModel",
+                "WeftNet", "WeftModel", "WeftJSON",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -112,10 +114,10 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
-                logging,
+                nioTLS, logging,
             ] + nio),
-        module("WeftClient", nioHTTP),
-        module("WeftEngine", ["WeftNet", "WeftModel", logging] + nioHTTP),
+        module("WeftClient", ["WeftJSON"] + nioHTTP),
+        module("WeftEngine", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
 
         // Shells.
         module(
@@ -124,7 +126,7 @@ let package = Package(
         module(
             "WeftAgent",
             ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
-        module("WeftPlugin", ["WeftNet", "WeftModel", logging] + nioHTTP),
+        module("WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
         module(
             "WeftAPI",
             ["WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
@@ -141,7 +143,7 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI", "WeftEngine",
-                "WeftPlugin",
+                "WeftPlugin", "WeftJSON",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
@@ -149,13 +151,14 @@ let package = Package(
         program("weft-shim", ["WeftSandboxWire", "CSandbox"]),
         program("weft-cni", ["WeftTemplate"]),
         program("weft-supervisor", ["WeftLinux"]),
-        program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", "CBench", argumentParser] + nioHTTP),
+        program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", "WeftJSON", "CBench", argumentParser] + nioHTTP),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),
 
         // Tests that need no root.
         tests("LayeringTests", []),
         tests("WeftNetTests", ["WeftNet"]),
+        tests("WeftJSONTests", ["WeftJSON"]),
         tests("WeftModelTests", ["WeftModel", "WeftNet"]),
         tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI"]),
         tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet"]),

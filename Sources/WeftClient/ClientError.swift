@@ -1,4 +1,5 @@
 import FoundationEssentials
+import WeftJSON
 
 /// What a request to weftd can end in besides an answer.
 package enum ClientError: Error, Hashable, CustomStringConvertible {
@@ -32,7 +33,7 @@ package enum ClientError: Error, Hashable, CustomStringConvertible {
 
     /// Reads `{"message": …}`; any other body is taken as it is.
     static func refused(status: Int, body: [UInt8]) -> ClientError {
-        if let decoded = try? JSONDecoder().decode(ErrorBody.self, from: Data(body)) {
+        if let decoded = try? JSONText.decode(ErrorBody.self, from: body) {
             return .refused(status: status, message: decoded.message)
         }
         var text = Substring(decoding: body.prefix(500), as: UTF8.self)

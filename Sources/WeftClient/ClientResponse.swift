@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import NIOHTTP1
+import WeftJSON
 
 /// A whole answer.
 package struct ClientResponse: Sendable {
@@ -12,6 +13,6 @@ package struct ClientResponse: Sendable {
 
     /// Decodes the body as JSON.
     package func decode<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
-        try JSONDecoder().decode(type, from: Data(body))
+        try JSONText.decode(type, from: body)
     }
 }

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import NIOCore
 import NIOHTTP1
+import WeftJSON
 import WeftModel
 import WeftNet
 
@@ -118,7 +119,7 @@ package struct Engine: Sendable {
             if chunk.readableBytes == 0 { await opened() }
             for byte in chunk.readableBytesView {
                 if byte == 0x0a {
-                    if let event = try? JSONDecoder().decode(EngineEvent.self, from: Data(line)) { await each(event) }
+                    if let event = try? JSONText.decode(EngineEvent.self, from: line) { await each(event) }
                     line.removeAll(keepingCapacity: true)
                 } else {
                     line.append(byte)
@@ -136,7 +137,7 @@ package struct Engine: Sendable {
         let response = try await client.request(method, path, body: body, within: limit)
         guard response.status < 400 else {
             struct Failure: Decodable { let message: String }
-            let message = try? JSONDecoder().decode(Failure.self, from: Data(response.body)).message
+            let message = try? JSONText.decode(Failure.self, from: response.body).message
             throw EngineError.refused(
                 status: response.status, message: message ?? "the container engine answered with status \(response.status)")
         }
@@ -144,7 +145,7 @@ package struct Engine: Sendable {
     }
 
     private func decode<Value: Decodable>(_ response: EngineResponse) throws -> Value {
-        do { return try JSONDecoder().decode(Value.self, from: Data(response.body)) } catch {
+        do { return try JSONText.decode(Value.self, from: response.body) } catch {
             throw EngineError.broken(reason: "it is not what the Engine API says (\(error))")
         }
     }

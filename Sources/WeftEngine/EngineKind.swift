@@ -1,5 +1,6 @@
 import FoundationEssentials
 import NIOHTTP1
+import WeftJSON
 
 /// The engines that differ in how their containers come onto the swarm's networks.
 package enum EngineKind: String, Sendable {
@@ -18,7 +19,7 @@ extension Engine {
         }
         let answer = try await client.request(.GET, "/version")
         if answer.headers.first(name: "Server")?.hasPrefix("Libpod/") == true { return .podman }
-        let version = try? JSONDecoder().decode(Version.self, from: Data(answer.body))
+        let version = try? JSONText.decode(Version.self, from: answer.body)
         return version?.Components?.contains { $0.Name == "Podman Engine" } == true ? .podman : .docker
     }
 }

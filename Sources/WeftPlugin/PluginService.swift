@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import Logging
+import WeftJSON
 package import WeftModel
 import WeftNet
 
@@ -54,7 +55,7 @@ package actor PluginService {
         } catch {
             logger.warning("a call of the engine's failed", metadata: ["method": "\(method)", "error": "\(error)"])
             let sentence =
-                if error is DecodingError {
+                if error is DecodingError || error is JSONText.TooDeep {
                     body.isEmpty
                         ? "the container engine's call was cut off as weftd ended, and came again without its contents; try again"
                         : "\(method): the request is not what the plugin protocol says"
@@ -73,7 +74,7 @@ package actor PluginService {
 
     private func respond(_ method: String, _ body: Data) async throws -> (any Encodable & Sendable)? {
         func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-            try JSONDecoder().decode(type, from: body)
+            try JSONText.decode(type, from: body)
         }
         switch method {
         case "Plugin.Activate": return Response.Activation()

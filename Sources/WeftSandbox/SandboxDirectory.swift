@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import WeftJSON
 
 /// The paths of a sandbox's directory, and the files in it that appear inside the sandbox.
 package struct SandboxDirectory: Equatable, Sendable {
@@ -62,7 +63,7 @@ package struct SandboxDirectory: Equatable, Sendable {
 
     func read<Value: Decodable>(_ type: Value.Type, from file: String) -> Value? {
         guard let bytes = Self.contents(of: file) else { return nil }
-        return try? JSONDecoder().decode(type, from: Data(bytes))
+        return try? JSONText.decode(type, from: bytes)
     }
 
     static func contents(of file: String) -> [UInt8]? {

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import WeftJSON
 internal import WeftModel
 internal import WeftStore
 
@@ -25,18 +26,19 @@ struct ObjectCoding: Sendable {
             throw StoreError.corrupt(StoreKey(kind: .cluster, id: id), reason: "\(kind) is no kind of object")
         }
         let key = StoreKey(kind: kind, id: id)
-        let decoder = JSONDecoder()
-        decoder.userInfo[.secretSeal] = seal
+        func read<Value: Decodable>(_ type: Value.Type) throws -> Value {
+            try JSONText.decode(type, from: body, userInfo: [.secretSeal: seal])
+        }
         var object: StoredObject
         do {
             object =
                 switch kind {
-                case .cluster: .cluster(try decoder.decode(Cluster.self, from: body))
-                case .authority: .authority(try decoder.decode(AuthorityKey.self, from: body))
-                case .node: .node(try decoder.decode(Node.self, from: body))
-                case .network: .network(try decoder.decode(Network.self, from: body))
-                case .endpoint: .endpoint(try decoder.decode(Endpoint.self, from: body))
-                case .lease: .lease(try decoder.decode(AddressLease.self, from: body))
+                case .cluster: .cluster(try read(Cluster.self))
+                case .authority: .authority(try read(AuthorityKey.self))
+                case .node: .node(try read(Node.self))
+                case .network: .network(try read(Network.self))
+                case .endpoint: .endpoint(try read(Endpoint.self))
+                case .lease: .lease(try read(AddressLease.self))
                 }
         } catch {
             throw StoreError.corrupt(key, reason: "\(error)")

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import WeftJSON
 import WeftLinux
 import WeftNet
 
@@ -61,7 +62,7 @@ final class Lab {
         _ weft: String, _ program: String, _ host: Int, _ path: String, _ type: Answer.Type
     ) throws -> Answer {
         let text = try onHost(weft, host, [program, "ask", path])
-        return try JSONDecoder().decode(type, from: Data(text.utf8))
+        return try JSONText.decode(type, from: text.utf8)
     }
 
     private static func makeSandboxes(_ weft: String, _ program: String) throws -> Pair {
@@ -85,7 +86,7 @@ final class Lab {
     func latency(count: Int) throws -> LatencySamples {
         let text = try Self.onHost(
             weft, 1, [program, "latency", "--network", Self.network, "--netns", pair.server, "--count", "\(count)"])
-        return try JSONDecoder().decode(LatencySamples.self, from: Data(text.utf8))
+        return try JSONText.decode(LatencySamples.self, from: text.utf8)
     }
 
     /// Resident bytes of weftd on each host.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import WeftJSON
 import WeftNet
 
 /// What is compared.
@@ -78,7 +79,7 @@ struct Throughput {
                 "iperf3", "--client", "\(pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
             ] + (reverse ? ["--reverse"] : [])
         let text = try run(inside(pair.client, ["timeout", "\(seconds + 15)"] + Self.pinned(0) + client))
-        let report = try JSONDecoder().decode(IperfReport.self, from: Data(text.utf8))
+        let report = try JSONText.decode(IperfReport.self, from: text.utf8)
         guard let sum = report.end?.sum_received else { throw BenchError("iperf3 failed: \(report.error ?? "no sum")") }
         return sum.bits_per_second
     }

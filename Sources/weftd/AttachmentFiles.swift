@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import WeftAgent
+import WeftJSON
 import WeftLinux
 import WeftModel
 
@@ -15,7 +16,7 @@ struct AttachmentFiles: AttachmentStore {
         return try FileSystem.list(directory).compactMap { name in
             // A file that a crash left half named, or an older version wrote: its endpoint goes as one without a record.
             guard let bytes = try? FileSystem.read("\(directory)/\(name)") else { return nil }
-            return try? JSONDecoder().decode(AttachmentRecord.self, from: Data(bytes))
+            return try? JSONText.decode(AttachmentRecord.self, from: bytes)
         }
     }
 

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import WeftAgent
+import WeftJSON
 import WeftKernel
 import WeftLinux
 import WeftModel
@@ -24,7 +25,7 @@ struct ContainerFiles: PreparedContainerStore {
         return try FileSystem.list(directory).compactMap { name in
             // What a crash left half named; its container cannot start, and says so.
             guard let bytes = try? FileSystem.read("\(directory)/\(name)") else { return nil }
-            return try? JSONDecoder().decode(PreparedContainer.self, from: Data(bytes))
+            return try? JSONText.decode(PreparedContainer.self, from: bytes)
         }
     }
 

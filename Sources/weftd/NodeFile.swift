@@ -1,5 +1,6 @@
 import FoundationEssentials
 import WeftAgent
+import WeftJSON
 import WeftLinux
 import WeftModel
 import WeftNet
@@ -53,8 +54,7 @@ final class NodeFile: Sendable {
 
     private func read<Value: Decodable>(_ kind: Kind, _ type: Value.Type) throws -> [Value] {
         do {
-            let decoder = JSONDecoder()
-            return try rows.bodies(kind.rawValue).map { try decoder.decode(type, from: Data($0)) }
+            return try rows.bodies(kind.rawValue).map { try JSONText.decode(type, from: $0) }
         } catch {
             throw UnreadableState(path: path, reason: "\(error)")
         }
@@ -156,14 +156,13 @@ extension NodeFile {
         let files = (own: "\(directory)/endpoints.json", view: "\(directory)/assignments.json")
         guard FileSystem.exists(files.own) else { return }
         do {
-            let decoder = JSONDecoder()
-            let former = try decoder.decode(FormerOwn.self, from: Data(try FileSystem.read(files.own)))
+            let former = try JSONText.decode(FormerOwn.self, from: try FileSystem.read(files.own))
             let indexes = former.interfaces.map { (EndpointID($0.key), $0.value) }
             try saveOwn(
                 SavedNode.OwnChange(full: former.own),
                 interfaceIndexes: Dictionary(indexes, uniquingKeysWith: { first, _ in first }))
             if FileSystem.exists(files.view) {
-                try saveView(try decoder.decode(Assignments.self, from: Data(try FileSystem.read(files.view))))
+                try saveView(try JSONText.decode(Assignments.self, from: try FileSystem.read(files.view)))
             }
         } catch {
             throw UnreadableState(path: files.own, reason: "\(error)")

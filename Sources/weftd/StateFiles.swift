@@ -1,4 +1,5 @@
 import FoundationEssentials
+import WeftJSON
 import WeftLinux
 import WeftNet
 import WeftPlugin
@@ -36,7 +37,7 @@ struct StateFiles: Sendable {
     private func read<Value: Decodable>(_ path: String) throws -> Value? {
         guard FileSystem.exists(path) else { return nil }
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(try FileSystem.read(path)))
+            return try JSONText.decode(Value.self, from: try FileSystem.read(path))
         } catch {
             throw UnreadableState(path: path, reason: "\(error)")
         }

@@ -43,16 +43,17 @@ private let layers = [
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
             "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization"],
-            "WeftSandbox": Set(["WeftSandboxWire", "CSandbox"]).union(system).union(foundation),
+            "WeftJSON": foundation,
+            "WeftSandbox": Set(["WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
-            "WeftStoreSQLite": Set(["WeftStore", "WeftModel", "GRDB"]).union(foundation),
+            "WeftStoreSQLite": Set(["WeftStore", "WeftModel", "WeftJSON", "GRDB"]).union(foundation),
             "WeftRPC": Set([
-                "WeftNet", "WeftModel", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
-                "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOCertificateReloading", "Logging",
+                "WeftNet", "WeftModel", "WeftJSON", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
+                "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),
-            "WeftClient": Set(["NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
-            "WeftEngine": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftClient": Set(["WeftJSON", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftEngine": Set(["WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
         ]),
     Layer(
         name: "shells",
@@ -63,7 +64,7 @@ private let layers = [
             ]).union(nio).union(foundation),
             "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),
-            "WeftPlugin": Set(["WeftNet", "WeftModel", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
+            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "NIOHTTP1"]).union(system).union(foundation),
         ]),
 ]
@@ -121,6 +122,15 @@ struct LayeringTests {
             }
         }
         #expect(seen > 100, "the reader of import lines sees nothing")
+    }
+
+    @Test("JSON of others is read in one place, which bounds its depth")
+    func onlyOneReaderOfJSON() throws {
+        for target in try allTargets() where target != "WeftJSON" {
+            for (path, text) in try sources(of: target) {
+                #expect(!text.contains("JSONDecoder(") && !text.contains("JSONSerialization"), "\(path) reads JSON without JSONText")
+            }
+        }
     }
 
     @Test("The table itself goes downwards and never in a circle")

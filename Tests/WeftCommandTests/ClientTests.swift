@@ -161,6 +161,13 @@ func broken(answer: String) async throws {
     }
 }
 
+@Test("an answer deeper than any is an error, and no crash", arguments: [("200 OK", 513), ("500 Oh", 513), ("500 Oh", 60_000)])
+func deepAnswers(status: String, depth: Int) async throws {
+    let body = String(repeating: "[", count: depth)
+    let server = try CannedServer(["HTTP/1.1 \(status)\r\nContent-Length: \(depth)\r\n\r\n\(body)"])
+    await #expect(throws: (any Error).self) { try await connection(server).get("x") }
+}
+
 @Test("nobody listens")
 func unreachable() async throws {
     let host = "unix:///nonexistent/docker.sock"

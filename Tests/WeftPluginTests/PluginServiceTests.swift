@@ -186,6 +186,11 @@ struct PluginServiceTests {
         #expect(
             try await error("NetworkDriver.CreateEndpoint", #"{"NetworkID":"unknown","EndpointID":"e"}"#).contains("docker network rm"))
         #expect(try await error("IpamDriver.RequestAddress", "[1]").contains("not what the plugin protocol says"))
+        // Deep enough to end a decoder that follows it down.
+        for depth in [513, 100_000] {
+            let body = String(repeating: "[", count: depth)
+            #expect(try await error("IpamDriver.RequestAddress", body).contains("not what the plugin protocol says"))
+        }
         try await createNetwork()
         for mac in ["01:00:5e:00:00:01", "00:00:00:00:00:00", "xyz"] {
             let body = #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"","MacAddress":"\#(mac)"}}"#

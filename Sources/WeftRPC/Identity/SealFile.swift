@@ -1,5 +1,6 @@
 internal import Crypto
 internal import FoundationEssentials
+internal import WeftJSON
 package import WeftModel
 
 /// Where a manager keeps its data key: as it is, or locked with the swarm's unlock key. Locking, unlocking and a new
@@ -25,7 +26,7 @@ package struct SealFile: Sendable {
     package func load() throws -> Content? {
         guard let bytes = try PrivateFile.read(path) else { return nil }
         let form: Form
-        do { form = try JSONDecoder().decode(Form.self, from: Data(bytes)) } catch {
+        do { form = try JSONText.decode(Form.self, from: bytes) } catch {
             throw IdentityError.unreadable(what: "file \(path)", reason: "\(error)")
         }
         if let key = form.dataKey { return .open(try DataKey(bytes: Array(key))) }
