@@ -18,9 +18,12 @@ package struct NodeStatus: Hashable, Sendable {
         /// `address:port` of the manager that is, or was last, connected to.
         package var manager: String
         package var appliedRevision: Version
-        package init(isConnected: Bool, manager: String, appliedRevision: Version) {
+        /// Why the last session ended, empty while one is open.
+        package var problem: String
+        package init(isConnected: Bool, manager: String, appliedRevision: Version, problem: String = "") {
             self.isConnected = isConnected
             self.manager = manager
+            self.problem = problem
             self.appliedRevision = appliedRevision
         }
     }
@@ -40,6 +43,8 @@ package struct NodeStatus: Hashable, Sendable {
         package var receivedBytes: UInt64 = 0
         /// Dropped packets by the reason's name; reasons that never occurred may be left out.
         package var drops: [String: UInt64] = [:]
+        /// Why the swarm does not know it, empty when all is well.
+        package var problem = ""
         package init(
             id: EndpointID, name: String, network: String, ipv4: IPv4Address, ipv6: IPv6Address? = nil, interface: String
         ) {

@@ -53,6 +53,8 @@ package enum ControlInput: Hashable, Sendable {
     case nodeConnected(NodeID, SessionID, address: IPv4Address?)
     case nodeMessage(NodeID, SessionID, NodeMessage)
     case nodeDisconnected(NodeID, SessionID)
+    /// A node that proved its identity called from this address.
+    case addressShown(NodeID, IPv4Address)
     /// Time passed. At least once a second keeps liveness and rests exact to the second.
     case tick
 }

@@ -4,7 +4,7 @@ import WeftNet
 /// The swarm's own settings and secrets.
 extension ControlMachine {
     mutating func updateCluster(
-        version: Version, spec: ClusterSpec, rotating rotation: ClusterRotation, now: Instant,
+        version: Version, spec: ClusterSpec, rotating rotation: ClusterRotation,
         random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Cluster {
         guard var cluster = state.cluster else { throw .noCluster }
@@ -18,7 +18,7 @@ extension ControlMachine {
         }
         try Self.checkSettings(of: spec)
         cluster.spec = spec
-        cluster.updatedAt = now
+        cluster.updatedAt = wallClock
         cluster.renewTokens(rotation.tokens, random: &random)
         cluster.renewUnlockKey(isAskedFor: rotation.unlockKey, random: &random)
         if let root = rotation.root { beginRootRotation(of: &cluster, to: root) }
@@ -27,11 +27,11 @@ extension ControlMachine {
     }
 
     mutating func rotateToken(
-        _ role: NodeRole, now: Instant, random: inout some RandomNumberGenerator
+        _ role: NodeRole, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Cluster {
         guard var cluster = state.cluster else { throw .noCluster }
         cluster.renewTokens([role], random: &random)
-        cluster.updatedAt = now
+        cluster.updatedAt = wallClock
         state.put(.cluster(cluster))
         return cluster
     }
@@ -41,6 +41,7 @@ extension ControlMachine {
         guard spec.name == "default" else {
             throw ControlError(.invalid, "swarm spec must be named \"default\"")
         }
+        guard Bounds.bytes(spec.labels) <= Bounds.specBytes else { throw .specTooLarge("the swarm's labels") }
         guard spec.heartbeatSeconds >= 0 else {
             throw ControlError(
                 .invalid,

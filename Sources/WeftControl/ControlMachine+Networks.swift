@@ -8,7 +8,7 @@ extension ControlMachine {
     private static let retirement: Duration = .seconds(60)
 
     mutating func createNetwork(
-        _ spec: NetworkSpec, now: Instant, random: inout some RandomNumberGenerator
+        _ spec: NetworkSpec, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Network {
         guard let cluster = state.cluster else { throw .noCluster }
         try NetworkRules.check(spec)
@@ -25,7 +25,7 @@ extension ControlMachine {
                 .conflict, "rpc error: code = AlreadyExists desc = ingress network (\(present.id)) is already present")
         }
         let network = try Self.allocate(
-            spec, cluster: cluster, networks: networks, nodes: nodes, retired: retired.map(\.network), now: now,
+            spec, cluster: cluster, networks: networks, nodes: nodes, retired: retired.map(\.network), now: wallClock,
             random: &random)
         state.put(.network(network))
         for (node, session) in sessions.sorted(by: { $0.key < $1.key }) where session.isOpen {

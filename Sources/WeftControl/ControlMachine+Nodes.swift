@@ -5,21 +5,21 @@ import WeftNet
 /// Membership.
 extension ControlMachine {
     mutating func admitNode(
-        _ id: NodeID, role: NodeRole, availability: NodeAvailability, now: Instant
+        _ id: NodeID, role: NodeRole, availability: NodeAvailability
     ) throws(ControlError) -> Node {
         if let node = state.nodes[id] { return node }
         guard role == .worker else { throw .oneManager }
         var spec = NodeSpec(role: role)
         spec.availability = availability
-        let node = Node(id: id, createdAt: now, spec: spec)
+        let node = Node(id: id, createdAt: wallClock, spec: spec)
         state.put(.node(node))
         return node
     }
 
-    mutating func updateNode(_ id: NodeID, version: Version, spec: NodeSpec, now: Instant) throws(ControlError) -> Node
-    {
+    mutating func updateNode(_ id: NodeID, version: Version, spec: NodeSpec) throws(ControlError) -> Node {
         guard var node = state.nodes[id] else { throw ControlError(.notFound, "node \(id) not found") }
         guard node.version == version else { throw .outOfSequence }
+        guard Bounds.bytes(spec.labels) <= Bounds.specBytes else { throw .specTooLarge("a node's labels") }
         if spec.role != node.spec.role {
             if spec.role == .manager { throw .oneManager }
             throw ControlError(
@@ -27,7 +27,7 @@ extension ControlMachine {
                 "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm")
         }
         node.spec = spec
-        node.updatedAt = now
+        node.updatedAt = wallClock
         state.put(.node(node))
         return node
     }
@@ -47,8 +47,10 @@ extension ControlMachine {
         }
         forgetEndpoints(of: id, now: now)
         state.delete(StoreKey(kind: .node, id: id.rawValue))
-        close(id, reason: "node \(node.label) was removed from the swarm", goodbye: true)
+        close(id, reason: "node \(node.label) was removed from the swarm", goodbye: true, now: now)
         lastHeard[id] = nil
+        brokenSessions[id] = nil
+        shownAddresses[id] = nil
         return node
     }
 
@@ -63,6 +65,11 @@ extension ControlMachine {
 
 extension ControlError {
     static let noCluster = ControlError(.unavailable, "the store holds no swarm: run swarm init first")
+    static func specTooLarge(_ what: String) -> ControlError {
+        ControlError(
+            .invalid, "rpc error: code = InvalidArgument desc = \(what) may take up to \(Bounds.specBytes) bytes, and these take more")
+    }
+
     static let oneManager = ControlError(
         .unavailable,
         "this version of Weft runs one manager in a swarm: join with the worker token, and do not promote workers")

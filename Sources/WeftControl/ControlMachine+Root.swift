@@ -31,7 +31,7 @@ extension ControlMachine {
     }
 
     /// Moves on when the nodes have.
-    mutating func advanceRootRotation(now: Instant) {
+    mutating func advanceRootRotation() {
         guard var cluster = state.cluster, var rotation = cluster.rootRotation else { return }
         func hasChanged(_ node: Node) -> Bool { node.description?.trust?.issuer == rotation.issuer }
         switch rotation.stage {
@@ -51,9 +51,9 @@ extension ControlMachine {
             cluster.rootRotation = nil
             effects.append(.note("the swarm's root is replaced"))
         }
-        cluster.updatedAt = now
+        cluster.updatedAt = wallClock
         state.put(.cluster(cluster))
-        advanceRootRotation(now: now)
+        advanceRootRotation()
     }
 
     /// The root that a member's next certificate is from, with its key; nil while the store holds none.

@@ -11,8 +11,8 @@ extension ControlMachine {
             effects.append(.closeSession(node, session, reason: reason))
             return
         }
-        close(node, reason: "the node opened a newer session", goodbye: true)
-        sessions[node] = Session(id: session, address: address)
+        close(node, reason: "the node opened a newer session", goodbye: true, now: now)
+        sessions[node] = Session(id: session, address: address, since: now)
         lastHeard[node] = now
     }
 
@@ -22,7 +22,7 @@ extension ControlMachine {
             return
         }
         guard sessions[node]?.isOpen ?? false else {
-            close(node, reason: "the first message of a session must be hello")
+            close(node, reason: "the first message of a session must be hello", now: now)
             return
         }
         switch message {
@@ -47,7 +47,7 @@ extension ControlMachine {
         case .descriptionChanged(let description):
             guard var record = state.nodes[node], record.description != description else { return }
             record.description = description
-            record.updatedAt = now
+            record.updatedAt = wallClock
             state.put(.node(record))
             noteOverlaps(of: record)
         case .leaving:
@@ -60,18 +60,21 @@ extension ControlMachine {
         now: Instant
     ) {
         guard var record = state.nodes[node], var session = sessions[node] else { return }
-        guard !vtep.isUnspecified, !vtep.isMulticast, !vtep.isLoopback else {
-            close(node, reason: "\(vtep) cannot be a data path address: give one with --data-path-addr")
-            return
+        if let reason = objection(toDataPath: vtep, of: record, from: session.address) {
+            return refuse(record, description, reason: reason, now: now)
         }
-        guard freeDataPathAddress(vtep, for: record, now: now) else { return }
+        guard freeDataPathAddress(vtep, for: record, description, now: now) else { return }
         let before = record
         record.description = description
-        record.state = .ready
+        // One whose sessions break off must hold one first.
+        if brokenSessions[node, default: 0] < Self.brokenSessionsMax {
+            record.state = .ready
+            record.problem = nil
+        }
         record.dataPathAddress = vtep
         record.address = session.address ?? record.address ?? vtep
         if record != before {
-            record.updatedAt = now
+            record.updatedAt = wallClock
             state.put(.node(record))
             noteOverlaps(of: record)
         }
@@ -95,28 +98,30 @@ extension ControlMachine {
     }
 
     /// Two nodes behind one VTEP would get each other's packets. A node that is gone gives its address up.
-    private mutating func freeDataPathAddress(_ vtep: IPv4Address, for node: Node, now: Instant) -> Bool {
+    private mutating func freeDataPathAddress(
+        _ vtep: IPv4Address, for node: Node, _ description: NodeDescription, now: Instant
+    ) -> Bool {
         let others = state.nodes.values.filter { $0.id != node.id && $0.dataPathAddress == vtep }
         for var other in others.sorted(by: { $0.id < $1.id }) {
             if isConnected(other.id) {
-                let reason = "the data path address \(vtep) of \(node.label) is already that of node \(other.label)"
-                effects.append(.note(reason))
-                close(node.id, reason: reason)
+                refuse(
+                    node, description, reason: "the data path address \(vtep) is already that of node \(other.label)", now: now)
                 return false
             }
             other.dataPathAddress = nil
             other.state = .down
-            other.updatedAt = now
+            other.problem = "its data path address \(vtep) is that of node \(node.label) now"
+            other.updatedAt = wallClock
             state.put(.node(other))
         }
         return true
     }
 
-    mutating func noteRoutes(of id: NodeID, _ routes: [IPv4Prefix], now: Instant) throws(ControlError) -> Node {
+    mutating func noteRoutes(of id: NodeID, _ routes: [IPv4Prefix]) throws(ControlError) -> Node {
         guard var record = state.nodes[id] else { throw ControlError(.notFound, "node \(id) not found") }
         guard record.description != nil, record.description?.routes != routes else { return record }
         record.description?.routes = routes
-        record.updatedAt = now
+        record.updatedAt = wallClock
         state.put(.node(record))
         noteOverlaps(of: record)
         return record
@@ -137,9 +142,10 @@ extension ControlMachine {
         guard var record = state.nodes[node] else { return }
         forgetEndpoints(of: node, now: now)
         record.state = .down
-        record.updatedAt = now
+        record.problem = "it left the swarm"
+        record.updatedAt = wallClock
         state.put(.node(record))
-        close(node, reason: "node \(record.label) left the swarm", goodbye: true)
+        close(node, reason: "node \(record.label) left the swarm", goodbye: true, now: now)
     }
 
     /// Takes a node's own endpoints in, as far as they are its to make.
@@ -148,6 +154,9 @@ extension ControlMachine {
             if let reason = objection(to: endpoint, from: node) {
                 effects.append(
                     .note("endpoint \(endpoint.name) (\(endpoint.id)) of node \(node) is refused: \(reason)"))
+                if let session = sessions[node] {
+                    effects.append(.send(node, session.id, .endpointRefused(endpoint.id, reason: reason)))
+                }
                 continue
             }
             var known = state.endpoints[endpoint.id]

@@ -17,6 +17,7 @@ package struct ControlMachine: Sendable {
     struct Session: Sendable {
         let id: SessionID
         let address: IPv4Address?
+        let since: Instant
         /// False until the node said hello.
         var isOpen = false
         /// The revision the node is at, nil when it must get everything.
@@ -30,6 +31,12 @@ package struct ControlMachine: Sendable {
     var state: ControlState
     var sessions: [NodeID: Session] = [:]
     var lastHeard: [NodeID: Instant] = [:]
+    /// Sessions in a row that ended soon after they began, of nodes that have such.
+    var brokenSessions: [NodeID: Int] = [:]
+    /// Addresses from which nodes called, besides those of their sessions.
+    var shownAddresses: [NodeID: [IPv4Address]] = [:]
+    /// What the clock on the wall says. It may be set: it goes into what is shown, and decides nothing.
+    var wallClock = Instant(nanoseconds: 0)
     /// Leases of nodes that left, and when they are free.
     var restingLeases: [String: Instant] = [:]
     /// Requests for addresses that are being asked back from who leases them, oldest first.
@@ -51,6 +58,8 @@ package struct ControlMachine: Sendable {
         fileprivate let revision: Version
         fileprivate let sessions: [NodeID: Session]
         fileprivate let lastHeard: [NodeID: Instant]
+        fileprivate let brokenSessions: [NodeID: Int]
+        fileprivate let shownAddresses: [NodeID: [IPv4Address]]
         fileprivate let restingLeases: [String: Instant]
         fileprivate let asks: [AddressAsk]
         fileprivate let nextQuestion: RequestNumber
@@ -63,8 +72,9 @@ package struct ControlMachine: Sendable {
 
     package var checkpoint: Checkpoint {
         Checkpoint(
-            revision: state.revision, sessions: sessions, lastHeard: lastHeard, restingLeases: restingLeases,
-            asks: asks, nextQuestion: nextQuestion, retired: retired, logCount: log.count, firstLogged: log.first, logBase: logBase, started: started)
+            revision: state.revision, sessions: sessions, lastHeard: lastHeard, brokenSessions: brokenSessions,
+            shownAddresses: shownAddresses, restingLeases: restingLeases, asks: asks, nextQuestion: nextQuestion,
+            retired: retired, logCount: log.count, firstLogged: log.first, logBase: logBase, started: started)
     }
 
     /// Undoes the last input. `checkpoint` is of right before it.
@@ -76,6 +86,8 @@ package struct ControlMachine: Sendable {
         state.undo(to: checkpoint.revision)
         sessions = checkpoint.sessions
         lastHeard = checkpoint.lastHeard
+        brokenSessions = checkpoint.brokenSessions
+        shownAddresses = checkpoint.shownAddresses
         restingLeases = checkpoint.restingLeases
         asks = checkpoint.asks
         nextQuestion = checkpoint.nextQuestion
@@ -90,10 +102,12 @@ package struct ControlMachine: Sendable {
         logBase = snapshot.revision
     }
 
-    /// Takes one input in, and returns what is to be done.
+    /// Takes one input in, and returns what is to be done. `now` is of a clock that nobody sets; nil for the other: the
+    /// same.
     package mutating func handle(
-        _ input: ControlInput, now: Instant, random: inout some RandomNumberGenerator
+        _ input: ControlInput, now: Instant, wallClock: Instant? = nil, random: inout some RandomNumberGenerator
     ) -> [ControlAction] {
+        self.wallClock = wallClock ?? now
         state.beginRound()
         if !started { start(now: now) }
         switch input {
@@ -112,10 +126,9 @@ package struct ControlMachine: Sendable {
             lastHeard[node] = now
             received(message, from: node, now: now)
         case .nodeDisconnected(let node, let session):
-            if sessions[node]?.id == session {
-                sessions[node] = nil
-                asksAreDue = true
-            }
+            if sessions[node]?.id == session { end(node, now: now) }
+        case .addressShown(let node, let address):
+            addressShown(address, by: node)
         case .tick:
             expire(now: now)
             asksAreDue = true
@@ -137,21 +150,21 @@ package struct ControlMachine: Sendable {
     ) throws(ControlError) -> ControlReply {
         switch command {
         case .createNetwork(let spec):
-            .network(try createNetwork(spec, now: now, random: &random))
+            .network(try createNetwork(spec, random: &random))
         case .removeNetwork(let text):
             .network(try removeNetwork(text, now: now))
         case .admitNode(let id, let role, let availability):
-            .node(try admitNode(id, role: role, availability: availability, now: now))
+            .node(try admitNode(id, role: role, availability: availability))
         case .updateNode(let id, let version, let spec):
-            .node(try updateNode(id, version: version, spec: spec, now: now))
+            .node(try updateNode(id, version: version, spec: spec))
         case .noteRoutes(let id, let routes):
-            .node(try noteRoutes(of: id, routes, now: now))
+            .node(try noteRoutes(of: id, routes))
         case .removeNode(let id, let force):
             .node(try removeNode(id, force: force, now: now))
         case .updateCluster(let version, let spec, let rotation):
-            .cluster(try updateCluster(version: version, spec: spec, rotating: rotation, now: now, random: &random))
+            .cluster(try updateCluster(version: version, spec: spec, rotating: rotation, random: &random))
         case .rotateToken(let role):
-            .cluster(try rotateToken(role, now: now, random: &random))
+            .cluster(try rotateToken(role, random: &random))
         }
     }
 
@@ -160,11 +173,11 @@ package struct ControlMachine: Sendable {
         now: Instant, replying id: CommandID? = nil, _ result: Result<ControlReply, ControlError>? = nil
     ) -> [ControlAction] {
         advanceAsks(now: now)
-        advanceRootRotation(now: now)
+        advanceRootRotation()
         var actions: [ControlAction] = []
         if let (transaction, changes) = state.takeTransaction() {
             actions.append(.commit(transaction))
-            let events = events(now: now)
+            let events = events(now: wallClock)
             if !events.isEmpty { actions.append(.announce(events)) }
             log.append((state.revision, changes))
             if log.count > Self.logRevisionsMax { logBase = log.removeFirst().revision }
@@ -189,17 +202,13 @@ package struct ControlMachine: Sendable {
         let grace = heartbeat * Int(Self.heartbeatsMissed)
         for node in state.nodes.values.sorted(by: { $0.id < $1.id }) where node.state == .ready {
             guard let heard = lastHeard[node.id], now - heard >= grace else { continue }
-            effects.append(
-                .note("node \(node.label) is down: nothing was heard of it for \((now - heard).components.seconds) s"))
-            var node = node
-            node.state = .down
-            node.updatedAt = now
-            state.put(.node(node))
-            close(node.id, reason: "no heartbeat came")
+            setDown(node, because: "nothing was heard of it for \((now - heard).components.seconds) s")
+            close(node.id, reason: "no heartbeat came", now: now)
         }
+        for (id, session) in sessions.sorted(by: { $0.key < $1.key }) where session.isOpen { settle(id, session, now: now) }
         // A stream without a hello is no session; it must not stay for ever either.
         for (id, session) in sessions.sorted(by: { $0.key < $1.key }) where !session.isOpen {
-            if let heard = lastHeard[id], now - heard >= grace { close(id, reason: "no hello came") }
+            if let heard = lastHeard[id], now - heard >= grace { close(id, reason: "no hello came", now: now) }
         }
         for (id, end) in restingLeases.sorted(by: { $0.key < $1.key }) where end <= now {
             restingLeases[id] = nil
@@ -209,9 +218,8 @@ package struct ControlMachine: Sendable {
     }
 
     /// Ends a node's session, if it has one.
-    mutating func close(_ node: NodeID, reason: String, goodbye: Bool = false) {
-        guard let session = sessions.removeValue(forKey: node) else { return }
-        asksAreDue = true
+    mutating func close(_ node: NodeID, reason: String, goodbye: Bool = false, now: Instant) {
+        guard let session = end(node, now: now) else { return }
         if goodbye { effects.append(.send(node, session.id, .goodbye(reason: reason))) }
         effects.append(.closeSession(node, session.id, reason: reason))
     }

@@ -14,6 +14,7 @@ enum NetworkRules {
 
     static func check(_ spec: NetworkSpec) throws(ControlError) {
         try checkName(spec.name)
+        guard spec.sizeBytes <= Bounds.specBytes else { throw .specTooLarge("a network's labels and options") }
         for (key, value) in spec.options.sorted(by: { $0.key < $1.key }) {
             switch key {
             case encryptedOption:

@@ -17,7 +17,8 @@ package final class Manager: Sendable {
     static let queueLimit = 16_384
 
     private let store: any Store
-    private let now: @Sendable () -> Instant
+    private let wallClock: @Sendable () -> Instant
+    private let clock: @Sendable () -> Instant
     private let logger: Logger
     private let eventLog: ClusterEventLog
     private let events: AsyncStream<ManagerEvent>
@@ -26,14 +27,15 @@ package final class Manager: Sendable {
     private let members: Mutex<Set<NodeID>>
     private let nextSession = Mutex<UInt64>(1)
 
-    /// Reads the store. `now` is the wall clock.
+    /// Reads the store. `wallClock` is for what is shown; `clock`, which nobody sets, for all that waits.
     package init(
-        store: any Store, eventLog: ClusterEventLog = ClusterEventLog(), now: @escaping @Sendable () -> Instant,
-        logger: Logger
+        store: any Store, eventLog: ClusterEventLog = ClusterEventLog(), wallClock: @escaping @Sendable () -> Instant,
+        clock: @escaping @Sendable () -> Instant, logger: Logger
     ) async throws {
         self.store = store
         self.eventLog = eventLog
-        self.now = now
+        self.wallClock = wallClock
+        self.clock = clock
         self.logger = logger
         (events, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
         members = Mutex(Set(ControlMachine(snapshot: try await store.snapshot()).nodes.map(\.id)))
@@ -78,6 +80,9 @@ package final class Manager: Sendable {
         _ = enqueue(.disconnected(node, session))
     }
 
+    /// A node called from an address.
+    package func addressShown(_ address: IPv4Address, by node: NodeID) { _ = enqueue(.addressShown(node, address)) }
+
     /// Lets the machine look at the clock; call it about once a second.
     package func tick() {
         _ = enqueue(.tick)
@@ -104,7 +109,7 @@ package final class Manager: Sendable {
             return
         }
         for await event in events {
-            await worker.process(event, now: now())
+            await worker.process(event, now: clock(), wallClock: wallClock())
             if worker.changed {
                 worker.changed = false
                 let nodes = Set(worker.machine.nodes.map(\.id))
@@ -124,6 +129,7 @@ private struct Worker {
     let store: any Store
     let eventLog: ClusterEventLog
     let logger: Logger
+    private var wallClock = Instant(nanoseconds: 0)
     private var generator = SystemRandomNumberGenerator()
     private var outlets: [SessionID: SessionOutlet] = [:]
     private var waiting: [CommandID: CheckedContinuation<ControlReply, any Error>] = [:]
@@ -137,7 +143,8 @@ private struct Worker {
         self.logger = logger
     }
 
-    mutating func process(_ event: ManagerEvent, now: Instant) async {
+    mutating func process(_ event: ManagerEvent, now: Instant, wallClock: Instant) async {
+        self.wallClock = wallClock
         switch event {
         case .command(let command, let continuation):
             let id = CommandID(nextCommand)
@@ -154,6 +161,8 @@ private struct Worker {
         case .disconnected(let node, let session):
             outlets[session] = nil
             await handle(.nodeDisconnected(node, session), now: now)
+        case .addressShown(let node, let address):
+            await handle(.addressShown(node, address), now: now)
         case .tick:
             await handle(.tick, now: now)
         }
@@ -170,7 +179,7 @@ private struct Worker {
     @discardableResult
     private mutating func handle(_ input: ControlInput, now: Instant, failing command: CommandID? = nil) async -> Bool {
         let checkpoint = machine.checkpoint
-        var actions = machine.handle(input, now: now, random: &generator)[...]
+        var actions = machine.handle(input, now: now, wallClock: wallClock, random: &generator)[...]
         if case .commit(let transaction)? = actions.first {
             actions.removeFirst()
             do {

@@ -23,5 +23,6 @@ enum ManagerEvent: Sendable {
     case connected(NodeID, SessionID, address: IPv4Address?, SessionOutlet)
     case received(NodeID, SessionID, NodeMessage)
     case disconnected(NodeID, SessionID)
+    case addressShown(NodeID, IPv4Address)
     case tick
 }

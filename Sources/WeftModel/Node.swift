@@ -59,6 +59,8 @@ package struct Node: Hashable, Sendable, Codable, Identifiable {
     package var spec: NodeSpec
     package var description: NodeDescription?
     package var state: NodeState
+    /// Why it is not ready: a sentence, nil while it is.
+    package var problem: String?
     /// Where managers reach this node, and what `node inspect` shows.
     package var address: IPv4Address?
     /// The VTEP: where peers send this node's VXLAN packets.

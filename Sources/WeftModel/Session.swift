@@ -99,6 +99,8 @@ package enum ManagerMessage: Hashable, Sendable {
     /// Another node needs an address of the subnet, the one named or any: give it back if it is free. The number is the
     /// manager's.
     case addressesWanted(RequestNumber, SubnetID, address: IPAddress?)
+    /// The swarm does not know this endpoint of the node's; a sentence.
+    case endpointRefused(EndpointID, reason: String)
     /// The node was removed from the swarm, or its session was replaced by a newer one.
     case goodbye(reason: String)
 }

@@ -10,6 +10,9 @@ extension NodeMachine {
     package var peers: [Peer] { view.peers.values.sorted { $0.id < $1.id } }
     package var ownEndpoints: [Endpoint] { own.values.sorted { $0.id < $1.id } }
 
+    /// Why the swarm does not know one of this node's endpoints, nil when it does.
+    package func refusal(of endpoint: EndpointID) -> String? { own[endpoint] == nil ? nil : refusals[endpoint] }
+
     /// Those of this node's endpoints that a container engine made.
     package var engineEndpoints: Set<EndpointID> { Set(engine.keys) }
     /// Endpoints of this node whose attach waits for the data path.

@@ -25,6 +25,8 @@ extension NodeMachine {
             askAgain(now: now)
         case .addressesWanted(let number, let subnet, let address):
             recalls.append(Recall(number: number, subnet: subnet, address: address, deadline: now + Self.patience))
+        case .endpointRefused(let endpoint, let reason):
+            if own[endpoint] != nil { refusals[endpoint] = reason }
         case .goodbye(let reason):
             session = .closed
             effects.dismissal = reason

@@ -114,6 +114,8 @@ package struct NodeMachine: Sendable {
     var blockRequests: [SubnetID: LeaseRequest] = [:]
     var spareRefused: [SubnetID: Instant] = [:]
     var lastHeartbeat: Instant?
+    /// This node's endpoints that the swarm does not know, each with the manager's sentence.
+    var refusals: [EndpointID: String] = [:]
     /// What the shell has not taken yet, to make kernel and names from.
     var changes = NodeChanges()
     /// What the shell has not saved yet.
@@ -164,6 +166,7 @@ package struct NodeMachine: Sendable {
         switch input {
         case .sessionOpened:
             session = .greeting
+            refusals = [:]
             lastHeartbeat = now
             forgetRequests()
             send(

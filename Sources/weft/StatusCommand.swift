@@ -49,6 +49,7 @@ struct StatusCommand: AsyncParsableCommand {
             let revision = GoText.value(session["AppliedRevision"])
             text +=
                 "Session:   \(manager.isEmpty ? "not connected" : "\(state) \(manager)"), applied revision \(revision)\n"
+            if let problem = session["Problem"].string, !problem.isEmpty { text += "Problem:   \(problem)\n" }
         } else {
             text += "Session:   none\n"
         }
@@ -69,6 +70,10 @@ struct StatusCommand: AsyncParsableCommand {
             )
         }
         text += "\n" + (try Self.endpoints.render(endpoints.map(endpoint), format: nil))
+        for endpoint in endpoints {
+            guard let problem = endpoint["Problem"].string, !problem.isEmpty else { continue }
+            text += "Problem:   the swarm does not know \(endpoint["Name"].string ?? ""): \(problem)\n"
+        }
         return text
     }
 

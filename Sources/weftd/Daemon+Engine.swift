@@ -18,7 +18,7 @@ extension Daemon: EngineObserver {
         return startFailure == nil && !isChanging ? [] : nil
     }
 
-    nonisolated func now() -> Instant { Host.now() }
+    nonisolated func now() -> Instant { Host.steadyNow() }
 
     func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async {
         member?.resolver.followEngine()

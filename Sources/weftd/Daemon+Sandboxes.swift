@@ -130,21 +130,25 @@ extension Daemon {
     func status() async throws -> NodeStatus {
         var status = NodeStatus()
         guard let member else { return status }
-        let (endpoints, networks, peers, revision) = try await member.agent.read {
-            ($0.ownEndpoints, $0.networks, $0.peers, $0.appliedRevision)
+        let (endpoints, networks, peers, revision, refusals) = try await member.agent.read { machine in
+            let endpoints = machine.ownEndpoints
+            let refusals = endpoints.compactMap { endpoint in machine.refusal(of: endpoint.id).map { (endpoint.id, $0) } }
+            return (endpoints, machine.networks, machine.peers, machine.appliedRevision, Dictionary(uniqueKeysWithValues: refusals))
         }
         let kernel = member.kernel
         let counters = try await threads.runIfActive { try kernel.counters() }
         let session = member.sessionState
         status.nodeID = member.node
         status.session = .init(
-            isConnected: session.isConnected, manager: session.manager, appliedRevision: revision)
+            isConnected: session.isConnected, manager: session.manager, appliedRevision: revision,
+            problem: session.problem)
         status.peers = peers
         let names = Dictionary(networks.map { ($0.id, $0.spec.name) }, uniquingKeysWith: { first, _ in first })
         status.endpoints = endpoints.map { endpoint in
             var entry = NodeStatus.EndpointCounters(
                 id: endpoint.id, name: endpoint.name, network: names[endpoint.network] ?? endpoint.network.rawValue,
                 ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, interface: hostInterfaceName(endpoint.id))
+            entry.problem = refusals[endpoint.id] ?? ""
             if let counted = counters[endpoint.id] {
                 entry.sentPackets = counted.sentPackets
                 entry.sentBytes = counted.sentBytes

@@ -7,6 +7,11 @@ import WeftNet
 enum Host {
     @Sendable static func now() -> Instant { Instant(nanoseconds: HostSystem.wallClock) }
 
+    /// The wall clock as it was when weftd started, and on from there without being set: for all that waits. It stands still
+    /// while the machine sleeps, as what it would wait for does.
+    @Sendable static func steadyNow() -> Instant { Instant(nanoseconds: HostSystem.monotonicClock + steadyOffset) }
+    private static let steadyOffset = HostSystem.wallClock - HostSystem.monotonicClock
+
     /// The host's own routes are among it, so that no overlay pool covers them.
     static func describe(trust: TrustInformation? = nil) throws -> NodeDescription {
         var description = NodeDescription(

@@ -29,7 +29,7 @@ final class ManagerRole: Sendable {
         eventLog: ClusterEventLog, logger: Logger
     ) async throws -> ManagerRole {
         let store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal)
-        let manager = try await Manager(store: store, eventLog: eventLog, now: Host.now, logger: logger)
+        let manager = try await Manager(store: store, eventLog: eventLog, wallClock: Host.now, clock: Host.steadyNow, logger: logger)
         let machine = ControlMachine(snapshot: try await store.snapshot())
         guard let cluster = machine.cluster, let root = machine.joiningRoot else {
             throw UnreadableState(path: settings.storePath, reason: "it holds no swarm")
@@ -37,11 +37,12 @@ final class ManagerRole: Sendable {
         _ = try CertificateAuthority(rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
         // The last run may have ended between the commit and the file.
         try seal.lock(with: cluster.unlockKey)
-        let service = SwarmService(manager: manager, credentials: credentials, cluster: cluster.id, logger: logger)
+        let service = SwarmService(manager: manager, credentials: credentials, cluster: cluster.id,
+            advertised: machine.node(credentials.identity.node), logger: logger)
         let server = try ManagerServer(
             credentials: credentials, service: service,
             address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)),
-            eventLoopGroup: EventLoops.swarm)
+            familiar: machine.nodes.compactMap(\.address), eventLoopGroup: EventLoops.swarm, logger: logger)
         return ManagerRole(manager: manager, server: server, store: store, seal: seal)
     }
 
@@ -154,6 +155,8 @@ private struct SwarmService: ManagerService {
     let manager: Manager
     let credentials: NodeCredentials
     let cluster: ClusterID
+    /// This manager, as the swarm knew it when it started.
+    let advertised: Node?
     let logger: Logger
 
     private typealias Root = (certificatePEM: String, privateKeyPEM: Secret)
@@ -221,10 +224,20 @@ private struct SwarmService: ManagerService {
         }
     }
 
+    func addressShown(_ address: IPv4Address, by peer: PeerIdentity) async throws -> AddressReply {
+        manager.addressShown(address, by: peer.node)
+        // Behind what was just queued: the hello that follows finds it done.
+        let known = try await manager.read { $0.node(peer.node)?.dataPathAddress }
+        return AddressReply(
+            dataPathAddress: known, managerAddresses: [advertised?.dataPathAddress, advertised?.address].compactMap(\.self))
+    }
+
     func isMember(_ node: NodeID) -> Bool { manager.isMember(node) }
 
     func session(_ session: NodeSession, incoming: NodeMessages) async throws {
-        let address = (try? HostPort(parsing: session.remoteAddress)).flatMap { IPv4Address($0.host) }
+        guard let address = (try? HostPort(parsing: session.remoteAddress)).flatMap({ IPv4Address($0.host) }) else {
+            throw Refusal(.invalid, "sessions come over IPv4")
+        }
         let outlet = SessionOutlet(
             send: { message in (try? session.send(message)) != nil }, close: { reason in session.close(reason: reason) })
         let id = manager.connect(session.node, address: address, outlet: outlet)

@@ -48,6 +48,8 @@ final class Member: Sendable {
         var problem = ""
         /// The manager does not know this node any more.
         var isRefused = false
+        /// The manager's last word in the session.
+        var farewell: String?
     }
 
     var sessionState: SessionState { session.withLock { $0 } }
@@ -109,13 +111,13 @@ final class Member: Sendable {
                 id: node, description: try Host.describe(trust: credentials?.identity.trust),
                 dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
-            names: { resolver.update($0) }, now: Host.now, lost: { _, _ in },
+            names: { resolver.update($0) }, now: Host.steadyNow, lost: { _, _ in },
             dismissed: { dismiss.yield($0) }, logger: logger)
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
         client = credentials.map { credentials in
             DispatcherClient(
                 credentials: credentials, managers: known.compactMap { try? HostPort(parsing: $0) },
-                eventLoopGroup: EventLoops.swarm, logger: logger)
+                dataPathAddress: membership.dataPathAddress, eventLoopGroup: EventLoops.swarm, logger: logger)
         }
     }
 
@@ -143,17 +145,28 @@ final class Member: Sendable {
                 agent.sessionOpened { message in (try? manager.send(message)) != nil }
                 defer { agent.sessionClosed() }
                 for try await message in incoming {
-                    if case .assignments(let assignments) = message { self.follow(assignments, client, credentials) }
+                    switch message {
+                    case .assignments(let assignments): self.follow(assignments, client, credentials)
+                    case .endpointRefused(let endpoint, let reason):
+                        self.logger.warning(
+                            "the swarm does not know an endpoint of this node",
+                            metadata: ["endpoint": "\(endpoint)", "reason": "\(reason)"])
+                    case .goodbye(let reason): self.session.withLock { $0.farewell = reason }
+                    case .leaseGranted, .leaseRefused, .addressesWanted: break
+                    }
                     guard agent.received(message) else { return }
                 }
             },
             ended: { [logger] end in
-                self.session.withLock {
+                let problem = self.session.withLock {
+                    let told = $0.farewell
                     $0 = SessionState(
-                        isConnected: false, manager: end.manager.description, problem: end.description,
+                        isConnected: false, manager: end.manager.description,
+                        problem: told.map { "the manager at \(end.manager) ended the session: \($0)" } ?? end.description,
                         isRefused: end.kind == .refused)
+                    return $0.problem
                 }
-                logger.warning("\(end)")
+                logger.warning("\(problem)")
             })
     }
 

@@ -49,6 +49,19 @@ import WeftNet
         }
     }
 
+    @Test func `a container's id is as long as everything behind takes it, and no longer`() async throws {
+        try await Self.withNetwork { client, _ async throws in
+            func body(_ length: Int) -> String {
+                #"{"Network":"n1","SandboxID":"\#(String(repeating: "c", count: length))","NamespacePath":"/run/netns/x"}"#
+            }
+            #expect(try await client.send("POST", "/weft/v1/attachments", body(Bounds.idBytes)).status == 201)
+            for length in [Bounds.idBytes + 1, 200, 201] {
+                let answer = try await client.send("POST", "/weft/v1/attachments", body(length))
+                #expect(answer.status == 400 && answer.message?.contains("up to \(Bounds.idBytes) characters") == true)
+            }
+        }
+    }
+
     @Test func `what is left out has a default`() async throws {
         try await Self.withNetwork { client, backend async throws in
             let body = #"{"Network":"n1","SandboxID":"0123456789abcdef","NamespacePath":"/run/netns/x"}"#

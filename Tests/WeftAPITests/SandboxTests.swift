@@ -130,13 +130,13 @@ import WeftNet
                     [
                         "EndpointID": "ep6", "Name": "a1", "Network": "my_net", "IPAddress": "10.9.0.50",
                         "GlobalIPv6Address": "", "Interface": "wv00000001", "SentPackets": 3, "SentBytes": 0, "ReceivedPackets": 0,
-                        "ReceivedBytes": 0, "Drops": ["FORGED_SOURCE": 1, "NO_ENDPOINT": 2],
+                        "ReceivedBytes": 0, "Drops": ["FORGED_SOURCE": 1, "NO_ENDPOINT": 2], "Problem": "",
                     ]
                 ])
             #expect(
                 status["Underlay"]
                     == ["Interface": "eth0", "Address": "172.30.0.1", "MTU": 1500, "Port": 4789, "Attachment": "tc", "Drops": [:]])
-            #expect(status["Session"] == ["Connected": true, "Manager": "172.30.0.1:2377", "AppliedRevision": 10])
+            #expect(status["Session"] == ["Connected": true, "Manager": "172.30.0.1:2377", "AppliedRevision": 10, "Problem": ""])
             #expect(
                 status["Peers"] == [
                     [

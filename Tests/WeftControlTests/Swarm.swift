@@ -10,6 +10,8 @@ func address(_ text: String) throws -> IPv4Address { try #require(IPv4Address(te
 struct Swarm {
     var machine: ControlMachine
     var now = Instant(nanoseconds: 1_700_000_000_000_000_000)
+    /// By how much the clock on the wall differs.
+    var wallClockOffset = Duration.zero
     var random = Steps()
     var sent: [(node: NodeID, message: ManagerMessage)] = []
     var closed: [(node: NodeID, reason: String)] = []
@@ -62,7 +64,7 @@ struct Swarm {
 
     mutating func feed(_ input: ControlInput) {
         let before = machine.revision
-        let actions = machine.handle(input, now: now, random: &random)
+        let actions = machine.handle(input, now: now, wallClock: now + wallClockOffset, random: &random)
         for (index, action) in actions.enumerated() {
             switch action {
             case .commit(let transaction):
@@ -128,18 +130,18 @@ struct Swarm {
         return id
     }
 
-    mutating func connect(_ node: NodeID) {
+    mutating func connect(_ node: NodeID, from source: IPv4Address? = nil) {
         sessionCount += 1
         sessions[node] = SessionID(sessionCount)
-        feed(.nodeConnected(node, SessionID(sessionCount), address: nil))
+        feed(.nodeConnected(node, SessionID(sessionCount), address: source))
     }
 
     /// Connects a node, and says hello for it.
     mutating func hello(
-        _ node: NodeID, vtep: String, applied: Version = .none, endpoints: [Endpoint] = [], routes: [IPv4Prefix] = [],
-        returnsAddresses: Bool = false
+        _ node: NodeID, vtep: String, from source: String? = nil, applied: Version = .none, endpoints: [Endpoint] = [],
+        routes: [IPv4Prefix] = [], returnsAddresses: Bool = false
     ) throws {
-        connect(node)
+        connect(node, from: try source.map(address))
         var description = Self.description("host-\(node)", routes: routes)
         if returnsAddresses { description.returnsAddresses = true }
         say(

@@ -33,7 +33,7 @@ struct EventTests {
     ) async throws -> [ClusterEvent] {
         let (store, log) = (try Self.store(), ClusterEventLog())
         let manager = try await Manager(
-            store: store, eventLog: log, now: { Self.now }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            store: store, eventLog: log, wallClock: { Self.now }, clock: { Self.now }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let running = Task { await manager.run() }
         try await body(manager, store)
         manager.shutDown()

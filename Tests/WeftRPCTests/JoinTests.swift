@@ -2,6 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 import WeftModel
+import WeftNet
 
 @testable import WeftRPC
 
@@ -63,7 +64,7 @@ import WeftModel
         let scratch = try Scratch()
         let server = try ManagerServer(
             credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-            address: HostPort(host: "127.0.0.1", port: 0))
+            address: HostPort(host: "127.0.0.1", port: 0), logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             let address = try await server.listeningAddress
@@ -82,7 +83,7 @@ import WeftModel
         let scratch = try Scratch()
         let server = try ManagerServer(
             credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-            address: HostPort(host: "127.0.0.1", port: 0))
+            address: HostPort(host: "127.0.0.1", port: 0), logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             let address = try await server.listeningAddress
@@ -138,7 +139,7 @@ import WeftModel
                         node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
                     let server = try ManagerServer(
                         credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-                        address: address)
+                        address: address, logger: logger)
                     group.addTask { try await server.run() }
                     try await group.waitForAll()
                 }
@@ -160,6 +161,9 @@ private struct ImpostorService: ManagerService {
     func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
         certificatePEM: String, rootCertificatesPEM: String
     ) {
+        throw Refusal(.unavailable, "no")
+    }
+    func addressShown(_ address: IPv4Address, by peer: PeerIdentity) async throws -> AddressReply {
         throw Refusal(.unavailable, "no")
     }
     func isMember(_ node: NodeID) -> Bool { false }

@@ -89,6 +89,14 @@ final class TestManager: ManagerService {
         return (certificate, cluster.rootCertificatePEM)
     }
 
+    let shown = Mutex<[(NodeID, IPv4Address)]>([])
+    let known = Mutex<IPv4Address?>(nil)
+
+    func addressShown(_ address: IPv4Address, by peer: PeerIdentity) async throws -> AddressReply {
+        shown.withLock { $0.append((peer.node, address)) }
+        return AddressReply(dataPathAddress: known.withLock { $0 }, managerAddresses: [IPv4Address(rawValue: 0x7f00_0001)])
+    }
+
     func isMember(_ node: NodeID) -> Bool { members.withLock { $0.contains(node) } }
 
     func session(_ session: NodeSession, incoming: NodeMessages) async throws {
@@ -103,7 +111,7 @@ final class TestManager: ManagerService {
 
 /// Runs a server for the service while `body` runs; it listens on a port of its own.
 func withServer<Result>(
-    _ service: TestManager, queueLimit: Int = 1024, _ body: (HostPort) async throws -> Result
+    _ service: TestManager, queueLimit: Int = 1024, limits: PortLimits = PortLimits(), _ body: (HostPort) async throws -> Result
 ) async throws -> Result {
     let scratch = try Scratch()
     let identity = try service.authority.makeIdentity(
@@ -111,7 +119,8 @@ func withServer<Result>(
     service.members.withLock { _ = $0.insert(identity.node) }
     let server = try ManagerServer(
         credentials: try NodeCredentials(identity, directory: scratch.path), service: service,
-        address: HostPort(host: "127.0.0.1", port: 0), queueLimit: queueLimit)
+        address: HostPort(host: "127.0.0.1", port: 0), queueLimit: queueLimit, limits: limits,
+        logger: logger)
     return try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await server.run() }
         let result: Result

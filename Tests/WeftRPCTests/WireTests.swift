@@ -93,7 +93,7 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         ]
         for message in messages {
             let bytes: [UInt8] = try Weft_V1_NodeMessage(message).serializedBytes()
-            #expect(try NodeMessage(wire: Weft_V1_NodeMessage(serializedBytes: bytes)) == message)
+            #expect(try read(Weft_V1_NodeMessage(serializedBytes: bytes)) == message)
         }
     }
 
@@ -105,15 +105,17 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             .leaseRefused(6, reason: "the network is full"),
             .addressesWanted(7, SubnetID(NetworkID("n"), .v4), address: nil),
             .addressesWanted(8, SubnetID(NetworkID("n"), .v4), address: .v4(IPv4Address(rawValue: 5))),
-            .addressesWanted(9, SubnetID(NetworkID("n"), .v6), address: .v6(IPv6Address(rawValue: 5))), .goodbye(reason: "removed"),
+            .addressesWanted(9, SubnetID(NetworkID("n"), .v6), address: .v6(IPv6Address(rawValue: 5))),
+            .endpointRefused(EndpointID("e1"), reason: "it is not"),
+            .goodbye(reason: "removed"),
         ]
         for message in messages {
             let bytes: [UInt8] = try Weft_V1_ManagerMessage(message).serializedBytes()
-            #expect(try ManagerMessage(wire: Weft_V1_ManagerMessage(serializedBytes: bytes)) == message)
+            #expect(try read(Weft_V1_ManagerMessage(serializedBytes: bytes)) == message)
         }
     }
 
-    @Test("that make no sense are refused with the field's path")
+    @Test("leave out what makes no sense, by the field's path, and keep the rest")
     func hostileValues() throws {
         typealias Change = (inout Weft_V1_Assignments) -> Void
         let cases: [(String, Change)] = [
@@ -138,7 +140,6 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             ("assignments.endpoints[0].sandbox", { $0.endpoints[0].sandbox = "../x" }),
             ("assignments.endpoints[0].aliases[1]", { $0.endpoints[0].aliases[1] = "\u{1b}[2J" }),
             ("assignments.endpoints[1].name", { $0.endpoints[1].name = String(repeating: "n", count: 256) }),
-            ("assignments.peers[0].hostname", { $0.peers[0].hostname = "a\nb" }),
             ("assignments.removed_endpoints[0]", { $0.removedEndpoints[0] = "\u{0}" }),
             ("assignments.networks[1].subnet6", { $0.networks[1].subnet6.clearNetwork6() }),
             ("assignments.networks[1].subnet6", { $0.networks[1].subnet6.length = 129 }),
@@ -154,20 +155,30 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         for (field, change) in cases {
             var message = Weft_V1_ManagerMessage(.assignments(try assignments()))
             change(&message.assignments)
-            let error = #expect(throws: WireError.self) { try ManagerMessage(wire: message) }
-            #expect(error?.field == field)
+            var skipped: [WireError] = []
+            do throws(WireError) {
+                let rest = try Assignments(wire: message.assignments, "assignments", &skipped)
+                #expect(skipped.map(\.field) == [field])
+                // One object or one part of it is missing, and nothing else.
+                let sent = message.assignments
+                #expect(rest.size == sent.size - 1 || rest.aliases == sent.aliases - 1, "\(field)")
+            } catch {
+                // What cannot be left out: the set's own fields.
+                #expect(error.field == field)
+                #expect(field.hasPrefix("assignments.cluster") || field.hasSuffix("revision"))
+            }
         }
         var negative = Weft_V1_NodeMessage(hello)
         negative.hello.description_p.memoryBytes = -1
         #expect(throws: WireError(field: "hello.description.memory_bytes", problem: "-1 is negative")) {
-            try NodeMessage(wire: negative)
+            try read(negative)
         }
         var bare = Weft_V1_NodeMessage()
         bare.hello = .init()
-        #expect(throws: WireError(field: "hello.description", problem: "missing")) { try NodeMessage(wire: bare) }
+        #expect(throws: WireError(field: "hello.description", problem: "missing")) { try read(bare) }
         let nothing = WireError(field: "body", problem: "missing, or of a kind that this version does not know")
-        #expect(throws: nothing) { try NodeMessage(wire: Weft_V1_NodeMessage()) }
-        #expect(throws: nothing) { try ManagerMessage(wire: Weft_V1_ManagerMessage()) }
+        #expect(throws: nothing) { try read(Weft_V1_NodeMessage()) }
+        #expect(throws: nothing) { try read(Weft_V1_ManagerMessage()) }
     }
 
     @Test("survive random damage without a trap")
@@ -181,10 +192,184 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
                 bytes[Int.random(in: bytes.indices, using: &generator)] = .random(in: 0...255, using: &generator)
             }
             guard let wire = try? Weft_V1_ManagerMessage(serializedBytes: bytes) else { continue }
-            if (try? ManagerMessage(wire: wire)) != nil { readable += 1 }
+            if (try? read(wire)) != nil { readable += 1 }
         }
         // Most damage hits a name or a number that may be anything; else the test would show nothing.
         #expect((1..<5000).contains(readable))
+    }
+}
+
+/// Reads a message that must be good in all its parts.
+private func read(_ wire: Weft_V1_ManagerMessage) throws -> ManagerMessage {
+    var skipped: [WireError] = []
+    let message = try ManagerMessage(wire: wire, skipped: &skipped)
+    if let error = skipped.first { throw error }
+    return message
+}
+
+private func read(_ wire: Weft_V1_NodeMessage) throws -> NodeMessage {
+    var skipped: [WireError] = []
+    let message = try NodeMessage(wire: wire, skipped: &skipped)
+    if let error = skipped.first { throw error }
+    return message
+}
+
+extension Assignments {
+    /// How many objects are in it.
+    fileprivate var size: Int {
+        [
+            networks.count, removedNetworks.count, peers.count, removedPeers.count, endpoints.count, removedEndpoints.count,
+            leases.count,
+        ].reduce(0, +)
+    }
+    fileprivate var aliases: Int { endpoints.reduce(0) { $0 + $1.aliases.count } }
+}
+
+extension Weft_V1_Assignments {
+    fileprivate var size: Int {
+        [
+            networks.count, removedNetworks.count, peers.count, removedPeers.count, endpoints.count, removedEndpoints.count,
+            leases.count, leases6.count,
+        ].reduce(0, +)
+    }
+    fileprivate var aliases: Int { endpoints.reduce(0) { $0 + $1.aliases.count } }
+}
+
+@Suite("Messages that are large") struct PartTests {
+    private func whole(_ parts: [Weft_V1_ManagerMessage]) throws -> [ManagerMessage] {
+        var assembler = ManagerMessageAssembler()
+        var skipped: [WireError] = []
+        return try parts.compactMap { part in
+            let bytes: [UInt8] = try part.serializedBytes()
+            return try assembler.take(Weft_V1_ManagerMessage(serializedBytes: bytes), skipped: &skipped)
+        }
+    }
+
+    private func whole(_ parts: [Weft_V1_NodeMessage]) throws -> [NodeMessage] {
+        var assembler = NodeMessageAssembler()
+        var skipped: [WireError] = []
+        return try parts.compactMap { part in
+            let bytes: [UInt8] = try part.serializedBytes()
+            return try assembler.take(Weft_V1_NodeMessage(serializedBytes: bytes), skipped: &skipped)
+        }
+    }
+
+    @Test("travel in parts of bounded size, whatever the sum, and are whole again")
+    func networks() throws {
+        var set = try assignments()
+        set.removedNetworks = []
+        set.removedPeers = []
+        set.removedEndpoints = []
+        set.removedLeases = []
+        let template = try network(withIPv6: true)
+        set.networks = (0..<80).map { number in
+            var network = Network(
+                id: NetworkID("n\(number)"), createdAt: template.createdAt, spec: template.spec, vni: template.vni,
+                subnet: template.subnet, gateway: template.gateway)
+            network.spec.labels = ["big": String(repeating: "x", count: 1_000_000)]
+            return network
+        }
+        let parts = Weft_V1_ManagerMessage.parts(of: .assignments(set))
+        #expect(parts.count >= 80)
+        for part in parts {
+            let bytes: [UInt8] = try part.serializedBytes()
+            #expect(bytes.count < 3 << 20)
+        }
+        #expect(parts.map(\.assignments.more) == Array(repeating: true, count: parts.count - 1) + [false])
+        #expect(parts.first?.assignments.full == true)
+        #expect(parts.dropFirst().allSatisfy { !$0.assignments.full && $0.assignments.baseRevision == set.revision.index })
+        #expect(try whole(parts) == [.assignments(set)])
+    }
+
+    @Test("take an endpoint with as long an id, name and aliases as the API lets in, and with more aliases than that")
+    func largestEndpoint() throws {
+        func largest(aliases count: Int) -> Endpoint {
+            let id = String(repeating: "i", count: Bounds.idBytes)
+            return Endpoint(
+                id: EndpointID(id), network: NetworkID(id), node: NodeID(id), sandbox: SandboxID(id), ipv4: IPv4Address(rawValue: 1),
+                mac: MACAddress(rawValue: 2), name: String(repeating: "n", count: Bounds.nameBytes),
+                aliases: (0..<count).map { _ in String(repeating: "a", count: 64) })
+        }
+        let change = NodeMessage.endpointsChanged(added: [largest(aliases: 1024)], removed: [])
+        #expect(try whole(Weft_V1_NodeMessage.parts(of: change)) == [change])
+        let surplus = NodeMessage.endpointsChanged(added: [largest(aliases: 100_000)], removed: [])
+        #expect(try whole(Weft_V1_NodeMessage.parts(of: surplus)) == [change])
+    }
+
+    @Test("are one message while they are small")
+    func small() throws {
+        #expect(Weft_V1_ManagerMessage.parts(of: .assignments(try assignments())).count == 1)
+        #expect(Weft_V1_NodeMessage.parts(of: hello).count == 1)
+        let change = NodeMessage.endpointsChanged(added: [endpoint()], removed: [EndpointID("x")])
+        #expect(Weft_V1_NodeMessage.parts(of: change).count == 1)
+    }
+
+    @Test("are whole again at every size of the parts")
+    func everySize() throws {
+        let set = ManagerMessage.assignments(try assignments())
+        let greeting = NodeMessage.hello(
+            description, dataPathAddress: IPv4Address(rawValue: 1), appliedRevision: Version(3),
+            endpoints: (0..<20).map { endpoint("e\($0)") })
+        for limit in [1, 60, 128, 200, 500, 1000] {
+            let parts = Weft_V1_ManagerMessage.parts(of: set, limit: limit)
+            guard case .assignments(var read)? = try whole(parts).first, case .assignments(var sent) = set else {
+                Issue.record("nothing came")
+                continue
+            }
+            // IPv4's leases travel before IPv6's.
+            read.leases.sort { $0.id < $1.id }
+            sent.leases.sort { $0.id < $1.id }
+            #expect(read == sent)
+            #expect(try whole(Weft_V1_NodeMessage.parts(of: greeting, limit: limit)) == [greeting])
+        }
+        let change = NodeMessage.endpointsChanged(added: [endpoint("new")], removed: [EndpointID("old"), EndpointID("older")])
+        let messages = try whole(Weft_V1_NodeMessage.parts(of: change, limit: 1))
+        #expect(messages.last == .endpointsChanged(added: [endpoint("new")], removed: []))
+        #expect(messages.count == 3)
+    }
+
+    @Test("are refused when their parts do not belong together, or never end")
+    func hostileParts() throws {
+        var first = Weft_V1_ManagerMessage(.assignments(try assignments()))
+        first.assignments.more = true
+        var other = first
+        other.assignments.revision += 1
+        #expect(throws: WireError.self) { try whole([first, other]) }
+        #expect(throws: WireError.self) { try whole([first, first]) }
+        var greeting = Weft_V1_NodeMessage(hello)
+        greeting.hello.more = true
+        #expect(throws: WireError.self) { try whole([greeting, Weft_V1_NodeMessage(.resyncRequest)]) }
+        greeting.hello.endpoints = [.with { $0.aliases = [String(repeating: "a", count: 4 << 20)] }]
+        #expect(throws: WireError.self) { try whole(Array(repeating: greeting, count: 17)) }
+        // What a later version says is passed over.
+        #expect(try whole([Weft_V1_NodeMessage(), Weft_V1_NodeMessage(.resyncRequest)]) == [.resyncRequest])
+    }
+
+    @Test("made of any bytes end nothing")
+    func anyBytes() throws {
+        var generator = SplitMix(state: 77)
+        let seeds: [[UInt8]] = try [
+            Weft_V1_NodeMessage(hello).serializedBytes(),
+            Weft_V1_NodeMessage(.endpointsChanged(added: [endpoint()], removed: [EndpointID("x")])).serializedBytes(),
+            Weft_V1_NodeMessage(.leaseRequest(3, SubnetID(NetworkID("n"), .v6), address: .v6(IPv6Address(rawValue: 0))))
+                .serializedBytes(),
+        ]
+        for round in 0..<6000 {
+            var bytes = seeds[round % seeds.count]
+            for _ in 0..<Int.random(in: 1...6, using: &generator) {
+                switch Int.random(in: 0..<3, using: &generator) {
+                case 0: bytes[Int.random(in: bytes.indices, using: &generator)] = .random(in: 0...255, using: &generator)
+                case 1: bytes.insert(.random(in: 0...255, using: &generator), at: .random(in: 0...bytes.count, using: &generator))
+                default: if bytes.count > 1 { bytes.remove(at: .random(in: bytes.indices, using: &generator)) }
+                }
+            }
+            guard let wire = try? Weft_V1_NodeMessage(serializedBytes: bytes) else { continue }
+            var assembler = NodeMessageAssembler()
+            var skipped: [WireError] = []
+            guard let message = try? assembler.take(wire, skipped: &skipped) else { continue }
+            // What was taken can be said again.
+            #expect(try whole(Weft_V1_NodeMessage.parts(of: message)).first == message)
+        }
     }
 }
 

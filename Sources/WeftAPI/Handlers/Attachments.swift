@@ -63,9 +63,10 @@ extension NamespaceAttachmentRequest {
         guard let sandbox = try fields.text("SandboxID") else {
             throw .badRequest("SandboxID is missing; give the container's id")
         }
-        guard sandbox.utf8.count <= 200, Self.isPlain(sandbox) else {
+        guard sandbox.utf8.count <= Bounds.idBytes, Self.isPlain(sandbox) else {
             throw .badRequest(
-                "SandboxID is \"\(sandbox)\"; it must be up to 200 characters of [a-zA-Z0-9_.-] and begin with a letter or digit")
+                "SandboxID is \"\(sandbox)\"; it must be up to \(Bounds.idBytes) characters of [a-zA-Z0-9_.-] and begin with a letter "
+                    + "or digit")
         }
         guard let path = try fields.text("NamespacePath"), path.hasPrefix("/"), !path.utf8.contains(0) else {
             throw .badRequest("NamespacePath must be the absolute path of a network namespace, such as /run/netns/blue")

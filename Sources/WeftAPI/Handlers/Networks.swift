@@ -265,6 +265,9 @@ extension Router {
         if let ipv4 { try check(.v4(ipv4), in: network) }
         if let ipv6 { try check(.v6(ipv6), in: network) }
         for alias in aliases { try checkName(alias, what: "alias") }
+        guard aliases.reduce(0, { $0 + $1.utf8.count }) <= Bounds.aliasesBytes else {
+            throw .badRequest("the aliases of one attachment may take up to \(Bounds.aliasesBytes) bytes, and these take more")
+        }
         return AttachmentRequest(network: network.id, ipv4: ipv4, ipv6: ipv6, aliases: aliases)
     }
 

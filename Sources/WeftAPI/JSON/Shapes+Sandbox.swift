@@ -30,6 +30,7 @@ func statusJSON(_ status: NodeStatus) -> JSON {
         "Session": [
             "Connected": .bool(status.session?.isConnected ?? false), "Manager": .string(status.session?.manager ?? ""),
             "AppliedRevision": .integer(status.session?.appliedRevision.index ?? 0),
+            "Problem": .string(status.session?.problem ?? ""),
         ],
         "Endpoints": .array(
             status.endpoints.sorted { ($0.name, $0.id) < ($1.name, $1.id) }.map {
@@ -39,7 +40,7 @@ func statusJSON(_ status: NodeStatus) -> JSON {
                     "GlobalIPv6Address": .string($0.ipv6?.description ?? ""), "Interface": .string($0.interface),
                     "SentPackets": .counter($0.sentPackets), "SentBytes": .counter($0.sentBytes),
                     "ReceivedPackets": .counter($0.receivedPackets), "ReceivedBytes": .counter($0.receivedBytes),
-                    "Drops": .counters($0.drops),
+                    "Drops": .counters($0.drops), "Problem": .string($0.problem),
                 ]
             }),
         "Underlay": status.underlay.map {

@@ -67,6 +67,14 @@ func swarmJSON(_ cluster: Cluster, state: SwarmState) -> JSON {
     return swarm
 }
 
+/// Docker leaves an empty message out.
+private func nodeStatusJSON(_ node: Node) -> JSON {
+    var status: JSON = ["State": .string(node.state.rawValue)]
+    if let problem = node.problem { status.append("Message", .string(problem)) }
+    status.append("Addr", .string(node.address?.description ?? ""))
+    return status
+}
+
 func nodeJSON(_ node: Node, state: SwarmState) -> JSON {
     var json: JSON = [
         "ID": .string(node.id.rawValue), "Version": versionJSON(node.version),
@@ -76,7 +84,7 @@ func nodeJSON(_ node: Node, state: SwarmState) -> JSON {
             "Availability": .string(node.spec.availability.rawValue),
         ],
         "Description": descriptionJSON(node.description),
-        "Status": ["State": .string(node.state.rawValue), "Addr": .string(node.address?.description ?? "")],
+        "Status": nodeStatusJSON(node),
     ]
     if let address = node.managerAddress {
         var manager: JSON = [:]

@@ -32,7 +32,8 @@ struct CertificateRenewal: Sendable {
             let changes = credentials.changes()
             let due = delay(now: .now)
             if due > .zero {
-                try await Self.sleep(for: due, orUntil: changes)
+                // The wall clock, which certificates go by, may be set meanwhile.
+                try await Self.sleep(for: min(due, .seconds(60)), orUntil: changes)
                 continue
             }
             do {

@@ -4,6 +4,7 @@ package import Logging
 package import NIOPosix
 internal import Synchronization
 internal import WeftModel
+package import WeftNet
 
 /// Keeps a node in session with one of the swarm's managers, and its certificate fresh.
 package final class DispatcherClient: Sendable {
@@ -14,6 +15,7 @@ package final class DispatcherClient: Sendable {
     private let logger: Logger
     private let renewal: CertificateRenewal
     private let silenceLimit: Duration
+    private let addressProof: AddressProof?
 
     /// A manager from which nothing came for so long counts as dead; keepalive makes a living one answer.
     package static let defaultSilenceLimit = Duration.seconds(8)
@@ -21,9 +23,11 @@ package final class DispatcherClient: Sendable {
     package static let defaultRenewalShare = 0.5...0.8
     /// A session must be open within this time.
     private static let openTimeout = Duration.seconds(5)
+    /// A session that lasted so long was a good one; one that ended before is a failed attempt like others.
+    private static let goodSession = Duration.seconds(10)
 
     package init(
-        credentials: NodeCredentials, managers: [HostPort], queueLimit: Int = 1024,
+        credentials: NodeCredentials, managers: [HostPort], dataPathAddress: IPv4Address? = nil, queueLimit: Int = 1024,
         silenceLimit: Duration = defaultSilenceLimit, renewalShare: ClosedRange<Double> = defaultRenewalShare,
         eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
     ) {
@@ -33,6 +37,9 @@ package final class DispatcherClient: Sendable {
         self.silenceLimit = silenceLimit
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
+        addressProof = dataPathAddress.map {
+            AddressProof(credentials: credentials, address: $0, eventLoopGroup: eventLoopGroup, logger: logger)
+        }
         renewal = CertificateRenewal(credentials: credentials, share: renewalShare, logger: logger)
     }
 
@@ -55,10 +62,10 @@ package final class DispatcherClient: Sendable {
                 continue
             }
             let manager = candidates[index % candidates.count]
-            let (kind, reason) = await oneSession(manager, serve)
+            let (kind, reason, lasted) = await oneSession(manager, serve)
             if Task.isCancelled { return }
             switch kind {
-            case .finished, .lost: backoff = Backoff()
+            case .finished, .lost: if lasted >= Self.goodSession { backoff = Backoff() }
             case .notOpened: index = (index + 1) % candidates.count
             case .refused:
                 index = (index + 1) % candidates.count
@@ -73,12 +80,20 @@ package final class DispatcherClient: Sendable {
     private func oneSession(
         _ manager: HostPort,
         _ serve: @escaping @Sendable (ManagerSession, ManagerMessages) async throws -> Void
-    ) async -> (SessionEnd.Kind, String) {
+    ) async -> (SessionEnd.Kind, String, lasted: Duration) {
         let opened = Flag()
+        let (kind, reason) = await oneSession(manager, opened, serve)
+        return (kind, reason, opened.age)
+    }
+
+    private func oneSession(
+        _ manager: HostPort, _ opened: Flag,
+        _ serve: @escaping @Sendable (ManagerSession, ManagerMessages) async throws -> Void
+    ) async -> (SessionEnd.Kind, String) {
         let session = ManagerSession(manager: manager, queueLimit: queueLimit)
         do {
             let transport = try ManagerTransport.make(
-                manager, certificate: credentials.tls, verify: credentials.trust.verifyingManager(),
+                manager, certificate: credentials.tls, verify: credentials.trust.verifyingManager(of: credentials.identity.cluster),
                 silenceLimit: silenceLimit, eventLoopGroup: eventLoopGroup)
             try await withGRPCClient(transport: transport) { client in
                 try await withThrowingTaskGroup { group in
@@ -113,6 +128,7 @@ package final class DispatcherClient: Sendable {
         var options = ManagerTransport.callOptions
         options.timeout = nil
         let dispatcher = Weft_V1_Dispatcher.Client(wrapping: client)
+        await addressProof?.show(to: session.manager, over: dispatcher)
         // gRPC runs the producer of requests by itself; it hands its writer over to the tasks of the session.
         let (writers, writersIn) = AsyncStream<RPCWriter<Weft_V1_NodeMessage>>.makeStream()
         let done = AsyncStream<Never>.makeStream()
@@ -123,11 +139,16 @@ package final class DispatcherClient: Sendable {
         try await dispatcher.session(request: request, options: options) { response in
             defer { done.continuation.finish() }
             _ = try response.accepted.get()
-            let incoming = ManagerMessages(wire: response.messages)
+            let incoming = ManagerMessages(wire: response.messages) { [logger = self.logger] skipped in
+                for error in skipped.prefix(16) {
+                    logger.warning("the manager said what cannot be", metadata: ["problem": "\(error)"])
+                }
+            }
             guard let writer = await writers.first(where: { _ in true }) else { throw SessionError.closed }
             opened.set()
             let failure = await SessionTasks.run(
-                outbox: session.outbox, write: { try await writer.write(Weft_V1_NodeMessage($0)) },
+                outbox: session.outbox, 
+                write: { for part in Weft_V1_NodeMessage.parts(of: $0) { try await writer.write(part) } },
                 serve: { try await serve(session, incoming) })
             if let failure { throw failure }
         }
@@ -161,16 +182,18 @@ package final class DispatcherClient: Sendable {
 
     /// Set once.
     private final class Flag: Sendable {
-        private let value = Mutex(false)
+        private let value = Mutex<SuspendingClock.Instant?>(nil)
         private let continuation: AsyncStream<Never>.Continuation
         /// Ends when the flag is set.
         let signal: AsyncStream<Never>
 
         init() { (signal, continuation) = AsyncStream.makeStream() }
 
-        var isSet: Bool { value.withLock { $0 } }
+        var isSet: Bool { value.withLock { $0 } != nil }
+        /// Time since it was set.
+        var age: Duration { value.withLock { $0 }.map { SuspendingClock.now - $0 } ?? .zero }
         func set() {
-            value.withLock { $0 = true }
+            value.withLock { $0 = .now }
             continuation.finish()
         }
     }

@@ -79,7 +79,7 @@ package struct JoinClient: Sendable {
             $0.secret = token.secret.exposed
             $0.csrPem = try key.requestPEM()
         }
-        let response = try await calling(address, certificate: stranger, verify: trust.verifyingManager()) {
+        let response = try await calling(address, certificate: stranger, verify: trust.verifyingManager(of: nil)) {
             try await $0.join(request, options: ManagerTransport.callOptions)
         }
         _ = try await trust.verify(PEM.certificates(response.certificatePem))

@@ -9,7 +9,8 @@ internal import WeftNet
 enum ManagerTransport {
     static func make(
         _ address: HostPort, certificate: NIOSSLContextConfigurationOverride, verify: @escaping TrustRoots.Callback,
-        silenceLimit: Duration = .seconds(8), eventLoopGroup: MultiThreadedEventLoopGroup
+        from source: IPv4Address? = nil, silenceLimit: Duration = .seconds(8),
+        eventLoopGroup: MultiThreadedEventLoopGroup
     ) throws -> HTTP2ClientTransport.Posix {
         let security = try HTTP2ClientTransport.Posix.TransportSecurity.mTLS(
             certificateReloader: FixedCertificate(sslContextConfigurationOverride: certificate)
@@ -28,6 +29,11 @@ enum ManagerTransport {
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
                         SilenceHandler(limit: TimeAmount(silenceLimit)), position: .first)
+                }.flatMap {
+                    guard let source, let local = try? SocketAddress(ipAddress: "\(source)", port: 0) else {
+                        return channel.eventLoop.makeSucceededVoidFuture()
+                    }
+                    return channel.bind(to: local)
                 }
             }
         }

@@ -828,9 +828,23 @@ internal enum Weft_V1_Dispatcher: Sendable {
                 type: .bidirectionalStreaming
             )
         }
+        /// Namespace for "ShowAddress" metadata.
+        internal enum ShowAddress: Sendable {
+            /// Request type for "ShowAddress".
+            internal typealias Input = Weft_V1_ShowAddressRequest
+            /// Response type for "ShowAddress".
+            internal typealias Output = Weft_V1_ShowAddressResponse
+            /// Descriptor for "ShowAddress".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "weft.v1.Dispatcher"),
+                method: "ShowAddress",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "weft.v1.Dispatcher" service.
         internal static let descriptors: [GRPCCore.MethodDescriptor] = [
-            Session.descriptor
+            Session.descriptor,
+            ShowAddress.descriptor
         ]
     }
 }
@@ -874,6 +888,24 @@ extension Weft_V1_Dispatcher {
             request: GRPCCore.StreamingServerRequest<Weft_V1_NodeMessage>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_ManagerMessage>
+
+        /// Handle the "ShowAddress" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > By calling from an address the node shows that it is its own: it answers there.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weft_V1_ShowAddressRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weft_V1_ShowAddressResponse` messages.
+        func showAddress(
+            request: GRPCCore.StreamingServerRequest<Weft_V1_ShowAddressRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_ShowAddressResponse>
     }
 
     /// Service protocol for the "weft.v1.Dispatcher" service.
@@ -901,6 +933,24 @@ extension Weft_V1_Dispatcher {
             request: GRPCCore.StreamingServerRequest<Weft_V1_NodeMessage>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_ManagerMessage>
+
+        /// Handle the "ShowAddress" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > By calling from an address the node shows that it is its own: it answers there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Weft_V1_ShowAddressRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Weft_V1_ShowAddressResponse` message.
+        func showAddress(
+            request: GRPCCore.ServerRequest<Weft_V1_ShowAddressRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Weft_V1_ShowAddressResponse>
     }
 
     /// Simple service protocol for the "weft.v1.Dispatcher" service.
@@ -927,6 +977,24 @@ extension Weft_V1_Dispatcher {
             response: GRPCCore.RPCWriter<Weft_V1_ManagerMessage>,
             context: GRPCCore.ServerContext
         ) async throws
+
+        /// Handle the "ShowAddress" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > By calling from an address the node shows that it is its own: it answers there.
+        ///
+        /// - Parameters:
+        ///   - request: A `Weft_V1_ShowAddressRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Weft_V1_ShowAddressResponse` to respond with.
+        func showAddress(
+            request: Weft_V1_ShowAddressRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Weft_V1_ShowAddressResponse
     }
 }
 
@@ -945,12 +1013,33 @@ extension Weft_V1_Dispatcher.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Weft_V1_Dispatcher.Method.ShowAddress.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weft_V1_ShowAddressRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Weft_V1_ShowAddressResponse>(),
+            handler: { request, context in
+                try await self.showAddress(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
 // Default implementation of streaming methods from 'StreamingServiceProtocol'.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Weft_V1_Dispatcher.ServiceProtocol {
+    internal func showAddress(
+        request: GRPCCore.StreamingServerRequest<Weft_V1_ShowAddressRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_ShowAddressResponse> {
+        let response = try await self.showAddress(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
 }
 
 // Default implementation of methods from 'ServiceProtocol'.
@@ -970,6 +1059,19 @@ extension Weft_V1_Dispatcher.SimpleServiceProtocol {
                 )
                 return [:]
             }
+        )
+    }
+
+    internal func showAddress(
+        request: GRPCCore.ServerRequest<Weft_V1_ShowAddressRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Weft_V1_ShowAddressResponse> {
+        return GRPCCore.ServerResponse<Weft_V1_ShowAddressResponse>(
+            message: try await self.showAddress(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
         )
     }
 }
@@ -1004,6 +1106,29 @@ extension Weft_V1_Dispatcher {
             deserializer: some GRPCCore.MessageDeserializer<Weft_V1_ManagerMessage>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weft_V1_ManagerMessage>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ShowAddress" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > By calling from an address the node shows that it is its own: it answers there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Weft_V1_ShowAddressRequest` message.
+        ///   - serializer: A serializer for `Weft_V1_ShowAddressRequest` messages.
+        ///   - deserializer: A deserializer for `Weft_V1_ShowAddressResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func showAddress<Result>(
+            request: GRPCCore.ClientRequest<Weft_V1_ShowAddressRequest>,
+            serializer: some GRPCCore.MessageSerializer<Weft_V1_ShowAddressRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Weft_V1_ShowAddressResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Weft_V1_ShowAddressResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -1054,6 +1179,40 @@ extension Weft_V1_Dispatcher {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ShowAddress" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > By calling from an address the node shows that it is its own: it answers there.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Weft_V1_ShowAddressRequest` message.
+        ///   - serializer: A serializer for `Weft_V1_ShowAddressRequest` messages.
+        ///   - deserializer: A deserializer for `Weft_V1_ShowAddressResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func showAddress<Result>(
+            request: GRPCCore.ClientRequest<Weft_V1_ShowAddressRequest>,
+            serializer: some GRPCCore.MessageSerializer<Weft_V1_ShowAddressRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Weft_V1_ShowAddressResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Weft_V1_ShowAddressResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Weft_V1_Dispatcher.Method.ShowAddress.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -1082,6 +1241,35 @@ extension Weft_V1_Dispatcher.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Weft_V1_NodeMessage>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Weft_V1_ManagerMessage>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ShowAddress" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > By calling from an address the node shows that it is its own: it answers there.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Weft_V1_ShowAddressRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func showAddress<Result>(
+        request: GRPCCore.ClientRequest<Weft_V1_ShowAddressRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Weft_V1_ShowAddressResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.showAddress(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Weft_V1_ShowAddressRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weft_V1_ShowAddressResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1117,6 +1305,39 @@ extension Weft_V1_Dispatcher.ClientProtocol {
             producer: producer
         )
         return try await self.session(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ShowAddress" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > By calling from an address the node shows that it is its own: it answers there.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func showAddress<Result>(
+        _ message: Weft_V1_ShowAddressRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Weft_V1_ShowAddressResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Weft_V1_ShowAddressRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.showAddress(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -129,6 +129,44 @@ nonisolated struct Weft_V1_JoinResponse: Sendable {
   init() {}
 }
 
+nonisolated struct Weft_V1_ShowAddressRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Weft_V1_ShowAddressResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Where the call came from.
+  var seen: UInt32 = 0
+
+  /// Further addresses that this manager may answer at, for nodes with a network of its own for data.
+  var managerAddresses: [UInt32] = []
+
+  /// The caller's, as the swarm has it.
+  var dataPathAddress: UInt32 {
+    get {_dataPathAddress ?? 0}
+    set {_dataPathAddress = newValue}
+  }
+  /// Returns true if `dataPathAddress` has been explicitly set.
+  var hasDataPathAddress: Bool {self._dataPathAddress != nil}
+  /// Clears the value of `dataPathAddress`. Subsequent reads from it will return its default value.
+  mutating func clearDataPathAddress() {self._dataPathAddress = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _dataPathAddress: UInt32? = nil
+}
+
 nonisolated struct Weft_V1_RenewRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -570,50 +608,93 @@ nonisolated struct Weft_V1_AddressLease: Sendable {
   fileprivate var _block: Weft_V1_Prefix? = nil
 }
 
-nonisolated struct Weft_V1_Assignments: Sendable {
+nonisolated struct Weft_V1_Assignments: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  var full: Bool = false
+  var full: Bool {
+    get {_storage._full}
+    set {_uniqueStorage()._full = newValue}
+  }
 
-  var baseRevision: Int64 = 0
+  var baseRevision: Int64 {
+    get {_storage._baseRevision}
+    set {_uniqueStorage()._baseRevision = newValue}
+  }
 
-  var revision: Int64 = 0
+  var revision: Int64 {
+    get {_storage._revision}
+    set {_uniqueStorage()._revision = newValue}
+  }
 
   var cluster: Weft_V1_ClusterView {
-    get {_cluster ?? Weft_V1_ClusterView()}
-    set {_cluster = newValue}
+    get {_storage._cluster ?? Weft_V1_ClusterView()}
+    set {_uniqueStorage()._cluster = newValue}
   }
   /// Returns true if `cluster` has been explicitly set.
-  var hasCluster: Bool {self._cluster != nil}
+  var hasCluster: Bool {_storage._cluster != nil}
   /// Clears the value of `cluster`. Subsequent reads from it will return its default value.
-  mutating func clearCluster() {self._cluster = nil}
+  mutating func clearCluster() {_uniqueStorage()._cluster = nil}
 
-  var networks: [Weft_V1_Network] = []
+  var networks: [Weft_V1_Network] {
+    get {_storage._networks}
+    set {_uniqueStorage()._networks = newValue}
+  }
 
-  var removedNetworks: [String] = []
+  var removedNetworks: [String] {
+    get {_storage._removedNetworks}
+    set {_uniqueStorage()._removedNetworks = newValue}
+  }
 
-  var peers: [Weft_V1_Peer] = []
+  var peers: [Weft_V1_Peer] {
+    get {_storage._peers}
+    set {_uniqueStorage()._peers = newValue}
+  }
 
-  var removedPeers: [String] = []
+  var removedPeers: [String] {
+    get {_storage._removedPeers}
+    set {_uniqueStorage()._removedPeers = newValue}
+  }
 
-  var endpoints: [Weft_V1_Endpoint] = []
+  var endpoints: [Weft_V1_Endpoint] {
+    get {_storage._endpoints}
+    set {_uniqueStorage()._endpoints = newValue}
+  }
 
-  var removedEndpoints: [String] = []
+  var removedEndpoints: [String] {
+    get {_storage._removedEndpoints}
+    set {_uniqueStorage()._removedEndpoints = newValue}
+  }
 
-  var leases: [Weft_V1_AddressLease] = []
+  var leases: [Weft_V1_AddressLease] {
+    get {_storage._leases}
+    set {_uniqueStorage()._leases = newValue}
+  }
 
-  var removedLeases: [String] = []
+  var removedLeases: [String] {
+    get {_storage._removedLeases}
+    set {_uniqueStorage()._removedLeases = newValue}
+  }
 
   /// Of IPv6: nodes of versions before it take any prefix for one of IPv4, and do not look here.
-  var leases6: [Weft_V1_AddressLease] = []
+  var leases6: [Weft_V1_AddressLease] {
+    get {_storage._leases6}
+    set {_uniqueStorage()._leases6 = newValue}
+  }
+
+  /// The next message goes on with this set, which is to be taken in as one. It is a delta on this one's revision, for
+  /// those who do not look here.
+  var more: Bool {
+    get {_storage._more}
+    set {_uniqueStorage()._more = newValue}
+  }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
-  fileprivate var _cluster: Weft_V1_ClusterView? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct Weft_V1_NodeMessage: Sendable {
@@ -738,6 +819,9 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     var appliedRevision: Int64 = 0
 
     var endpoints: [Weft_V1_Endpoint] = []
+
+    /// The next message is another hello, with further endpoints and nothing else.
+    var more: Bool = false
 
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -938,6 +1022,14 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     set {body = .addressesWanted(newValue)}
   }
 
+  var endpointRefused: Weft_V1_ManagerMessage.EndpointRefused {
+    get {
+      if case .endpointRefused(let v)? = body {return v}
+      return Weft_V1_ManagerMessage.EndpointRefused()
+    }
+    set {body = .endpointRefused(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -946,6 +1038,7 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     case leaseRefused(Weft_V1_ManagerMessage.LeaseRefused)
     case goodbye(Weft_V1_ManagerMessage.Goodbye)
     case addressesWanted(Weft_V1_ManagerMessage.AddressesWanted)
+    case endpointRefused(Weft_V1_ManagerMessage.EndpointRefused)
 
   }
 
@@ -1024,6 +1117,21 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
 
     fileprivate var _address: UInt32? = nil
     fileprivate var _address6: Data? = nil
+  }
+
+  /// The swarm does not know this endpoint of the node's, and why.
+  nonisolated struct EndpointRefused: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var id: String = String()
+
+    var reason: String = String()
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
   }
 
   init() {}
@@ -1161,6 +1269,69 @@ nonisolated extension Weft_V1_JoinResponse: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.clusterID != rhs.clusterID {return false}
     if lhs.certificatePem != rhs.certificatePem {return false}
     if lhs.rootCertificatesPem != rhs.rootCertificatesPem {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ShowAddressRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ShowAddressRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_ShowAddressRequest, rhs: Weft_V1_ShowAddressRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ShowAddressResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ShowAddressResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}seen\0\u{3}manager_addresses\0\u{3}data_path_address\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed32Field(value: &self.seen) }()
+      case 2: try { try decoder.decodeRepeatedFixed32Field(value: &self.managerAddresses) }()
+      case 3: try { try decoder.decodeSingularFixed32Field(value: &self._dataPathAddress) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.seen != 0 {
+      try visitor.visitSingularFixed32Field(value: self.seen, fieldNumber: 1)
+    }
+    if !self.managerAddresses.isEmpty {
+      try visitor.visitPackedFixed32Field(value: self.managerAddresses, fieldNumber: 2)
+    }
+    try { if let v = self._dataPathAddress {
+      try visitor.visitSingularFixed32Field(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_ShowAddressResponse, rhs: Weft_V1_ShowAddressResponse) -> Bool {
+    if lhs.seen != rhs.seen {return false}
+    if lhs.managerAddresses != rhs.managerAddresses {return false}
+    if lhs._dataPathAddress != rhs._dataPathAddress {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1914,93 +2085,160 @@ nonisolated extension Weft_V1_AddressLease: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assignments"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0\u{1}more\0")
+
+  fileprivate class _StorageClass {
+    var _full: Bool = false
+    var _baseRevision: Int64 = 0
+    var _revision: Int64 = 0
+    var _cluster: Weft_V1_ClusterView? = nil
+    var _networks: [Weft_V1_Network] = []
+    var _removedNetworks: [String] = []
+    var _peers: [Weft_V1_Peer] = []
+    var _removedPeers: [String] = []
+    var _endpoints: [Weft_V1_Endpoint] = []
+    var _removedEndpoints: [String] = []
+    var _leases: [Weft_V1_AddressLease] = []
+    var _removedLeases: [String] = []
+    var _leases6: [Weft_V1_AddressLease] = []
+    var _more: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _full = source._full
+      _baseRevision = source._baseRevision
+      _revision = source._revision
+      _cluster = source._cluster
+      _networks = source._networks
+      _removedNetworks = source._removedNetworks
+      _peers = source._peers
+      _removedPeers = source._removedPeers
+      _endpoints = source._endpoints
+      _removedEndpoints = source._removedEndpoints
+      _leases = source._leases
+      _removedLeases = source._removedLeases
+      _leases6 = source._leases6
+      _more = source._more
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBoolField(value: &self.full) }()
-      case 2: try { try decoder.decodeSingularInt64Field(value: &self.baseRevision) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.revision) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._cluster) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.networks) }()
-      case 6: try { try decoder.decodeRepeatedStringField(value: &self.removedNetworks) }()
-      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
-      case 8: try { try decoder.decodeRepeatedStringField(value: &self.removedPeers) }()
-      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
-      case 10: try { try decoder.decodeRepeatedStringField(value: &self.removedEndpoints) }()
-      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.leases) }()
-      case 12: try { try decoder.decodeRepeatedStringField(value: &self.removedLeases) }()
-      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.leases6) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularBoolField(value: &_storage._full) }()
+        case 2: try { try decoder.decodeSingularInt64Field(value: &_storage._baseRevision) }()
+        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._revision) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._cluster) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._networks) }()
+        case 6: try { try decoder.decodeRepeatedStringField(value: &_storage._removedNetworks) }()
+        case 7: try { try decoder.decodeRepeatedMessageField(value: &_storage._peers) }()
+        case 8: try { try decoder.decodeRepeatedStringField(value: &_storage._removedPeers) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._endpoints) }()
+        case 10: try { try decoder.decodeRepeatedStringField(value: &_storage._removedEndpoints) }()
+        case 11: try { try decoder.decodeRepeatedMessageField(value: &_storage._leases) }()
+        case 12: try { try decoder.decodeRepeatedStringField(value: &_storage._removedLeases) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._leases6) }()
+        case 14: try { try decoder.decodeSingularBoolField(value: &_storage._more) }()
+        default: break
+        }
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.full != false {
-      try visitor.visitSingularBoolField(value: self.full, fieldNumber: 1)
-    }
-    if self.baseRevision != 0 {
-      try visitor.visitSingularInt64Field(value: self.baseRevision, fieldNumber: 2)
-    }
-    if self.revision != 0 {
-      try visitor.visitSingularInt64Field(value: self.revision, fieldNumber: 3)
-    }
-    try { if let v = self._cluster {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
-    if !self.networks.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.networks, fieldNumber: 5)
-    }
-    if !self.removedNetworks.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedNetworks, fieldNumber: 6)
-    }
-    if !self.peers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 7)
-    }
-    if !self.removedPeers.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedPeers, fieldNumber: 8)
-    }
-    if !self.endpoints.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.endpoints, fieldNumber: 9)
-    }
-    if !self.removedEndpoints.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedEndpoints, fieldNumber: 10)
-    }
-    if !self.leases.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.leases, fieldNumber: 11)
-    }
-    if !self.removedLeases.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.removedLeases, fieldNumber: 12)
-    }
-    if !self.leases6.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.leases6, fieldNumber: 13)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._full != false {
+        try visitor.visitSingularBoolField(value: _storage._full, fieldNumber: 1)
+      }
+      if _storage._baseRevision != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._baseRevision, fieldNumber: 2)
+      }
+      if _storage._revision != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._revision, fieldNumber: 3)
+      }
+      try { if let v = _storage._cluster {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if !_storage._networks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._networks, fieldNumber: 5)
+      }
+      if !_storage._removedNetworks.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedNetworks, fieldNumber: 6)
+      }
+      if !_storage._peers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._peers, fieldNumber: 7)
+      }
+      if !_storage._removedPeers.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedPeers, fieldNumber: 8)
+      }
+      if !_storage._endpoints.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._endpoints, fieldNumber: 9)
+      }
+      if !_storage._removedEndpoints.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedEndpoints, fieldNumber: 10)
+      }
+      if !_storage._leases.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._leases, fieldNumber: 11)
+      }
+      if !_storage._removedLeases.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._removedLeases, fieldNumber: 12)
+      }
+      if !_storage._leases6.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._leases6, fieldNumber: 13)
+      }
+      if _storage._more != false {
+        try visitor.visitSingularBoolField(value: _storage._more, fieldNumber: 14)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Weft_V1_Assignments, rhs: Weft_V1_Assignments) -> Bool {
-    if lhs.full != rhs.full {return false}
-    if lhs.baseRevision != rhs.baseRevision {return false}
-    if lhs.revision != rhs.revision {return false}
-    if lhs._cluster != rhs._cluster {return false}
-    if lhs.networks != rhs.networks {return false}
-    if lhs.removedNetworks != rhs.removedNetworks {return false}
-    if lhs.peers != rhs.peers {return false}
-    if lhs.removedPeers != rhs.removedPeers {return false}
-    if lhs.endpoints != rhs.endpoints {return false}
-    if lhs.removedEndpoints != rhs.removedEndpoints {return false}
-    if lhs.leases != rhs.leases {return false}
-    if lhs.removedLeases != rhs.removedLeases {return false}
-    if lhs.leases6 != rhs.leases6 {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._full != rhs_storage._full {return false}
+        if _storage._baseRevision != rhs_storage._baseRevision {return false}
+        if _storage._revision != rhs_storage._revision {return false}
+        if _storage._cluster != rhs_storage._cluster {return false}
+        if _storage._networks != rhs_storage._networks {return false}
+        if _storage._removedNetworks != rhs_storage._removedNetworks {return false}
+        if _storage._peers != rhs_storage._peers {return false}
+        if _storage._removedPeers != rhs_storage._removedPeers {return false}
+        if _storage._endpoints != rhs_storage._endpoints {return false}
+        if _storage._removedEndpoints != rhs_storage._removedEndpoints {return false}
+        if _storage._leases != rhs_storage._leases {return false}
+        if _storage._removedLeases != rhs_storage._removedLeases {return false}
+        if _storage._leases6 != rhs_storage._leases6 {return false}
+        if _storage._more != rhs_storage._more {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2211,7 +2449,7 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weft_V1_NodeMessage.Hello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".Hello"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}description\0\u{3}data_path_address\0\u{3}applied_revision\0\u{1}endpoints\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}description\0\u{3}data_path_address\0\u{3}applied_revision\0\u{1}endpoints\0\u{1}more\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2223,6 +2461,7 @@ nonisolated extension Weft_V1_NodeMessage.Hello: SwiftProtobuf.Message, SwiftPro
       case 2: try { try decoder.decodeSingularFixed32Field(value: &self.dataPathAddress) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.appliedRevision) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.more) }()
       default: break
       }
     }
@@ -2245,6 +2484,9 @@ nonisolated extension Weft_V1_NodeMessage.Hello: SwiftProtobuf.Message, SwiftPro
     if !self.endpoints.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.endpoints, fieldNumber: 4)
     }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2253,6 +2495,7 @@ nonisolated extension Weft_V1_NodeMessage.Hello: SwiftProtobuf.Message, SwiftPro
     if lhs.dataPathAddress != rhs.dataPathAddress {return false}
     if lhs.appliedRevision != rhs.appliedRevision {return false}
     if lhs.endpoints != rhs.endpoints {return false}
+    if lhs.more != rhs.more {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2531,7 +2774,7 @@ nonisolated extension Weft_V1_NodeMessage.Leaving: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ManagerMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}assignments\0\u{3}lease_granted\0\u{3}lease_refused\0\u{1}goodbye\0\u{3}addresses_wanted\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}assignments\0\u{3}lease_granted\0\u{3}lease_refused\0\u{1}goodbye\0\u{3}addresses_wanted\0\u{3}endpoint_refused\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2604,6 +2847,19 @@ nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtob
           self.body = .addressesWanted(v)
         }
       }()
+      case 6: try {
+        var v: Weft_V1_ManagerMessage.EndpointRefused?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .endpointRefused(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .endpointRefused(v)
+        }
+      }()
       default: break
       }
     }
@@ -2634,6 +2890,10 @@ nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtob
     case .addressesWanted?: try {
       guard case .addressesWanted(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .endpointRefused?: try {
+      guard case .endpointRefused(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     }()
     case nil: break
     }
@@ -2791,6 +3051,41 @@ nonisolated extension Weft_V1_ManagerMessage.AddressesWanted: SwiftProtobuf.Mess
     if lhs._address != rhs._address {return false}
     if lhs._address6 != rhs._address6 {return false}
     if lhs.ipv6 != rhs.ipv6 {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ManagerMessage.EndpointRefused: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_ManagerMessage.protoMessageName + ".EndpointRefused"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}reason\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 1)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_ManagerMessage.EndpointRefused, rhs: Weft_V1_ManagerMessage.EndpointRefused) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

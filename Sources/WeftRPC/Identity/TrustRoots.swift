@@ -26,27 +26,29 @@ final class TrustRoots: Sendable {
 
     typealias Callback = @Sendable ([NIOSSLCertificate], EventLoopPromise<NIOSSLVerificationResultWithMetadata>) -> Void
 
-    /// For a server: members are verified; who shows a certificate signed by itself is let in without an identity.
-    func verifyingClients() -> Callback {
+    /// For a server: members are verified; who shows a certificate signed by itself is let in without an identity. Another
+    /// swarm's members are refused, though their root may be the same.
+    func verifyingClients(of cluster: ClusterID) -> Callback {
         { certificates, promise in
             promise.completeWithTask {
                 let chain = try Self.parse(certificates)
                 if let only = chain.first, chain.count == 1, only.issuer == only.subject {
                     return .certificateVerified(VerificationMetadata(nil))
                 }
+                guard let leaf = chain.first, try PeerIdentity(certificate: leaf).cluster == cluster else { return .failed }
                 return try await self.accept(chain)
             }
         }
     }
 
-    /// For a client: the server must be a manager of the swarm.
-    func verifyingManager() -> Callback {
+    /// For a client: the server must be a manager of the swarm; nil for one that is about to learn which it joins.
+    func verifyingManager(of cluster: ClusterID?) -> Callback {
         { certificates, promise in
             promise.completeWithTask {
                 let chain = try Self.parse(certificates)
-                guard let leaf = chain.first, try PeerIdentity(certificate: leaf).role == .manager else {
-                    return .failed
-                }
+                guard let leaf = chain.first else { return .failed }
+                let peer = try PeerIdentity(certificate: leaf)
+                guard peer.role == .manager, cluster == nil || peer.cluster == cluster else { return .failed }
                 return try await self.accept(chain)
             }
         }

@@ -1,10 +1,13 @@
 internal import GRPCCore
+internal import Logging
 internal import WeftModel
+internal import WeftNet
 
 /// Sessions: one task reads and serves, one writes, one sees to it that a closed session ends.
 struct DispatcherHandler: Weft_V1_Dispatcher.SimpleServiceProtocol {
     let service: any ManagerService
     let queueLimit: Int
+    let logger: Logger
 
     func session(
         request: RPCAsyncSequence<Weft_V1_NodeMessage, any Error>, response: RPCWriter<Weft_V1_ManagerMessage>,
@@ -13,12 +16,50 @@ struct DispatcherHandler: Weft_V1_Dispatcher.SimpleServiceProtocol {
         let session = NodeSession(
             peer: try Caller.identity(context), remoteAddress: Caller.address(context), queueLimit: queueLimit)
         let failure = await SessionTasks.run(
-            outbox: session.outbox, write: { try await response.write(Weft_V1_ManagerMessage($0)) },
-            serve: { try await service.session(session, incoming: NodeMessages(wire: request)) })
+            outbox: session.outbox,
+            write: { for part in Weft_V1_ManagerMessage.parts(of: $0) { try await response.write(part) } },
+            serve: {
+                try await service.session(
+                    session, incoming: NodeMessages(wire: request) { skipped in report(skipped, to: session) })
+            })
         if let overflow = session.outbox.overflow {
             throw RPCError(code: .resourceExhausted, message: "\(overflow)")
         }
-        if let failure { throw RPCError(serving: failure) }
+        if let failure {
+            let reason = RPCError(serving: failure)
+            logger.warning("a session ended", metadata: ["node": "\(session.node)", "reason": "\(reason.message)"])
+            throw reason
+        }
+    }
+
+    /// What makes no sense of a node's is not known to the swarm; the node is told.
+    private func report(_ skipped: [WireError], to session: NodeSession) {
+        for error in skipped.prefix(Self.reportsMax) {
+            logger.warning("a node reported what cannot be", metadata: ["node": "\(session.node)", "problem": "\(error)"])
+            if let object = error.object { try? session.send(.endpointRefused(EndpointID(object), reason: "\(error)")) }
+        }
+    }
+
+    /// Reports about one message.
+    private static let reportsMax = 16
+}
+
+extension DispatcherHandler {
+    func showAddress(
+        request: Weft_V1_ShowAddressRequest, context: ServerContext
+    ) async throws -> Weft_V1_ShowAddressResponse {
+        let peer = try Caller.identity(context)
+        guard let source = (try? HostPort(parsing: Caller.address(context))).flatMap({ IPv4Address($0.host) }) else {
+            throw RPCError(code: .unimplemented, message: "not called over IPv4")
+        }
+        var response = Weft_V1_ShowAddressResponse()
+        response.seen = source.rawValue
+        do {
+            let reply = try await service.addressShown(source, by: peer)
+            response.managerAddresses = reply.managerAddresses.map(\.rawValue)
+            if let address = reply.dataPathAddress { response.dataPathAddress = address.rawValue }
+            return response
+        } catch { throw RPCError(serving: error) }
     }
 }
 

@@ -1,7 +1,9 @@
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
+package import Logging
 package import NIOPosix
 internal import WeftModel
+package import WeftNet
 
 /// Why a manager cannot listen.
 package enum ListenError: Error, CustomStringConvertible {
@@ -22,18 +24,29 @@ package final class ManagerServer: Sendable {
     private let address: HostPort
 
     /// Sets the server up; `run` opens the port. `address` is an IPv4 address, 0.0.0.0 for all of them; port 0 takes any.
-    /// A session is closed when `queueLimit` messages wait in it.
-    package init(
-        credentials: NodeCredentials, service: any ManagerService, address: HostPort, queueLimit: Int = 1024,
-        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup
+    /// A session is closed when `queueLimit` messages wait in it. `familiar`: where members are known to come from.
+    package convenience init(
+        credentials: NodeCredentials, service: any ManagerService, address: HostPort, familiar: [IPv4Address] = [],
+        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
+    ) throws {
+        try self.init(
+            credentials: credentials, service: service, address: address, familiar: familiar, limits: PortLimits(),
+            eventLoopGroup: eventLoopGroup, logger: logger)
+    }
+
+    init(
+        credentials: NodeCredentials, service: any ManagerService, address: HostPort, familiar: [IPv4Address] = [],
+        queueLimit: Int = 1024, limits: PortLimits,
+        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
     ) throws {
         self.address = address
+        let port = PortGuard(limits: limits, familiar: familiar, isMember: service.isMember, logger: logger)
         let security = try HTTP2ServerTransport.Posix.TransportSecurity.mTLS(
             certificateReloader: LiveCertificate(credentials: credentials)
         ) {
             // Not the system's authorities: the callback decides.
             $0.trustRoots = .certificates([])
-            $0.customVerificationCallback = credentials.trust.verifyingClients()
+            $0.customVerificationCallback = credentials.trust.verifyingClients(of: credentials.identity.cluster)
             $0.requireALPN = true
         }
         let transport = HTTP2ServerTransport.Posix(
@@ -43,14 +56,17 @@ package final class ManagerServer: Sendable {
                 $0.connection.keepalive.timeout = .seconds(5)
                 $0.connection.keepalive.clientBehavior.allowWithoutCalls = true
                 $0.connection.keepalive.clientBehavior.minPingIntervalWithoutCalls = .seconds(1)
-                $0.http2.maxConcurrentStreams = 16
-                $0.rpc.maxRequestPayloadSize = Limits.messageBytes
+                $0.http2.maxConcurrentStreams = 4
+                $0.rpc.maxRequestPayloadSize = Limits.receivedMessageBytes
+                $0.channelDebuggingCallbacks.onBindTCPListener = port.watchListener
+                $0.channelDebuggingCallbacks.onAcceptTCPConnection = port.watchConnection
             },
             eventLoopGroup: eventLoopGroup)
         server = GRPCServer(
             transport: transport,
             services: [
-                MembershipHandler(service: service), DispatcherHandler(service: service, queueLimit: queueLimit),
+                MembershipHandler(service: service), 
+                DispatcherHandler(service: service, queueLimit: queueLimit, logger: logger),
             ],
             interceptors: [AccessInterceptor(service: service)])
     }
@@ -77,6 +93,12 @@ package final class ManagerServer: Sendable {
 }
 
 enum Limits {
-    /// A full set of assignments for tens of thousands of endpoints.
+    /// What one message is filled up to; what is more goes into the next ones. A single object may be larger.
+    static let partBytes = 1 << 20
+    /// What a manager takes for one message of a member's.
+    static let receivedMessageBytes = 4 << 20
+    /// What a manager takes for one hello, however many messages it comes in.
+    static let helloBytes = 64 << 20
+    /// What a node takes for one message of its manager's, of those versions too that sent everything in one.
     static let messageBytes = 64 << 20
 }

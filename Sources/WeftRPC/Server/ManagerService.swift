@@ -1,4 +1,5 @@
 package import WeftModel
+package import WeftNet
 
 /// What a new node gets.
 package struct JoinGrant: Sendable, Hashable {
@@ -13,6 +14,19 @@ package struct JoinGrant: Sendable, Hashable {
         self.cluster = cluster
         self.certificatePEM = certificatePEM
         self.rootCertificatesPEM = rootCertificatesPEM
+    }
+}
+
+/// What a member is told that shows an address.
+package struct AddressReply: Sendable, Hashable {
+    /// The member's data path address, as the swarm has it.
+    package var dataPathAddress: IPv4Address?
+    /// Addresses of this manager that the member may call from others of its own.
+    package var managerAddresses: [IPv4Address]
+
+    package init(dataPathAddress: IPv4Address?, managerAddresses: [IPv4Address]) {
+        self.dataPathAddress = dataPathAddress
+        self.managerAddresses = managerAddresses
     }
 }
 
@@ -48,6 +62,8 @@ package protocol ManagerService: Sendable {
     func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
         certificatePEM: String, rootCertificatesPEM: String
     )
+    /// A member called from an address, and thereby showed that it answers there.
+    func addressShown(_ address: IPv4Address, by peer: PeerIdentity) async throws -> AddressReply
     /// False for a node that was removed: none of its calls is answered. Asked on every call.
     func isMember(_ node: NodeID) -> Bool
     /// Serves one session until it returns, which ends the session, or until the task is cancelled, for the node is

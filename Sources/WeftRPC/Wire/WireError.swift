@@ -4,5 +4,13 @@ package struct WireError: Error, Hashable, CustomStringConvertible {
     package let field: String
     package let problem: String
 
+    /// The object it is in, if that has an id.
+    package var object: String?
+
+    package init(field: String, problem: String) {
+        self.field = field
+        self.problem = problem
+    }
+
     package var description: String { "\(field): \(problem)" }
 }

@@ -22,20 +22,42 @@ extension Weft_V1_Assignments {
 }
 
 extension Assignments {
-    init(wire: Weft_V1_Assignments, _ field: String) throws(WireError) {
+    init(wire: Weft_V1_Assignments, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
         self.init(
             isFull: wire.full, baseRevision: try Wire.version(wire.baseRevision, "\(field).base_revision"),
             revision: try Wire.version(wire.revision, "\(field).revision"))
         if wire.hasCluster { cluster = try ClusterView(wire: wire.cluster, "\(field).cluster") }
-        networks = try Wire.list(wire.networks, "\(field).networks", Network.init(wire:_:))
-        removedNetworks = try Wire.identifiers(wire.removedNetworks, "\(field).removed_networks")
-        peers = try Wire.list(wire.peers, "\(field).peers", Peer.init(wire:_:))
-        removedPeers = try Wire.identifiers(wire.removedPeers, "\(field).removed_peers")
-        endpoints = try Wire.list(wire.endpoints, "\(field).endpoints", Endpoint.init(wire:_:))
-        removedEndpoints = try Wire.identifiers(wire.removedEndpoints, "\(field).removed_endpoints")
-        leases = try Wire.list(wire.leases, "\(field).leases", AddressLease.ipv4)
-        leases += try Wire.list(wire.leases6, "\(field).leases6", AddressLease.ipv6)
+        networks = Wire.list(wire.networks, "\(field).networks", &skipped, object: \.id) {
+            network, field throws(WireError) in try Network(wire: network, field)
+        }
+        removedNetworks = Wire.identifiers(wire.removedNetworks, "\(field).removed_networks", &skipped)
+        peers = Wire.list(wire.peers, "\(field).peers", &skipped, object: \.id) {
+            peer, field throws(WireError) in try Peer(wire: peer, field)
+        }
+        removedPeers = Wire.identifiers(wire.removedPeers, "\(field).removed_peers", &skipped)
+        endpoints = Wire.endpoints(wire.endpoints, "\(field).endpoints", &skipped)
+        removedEndpoints = Wire.identifiers(wire.removedEndpoints, "\(field).removed_endpoints", &skipped)
+        leases = Wire.list(wire.leases, "\(field).leases", &skipped) {
+            lease, field throws(WireError) in try AddressLease.ipv4(wire: lease, field)
+        }
+        leases += Wire.list(wire.leases6, "\(field).leases6", &skipped) {
+            lease, field throws(WireError) in try AddressLease.ipv6(wire: lease, field)
+        }
         removedLeases = wire.removedLeases
+    }
+}
+
+extension Wire {
+    static func endpoints(_ wire: [Weft_V1_Endpoint], _ field: String, _ skipped: inout [WireError]) -> [Endpoint] {
+        var parts: [WireError] = []
+        let endpoints = list(wire, field, &skipped, object: \.id) { endpoint, field throws(WireError) in
+            let known = parts.count
+            let result = try Endpoint(wire: endpoint, field, &parts)
+            for index in parts.indices.dropFirst(known) { parts[index].object = endpoint.id }
+            return result
+        }
+        skipped += parts
+        return endpoints
     }
 }
 
@@ -83,25 +105,26 @@ extension Weft_V1_NodeMessage {
 }
 
 extension NodeMessage {
-    init(wire: Weft_V1_NodeMessage) throws(WireError) {
+    /// What of it makes no sense is left out and noted in `skipped`; thrown is what leaves nothing.
+    init(wire: Weft_V1_NodeMessage, skipped: inout [WireError]) throws(WireError) {
         switch wire.body {
         case nil:
-            throw WireError(field: "body", problem: "missing, or of a kind that this version does not know")
+            throw .unknownKind
         case .hello(let hello):
             self = .hello(
                 try NodeDescription(
                     wire: Wire.require(hello.hasDescription_p, hello.description_p, "hello.description"),
-                    "hello.description"),
+                    "hello.description", &skipped),
                 dataPathAddress: IPv4Address(rawValue: hello.dataPathAddress),
                 appliedRevision: try Wire.version(hello.appliedRevision, "hello.applied_revision"),
-                endpoints: try Wire.list(hello.endpoints, "hello.endpoints", Endpoint.init(wire:_:)))
+                endpoints: Wire.endpoints(hello.endpoints, "hello.endpoints", &skipped))
         case .heartbeat(let heartbeat):
             self = .heartbeat(
                 appliedRevision: try Wire.version(heartbeat.appliedRevision, "heartbeat.applied_revision"))
         case .endpointsChanged(let changed):
             self = .endpointsChanged(
-                added: try Wire.list(changed.added, "endpoints_changed.added", Endpoint.init(wire:_:)),
-                removed: try Wire.identifiers(changed.removed, "endpoints_changed.removed"))
+                added: Wire.endpoints(changed.added, "endpoints_changed.added", &skipped),
+                removed: Wire.identifiers(changed.removed, "endpoints_changed.removed", &skipped))
         case .leaseRequest(let request):
             let subnet = SubnetID(
                 try Wire.identifier(request.network, "lease_request.network"), request.ipv6 ? .v6 : .v4)
@@ -118,11 +141,11 @@ extension NodeMessage {
             self = .addressesReturned(
                 returned.number, SubnetID(try Wire.identifier(returned.network, "\(field).network"), prefix.family), prefix)
         case .addressesKept(let kept):
-            self = .addressesKept(kept.number, reason: try Wire.sentence(kept.reason, "addresses_kept.reason"))
+            self = .addressesKept(kept.number, reason: Wire.shown(kept.reason, max: 1024))
         case .resyncRequest:
             self = .resyncRequest
         case .descriptionChanged(let description):
-            self = .descriptionChanged(try NodeDescription(wire: description, "description_changed"))
+            self = .descriptionChanged(try NodeDescription(wire: description, "description_changed", &skipped))
         case .leaving:
             self = .leaving
         }
@@ -151,17 +174,21 @@ extension Weft_V1_ManagerMessage {
             }
         case .goodbye(let reason):
             goodbye.reason = reason
+        case .endpointRefused(let id, let reason):
+            endpointRefused.id = id.rawValue
+            endpointRefused.reason = reason
         }
     }
 }
 
 extension ManagerMessage {
-    init(wire: Weft_V1_ManagerMessage) throws(WireError) {
+    /// What of it makes no sense is left out and noted in `skipped`; thrown is what leaves nothing.
+    init(wire: Weft_V1_ManagerMessage, skipped: inout [WireError]) throws(WireError) {
         switch wire.body {
         case nil:
-            throw WireError(field: "body", problem: "missing, or of a kind that this version does not know")
+            throw .unknownKind
         case .assignments(let value):
-            self = .assignments(try Assignments(wire: value, "assignments"))
+            self = .assignments(try Assignments(wire: value, "assignments", &skipped))
         case .leaseGranted(let granted):
             self = .leaseGranted(granted.number)
         case .leaseRefused(let refused):
@@ -174,6 +201,9 @@ extension ManagerMessage {
             self = .addressesWanted(wanted.number, subnet, address: address)
         case .goodbye(let goodbye):
             self = .goodbye(reason: goodbye.reason)
+        case .endpointRefused(let refused):
+            // Whatever id the node gave it: what it is refused for may be the id itself.
+            self = .endpointRefused(EndpointID(Wire.shown(refused.id)), reason: refused.reason)
         }
     }
 }

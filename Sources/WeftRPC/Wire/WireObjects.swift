@@ -22,15 +22,16 @@ extension Weft_V1_NodeDescription {
 }
 
 extension NodeDescription {
-    init(wire: Weft_V1_NodeDescription, _ field: String) throws(WireError) {
+    init(wire: Weft_V1_NodeDescription, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
         self.init(
-            hostname: try Wire.name(wire.hostname, "\(field).hostname"),
-            architecture: try Wire.name(wire.architecture, "\(field).architecture"),
+            hostname: Wire.shown(wire.hostname), architecture: Wire.shown(wire.architecture),
             nanoCPUs: try Wire.count(wire.nanoCpus, "\(field).nano_cpus"),
             memoryBytes: try Wire.count(wire.memoryBytes, "\(field).memory_bytes"),
-            weftVersion: try Wire.name(wire.weftVersion, "\(field).weft_version"))
-        engineVersion = try Wire.name(wire.engineVersion, "\(field).engine_version")
-        routes = try Wire.list(wire.routes, "\(field).routes", Wire.prefix)
+            weftVersion: Wire.shown(wire.weftVersion))
+        engineVersion = Wire.shown(wire.engineVersion)
+        routes = Wire.list(wire.routes, "\(field).routes", &skipped) { prefix, field throws(WireError) in
+            try Wire.prefix(prefix, field)
+        }
         if wire.hasTrust {
             trust = TrustInformation(
                 rootsPEM: wire.trust.rootCertificatesPem,
@@ -53,12 +54,18 @@ extension Weft_V1_Endpoint {
         if let address = value.ipv6 { ipv6 = Data(address.octets) }
         mac = value.mac.rawValue
         name = value.name
-        aliases = value.aliases
+        // An engine has no bound for them. One endpoint's must not fill what all of a node's have to fit in.
+        var size = 0
+        aliases = Array(
+            value.aliases.prefix {
+                size += $0.utf8.count
+                return size <= Bounds.aliasesBytes
+            })
     }
 }
 
 extension Endpoint {
-    init(wire: Weft_V1_Endpoint, _ field: String) throws(WireError) {
+    init(wire: Weft_V1_Endpoint, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
         self.init(
             id: try Wire.identifier(wire.id, "\(field).id"),
             version: try Wire.version(wire.version, "\(field).version"),
@@ -66,8 +73,10 @@ extension Endpoint {
             node: try Wire.identifier(wire.node, "\(field).node"),
             sandbox: try Wire.identifier(wire.sandbox, "\(field).sandbox"), ipv4: IPv4Address(rawValue: wire.ipv4),
             ipv6: wire.hasIpv6 ? try Wire.ipv6(wire.ipv6, "\(field).ipv6") : nil,
-            mac: try Wire.mac(wire.mac, "\(field).mac"), name: try Wire.name(wire.name, "\(field).name"),
-            aliases: try Wire.list(wire.aliases, "\(field).aliases", Wire.name))
+            mac: try Wire.mac(wire.mac, "\(field).mac"), name: try Wire.name(wire.name, "\(field).name"))
+        aliases = Wire.list(wire.aliases, "\(field).aliases", &skipped) { alias, field throws(WireError) in
+            try Wire.name(alias, field)
+        }
     }
 }
 
@@ -191,8 +200,7 @@ extension Peer {
         }
         self.init(
             id: try Wire.identifier(wire.id, "\(field).id"),
-            hostname: try Wire.name(wire.hostname, "\(field).hostname"),
-            state: state,
+            hostname: Wire.shown(wire.hostname), state: state,
             dataPathAddress: wire.hasDataPathAddress ? IPv4Address(rawValue: wire.dataPathAddress) : nil,
             managerAddress: wire.hasManagerAddress ? wire.managerAddress : nil)
     }

@@ -5,35 +5,37 @@ internal import WeftNet
 /// Reads single values out of messages; nothing a peer sends makes it trap.
 enum Wire {
     static func identifier<Tag>(_ text: String, _ field: String) throws(WireError) -> Identifier<Tag> {
-        guard (1...128).contains(text.utf8.count) else {
-            throw WireError(field: field, problem: "an id has 1 to 128 characters, this one \(text.utf8.count)")
+        guard (1...Bounds.idBytes).contains(text.utf8.count) else {
+            throw WireError(
+                field: field, problem: "an id has 1 to \(Bounds.idBytes) characters, this one \(text.utf8.count)")
         }
-        let allowed = text.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-                UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
-                true
-            default: false
-            }
+        guard Bounds.isID(text) else {
+            throw WireError(field: field, problem: "an id is made of letters, digits, and -_.")
         }
-        guard allowed else { throw WireError(field: field, problem: "an id is made of letters, digits, and -_.") }
         return Identifier(text)
     }
 
-    static func identifiers<Tag>(_ texts: [String], _ field: String) throws(WireError) -> [Identifier<Tag>] {
-        var result: [Identifier<Tag>] = []
-        result.reserveCapacity(texts.count)
-        for (index, text) in texts.enumerated() { result.append(try identifier(text, "\(field)[\(index)]")) }
-        return result
+    static func identifiers<Tag>(
+        _ texts: [String], _ field: String, _ skipped: inout [WireError]
+    ) -> [Identifier<Tag>] {
+        list(texts, field, &skipped) { text, field throws(WireError) in try identifier(text, field) }
     }
 
-    /// Converts every element, and names the index of one that does not convert.
+    /// Converts every element. One that does not convert is left out, and noted with its index: the others do not suffer
+    /// for it.
     static func list<From, To>(
-        _ values: [From], _ field: String, _ convert: (From, String) throws(WireError) -> To
-    ) throws(WireError) -> [To] {
+        _ values: [From], _ field: String, _ skipped: inout [WireError], object: (From) -> String? = { _ in nil },
+        _ convert: (From, String) throws(WireError) -> To
+    ) -> [To] {
         var result: [To] = []
         result.reserveCapacity(values.count)
-        for (index, value) in values.enumerated() { result.append(try convert(value, "\(field)[\(index)]")) }
+        for (index, value) in values.enumerated() {
+            do throws(WireError) { result.append(try convert(value, "\(field)[\(index)]")) } catch {
+                var error = error
+                error.object = object(value)
+                skipped.append(error)
+            }
+        }
         return result
     }
 
@@ -46,20 +48,30 @@ enum Wire {
         return value
     }
 
-    /// A name that people see and that may reach a terminal: at most 255 bytes without control characters.
+    /// A name that people see and that may reach a terminal: of bounded length, without control characters.
     static func name(_ text: String, _ field: String) throws(WireError) -> String {
-        guard text.utf8.count <= 255 else { throw WireError(field: field, problem: "longer than 255 bytes") }
-        let isPlain = text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
-        guard isPlain else { throw WireError(field: field, problem: "holds a control character") }
+        guard text.utf8.count <= Bounds.nameBytes else {
+            throw WireError(field: field, problem: "longer than \(Bounds.nameBytes) bytes")
+        }
+        guard isPlain(text) else { throw WireError(field: field, problem: "holds a control character") }
         return text
     }
 
-    /// A sentence for people, which may reach a terminal: at most 1,024 bytes without control characters.
-    static func sentence(_ text: String, _ field: String) throws(WireError) -> String {
-        guard text.utf8.count <= 1024 else { throw WireError(field: field, problem: "longer than 1024 bytes") }
-        let isPlain = text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
-        guard isPlain else { throw WireError(field: field, problem: "holds a control character") }
-        return text
+    /// The same of what is only shown: it is made to fit.
+    static func shown(_ text: String, max: Int = Bounds.nameBytes) -> String {
+        if text.utf8.count <= max, isPlain(text) { return text }
+        var result = ""
+        var size = 0
+        for scalar in text.unicodeScalars where scalar.properties.generalCategory != .control {
+            size += UTF8.width(scalar)
+            if size > max { break }
+            result.unicodeScalars.append(scalar)
+        }
+        return result
+    }
+
+    private static func isPlain(_ text: String) -> Bool {
+        text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
     }
 
     static func prefix(_ wire: Weft_V1_Prefix, _ field: String) throws(WireError) -> IPv4Prefix {

@@ -1,0 +1,45 @@
+/// How large things may be: checked where they are given, and taken by everything behind that.
+package enum Bounds {
+    /// An object's id, a container runtime's for its container among them.
+    package static let idBytes = 128
+    /// A container's, sandbox's or host's name.
+    package static let nameBytes = 255
+    /// What an operator says about one object, its labels above all: what etcd takes for one value, and swarm therefore too.
+    package static let specBytes = 1 << 20
+    /// An endpoint's aliases, all of them.
+    package static let aliasesBytes = 64 << 10
+    /// Routes of a host that are kept from overlay pools.
+    package static let routesMax = 16_384
+
+    package static func isID(_ text: String) -> Bool {
+        (1...idBytes).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                    UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."):
+                    true
+                default: false
+                }
+            }
+    }
+
+    package static func bytes(_ texts: [String: String]) -> Int {
+        texts.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    }
+}
+
+extension NetworkSpec {
+    /// Roughly what it takes to keep or send it.
+    package var sizeBytes: Int {
+        let auxiliaries = [ipam.auxiliaryAddresses.keys.reduce(0) { $0 + $1.utf8.count + 16 }]
+            + [ipam6?.auxiliaryAddresses.keys.reduce(0) { $0 + $1.utf8.count + 32 } ?? 0]
+        return name.utf8.count + Bounds.bytes(labels) + Bounds.bytes(options) + auxiliaries.reduce(0, +)
+    }
+}
+
+extension Endpoint {
+    package var sizeBytes: Int {
+        let ids = [id.rawValue, network.rawValue, node.rawValue, sandbox.rawValue, name].reduce(0) { $0 + $1.utf8.count }
+        return ids + aliases.reduce(0) { $0 + $1.utf8.count + 3 } + 64
+    }
+}
