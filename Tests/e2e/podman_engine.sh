@@ -227,9 +227,11 @@ step "eth1 is gone" not inside 1 a1 ip link show eth1
 step "refused: twice" refused "not connected" docker 1 network disconnect n2 a1
 step "create" docker 3 create --name c3 --network n1 bb sleep 1000
 step "connect before start" docker 3 network connect n2 c3
+step "and again, with an alias" docker 3 network connect --alias third n2 c3
 step "start" docker 3 start c3
 step "is on both" has "10.77.2" address 3 c3 n2
 step "and its names resolve" within 5 inside 2 b2 ping -c 1 -w 3 c3
+step "the alias among them" within 5 inside 2 b2 ping -c 1 -w 3 third
 step "disconnect of the first" docker 3 network disconnect n1 c3
 step "the second stays" within 5 inside 3 c3 ping -c 1 -w 3 b2
 docker 3 run -d --name p3 --network none bb sleep 1000 >/dev/null
