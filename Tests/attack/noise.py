@@ -204,7 +204,7 @@ def plugin(path, seed, count):
         if rng.randrange(2):
             content = damaged(rng, content)
         if number < len(deep):
-            content = deep[number]
+            call, content = "NetworkDriver.Join", deep[number]
         message = request("POST", "/" + call, content)
         status, answer = exchange(path, message)
         note(status, message, answer)

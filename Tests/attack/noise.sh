@@ -18,6 +18,7 @@ on() { local host=$1; shift; weft lab exec "$host" -- "$@"; }
 ready() { [ "$(on 1 weft node ls --format '{{.Status}}' | grep -c Ready)" = 2 ]; }
 pings() { on "$1" weft exec "$2" ping -c 1 -w "${4:-5}" "$3"; }
 daemon() { cut -d' ' -f1 "/run/$lab/host$1/weftd.pid"; }
+run() { for pid in "$@"; do kill -0 "$pid" || return 1; done; }
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$(daemon "$1")/status"; }
 noise() { timeout 100 python3 "$here/noise.py" "$@"; }
 in_sandbox() { nsenter --net="/proc/$(on 1 weft inspect a1 --format '{{.Pid}}')/ns/net" "${@}"; }
@@ -37,7 +38,7 @@ before1=$(resident 1) before2=$(resident 2)
 
 holds() { # after what
     step "$1: the daemons are the same" equals "$daemons" echo "$(daemon 1) $(daemon 2)"
-    step "$1: and run" kill -0 $daemons
+    step "$1: and run" run $daemons
     step "$1: nodes are ready" within 20 ready
     step "$1: a1 pings a2 by name" within 10 pings 1 a1 a2
     step "$1: secret is not reached" not pings 1 a1 "$secret" 1
