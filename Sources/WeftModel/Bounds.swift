@@ -1,3 +1,5 @@
+package import WeftNet
+
 /// How large things may be: checked where they are given, and taken by everything behind that.
 package enum Bounds {
     /// An object's id, a container runtime's for its container among them.
@@ -25,6 +27,21 @@ package enum Bounds {
 
     package static func bytes(_ texts: [String: String]) -> Int {
         texts.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
+    }
+}
+
+extension NodeDescription {
+    /// Routes as they are reported: those inside of others say nothing more, and of more than can be kept the widest count.
+    /// The default route covers nothing.
+    package static func reported(routes: some Sequence<IPv4Prefix>) -> [IPv4Prefix] {
+        var result: [IPv4Prefix] = []
+        var cover: IPv4Prefix?
+        for route in routes.sorted(by: { ($0.network, $0.length) < ($1.network, $1.length) }) where cover?.contains(route) != true {
+            result.append(route)
+            if route.length > 0 { cover = route }
+        }
+        guard result.count > Bounds.routesMax else { return result.sorted() }
+        return result.sorted { ($0.length, $0.network) < ($1.length, $1.network) }.prefix(Bounds.routesMax).sorted()
     }
 }
 

@@ -109,7 +109,7 @@ extension Daemon: APIBackend {
     func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID {
         // What the node reports of itself comes late for a route that was made just now, or while weftd did not run.
         if let member, let routes = try? HostInterfaces.read().routedPrefixes {
-            _ = try await command(.noteRoutes(member.node, routes.sorted()))
+            _ = try await command(.noteRoutes(member.node, NodeDescription.reported(routes: routes)))
         }
         guard case .network(let network) = try await command(.createNetwork(spec)) else {
             throw APIError(500, "the manager answered something else than a network")

@@ -18,7 +18,7 @@ enum Host {
             hostname: HostSystem.hostname, architecture: HostSystem.architecture,
             nanoCPUs: Int64(HostSystem.processorCount) * 1_000_000_000, memoryBytes: HostSystem.memoryBytes,
             weftVersion: weftVersion)
-        description.routes = try HostInterfaces.read().routedPrefixes.sorted()
+        description.routes = NodeDescription.reported(routes: try HostInterfaces.read().routedPrefixes)
         description.trust = trust
         return description
     }

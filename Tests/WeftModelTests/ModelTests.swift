@@ -162,3 +162,21 @@ struct ModelTests {
     ])
     func `what it cannot is none`(text: String) { #expect(!Endpoint.isName(text)) }
 }
+
+@Suite struct ReportedRouteTests {
+    private func routes(_ texts: String...) throws -> [IPv4Prefix] { try texts.map { try #require(IPv4Prefix($0)) } }
+
+    @Test func `routes inside of others are left out, but for those inside the default route`() throws {
+        let all = try routes("0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/24", "172.16.0.0/12", "172.16.0.0/16", "192.168.1.0/24")
+        #expect(
+            try Set(NodeDescription.reported(routes: all))
+                == Set(routes("0.0.0.0/0", "10.0.0.0/8", "172.16.0.0/12", "192.168.1.0/24")))
+    }
+
+    @Test func `of a whole internet's routes the widest are kept`() throws {
+        let narrow = (0..<100_000).map { IPv4Prefix(IPv4Address(rawValue: 0x2000_0000 + $0 * 512), length: 24) }
+        let wide = try routes("10.0.0.0/8")
+        let reported = NodeDescription.reported(routes: narrow.compactMap(\.self) + wide)
+        #expect(reported.count == Bounds.routesMax && reported.contains(wide[0]))
+    }
+}

@@ -157,6 +157,12 @@ step "the default route stays" equals 1 sh -c "ip -n $id-a route show default | 
 step "without a default route" answers "not any(x['dst'] == '0.0.0.0/0' for x in r['routes'])" 1.0.0 '"isDefaultGateway":false' 1 ADD cd d eth0
 step "there is none" equals "" ip -n "$id-d" route show default
 
+long=$(printf 'c%.0s' {1..128})
+step "an id as long as one may be" answers "r['ips'][0]['address'].startswith('10.88.8.')" 1.0.0 '"network":"net2"' 2 ADD "$long" e eth9
+step "is known to the whole swarm" within 5 has "${long:0:12}" weft 1 network inspect net2 -v
+step "and its node stays connected" hasnt "Problem:" weft 2 status
+step "and goes" call 1.0.0 '"network":"net2"' 2 DEL "$long" e eth9
+step "refused: a longer id" refuses 7 "up to 128 characters" 1.0.0 "" 2 ADD "${long}c" e eth9
 step "refused: the same interface again" refuses 100 "already" 1.0.0 "" 1 ADD ca a net7
 step "refused: the network twice" refuses 100 "already exists" 1.0.0 "" 1 ADD ca a eth5
 step "refused: an address in use" refuses 100 "10.88.7.77" 1.0.0 '"runtimeConfig":{"ips":["10.88.7.77"]}' 1 ADD ce e eth0
