@@ -11,6 +11,11 @@ package protocol APIBackend: Sendable {
     /// Tells what this node knows of its own membership. Called on nearly every request: answer from memory.
     func swarmState() async -> SwarmState
 
+    /// Somebody has a container of the engine's started, by its id, the beginning of that, or its name; `body` does it.
+    func starting<Answer: Sendable>(
+        _ container: String, _ body: @Sendable () async throws -> Answer
+    ) async throws -> Answer
+
     /// Makes this node the first manager of a new swarm, and returns its id. Called outside a swarm only.
     func swarmInit(_ request: SwarmInitRequest) async throws -> NodeID
     /// Joins a swarm, and returns once the node has its certificate. Called outside a swarm only.

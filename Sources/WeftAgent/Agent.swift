@@ -99,17 +99,20 @@ package final class Agent: Sendable {
         }
     }
 
+    /// A container of the engine's was removed: nobody comes back for its address.
+    package func containerGone(_ container: SandboxID) { enqueue(.containerGone(container)) }
+
     /// The sandbox ended, and its namespace with it.
     package func sandboxGone(_ sandbox: SandboxID) { enqueue(.sandboxGone(sandbox)) }
 
     // MARK: A container engine's endpoints
 
-    /// Takes an address of this node's leases for an endpoint to come; nil for any. It stays taken over restarts, until
-    /// it is released, or for two minutes without an endpoint. Waits at most five seconds. Throws `AttachError` or
-    /// `AgentBusy`.
-    package func reserveAddress(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress {
+    /// Takes an address for an endpoint to come; nil for any, the one that the comer had last where that is known and free. It
+    /// stays taken over restarts, until it is released, or for two minutes without an endpoint. Waits at most five seconds.
+    /// Throws `AttachError` or `AgentBusy`.
+    package func reserveAddress(_ subnet: SubnetID, _ address: IPAddress?, for comer: Comer) async throws -> IPAddress {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.reserve(subnet, address, continuation)) { continuation.resume(throwing: AgentBusy()) }
+            if !enqueue(.reserve(subnet, address, for: comer, continuation)) { continuation.resume(throwing: AgentBusy()) }
         }
     }
 

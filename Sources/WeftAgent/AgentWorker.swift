@@ -64,10 +64,10 @@ struct AgentWorker: Sendable {
             handle(.attach(register(continuation), request))
         case .detach(let endpoint, let continuation):
             handle(.detach(register(continuation), endpoint))
-        case .reserve(let subnet, let address, let continuation):
+        case .reserve(let subnet, let address, let comer, let continuation):
             let id = nextID()
             reserving[id] = continuation
-            handle(.reserve(id, subnet, address))
+            handle(.reserve(id, subnet, address, for: comer))
         case .release(let network, let address):
             handle(.release(network, address))
         case .attachEngine(let request, let continuation):
@@ -78,6 +78,8 @@ struct AgentWorker: Sendable {
             handle(.engineEndpointsFound(endpoints, asOf: instant))
             // An engine that has just come up may have made a firewall of its own, in which Weft needs its place.
             reconcile(generation: machine.generation, observe: true)
+        case .containerGone(let container):
+            handle(.containerGone(container))
         case .sandboxGone(let sandbox):
             placements.forget(sandbox)
             machine.noteChange(of: sandbox)

@@ -17,6 +17,8 @@ package protocol EngineObserver: ContainerObserver {
     func engineContainer(
         _ container: SandboxID, process: Int32, namespaceKey: String, endpoints: [EndpointID], servers: [String]
     ) async
+    /// A container that was removed.
+    func engineContainerRemoved(_ container: SandboxID) async
     /// A container that runs no more, or is on none of the swarm's networks.
     func engineContainerLeft(_ container: SandboxID) async
     /// All containers that are on the swarm's networks.
@@ -115,7 +117,9 @@ package struct EngineWatcher: Sendable {
             await look(at: container)
         case ("container", "start"), ("container", "rename"): await look(at: event.Actor.ID)
         case ("container", "die"): await observer.engineContainerLeft(SandboxID(event.Actor.ID))
-        case ("container", "destroy"): await collect()
+        case ("container", "destroy"):
+            await observer.engineContainerRemoved(SandboxID(event.Actor.ID))
+            await collect()
         case ("network", "disconnect"):
             if event.Actor.Attributes?["type"] == "weft", let container = event.Actor.Attributes?["container"] {
                 await look(at: container)

@@ -75,8 +75,9 @@ package enum NodeInput: Hashable, Sendable {
     case attach(RequestID, AttachRequest)
     /// Gets exactly one reply: the endpoint once it is out of the data path.
     case detach(RequestID, EndpointID)
-    /// Takes an address of a subnet for an endpoint that is to follow; nil for any. Gets exactly one `reserved`.
-    case reserve(RequestID, SubnetID, IPAddress?)
+    /// Takes an address of a subnet for an endpoint that is to follow; nil for any, the comer's last one if it is known and
+    /// free. Gets exactly one `reserved`.
+    case reserve(RequestID, SubnetID, IPAddress?, for: Comer = .unknown)
     /// The engine is done with an address. One that an endpoint still has is kept.
     case release(NetworkID, IPAddress)
     /// Gets exactly one reply, as `attach`. A second one with the same id and address finds what the first one made.
@@ -85,6 +86,8 @@ package enum NodeInput: Hashable, Sendable {
     case rename(RequestID, EndpointID, sandbox: SandboxID, name: String, aliases: [String])
     /// The engine's own endpoints, all of them at a time: others of its go, but for those attached after it.
     case engineEndpointsFound(Set<EndpointID>, asOf: Instant)
+    /// A container that will not come back.
+    case containerGone(SandboxID)
     /// Its endpoints go, without a reply.
     case sandboxGone(SandboxID)
     /// After a restart: endpoints of all other sandboxes go, but for an engine's.

@@ -11,10 +11,11 @@ extension NodeMachine {
             guard !isLeaving else { throw .leaving }
             let network = try network(matching: request.network)
             try check(request, network: network)
-            let wants = network.subnets.map { subnet in
-                Waiting.Want(
+            let wants = network.subnets.map { subnet -> Waiting.Want in
+                let asked = subnet.family == .v4 ? request.ipv4.map(IPAddress.v4) : request.ipv6.map(IPAddress.v6)
+                return Waiting.Want(
                     family: subnet.family,
-                    address: subnet.family == .v4 ? request.ipv4.map(IPAddress.v4) : request.ipv6.map(IPAddress.v6))
+                    address: asked ?? ifFree(former[subnet]?.address(of: request.sandbox), subnet))
             }
             wait(id, .attach(request, .random(using: &random)), network.id, wants, now: now)
         } catch {
@@ -225,6 +226,10 @@ extension NodeMachine {
         let removed = ids.sorted().compactMap { own[$0] }
         for endpoint in removed {
             setOwn(endpoint.id, nil)
+            for place in endpoint.places where !endpoint.name.isEmpty {
+                former[place.subnet, default: FormerHolders()]
+                    .note(endpoint.sandbox, name: endpoint.name, address: place.address, now: now)
+            }
             let isReserved = engine.removeValue(forKey: endpoint.id) != nil && reserving
             for place in endpoint.places {
                 if isReserved {

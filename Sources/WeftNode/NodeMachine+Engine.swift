@@ -12,15 +12,25 @@ extension NodeMachine.Waiting.Purpose {
 /// Endpoints of a container engine: it asks for the address, makes the endpoint, tells the names, and releases the
 /// address at the end, each by itself and with a restart of either side in between.
 extension NodeMachine {
-    mutating func reserve(_ id: RequestID, _ subnet: SubnetID, address: IPAddress?, now: Instant) {
+    mutating func reserve(
+        _ id: RequestID, _ subnet: SubnetID, address: IPAddress?, for comer: Comer, now: Instant
+    ) {
         do throws(AttachError) {
             guard !isLeaving else { throw .leaving }
             guard let network = view.networks[subnet.network] else { throw .networkNotFound(subnet.network.rawValue) }
             guard network.subnets.contains(subnet) else { throw .noSubnet(subnet.family, network: network.spec.name) }
-            wait(id, .reservation, network.id, [Waiting.Want(family: subnet.family, address: address)], now: now)
+            let known = former[subnet]?.address(of: comer, now: now)
+            let want = Waiting.Want(family: subnet.family, address: address ?? ifFree(known, subnet))
+            wait(id, .reservation, network.id, [want], now: now)
         } catch {
             effects.reserved.append((id, .failure(error)))
         }
+    }
+
+    /// An address that would be given out if it were asked for by name.
+    func ifFree(_ address: IPAddress?, _ subnet: SubnetID) -> IPAddress? {
+        guard let address, let allocator = addresses[subnet] else { return nil }
+        return (try? allocator.checkFree(address, held: held)) == nil ? nil : address
     }
 
     /// Keeps an address for an endpoint to come. Durably before the engine hears of it.

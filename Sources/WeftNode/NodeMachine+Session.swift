@@ -133,6 +133,7 @@ extension NodeMachine {
         for (subnet, allocator) in addresses where view.networks[subnet.network] == nil {
             unsaved.places.formUnion(allocator.resting.keys.map { Place(network: subnet.network, address: $0) })
             addresses[subnet] = nil
+            former[subnet] = nil
         }
         let blocks = Dictionary(grouping: usableLeases, by: \.subnet)
         for network in view.networks.values {

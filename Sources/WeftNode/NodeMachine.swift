@@ -100,6 +100,7 @@ package struct NodeMachine: Sendable {
     var returned: [Return] = []
     var recalls: [Recall] = []
     var addresses: [SubnetID: NodeAddresses] = [:]
+    var former: [SubnetID: FormerHolders] = [:]
     var held: Set<IPAddress> = []
     /// Rests on networks that are not known yet, after a restart.
     var strayRests: [SavedNode.Resting] = []
@@ -185,8 +186,10 @@ package struct NodeMachine: Sendable {
             attach(id, request, now: now, random: &random)
         case .detach(let id, let endpoint):
             detach(id, endpoint, now: now)
-        case .reserve(let id, let subnet, let address):
-            reserve(id, subnet, address: address, now: now)
+        case .reserve(let id, let subnet, let address, let comer):
+            reserve(id, subnet, address: address, for: comer, now: now)
+        case .containerGone(let container):
+            for subnet in former.keys { former[subnet]?.forget(container) }
         case .release(let network, let address):
             release(Place(network: network, address: address), now: now)
         case .attachEngine(let id, let request):

@@ -78,6 +78,14 @@ extension Daemon: APIBackend {
 
     nonisolated func clusterEvents() -> (past: [ClusterEvent], live: AsyncStream<ClusterEvent>) { eventLog.follow() }
 
+    func starting<Answer: Sendable>(
+        _ container: String, _ body: @Sendable () async throws -> Answer
+    ) async throws -> Answer {
+        containersStarting.append(container)
+        defer { if let index = containersStarting.firstIndex(of: container) { containersStarting.remove(at: index) } }
+        return try await body()
+    }
+
     func nodes() async throws -> [Node] { try await control { $0.nodes } }
 
     func nodeUpdate(_ id: NodeID, version: Version, spec: NodeSpec) async throws {

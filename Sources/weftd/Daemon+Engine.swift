@@ -56,6 +56,8 @@ extension Daemon: EngineObserver {
             upstreams: servers.filter { $0 != own }.compactMap { IPv4Address($0) }.filter { !$0.isLoopback }, of: container)
     }
 
+    func engineContainerRemoved(_ container: SandboxID) async { member?.agent.containerGone(container) }
+
     func engineContainerLeft(_ container: SandboxID) async {
         forgetRefusedNames(of: container)
         member?.resolver.use(upstreams: [], of: container)

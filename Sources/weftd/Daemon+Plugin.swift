@@ -42,7 +42,8 @@ extension Daemon: PluginBackend {
     }
 
     func reserve(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress {
-        try await pluginMember.agent.reserveAddress(subnet, address)
+        try await pluginMember.agent.reserveAddress(
+            subnet, address, for: containersStarting.isEmpty ? .unknown : .among(containersStarting))
     }
 
     func freeMAC(for ipv4: IPv4Address, on network: NetworkID) async throws -> MACAddress {

@@ -34,6 +34,8 @@ actor Daemon {
     private var refusedNames: Set<String> = []
     /// Membership could not be taken up at the start; why.
     private(set) var startFailure: String?
+    /// Containers of the engine's that clients of weftd's socket are having started, as they call them.
+    var containersStarting: [String] = []
     /// An init, join or leave is under way.
     private(set) var isChanging = false
 

@@ -83,6 +83,13 @@ import WeftModel
     }
 
     private func with(apiVersion: String = "1.41", _ body: @escaping @Sendable (RawClient, Engine) async throws -> Void) async throws {
+        try await with(MemoryBackend(), apiVersion: apiVersion, body)
+    }
+
+    private func with(
+        _ backend: MemoryBackend, apiVersion: String = "1.41",
+        _ body: @escaping @Sendable (RawClient, Engine) async throws -> Void
+    ) async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("weft-eng-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: directory) }
@@ -92,7 +99,7 @@ import WeftModel
             FakeEngine.answering(apiVersion: apiVersion) { engine.answer($0, $1, $2) })
         defer { fake.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
-        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: fake.path)) {
+        try await serve(backend, path, engine: LocalEngine(socketPath: fake.path)) {
             try await body(RawClient(path: path), engine)
         }
     }
@@ -248,6 +255,18 @@ import WeftModel
             #expect(shown["HostConfig"]?["Dns"] == ["9.9.9.9"])
             _ = try await client.send("GET", "/containers/json?filters=%7B%22network%22%3A%7B%22\(id)%22%3Atrue%7D%7D")
             #expect(engine.requests.last?.contains(Self.shadowID) == true)
+        }
+    }
+
+    @Test func `who starts a container is known while the engine asks for its addresses`() async throws {
+        let backend = MemoryBackend()
+        try await with(backend) { client, engine async throws in
+            _ = try await Self.swarm(client)
+            #expect(try await client.send("POST", "/v1.41/containers/c/start").status == 204)
+            #expect(try await client.send("POST", "/containers/c/restart?t=0").status == 204)
+            #expect(engine.count("POST /v1.41/containers/c/start") == 1)
+            #expect(engine.count("POST /containers/c/restart?t=0") == 1)
+            #expect(backend.read { $0.started } == ["c", "c"])
         }
     }
 

@@ -23,6 +23,8 @@ final class MemoryBackend: APIBackend {
         var lastCreate: SandboxCreateRequest?
         var attachments: [NamespaceAttachment] = []
         var lastAttachment: NamespaceAttachmentRequest?
+        /// Containers that were started, as they were called.
+        var started: [String] = []
     }
 
     static let epoch = Instant(nanoseconds: 1_795_254_443_122_615_443)
@@ -42,6 +44,13 @@ final class MemoryBackend: APIBackend {
         NodeDescription(
             hostname: hostname, architecture: "x86_64", nanoCPUs: 2_000_000_000, memoryBytes: 25_276_514_304,
             weftVersion: "0.1.0")
+    }
+
+    func starting<Answer: Sendable>(
+        _ container: String, _ body: @Sendable () async throws -> Answer
+    ) async throws -> Answer {
+        read { $0.started.append(container) }
+        return try await body()
     }
 
     func swarmState() -> SwarmState { read { $0.swarm } }

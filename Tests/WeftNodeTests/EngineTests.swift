@@ -122,6 +122,56 @@ struct EngineTests {
         #expect(try reserve(&host, 103, address) == address, "who names it may have it at once")
     }
 
+    /// A container that had an address of its own and ended.
+    private func ended(_ host: inout Host, _ number: UInt64, _ name: String) throws -> IPv4Address {
+        let address = try reserve(&host, 100 + number, for: .among([name]))
+        _ = try attach(&host, number * 10, "e-\(name)", address)
+        host.feed(.rename(RequestID(number * 10 + 1), EndpointID("e-\(name)"), sandbox: SandboxID("id-\(name)"), name: name, aliases: []))
+        host.feed(.detach(RequestID(number * 10 + 2), EndpointID("e-\(name)")))
+        host.applied()
+        host.feed(.release(net, .v4(address)))
+        return address
+    }
+
+    private func reserve(_ host: inout Host, _ number: UInt64, for comer: Comer) throws -> IPv4Address {
+        host.feed(.reserve(RequestID(number), SubnetID(net, .v4), nil, for: comer))
+        let result = try #require(host.reservations[RequestID(number)])
+        return try #require(try result.get().v4)
+    }
+
+    @Test("A container that comes back has its address back: by what started it, or when only one can be meant")
+    func comesBack() throws {
+        var host = try Host.synchronised()
+        let web = try ended(&host, 1, "web")
+        let db = try ended(&host, 2, "db")
+        #expect(web != db)
+        #expect(try reserve(&host, 901, for: .among(["db"])) == db)
+        host.feed(.release(net, .v4(db)))
+        #expect(try reserve(&host, 902, for: .among(["id-we"])) == web, "by the beginning of its id")
+        host.feed(.release(net, .v4(web)))
+        // Not a new one's, nor any one's of several that may be meant.
+        #expect(try ![web, db].contains(reserve(&host, 903, for: .among(["new"]))))
+        #expect(try ![web, db].contains(reserve(&host, 904, for: .among(["web", "db"]))))
+        host.feed(.containerGone(SandboxID("id-db")))
+        #expect(try reserve(&host, 905, for: .unknown) == web, "it died, and its engine starts it again")
+        // In use now: it gets another.
+        #expect(try reserve(&host, 906, for: .among(["web"])) != web)
+        host.feed(.release(net, .v4(web)))
+        host.now = host.now + .seconds(61)
+        #expect(try reserve(&host, 907, for: .unknown) != web, "long ago")
+    }
+
+    @Test("A sandbox that starts again has its address back")
+    func sandboxComesBack() throws {
+        var host = try Host.synchronised()
+        let first = try host.attached("net", "a")
+        host.feed(.detach(RequestID(900), first.id))
+        _ = try host.attached("net", "b")
+        host.now = host.now + .seconds(600)
+        host.feed(.tick)
+        #expect(try host.attached("net", "a").ipv4 == first.ipv4)
+    }
+
     @Test("An attach that the data path refuses leaves the address to the engine")
     func failedAttach() throws {
         var host = try Host.synchronised()

@@ -118,6 +118,18 @@ step "what a node that is down leases is refused, and it is named" within 60 dow
 step "weftd of host 3 starts" weft lab start 3
 step "and it can be had" within 20 docker_on 1 run --rm --network named --ip "$(inside "$near")" busybox true
 
+# What comes back has its own address, whatever came meanwhile.
+step "a /27" network back 10.91.6.0/27
+for n in 1 2 3; do step "container b$n" make 1 b$n back; done
+own=("$(address 1 b1 back)" "$(address 1 b2 back)" "$(address 1 b3 back)")
+step "they stop" docker_on 1 stop -t 0 b1 b2 b3
+step "a new one" make 1 b4 back
+step "they start in another order" docker_on 1 start b3 b1 b2
+backs() { echo "$(address 1 b1 back) $(address 1 b2 back) $(address 1 b3 back)"; }
+step "each with its own address" equals "${own[*]}" backs
+step "restart" docker_on 1 restart -t 0 b2
+step "with its own address" equals "${own[*]}" backs
+
 # An automatic MAC address that is chosen by another. Addresses come in order.
 step "a /24" network macs 10.91.4.0/24
 step "a container" make 1 m1 macs

@@ -6,5 +6,10 @@ extension Router {
 
     func containerRead(_ request: APIRequest) async throws -> APIResponse { try await flavour().read(request) }
 
-    func containerChange(_ request: APIRequest) async throws -> APIResponse { try await flavour().change(request) }
+    func containerChange(_ request: APIRequest) async throws -> APIResponse {
+        let flavour = try await flavour()
+        guard ["start", "restart"].contains(request.path.last) else { return try await flavour.change(request) }
+        // The engine asks its driver for addresses meanwhile, and does not say for whom.
+        return try await backend.starting(request.path[1]) { try await flavour.change(request) }
+    }
 }
