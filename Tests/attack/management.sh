@@ -82,5 +82,16 @@ token=$(on 1 weft swarm join-token -q worker)
 step "a node can leave" on 2 weft swarm leave
 step "and join again at once" on 2 weft swarm join --token "$token" 172.30.0.1:2377
 step "and is ready" within 20 ready
+
+# A node says where its tunnels end: an address that it has, and that nobody reaches it by; and one that it answers at.
+rejoin() { on 2 weft swarm leave && on 2 weft swarm join --data-path-addr "$1" --token "$token" 172.30.0.1:2377; }
+on 2 ip address add 8.8.8.8/32 dev lo
+on 2 ip address add 172.30.0.77/24 dev eth0
+step "a node that claims a foreign data path address" rejoin 8.8.8.8
+step "is told why it is not let in" within 20 has "8.8.8.8 is not the one that it comes from (172.30.0.2)" on 2 weft status
+step "and nobody sends there" hasnt 8.8.8.8 on 1 weft status
+step "a node whose data path address is another of its own" rejoin 172.30.0.77
+step "is ready with it" within 20 ready
+step "and known by it" within 5 has 172.30.0.77 on 1 weft status
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -33,6 +33,8 @@ enum ManagerTransport {
                     guard let source, let local = try? SocketAddress(ipAddress: "\(source)", port: 0) else {
                         return channel.eventLoop.makeSucceededVoidFuture()
                     }
+                    // Where nothing answers, connecting would go on for long after the call that it is for.
+                    channel.eventLoop.scheduleTask(in: Self.boundConnectionLife) { channel.close(promise: nil) }
                     return channel.bind(to: local)
                 }
             }
@@ -43,6 +45,9 @@ enum ManagerTransport {
         return try HTTP2ClientTransport.Posix(
             target: target, transportSecurity: security, config: config, eventLoopGroup: eventLoopGroup)
     }
+
+    /// A connection from an address of the caller's choice is for one short call.
+    private static let boundConnectionLife = TimeAmount.milliseconds(1200)
 
     static var callOptions: CallOptions {
         var options = CallOptions.defaults
