@@ -15,6 +15,7 @@
 #include "lib/maps.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
+#include "lib/path_mtu.h"
 #include "lib/resolver.h"
 #include "lib/verdict.h"
 #include "lib/vxlan.h"
@@ -32,23 +33,41 @@ static __always_inline __be16 target_port(struct __sk_buff *skb, const struct ip
     return bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4, &ports, sizeof(ports)) ? 0 : ports.target;
 }
 
+/* Whether ICMP is an echo request, or a reply where `replies` may pass. An error is believed by who gets it for what it quotes:
+ * a forged one would narrow the host's routes to its peers. Of a fragmented message the first fragment decides. */
+static __always_inline bool is_echo(struct __sk_buff *skb, const struct iphdr *ip, bool replies)
+{
+    __u8 type;
+
+    if (ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
+        return true;
+    if (bpf_skb_load_bytes(skb, ETH_HLEN + ip->ihl * 4, &type, sizeof(type)))
+        return false;
+    return type == ICMP_ECHO || (replies && type == ICMP_ECHOREPLY);
+}
+
 /* The resolver's address leads to weftd on this host: DNS and ping, nothing else of the host. */
 static __always_inline int pass_to_resolver(struct __sk_buff *skb, const struct iphdr *ip)
 {
     if (target_port(skb, ip) == bpf_htons(53))
         return admit_query(skb, ip);
     if (ip->protocol == IPPROTO_ICMP)
-        return WEFT_TCX_PASS;
+        return is_echo(skb, ip, false) ? WEFT_TCX_PASS : DROPPED(WEFT_DROP_CONTROL_MESSAGE);
     return DROPPED(WEFT_DROP_NO_ENDPOINT);
 }
 
-/* To the outside, where the host puts its own address in place of the sandbox's: to a peer, VXLAN from here would look like this node's. */
+/* To the outside, where the host puts its own address in place of the sandbox's: to a peer, VXLAN from here would look like this node's.
+ * A loopback address would be the host's own, where its interface may lead to one (route_localnet, for published ports). */
 static __always_inline int pass_outside(struct __sk_buff *skb, const struct iphdr *ip)
 {
     const struct weft_config *config = configuration();
 
     if (!config)
         return DROPPED(WEFT_DROP_ENCAP_FAILED);
+    if (is_loopback(ip->daddr))
+        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+    if (ip->protocol == IPPROTO_ICMP && !is_echo(skb, ip, true))
+        return DROPPED(WEFT_DROP_CONTROL_MESSAGE);
     if (ip->protocol == IPPROTO_UDP && target_port(skb, ip) == bpf_htons(config->vxlan_port))
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
     return WEFT_TCX_PASS;
@@ -72,6 +91,8 @@ static __always_inline int leave_network(
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
     if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
         return DROPPED(WEFT_DROP_INTERNAL);
+    if (endpoint->flags & WEFT_ENDPOINT_NO_EXIT)
+        return DROPPED(WEFT_DROP_NO_EXIT);
     return pass_outside(skb, ip);
 }
 
@@ -138,6 +159,8 @@ static __always_inline int send6_from(struct __sk_buff *skb, const struct weft_e
     if (!to->ifindex) {
         __u8 tos = traffic_class(ip);
 
+        if (exceeds_path(skb, to->mtu, ETH_HLEN + sizeof(*ip), ip->nexthdr))
+            return answer_too_big6(skb, endpoint, to->mtu);
         ethernet->h_proto = bpf_htons(ETH_P_IP);
         return send_to_peer(skb, endpoint, to, ETH_P_IPV6, tos);
     }
@@ -189,8 +212,11 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
     to = forward_entry(endpoint->vni, ip->daddr);
     if (!to)
         return leave_network(skb, endpoint, ip);
-    if (!to->ifindex)
+    if (!to->ifindex) {
+        if (exceeds_path(skb, to->mtu, ETH_HLEN + ip->ihl * 4, ip->protocol))
+            return answer_too_big(skb, endpoint, to->mtu);
         return send_to_peer(skb, endpoint, to, ETH_P_IP, ip->tos);
+    }
     set_mac(ethernet->h_dest, to->mac);
     count_received(to->ifindex, packets, skb->len);
     return bpf_redirect_peer(to->ifindex, 0);
@@ -212,6 +238,10 @@ int weft_from_container(struct __sk_buff *skb)
     if (verdict & DROPPED_BIT) {
         count_drop(counter, verdict, packets);
         return WEFT_TCX_DROP;
+    }
+    if (verdict > 0 && verdict & ANSWERED_TOO_BIG_BIT) {
+        count_drop(counter, WEFT_DROP_TOO_BIG, packets);
+        return verdict & ~ANSWERED_TOO_BIG_BIT;
     }
     if (counter) {
         counter->sent_packets += packets;

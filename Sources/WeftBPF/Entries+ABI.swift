@@ -54,14 +54,16 @@ extension LocalEndpoint {
         self.init(
             vni: vni, address: IPv4Address(networkOrder: value.ipv4), mac: MACAddress(bytes: value.mac), subnet: subnet,
             gateway: value.gateway_ipv4 == 0 ? nil : IPv4Address(networkOrder: value.gateway_ipv4),
-            isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0, ipv6: IPv6(value))
+            isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0,
+            isNoExit: value.flags & WEFT_ENDPOINT_NO_EXIT.rawValue != 0, ipv6: IPv6(value))
     }
 
     var value: weft_endpoint {
         weft_endpoint(
             vni: vni.rawValue, ipv4: address.networkOrder, gateway_ipv4: gateway?.networkOrder ?? 0,
             subnet_ipv4: subnet.network.networkOrder, subnet_mask: subnet.netmask.networkOrder,
-            flags: isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0, mac: mac.bytes, reserved: (0, 0),
+            flags: (isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0) | (isNoExit ? WEFT_ENDPOINT_NO_EXIT.rawValue : 0),
+            mac: mac.bytes, reserved: (0, 0),
             ipv6: ipv6?.address.words ?? (0, 0, 0, 0), gateway_ipv6: ipv6?.gateway.words ?? (0, 0, 0, 0),
             subnet_mask6: ipv6.map { IPv6Address(maskOfLength: $0.subnet.length).words } ?? (0, 0, 0, 0))
     }
@@ -116,15 +118,16 @@ extension ForwardTarget {
         self =
             value.ifindex != 0
             ? .local(interface: value.ifindex, mac: mac)
-            : .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac)
+            : .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)))
     }
 
     var value: weft_forward {
         switch self {
         case .local(let interface, let mac):
-            weft_forward(ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, reserved: (0, 0))
-        case .remote(let vtep, let mac):
-            weft_forward(ifindex: 0, vtep_ipv4: vtep.networkOrder, mac: mac.bytes, reserved: (0, 0))
+            weft_forward(ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0)
+        case .remote(let vtep, let mac, let mtu):
+            weft_forward(
+                ifindex: 0, vtep_ipv4: vtep.networkOrder, mac: mac.bytes, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0)
         }
     }
 }

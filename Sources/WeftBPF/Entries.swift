@@ -26,6 +26,8 @@ package struct LocalEndpoint: Hashable, Sendable {
     package var gateway: IPv4Address?
     /// Its network has no way out.
     package var isInternal: Bool
+    /// Its container goes out by another interface.
+    package var isNoExit: Bool
     /// Nil where its network has none.
     package var ipv6: IPv6?
 
@@ -43,7 +45,7 @@ package struct LocalEndpoint: Hashable, Sendable {
 
     package init(
         vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address?, isInternal: Bool,
-        ipv6: IPv6? = nil
+        isNoExit: Bool = false, ipv6: IPv6? = nil
     ) {
         self.vni = vni
         self.address = address
@@ -51,6 +53,7 @@ package struct LocalEndpoint: Hashable, Sendable {
         self.subnet = subnet
         self.gateway = gateway
         self.isInternal = isInternal
+        self.isNoExit = isNoExit
         self.ipv6 = ipv6
     }
 }
@@ -75,8 +78,8 @@ package struct ForwardKey: Hashable, Sendable, Comparable {
 package enum ForwardTarget: Hashable, Sendable {
     /// Behind the host end with this index.
     case local(interface: UInt32, mac: MACAddress)
-    /// On the node with this data-path address.
-    case remote(vtep: IPv4Address, mac: MACAddress)
+    /// On the node with this data-path address. `mtu`: the largest IP packet that its tunnel carries; nil: not known.
+    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil)
 }
 
 /// A node that may send for a network.
@@ -113,6 +116,9 @@ package enum DropReason: String, Sendable, CaseIterable {
     case linkLocal = "link_local"
     case noIPv6Exit = "no_ipv6_exit"
     case resolverShare = "resolver_share"
+    case noExit = "no_exit"
+    case tooBig = "too_big"
+    case controlMessage = "control_message"
 
     var number: Int {
         let value =
@@ -136,6 +142,9 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .linkLocal: WEFT_DROP_LINK_LOCAL
             case .noIPv6Exit: WEFT_DROP_NO_IPV6_EXIT
             case .resolverShare: WEFT_DROP_RESOLVER_SHARE
+            case .noExit: WEFT_DROP_NO_EXIT
+            case .tooBig: WEFT_DROP_TOO_BIG
+            case .controlMessage: WEFT_DROP_CONTROL_MESSAGE
             }
         return Int(value.rawValue)
     }

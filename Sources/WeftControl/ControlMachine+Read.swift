@@ -52,6 +52,7 @@ extension Peer {
     init(_ node: Node) {
         self.init(
             id: node.id, hostname: node.description?.hostname ?? "", state: node.state,
-            dataPathAddress: node.dataPathAddress, managerAddress: node.managerAddress)
+            dataPathAddress: node.dataPathAddress, managerAddress: node.managerAddress,
+            underlayMTU: node.description?.underlayMTU)
     }
 }

@@ -18,6 +18,8 @@ package struct Compilation: Sendable {
     package private(set) var underlayMTU: MTU
     private let networks: [NetworkID: Network]
     private let vteps: [NodeID: IPv4Address]
+    /// Of the interfaces by which the peers send, of those that tell.
+    private let peerMTUs: [IPv4Address: MTU]
     private var attachments: [EndpointID: SandboxAttachment] = [:]
     private var namespaces: [String: Set<EndpointID>] = [:]
     private var remotes: [EndpointID: Remote] = [:]
@@ -49,6 +51,10 @@ package struct Compilation: Sendable {
         vteps = Dictionary(
             view.peers.compactMap { peer in peer.dataPathAddress.map { (peer.id, $0) } },
             uniquingKeysWith: { first, _ in first })
+        peerMTUs = Dictionary(
+            view.peers.compactMap { peer in peer.dataPathAddress.flatMap { vtep in peer.underlayMTU.map { (vtep, $0) } } },
+            uniquingKeysWith: min)
+        desired.host.vteps = Set(vteps.values).union([view.host.dataPathAddress])
         for network in view.networks.sorted(by: { $0.id > $1.id }) {
             desired.subnets[.v4(network.subnet)] = network.vni
             if let subnet = network.subnet6 { desired.subnets[.v6(subnet)] = network.vni }
@@ -78,7 +84,7 @@ package struct Compilation: Sendable {
         if let remote { insert(id, remote) }
     }
 
-    /// Sets what the endpoints' MTU depends on, and the port of the tunnels.
+    /// Sets what the endpoints' and the tunnels' MTU depends on, and the port of the tunnels.
     package mutating func setUnderlay(mtu: MTU, port: UInt16) {
         desired.host.dataPathPort = port
         guard mtu != underlayMTU else { return }
@@ -86,6 +92,7 @@ package struct Compilation: Sendable {
         for (id, endpoint) in desired.endpoints {
             if let attachment = attachments[id] { derive(attachment, endpoint.routes) }
         }
+        for remote in remotes.values where isLocal(remote.network) { remote.addresses.forEach { locate($0) } }
     }
 
     private func remote(_ endpoint: Endpoint) -> Remote? {
@@ -158,7 +165,9 @@ extension Compilation {
         guard let network = networks[endpoint.network] else { return }
         let entry = EndpointEntry(
             vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
-            gateway: network.gateway, isInternal: network.spec.isInternal, ipv6: EndpointIPv6(endpoint, on: network))
+            gateway: network.gateway, isInternal: network.spec.isInternal,
+            // An engine gives its containers a bridge of its own for the way out.
+            isNoExit: attachment.namespacePath.isEmpty, ipv6: EndpointIPv6(endpoint, on: network))
         desired.endpoints[endpoint.id] = DesiredEndpoint(
             id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: underlayMTU), placement: attachment.placement,
             interfaceName: attachment.namespacePath.isEmpty
@@ -231,11 +240,19 @@ extension Compilation {
         if let endpoint = local?.endpoint {
             desired.locations[address] = .local(endpoint.id, mac: endpoint.mac)
         } else if let remote = other.flatMap({ remotes[$0] }) {
-            desired.locations[address] = .remote(vtep: remote.member.vtep, mac: remote.mac)
+            desired.locations[address] = .remote(
+                vtep: remote.member.vtep, mac: remote.mac, mtu: pathMTU(to: remote.member.vtep))
         } else {
             desired.locations[address] = nil
         }
         touched.addresses.insert(address)
+    }
+}
+
+extension Compilation {
+    /// The largest IP packet for a tunnel: what both ends' interfaces carry.
+    private func pathMTU(to vtep: IPv4Address) -> MTU {
+        min(underlayMTU, peerMTUs[vtep] ?? underlayMTU).insideVXLAN
     }
 }
 

@@ -34,8 +34,8 @@ package struct OverlayAddress: Hashable, Sendable, Comparable {
 /// Where an endpoint is.
 package enum Location: Hashable, Sendable {
     case local(EndpointID, mac: MACAddress)
-    /// Behind another node's VTEP.
-    case remote(vtep: IPv4Address, mac: MACAddress)
+    /// Behind another node's VTEP, by a tunnel that carries IP packets of this size; nil, observed only: of any.
+    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU?)
     /// Observed only: behind an interface that is no endpoint's.
     case stale
 }
@@ -62,12 +62,14 @@ package struct EndpointEntry: Hashable, Sendable {
     package var gateway: IPv4Address
     /// Its network has no way out.
     package var isInternal: Bool
+    /// Its container goes out by another interface: by this one it reaches the network and the resolver.
+    package var isNoExit: Bool
     /// Nil where its network has none.
     package var ipv6: EndpointIPv6?
 
     package init(
         vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address, isInternal: Bool,
-        ipv6: EndpointIPv6? = nil
+        isNoExit: Bool = false, ipv6: EndpointIPv6? = nil
     ) {
         self.vni = vni
         self.address = address
@@ -75,6 +77,7 @@ package struct EndpointEntry: Hashable, Sendable {
         self.subnet = subnet
         self.gateway = gateway
         self.isInternal = isInternal
+        self.isNoExit = isNoExit
         self.ipv6 = ipv6
     }
 

@@ -33,10 +33,13 @@ package struct HostConfiguration: Hashable, Sendable {
     package var dataPathAddress: IPv4Address
     /// UDP port of VXLAN on every node.
     package var dataPathPort: UInt16
+    /// The VTEPs of all nodes of the swarm: nobody but Weft is to send to that port of theirs.
+    package var vteps: Set<IPv4Address>
 
-    package init(dataPathAddress: IPv4Address, dataPathPort: UInt16 = 4789) {
+    package init(dataPathAddress: IPv4Address, dataPathPort: UInt16 = 4789, vteps: Set<IPv4Address> = []) {
         self.dataPathAddress = dataPathAddress
         self.dataPathPort = dataPathPort
+        self.vteps = vteps
     }
 }
 

@@ -179,7 +179,7 @@ extension LocalEndpoint {
     init(_ entry: EndpointEntry) {
         self.init(
             vni: entry.vni, address: entry.address, mac: entry.mac, subnet: entry.subnet, gateway: entry.gateway,
-            isInternal: entry.isInternal, ipv6: entry.ipv6.map { IPv6($0) })
+            isInternal: entry.isInternal, isNoExit: entry.isNoExit, ipv6: entry.ipv6.map { IPv6($0) })
     }
 }
 

@@ -123,8 +123,8 @@ package final class KernelDatapath: Datapath, Sendable {
         case .setLocation:
             try programs.putForward(
                 batch.compactMap {
-                    guard case .setLocation(let address, .remote(let vtep, let mac)) = $0 else { return nil }
-                    return (ForwardKey(address), .remote(vtep: vtep, mac: mac))
+                    guard case .setLocation(let address, .remote(let vtep, let mac, let mtu)) = $0 else { return nil }
+                    return (ForwardKey(address), .remote(vtep: vtep, mac: mac, mtu: mtu))
                 })
         }
     }
@@ -148,7 +148,7 @@ package final class KernelDatapath: Datapath, Sendable {
 
     /// The MTU of the interface that has `address`; 1500 if none has.
     package static func underlayMTU(for address: IPv4Address, in namespace: NetworkNamespace = .current) throws -> MTU {
-        try HostInterfaces.read(in: namespace).link(with: address)?.mtu.flatMap { MTU($0) } ?? .ethernet
+        try HostInterfaces.read(in: namespace).mtu(ofAddress: address) ?? .ethernet
     }
 }
 

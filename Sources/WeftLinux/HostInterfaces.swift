@@ -25,6 +25,9 @@ package struct HostInterfaces: Sendable {
         addresses.first { $0.address == address }.flatMap { link(index: $0.interface) }
     }
 
+    /// The MTU of the interface that has an address; nil if none has.
+    package func mtu(ofAddress address: IPv4Address) -> MTU? { link(with: address)?.mtu.flatMap { MTU($0) } }
+
     /// The first address of an interface, in the kernel's order.
     package func address(ofInterface name: String) -> IPv4Address? {
         guard let link = link(name: name) else { return nil }

@@ -40,6 +40,8 @@ package struct NodeDescription: Hashable, Sendable, Codable {
     package var trust: TrustInformation?
     /// Whether the node can be asked to give addresses back; nodes of versions before that cannot.
     package var returnsAddresses: Bool?
+    /// The MTU of the interface that has the data-path address; nil of a node that does not tell.
+    package var underlayMTU: MTU?
 
     package init(hostname: String, architecture: String, nanoCPUs: Int64, memoryBytes: Int64, weftVersion: String) {
         self.hostname = hostname

@@ -8,15 +8,19 @@ package struct Peer: Hashable, Sendable, Codable, Identifiable {
     package var dataPathAddress: IPv4Address?
     /// `address:port` of a manager, nil for a worker.
     package var managerAddress: String?
+    /// `NodeDescription.underlayMTU`.
+    package var underlayMTU: MTU?
 
     package init(
-        id: NodeID, hostname: String, state: NodeState, dataPathAddress: IPv4Address?, managerAddress: String?
+        id: NodeID, hostname: String, state: NodeState, dataPathAddress: IPv4Address?, managerAddress: String?,
+        underlayMTU: MTU? = nil
     ) {
         self.id = id
         self.hostname = hostname
         self.state = state
         self.dataPathAddress = dataPathAddress
         self.managerAddress = managerAddress
+        self.underlayMTU = underlayMTU
     }
 }
 

@@ -157,7 +157,7 @@ struct Checker {
             let fits =
                 switch location {
                 case .local(let id, let mac): user?.endpoint.id == id && user?.endpoint.mac == mac
-                case .remote(let vtep, let mac): user?.vtep == vtep && user?.endpoint.mac == mac
+                case .remote(let vtep, let mac, _): user?.vtep == vtep && user?.endpoint.mac == mac
                 case .stale: false
                 }
             if !fits {

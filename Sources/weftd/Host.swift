@@ -13,12 +13,14 @@ enum Host {
     private static let steadyOffset = HostSystem.wallClock - HostSystem.monotonicClock
 
     /// The host's own routes are among it, so that no overlay pool covers them.
-    static func describe(trust: TrustInformation? = nil) throws -> NodeDescription {
+    static func describe(dataPathAddress: IPv4Address? = nil, trust: TrustInformation? = nil) throws -> NodeDescription {
         var description = NodeDescription(
             hostname: HostSystem.hostname, architecture: HostSystem.architecture,
             nanoCPUs: Int64(HostSystem.processorCount) * 1_000_000_000, memoryBytes: HostSystem.memoryBytes,
             weftVersion: weftVersion)
-        description.routes = NodeDescription.reported(routes: try HostInterfaces.read().routedPrefixes)
+        let interfaces = try HostInterfaces.read()
+        description.routes = NodeDescription.reported(routes: interfaces.routedPrefixes)
+        description.underlayMTU = dataPathAddress.flatMap { interfaces.mtu(ofAddress: $0) }
         description.trust = trust
         return description
     }

@@ -108,7 +108,9 @@ final class Member: Sendable {
         self.dismissal = dismissal
         agent = Agent(
             machine: NodeMachine(
-                id: node, description: try Host.describe(trust: credentials?.identity.trust),
+                id: node,
+                description: try Host.describe(
+                    dataPathAddress: membership.dataPathAddress, trust: credentials?.identity.trust),
                 dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
             names: { resolver.update($0) }, now: Host.steadyNow, lost: { _, _ in },
@@ -180,7 +182,7 @@ final class Member: Sendable {
         }
     }
 
-    /// The host's routes change; pools must not come to overlap them.
+    /// The host's routes change, and pools must not come to overlap them; so does the MTU that its peers send by.
     private func keepDescription() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(10))
@@ -197,7 +199,9 @@ final class Member: Sendable {
     }
 
     private func describe() {
-        if let description = try? Host.describe(trust: credentials?.identity.trust) { agent.describe(description) }
+        let description = try? Host.describe(
+            dataPathAddress: membership.dataPathAddress, trust: credentials?.identity.trust)
+        if let description { agent.describe(description) }
     }
 
     /// Sandboxes that were given resolvers of their own, and those about to be made.

@@ -263,4 +263,35 @@ final class BPFProgram6Tests {
                 (wire(inner: BPFPacket.ipv4("10.77.0.21", "10.77.0.11", Array(repeating: 0, count: 40))), .truncated),
             ], counted: 0)
     }
+
+    @Test("What the tunnel to the peer does not carry comes back with its MTU, in a right message")
+    func tooBig() throws {
+        let vni = try #require(VNI(4096))
+        func setMTU(_ bytes: Int) throws {
+            try programs.putForward(
+                ForwardKey(vni: vni, address: try address("fd77::21")),
+                .remote(vtep: try #require(IPv4Address("172.31.0.2")), mac: try mac(Self.remote), mtu: MTU(bytes)))
+        }
+        func packet(_ size: Int) -> [UInt8] {
+            let data = (0..<size - 48).map { UInt8(truncatingIfNeeded: $0) }
+            return frame(BPFPacket.ipv6(Self.own, "fd77::21", BPFPacket.udp(to: 7, data)), to: Self.remote)
+        }
+        try setMTU(1280)
+        #expect(try programs.testRun(.endpoint, packet: packet(1280)).packet.count == 14 + 50 + 1280)
+        let sent = packet(1281)
+        let run = try programs.testRun(.endpoint, packet: sent)
+        #expect(run.action == 7)
+        try #require(run.packet.count == 14 + 48 + 480)
+        #expect(Array(run.packet.prefix(14)) == BPFPacket.mac(Self.mine) + BPFPacket.mac(Self.gateway) + [0x86, 0xdd])
+        #expect(Array(run.packet[14..<22]) == [0x60, 0, 0, 0] + BPFPacket.bytes(488) + [58, 64])
+        #expect(Array(run.packet[22..<54]) == BPFPacket.address("fd77::1") + BPFPacket.address(Self.own))
+        #expect(Array(run.packet[54..<56]) == [2, 0])
+        #expect(Array(run.packet[58..<62]) == [0, 0] + BPFPacket.bytes(1280))
+        #expect(BPFPacket.icmpv6Sum("fd77::1", Self.own, Array(run.packet[54...])) == 0xffff)
+        #expect(Array(run.packet[62...]) == Array(sent[14..<494]))
+        #expect(try drops(1) == [.tooBig: 1])
+        // No sender would go that low.
+        try setMTU(1250)
+        try expectDrops(.endpoint, [(packet(1281), .tooBig)], counted: 1)
+    }
 }

@@ -35,11 +35,12 @@ final class BPFProgramTests {
     private func address(_ text: String) throws -> IPv4Address { try #require(IPv4Address(text)) }
     private func mac(_ text: String) throws -> MACAddress { try #require(MACAddress(text)) }
 
-    private func setEndpoint(isInternal: Bool) throws {
+    private func setEndpoint(isInternal: Bool, isNoExit: Bool = false) throws {
         try programs.putEndpoint(
             LocalEndpoint(
                 vni: try #require(VNI(4096)), address: address("10.77.0.11"), mac: mac(Self.mine),
-                subnet: try #require(IPv4Prefix("10.77.0.0/24")), gateway: address("10.77.0.1"), isInternal: isInternal),
+                subnet: try #require(IPv4Prefix("10.77.0.0/24")), gateway: address("10.77.0.1"), isInternal: isInternal,
+                isNoExit: isNoExit),
             interface: 1)
     }
 
@@ -230,6 +231,64 @@ final class BPFProgramTests {
         try expectDrops(.endpoint, [(frame(BPFPacket.ipv4(own, "192.0.2.1", udp)), .isInternal)], counted: 1)
         try programs.removeEndpoint(interface: 1)
         try expectDrops(.endpoint, [(frame(BPFPacket.ipv4(own, "10.77.0.21", udp)), .unknownEndpoint)], counted: 0)
+    }
+
+    @Test("An ICMP error is for nobody on the host or outside, whatever it quotes: only echoes go up the host's stack")
+    func controlMessages() throws {
+        func icmp(_ target: String, _ type: UInt8, fragment: Int = 0) -> [UInt8] {
+            let quoted = BPFPacket.ipv4("172.31.0.1", "172.31.0.2", BPFPacket.udp(to: 2377, [0, 0, 0, 0]))
+            return frame(
+                BPFPacket.ipv4("10.77.0.11", target, protocol: 1, fragment: fragment, [type, 4, 0, 0, 0, 0, 2, 40] + quoted))
+        }
+        for target in ["169.254.77.53", "172.31.0.1", "192.0.2.1"] {
+            try expectDrops(
+                .endpoint, [3, 4, 5, 9, 11, 12, 13].map { (icmp(target, $0, fragment: 0x2000), .controlMessage) }, counted: 1)
+            #expect(try programs.testRun(.endpoint, packet: icmp(target, 8)).action == 0)
+            #expect(try programs.testRun(.endpoint, packet: icmp(target, 3, fragment: 2)).action == 0, "nothing without its first")
+        }
+        #expect(try programs.testRun(.endpoint, packet: icmp("192.0.2.1", 0)).action == 0)
+        try expectDrops(.endpoint, [(icmp("169.254.77.53", 0), .controlMessage)], counted: 1)
+    }
+
+    @Test("Nothing leads to the host's loopback addresses, nor out of an interface that is not the way out")
+    func noExit() throws {
+        func udp(_ target: String, _ port: Int = 9) -> [UInt8] { frame(BPFPacket.ipv4("10.77.0.11", target, BPFPacket.udp(to: port, [1]))) }
+        try expectDrops(.endpoint, [(udp("127.0.0.1"), .noEndpoint), (udp("127.9.9.9", 53), .noEndpoint)], counted: 1)
+        try setEndpoint(isInternal: false, isNoExit: true)
+        #expect(try programs.endpoints()[1]?.isNoExit == true)
+        try expectDrops(
+            .endpoint, ["192.0.2.1", "172.31.0.1", "172.17.0.2"].map { (udp($0), DropReason.noExit) }, counted: 1)
+        #expect(try programs.testRun(.endpoint, packet: udp("169.254.77.53", 53)).action == 0)
+        #expect(try programs.testRun(.endpoint, packet: udp("10.77.0.21")).action == 7)
+    }
+
+    @Test("What the tunnel to the peer does not carry comes back with its MTU, in a right message", arguments: [0, 0x4000, 0x2000])
+    func tooBig(fragment: Int) throws {
+        let vni = try #require(VNI(4096))
+        try programs.putForward(
+            ForwardKey(vni: vni, address: try address("10.77.0.21")),
+            .remote(vtep: try address("172.31.0.2"), mac: try mac(Self.remote), mtu: MTU(1250)))
+        func packet(_ size: Int, _ fragment: Int) -> [UInt8] {
+            let data = (0..<size - 28).map { UInt8(truncatingIfNeeded: $0) }
+            return frame(BPFPacket.ipv4("10.77.0.11", "10.77.0.21", fragment: fragment, BPFPacket.udp(to: 7, data)), to: Self.remote)
+        }
+        #expect(try programs.testRun(.endpoint, packet: packet(1250, fragment)).packet.count == 14 + 50 + 1250)
+        #expect(try drops(1).isEmpty)
+        let sent = packet(1251, fragment)
+        let run = try programs.testRun(.endpoint, packet: sent)
+        #expect(run.action == 7)
+        try #require(run.packet.count == 14 + 28 + 480)
+        #expect(Array(run.packet.prefix(14)) == BPFPacket.mac(Self.mine) + BPFPacket.mac(Self.gateway) + [8, 0])
+        #expect(Array(run.packet[14..<24]) == [0x45, 0] + BPFPacket.bytes(508) + [0, 0, 0x40, 0, 64, 1])
+        #expect(Array(run.packet[26..<34]) == BPFPacket.address("10.77.0.1") + BPFPacket.address("10.77.0.11"))
+        #expect(Array(run.packet[34..<36]) == [3, 4])
+        #expect(Array(run.packet[38..<42]) == [0, 0] + BPFPacket.bytes(1250))
+        #expect(BPFPacket.sum(run.packet[14..<34]) == 0xffff)
+        #expect(BPFPacket.sum(run.packet[34...]) == 0xffff)
+        #expect(Array(run.packet[42...]) == Array(sent[14..<494]))
+        #expect(try drops(1) == [.tooBig: 1])
+        // It would not say whose it is.
+        try expectDrops(.endpoint, [(packet(1251, 0x2005), .tooBig)], counted: 1)
     }
 
     // MARK: From the wire

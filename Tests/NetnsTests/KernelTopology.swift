@@ -128,15 +128,20 @@ struct TestSwarm {
         for node in nodes { attachments[node]?.removeAll { $0.endpoint.id.rawValue == id } }
     }
 
+    /// The interfaces' by which the nodes send to each other.
+    var underlayMTUs = [MTU.ethernet, .ethernet]
+
     func desired(_ node: Int, port: UInt16 = 4789) -> DesiredState {
         let addresses = [IPv4Address(rawValue: 0xac1e_0001), IPv4Address(rawValue: 0xac1e_0002)]
-        let peers = zip(nodes, addresses).filter { $0.0 != nodes[node] }.map {
-            Peer(id: $0.0, hostname: $0.0.rawValue, state: .ready, dataPathAddress: $0.1, managerAddress: nil)
+        let peers = nodes.indices.filter { $0 != node }.map {
+            Peer(
+                id: nodes[$0], hostname: nodes[$0].rawValue, state: .ready, dataPathAddress: addresses[$0],
+                managerAddress: nil, underlayMTU: underlayMTUs[$0])
         }
         return compile(
             NodeView(
                 node: nodes[node], host: HostConfiguration(dataPathAddress: addresses[node], dataPathPort: port),
-                underlayMTU: .ethernet, attachments: attachments[nodes[node]] ?? [], networks: networks, peers: peers,
+                underlayMTU: underlayMTUs[node], attachments: attachments[nodes[node]] ?? [], networks: networks, peers: peers,
                 endpoints: endpoints))
     }
 }

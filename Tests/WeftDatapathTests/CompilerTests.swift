@@ -18,7 +18,7 @@ import WeftNet
         #expect(state.subnets.keys.sorted().map(\.description) == ["10.1.0.0/24", "10.2.0.0/24"])
         #expect(
             state.locations[OverlayAddress(vni: try vni(4096), address: try address("10.1.0.3"))]
-                == .remote(vtep: peerAddress(1), mac: MACAddress(forIPv4: try address("10.1.0.3"))))
+                == .remote(vtep: peerAddress(1), mac: MACAddress(forIPv4: try address("10.1.0.3")), mtu: MTU(1450)))
     }
 
     @Test("a peer that is down keeps its entries; one without a data-path address has none")
@@ -98,7 +98,7 @@ import WeftNet
         #expect(state.locations[six] == .local(EndpointID("a"), mac: MACAddress(forIPv4: try address("10.1.0.2"))))
         let claimed = OverlayAddress(vni: try vni(4096), address: try #require(IPv6Address("fd00:1::3")))
         let mac = MACAddress(forIPv4: try address("10.1.0.3"))
-        #expect(state.locations[claimed] == .remote(vtep: peerAddress(1), mac: mac), "the lowest id's")
+        #expect(state.locations[claimed] == .remote(vtep: peerAddress(1), mac: mac, mtu: MTU(1450)), "the lowest id's")
         #expect(
             state.endpoints[EndpointID("a")]?.entry.ipv6
                 == EndpointIPv6(
@@ -122,7 +122,47 @@ import WeftNet
                 == .local(EndpointID("z"), mac: MACAddress(forIPv4: try address("10.1.0.2"))))
         #expect(
             locations[OverlayAddress(vni: try vni(4096), address: try address("10.1.0.3"))]
-                == .remote(vtep: peerAddress(2), mac: mac))
+                == .remote(vtep: peerAddress(2), mac: mac, mtu: MTU(1450)))
+    }
+
+    @Test("a tunnel carries what the smaller MTU of its two ends does, and follows both")
+    func pathMTU() throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096, subnet6: "fd00:1::/64")
+        try view.local("a", "n", "10.1.0.2")
+        try view.remote("b", "n", "10.1.0.3", on: 1, ipv6: "fd00:1::3")
+        try view.remote("c", "n", "10.1.0.4", on: 2)
+        view.view.peers[0].underlayMTU = MTU(1300)
+        func tunnels(_ state: DesiredState) -> [Int] {
+            state.locations.sorted { $0.key < $1.key }.compactMap { entry -> Int? in
+                guard case .remote(_, _, let mtu) = entry.value else { return nil }
+                return mtu?.bytes
+            }
+        }
+        #expect(tunnels(compile(view.view)) == [1250, 1450, 1250], "who does not tell has ours")
+        view.view.peers[1].underlayMTU = MTU(9000)
+        var compilation = Compilation(view.view)
+        #expect(tunnels(compilation.desired) == [1250, 1450, 1250])
+        compilation.setUnderlay(mtu: try #require(MTU(1280)), port: 4789)
+        #expect(tunnels(compilation.desired) == [1230, 1230, 1230])
+        #expect(compilation.takeTouched().addresses.count == 3)
+        compilation.setUnderlay(mtu: try #require(MTU(2000)), port: 4789)
+        #expect(tunnels(compilation.desired) == [1250, 1950, 1250])
+    }
+
+    @Test("the host knows the data path addresses of all nodes, its own among them")
+    func nodes() throws {
+        #expect(compile(try View().view).host.vteps == [peerAddress(0), peerAddress(1), peerAddress(2)])
+    }
+
+    @Test("an engine's container goes out by another interface")
+    func engineExit() throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096)
+        try view.local("a", "n", "10.1.0.2")
+        view.view.attachments.append(SandboxAttachment(engine: try #require(view.view.endpoints.first), isNew: true))
+        view.view.attachments.removeFirst()
+        #expect(compile(view.view).endpoints[EndpointID("a")]?.entry.isNoExit == true)
     }
 
     @Test("the order of what is given does not matter")

@@ -26,7 +26,7 @@ import WeftNet
                 .addMember(Membership(vni: try vni(4096), vtep: peerAddress(1))),
                 .createEndpoint(endpoint, hostInterface: "wve40c292c"),
                 .setLocation(near, .local(EndpointID("a"), mac: endpoint.entry.mac)),
-                .setLocation(far, .remote(vtep: peerAddress(1), mac: farMAC)),
+                .setLocation(far, .remote(vtep: peerAddress(1), mac: farMAC, mtu: MTU(1450))),
             ]
         #expect(difference(desired: desired, observed: ObservedState(host: desired.host)) == expected)
     }

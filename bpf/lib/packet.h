@@ -119,6 +119,12 @@ static __always_inline bool is_link_local(const __be32 *address)
     return (address[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
+/* 127.0.0.0/8 */
+static __always_inline bool is_loopback(__be32 address)
+{
+    return (address & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+}
+
 /* ff00::/8 */
 static __always_inline bool is_multicast6(const __be32 *address)
 {

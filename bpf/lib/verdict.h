@@ -19,6 +19,8 @@
 #define DROPPED(reason) (DROPPED_BIT | (reason))
 /* Dealt with: accepted, and nothing goes on. */
 #define SWALLOWED 0x200
+/* The packet is dropped as too big, and goes back as the message that says so: with the action that sends it. */
+#define ANSWERED_TOO_BIG_BIT 0x400
 
 /* Sends what a sandbox has sent into the namespace behind a host end. To the host end it may have been somebody else's packet,
  * by its MAC address, which kernels that do not scrub it on the way (before Linux 6.14) would hold against it. */

@@ -47,6 +47,7 @@ struct weft_endpoint_key {
 
 enum weft_endpoint_flag {
     WEFT_ENDPOINT_INTERNAL = 1u << 0,   /* its network has no way out */
+    WEFT_ENDPOINT_NO_EXIT = 1u << 1,    /* its container has another interface for the way out: this one leads to the network and the resolver */
 };
 
 struct weft_endpoint {
@@ -79,7 +80,7 @@ struct weft_forward {
     __u32 ifindex;         /* local endpoint: host end of its veth; remote: 0 */
     __u32 vtep_ipv4;       /* remote endpoint: its node's data-path address, network order; local: 0 */
     __u8 mac[6];
-    __u8 reserved[2];
+    __u16 mtu;             /* remote endpoint: the largest IP packet that fits the tunnel to its node, host order; 0 = not known, not limited */
 };
 
 /* Map weft_vtep: which peers may send for which network. Presence is membership. */
@@ -157,6 +158,9 @@ enum weft_drop_reason {
     WEFT_DROP_LINK_LOCAL = 17,          /* from or to a link-local IPv6 address: these serve neighbour discovery alone */
     WEFT_DROP_NO_IPV6_EXIT = 18,        /* IPv6 to an address outside the overlay: there is no way out */
     WEFT_DROP_RESOLVER_SHARE = 19,      /* more queries than the endpoint may have waiting for the resolver */
+    WEFT_DROP_NO_EXIT = 20,             /* outside destination, by an interface that is not its container's way out */
+    WEFT_DROP_TOO_BIG = 21,             /* larger than the tunnel to the peer carries; the sender was told */
+    WEFT_DROP_CONTROL_MESSAGE = 22,     /* ICMP to the host or the outside that is not an echo */
     WEFT_DROP_REASON_COUNT
 };
 

@@ -251,11 +251,22 @@ nonisolated struct Weft_V1_NodeDescription: Sendable {
   /// Whether AddressesWanted may be sent to it.
   var returnsAddresses: Bool = false
 
+  /// Of the interface that has the data-path address. Missing from nodes that do not tell: then the receiver's own counts.
+  var underlayMtu: UInt32 {
+    get {_underlayMtu ?? 0}
+    set {_underlayMtu = newValue}
+  }
+  /// Returns true if `underlayMtu` has been explicitly set.
+  var hasUnderlayMtu: Bool {self._underlayMtu != nil}
+  /// Clears the value of `underlayMtu`. Subsequent reads from it will return its default value.
+  mutating func clearUnderlayMtu() {self._underlayMtu = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _trust: Weft_V1_Trust? = nil
+  fileprivate var _underlayMtu: UInt32? = nil
 }
 
 nonisolated struct Weft_V1_Trust: Sendable {
@@ -554,12 +565,23 @@ nonisolated struct Weft_V1_Peer: Sendable {
   /// Clears the value of `managerAddress`. Subsequent reads from it will return its default value.
   mutating func clearManagerAddress() {self._managerAddress = nil}
 
+  /// As NodeDescription's.
+  var underlayMtu: UInt32 {
+    get {_underlayMtu ?? 0}
+    set {_underlayMtu = newValue}
+  }
+  /// Returns true if `underlayMtu` has been explicitly set.
+  var hasUnderlayMtu: Bool {self._underlayMtu != nil}
+  /// Clears the value of `underlayMtu`. Subsequent reads from it will return its default value.
+  mutating func clearUnderlayMtu() {self._underlayMtu = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _dataPathAddress: UInt32? = nil
   fileprivate var _managerAddress: String? = nil
+  fileprivate var _underlayMtu: UInt32? = nil
 }
 
 nonisolated struct Weft_V1_ClusterView: Sendable {
@@ -1448,7 +1470,7 @@ nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeDescription"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0\u{3}underlay_mtu\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1465,6 +1487,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
       case 15: try { try decoder.decodeSingularMessageField(value: &self._trust) }()
       case 16: try { try decoder.decodeSingularBoolField(value: &self.returnsAddresses) }()
+      case 17: try { try decoder.decodeSingularUInt32Field(value: &self._underlayMtu) }()
       default: break
       }
     }
@@ -1502,6 +1525,9 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if self.returnsAddresses != false {
       try visitor.visitSingularBoolField(value: self.returnsAddresses, fieldNumber: 16)
     }
+    try { if let v = self._underlayMtu {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 17)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1515,6 +1541,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if lhs.routes != rhs.routes {return false}
     if lhs._trust != rhs._trust {return false}
     if lhs.returnsAddresses != rhs.returnsAddresses {return false}
+    if lhs._underlayMtu != rhs._underlayMtu {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1937,7 +1964,7 @@ nonisolated extension Weft_V1_Network: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension Weft_V1_Peer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Peer"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}hostname\0\u{1}state\0\u{3}data_path_address\0\u{3}manager_address\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}hostname\0\u{1}state\0\u{3}data_path_address\0\u{3}manager_address\0\u{3}underlay_mtu\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1950,6 +1977,7 @@ nonisolated extension Weft_V1_Peer: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 3: try { try decoder.decodeSingularEnumField(value: &self.state) }()
       case 4: try { try decoder.decodeSingularFixed32Field(value: &self._dataPathAddress) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self._managerAddress) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._underlayMtu) }()
       default: break
       }
     }
@@ -1975,6 +2003,9 @@ nonisolated extension Weft_V1_Peer: SwiftProtobuf.Message, SwiftProtobuf._Messag
     try { if let v = self._managerAddress {
       try visitor.visitSingularStringField(value: v, fieldNumber: 5)
     } }()
+    try { if let v = self._underlayMtu {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1984,6 +2015,7 @@ nonisolated extension Weft_V1_Peer: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.state != rhs.state {return false}
     if lhs._dataPathAddress != rhs._dataPathAddress {return false}
     if lhs._managerAddress != rhs._managerAddress {return false}
+    if lhs._underlayMtu != rhs._underlayMtu {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

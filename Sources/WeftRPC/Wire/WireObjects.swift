@@ -12,6 +12,7 @@ extension Weft_V1_NodeDescription {
         weftVersion = value.weftVersion
         engineVersion = value.engineVersion
         routes = value.routes.map(Weft_V1_Prefix.init)
+        if let value = value.underlayMTU { underlayMtu = UInt32(value.bytes) }
         if let value = value.trust {
             trust.rootCertificatesPem = value.rootsPEM
             trust.issuerSubject = Data(value.issuer.subject)
@@ -32,6 +33,8 @@ extension NodeDescription {
         routes = Wire.list(wire.routes, "\(field).routes", &skipped) { prefix, field throws(WireError) in
             try Wire.prefix(prefix, field)
         }
+        // One that is none is as one that is not told.
+        underlayMTU = wire.hasUnderlayMtu ? MTU(Int(wire.underlayMtu)) : nil
         if wire.hasTrust {
             trust = TrustInformation(
                 rootsPEM: wire.trust.rootCertificatesPem,
@@ -184,6 +187,7 @@ extension Weft_V1_Peer {
             }
         if let address = value.dataPathAddress { dataPathAddress = address.rawValue }
         if let address = value.managerAddress { managerAddress = address }
+        if let mtu = value.underlayMTU { underlayMtu = UInt32(mtu.bytes) }
     }
 }
 
@@ -202,7 +206,8 @@ extension Peer {
             id: try Wire.identifier(wire.id, "\(field).id"),
             hostname: Wire.shown(wire.hostname), state: state,
             dataPathAddress: wire.hasDataPathAddress ? IPv4Address(rawValue: wire.dataPathAddress) : nil,
-            managerAddress: wire.hasManagerAddress ? wire.managerAddress : nil)
+            managerAddress: wire.hasManagerAddress ? wire.managerAddress : nil,
+            underlayMTU: wire.hasUnderlayMtu ? MTU(Int(wire.underlayMtu)) : nil)
     }
 }
 

@@ -14,6 +14,8 @@ package struct LinkMessage: Hashable, Sendable {
     package var kind: String?
     /// The index of a veth's other end, or the lower device's.
     package var lowerIndex: UInt32?
+    /// The index of the bridge or bond that it is a port of.
+    package var masterIndex: UInt32?
     package var vxlan: VXLANAttributes?
     /// net.ipv4.conf.NAME.rp_filter.
     package var reversePathFilter: Int32?
@@ -42,6 +44,7 @@ package struct LinkMessage: Hashable, Sendable {
         mac = attributes[Int(IFLA_ADDRESS)].flatMap { MACAddress(octets: $0) }
         alias = attributes.text(Int(IFLA_IFALIAS))
         lowerIndex = attributes.integer(Int(IFLA_LINK))
+        masterIndex = attributes.integer(Int(IFLA_MASTER))
         let info = attributes.nested(Int(IFLA_LINKINFO))
         kind = info?.text(Int(IFLA_INFO_KIND))
         if kind == "vxlan", let data = info?.nested(Int(IFLA_INFO_DATA)) {

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ *
+ * What does not fit the tunnel to a peer comes back to its sender as path MTU discovery expects it (RFC 1191, RFC 8201).
+ *
+ * IPv4 packets without "don't fragment" are answered alike: nothing here cuts packets, and a sender that is told cuts them itself
+ * (Linux does for UDP and ping). Who has told its socket not to believe such messages (IP_PMTUDISC_INTERFACE, _OMIT) must keep below
+ * the smallest path by itself.
+ */
+#ifndef WEFT_LIB_PATH_MTU_H
+#define WEFT_LIB_PATH_MTU_H
+
+#include "gateway.h"
+#include "packet.h"
+#include "verdict.h"
+
+/* RFC 792 and RFC 1191; RFC 4443, 3.2 */
+#define ICMP_DEST_UNREACH 3
+#define ICMP_FRAG_NEEDED 4
+#define ICMPV6_PKT_TOOBIG 2
+
+#define SMALLEST_IPV6_MTU 1280
+
+/* The same layout in both families: of IPv4 the upper half of `mtu` is unused. */
+struct too_big_message {
+    __u8 type;
+    __u8 code;
+    __be16 checksum;
+    __be32 mtu;
+};
+
+/* How much of the packet its answer quotes: with all headers, and within what the checksum's helper takes at once (512). */
+#define QUOTED_LENGTH 480
+
+#define TCP_DATA_OFFSET 12
+/* Without options but timestamps: for TCP that does not follow the IP header at once. */
+#define USUAL_TCP_HEADER 32
+
+/* Whether an IP packet, or a segment of it, is larger than `mtu`. `headers_end`: where the transport's header begins. */
+static __always_inline bool exceeds_path(struct __sk_buff *skb, __u32 mtu, __u32 headers_end, __u8 protocol)
+{
+    __u32 headers = headers_end - ETH_HLEN;
+    __u8 offset;
+
+    if (!mtu || skb->len - ETH_HLEN <= mtu)
+        return false;
+    if (!skb->gso_size)
+        return true;
+    if (protocol == IPPROTO_TCP) {
+        if (bpf_skb_load_bytes(skb, headers_end + TCP_DATA_OFFSET, &offset, sizeof(offset)))
+            return true;
+        headers += (offset >> 4) * 4;
+    } else {
+        headers += protocol == IPPROTO_UDP ? sizeof(struct udphdr) : USUAL_TCP_HEADER;
+    }
+    return headers + skb->gso_size > mtu;
+}
+
+/* Cuts the packet to what is quoted of it and makes `room` before it; true if all of that can be written. */
+static __always_inline bool quote(struct __sk_buff *skb, __u32 room)
+{
+    /* The first also makes one packet of a GSO packet. */
+    return bpf_skb_change_tail(skb, ETH_HLEN + QUOTED_LENGTH, 0) == 0 &&
+           bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0) == 0 && pull(skb, ETH_HLEN + room + QUOTED_LENGTH);
+}
+
+/* Back to the sandbox that the packet came from. */
+static __always_inline int answer(struct __sk_buff *skb, const struct weft_endpoint *endpoint, struct ethhdr *ethernet)
+{
+    set_mac(ethernet->h_dest, endpoint->mac);
+    set_gateway_mac(ethernet->h_source);
+    return ANSWERED_TOO_BIG_BIT | redirect_to_sandbox(skb, skb->ifindex);
+}
+
+static __noinline int answer_too_big(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
+{
+    const __u32 room = sizeof(struct iphdr) + sizeof(struct too_big_message);
+    const __u32 length = sizeof(struct too_big_message) + QUOTED_LENGTH;
+    struct too_big_message *message;
+    struct iphdr *ip, *quoted;
+    struct ethhdr *ethernet;
+
+    if (!quote(skb, room))
+        return DROPPED(WEFT_DROP_TOO_BIG);
+    ethernet = packet_start(skb);
+    ip = (void *)(ethernet + 1);
+    message = (void *)(ip + 1);
+    quoted = (void *)(message + 1);
+    if ((void *)quoted + QUOTED_LENGTH > packet_end(skb))
+        return DROPPED(WEFT_DROP_TOO_BIG);
+    /* A later fragment tells no sender whose it is (RFC 1122, 3.2.2). */
+    if (quoted->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
+        return DROPPED(WEFT_DROP_TOO_BIG);
+
+    *(__be16 *)ip = bpf_htons(0x4500);
+    ip->tot_len = bpf_htons(sizeof(*ip) + length);
+    ip->id = 0;
+    ip->frag_off = bpf_htons(IP_DONT_FRAGMENT);
+    ip->ttl = 64;
+    ip->protocol = IPPROTO_ICMP;
+    ip->check = 0;
+    ip->saddr = endpoint->gateway_ipv4 ?: quoted->daddr;
+    ip->daddr = endpoint->ipv4;
+    ip->check = ~header_sum(ip);
+
+    message->type = ICMP_DEST_UNREACH;
+    message->code = ICMP_FRAG_NEEDED;
+    message->checksum = 0;
+    message->mtu = bpf_htonl(mtu);
+    message->checksum = ~fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)message, length, 0));
+    return answer(skb, endpoint, ethernet);
+}
+
+static __noinline int answer_too_big6(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
+{
+    const __u32 room = sizeof(struct ipv6hdr) + sizeof(struct too_big_message);
+    const __u32 length = sizeof(struct too_big_message) + QUOTED_LENGTH;
+    struct too_big_message *message;
+    struct ipv6hdr *ip, *quoted;
+    struct ethhdr *ethernet;
+    __u64 sum;
+
+    /* No sender goes below that (RFC 8201, 4). */
+    if (mtu < SMALLEST_IPV6_MTU || !quote(skb, room))
+        return DROPPED(WEFT_DROP_TOO_BIG);
+    ethernet = packet_start(skb);
+    ip = (void *)(ethernet + 1);
+    message = (void *)(ip + 1);
+    quoted = (void *)(message + 1);
+    if ((void *)quoted + QUOTED_LENGTH > packet_end(skb))
+        return DROPPED(WEFT_DROP_TOO_BIG);
+
+    *(__be32 *)ip = bpf_htonl(0x60000000);
+    ip->payload_len = bpf_htons(length);
+    ip->nexthdr = IPPROTO_ICMPV6;
+    ip->hop_limit = 64;
+    if (is_unspecified(endpoint->gateway_ipv6))
+        set_ipv6(ip->saddr.in6_u.u6_addr32, quoted->daddr.in6_u.u6_addr32);
+    else
+        set_ipv6(ip->saddr.in6_u.u6_addr32, endpoint->gateway_ipv6);
+    set_ipv6(ip->daddr.in6_u.u6_addr32, endpoint->ipv6);
+
+    message->type = ICMPV6_PKT_TOOBIG;
+    message->code = 0;
+    message->checksum = 0;
+    message->mtu = bpf_htonl(mtu);
+    /* Over the addresses, length and protocol as well (RFC 4443, 2.3). */
+    sum = (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&ip->saddr, 2 * sizeof(struct in6_addr), 0);
+    sum += (__u32)bpf_csum_diff(NULL, 0, (__be32 *)message, length, 0);
+    message->checksum = ~fold(sum + bpf_htonl(length) + bpf_htonl(IPPROTO_ICMPV6));
+    return answer(skb, endpoint, ethernet);
+}
+
+#endif
