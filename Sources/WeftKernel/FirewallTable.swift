@@ -1,11 +1,15 @@
 internal import Synchronization
+internal import WeftDatapath
 internal import WeftLinux
+internal import WeftNet
+internal import WeftWire
 
-/// The nftables table `inet weft`. Wildcards on interface names keep it the same whatever endpoints there are.
+/// The nftables table `inet weft`, and Weft's part in the engine's. Wildcards on interface names keep it the same whatever endpoints
+/// there are; it changes with the swarm's nodes and with the host's own interfaces.
 final class FirewallTable: Sendable {
     private let firewall: Firewall
-    /// How `nft` of this host prints the table, once it has been set here.
-    private let printed = Mutex<String?>(nil)
+    /// What was set here, and how `nft` of this host prints it.
+    private let applied = Mutex<(body: String, printed: String)?>(nil)
 
     private let engine: EngineFirewall
 
@@ -14,18 +18,21 @@ final class FirewallTable: Sendable {
         engine = EngineFirewall(namespace: namespace)
     }
 
-    func apply() throws {
-        try firewall.apply(Self.body)
-        let listing = try firewall.listing()
-        printed.withLock { $0 = listing }
-        try engine.apply()
+    func apply(_ surroundings: Surroundings) throws {
+        let body = Self.body(surroundings)
+        try firewall.apply(body)
+        let listing = try firewall.listing() ?? ""
+        applied.withLock { $0 = (body, Self.words(listing)) }
+        try engine.apply(bridges: surroundings.engineBridges)
     }
 
     /// True if the table is there, complete and unchanged.
-    func isIntact() throws -> Bool {
+    func isIntact(_ surroundings: Surroundings) throws -> Bool {
         guard let listing = try firewall.listing() else { return false }
-        guard try engine.isIntact() else { return false }
-        return listing == printed.withLock { $0 } ?? "table inet weft {\n\(Self.body)}\n"
+        guard try engine.isIntact(bridges: surroundings.engineBridges) else { return false }
+        let body = Self.body(surroundings)
+        if let applied = applied.withLock({ $0 }) { return applied.body == body && applied.printed == Self.words(listing) }
+        return Self.words(listing) == Self.words("table inet weft {\n\(body)}\n")
     }
 
     func remove() throws {
@@ -33,15 +40,65 @@ final class FirewallTable: Sendable {
         try engine.remove()
     }
 
-    /// What an operator's or an engine's rule for a published port sends in is let in, and its answers out.
+    /// Where `nft` breaks a line of many elements is its own affair.
+    private static func words(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+
     /// Written as nft 1.0 prints it, so that a new process recognizes the table of the former.
-    static let body = """
+    static func body(_ surroundings: Surroundings) -> String {
+        let port = surroundings.host.dataPathPort
+        return set("nodes", of: "ipv4_addr", surroundings.host.vteps.sorted().map(\.description))
+            + set("lans", of: "ifname", surroundings.lanBridges.map { "\"\($0)\"" })
+            + tunnel(port: port, underlay: surroundings.underlay ?? "") + sandboxes
+    }
+
+    private static func set(_ name: String, of type: String, _ elements: [String]) -> String {
+        "\tset \(name) {\n\t\ttype \(type)\n"
+            + (elements.isEmpty ? "" : "\t\telements = { \(elements.joined(separator: ", ")) }\n") + "\t}\n\n"
+    }
+
+    /// Nobody but Weft sends to the data path's port of a node, in Weft's name least of all. What a container or another process sends
+    /// would arrive with this host's address, by which a node is known; Weft's own packets pass neither hook, being sent by a program.
+    /// Other hosts' tunnels with the same port are none of its business: a host may route for machines that have their own.
+    ///
+    /// The first chain: a source address that is not reached where the packet came from is forged. Which of the host's own machines and
+    /// containers it comes from is told by the interface; the underlay, where peers are heard, may be any kind.
+    private static func tunnel(port: UInt16, underlay: String) -> String {
+        let forged = ["bridge", "tun", "veth"].map {
+            "\t\tiifname != \"\(underlay)\" meta iifkind \"\($0)\" ip daddr @nodes udp dport \(port) fib saddr . iif oif missing drop\n"
+        }
+        return """
+            \tchain prerouting {
+            \t\ttype filter hook prerouting priority mangle; policy accept;
+            \(forged.joined())\t}
+
+            \tchain output {
+            \t\ttype filter hook output priority filter; policy accept;
+            \t\tip daddr @nodes udp dport \(port) meta skuid != 0 drop
+            \t}
+
+            \tchain forward_tunnel {
+            \t\ttype filter hook forward priority filter; policy accept;
+            \t\tip saddr != @nodes ip daddr @nodes udp dport \(port) drop
+            \t}
+
+
+            """
+    }
+
+    /// What an operator's or an engine's rule for a published port sends in is let in, and its answers out. From a sandbox to a bridge
+    /// of containers goes only what a published port translates, as from another host; a bridge with a network card in it is a LAN.
+    /// An ICMP error is believed by who gets it for what it quotes, so none comes from a sandbox; nor what would leave untranslated.
+    private static let sandboxes = """
         \tchain forward {
         \t\ttype filter hook forward priority filter; policy accept;
         \t\tiifname "wv*" oifname "wv*" drop
         \t\toifname "wv*" ct state established,related accept
         \t\toifname "wv*" ct status dnat accept
         \t\toifname "wv*" drop
+        \t\tiifname "wv*" ct state invalid drop
+        \t\tiifname "wv*" icmp type != { echo-reply, echo-request } drop
+        \t\tiifname "wv*" ct status dnat accept
+        \t\tiifname "wv*" meta oifkind "bridge" oifname != @lans drop
         \t\tiifname "wv*" accept
         \t}
 
@@ -54,12 +111,39 @@ final class FirewallTable: Sendable {
         \t\ttype filter hook input priority filter; policy accept;
         \t\tiifname "wv*" ip daddr 169.254.77.53 udp dport 53 accept
         \t\tiifname "wv*" ip daddr 169.254.77.53 tcp dport 53 accept
-        \t\tiifname "wv*" ip daddr 169.254.77.53 ip protocol icmp accept
-        \t\tiifname "wv*" ct state established,related ct status dnat accept
+        \t\tiifname "wv*" ip daddr 169.254.77.53 icmp type echo-request accept
+        \t\tiifname "wv*" ct state established ct status dnat accept
         \t\tiifname "wv*" drop
         \t\tmeta iifkind "bridge" ip daddr 169.254.77.53 reject with icmp port-unreachable
         \t\tiifname != "lo" ip daddr 169.254.77.53 drop
         \t}
 
         """
+}
+
+/// What the firewall must know of the swarm and of the host's other interfaces.
+struct Surroundings: Hashable, Sendable {
+    let host: HostConfiguration
+    /// Name of the interface that leads to the other nodes; nil if none has the data-path address.
+    let underlay: String?
+    /// Bridges with something in them, or behind them, that is not a container: sorted names.
+    let lanBridges: [String]
+    /// All other bridges.
+    let engineBridges: [String]
+
+    init(host: HostConfiguration, links: [LinkMessage], addresses: [AddressMessage], routes: [RouteMessage]) {
+        self.host = host
+        let underlayIndex = addresses.first { $0.address == host.dataPathAddress }?.interface
+        let gateways = Set(routes.filter { $0.gateway != nil }.compactMap(\.interface))
+        // Containers and virtual machines are behind these kinds; a card has none.
+        let guests: Set<String?> = ["veth", "tun", "dummy", "vxlan", "ifb"]
+        let lans = Set(links.filter { !guests.contains($0.kind) }.compactMap(\.masterIndex))
+        func isLAN(_ link: LinkMessage) -> Bool {
+            link.index == underlayIndex || gateways.contains(link.index) || lans.contains(link.index)
+        }
+        underlay = links.first { $0.index == underlayIndex }?.name
+        let bridges = links.filter { $0.kind == "bridge" }
+        lanBridges = bridges.filter(isLAN).map(\.name).sorted()
+        engineBridges = bridges.filter { !isLAN($0) }.map(\.name).sorted()
+    }
 }

@@ -12,7 +12,7 @@ extension KernelDatapath {
         case .resolverAddress: try addResolverAddress()
         case .routingRule:
             try netlink.create(.addRule(Self.routingRule), "add the routing rule of the endpoints")
-        case .firewall: try firewall.apply()
+        case .firewall: try firewall.apply(surroundings(host))
         case .configuration:
             try programs.setConfig(
                 DatapathConfig(
@@ -23,6 +23,12 @@ extension KernelDatapath {
         case .underlayProgram:
             try programs.attachUnderlay(interface: underlay(host))
         }
+    }
+
+    private func surroundings(_ host: HostConfiguration) throws -> Surroundings {
+        let interfaces = try HostInterfaces.read(in: namespace)
+        return Surroundings(
+            host: host, links: interfaces.links, addresses: interfaces.addresses, routes: interfaces.routes)
     }
 
     private func underlay(_ host: HostConfiguration) throws -> UInt32 {

@@ -36,7 +36,7 @@ extension KernelDatapath {
         for (key, target) in try programs.forward() {
             state.locations[OverlayAddress(vni: key.vni, address: key.address)] =
                 switch target {
-                case .remote(let vtep, let mac): .remote(vtep: vtep, mac: mac)
+                case .remote(let vtep, let mac, let mtu): .remote(vtep: vtep, mac: mac, mtu: mtu)
                 case .local(let interface, let mac): ids[interface].map { .local($0, mac: mac) } ?? .stale
                 }
         }
@@ -65,7 +65,9 @@ extension KernelDatapath {
         if try netlink.dump(.dumpRules(), "list routing rules", { RuleMessage($0) }).contains(Self.routingRule) {
             parts.insert(.routingRule)
         }
-        if try firewall.isIntact() { parts.insert(.firewall) }
+        let routes = try netlink.dump(.dumpRoutes(), "list routes") { RouteMessage($0) }
+        let surroundings = Surroundings(host: host, links: links, addresses: addresses, routes: routes)
+        if try firewall.isIntact(surroundings) { parts.insert(.firewall) }
         let underlay = addresses.first { $0.address == host.dataPathAddress }?.interface
         if let underlay,
             try programs.config()
@@ -108,7 +110,7 @@ extension KernelDatapath {
                     entry.gateway.map {
                         EndpointEntry(
                             vni: entry.vni, address: entry.address, mac: entry.mac, subnet: entry.subnet, gateway: $0,
-                            isInternal: entry.isInternal, ipv6: entry.ipv6.map { EndpointIPv6($0) })
+                            isInternal: entry.isInternal, isNoExit: entry.isNoExit, ipv6: entry.ipv6.map { EndpointIPv6($0) })
                     }
                 },
                 hasProgram: roles[link.index] == .endpoint, hostRoutes: routes[link.index] ?? [],

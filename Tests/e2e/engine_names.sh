@@ -24,7 +24,7 @@ weft lab down >/dev/null 2>&1
 step "a lab with engines" up
 echo "time engine $(engine_on 1 version -f '{{.Server.Version}}')"
 for h in 1 2 3; do
-    step "the engine's firewall lets sandboxes out on host $h" within 10 has "-i wv+ -j ACCEPT" nsenter --net=/run/netns/$lab-$h iptables -S DOCKER-USER
+    step "the engine's firewall lets sandboxes out on host $h" within 10 has "-i wv+ -j WEFT-FORWARD" nsenter --net=/run/netns/$lab-$h iptables -S DOCKER-USER
 done
 step "network" docker_on 1 network create -d overlay --attachable net
 step "internal network" docker_on 1 network create -d overlay --attachable --internal shut
