@@ -100,7 +100,12 @@ let package = Package(
         module("WeftJSON"),
         module("WeftSandbox", ["WeftSandboxWire", "WeftJSON", "CSandbox"]),
         module("WeftStore", ["WeftNet", "WeftModel"]),
-        module("WeftStoreSQLite", ["WeftStore", "WeftModel", "WeftJSON", .product(name: "GRDB", package: "GRDB.swift")]),
+        module(
+            "WeftStoreSQLite",
+            [
+                "WeftStore", "WeftModel", "WeftJSON", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ]),
         module(
             "WeftRPC",
             [

@@ -129,6 +129,7 @@ package struct Router: Sendable {
         let state = await backend.swarmState()
         guard state.membership != .inactive else { throw .notAManagerOutsideSwarm }
         guard state.membership != .locked else { throw .swarmLocked }
+        if state.membership == .error, !state.error.isEmpty { throw APIError(503, state.error) }
         guard state.isManager, let cluster = state.cluster else { throw .notAManagerOnWorker }
         return (state, cluster)
     }

@@ -76,6 +76,8 @@ package final class Agent: Sendable {
 
     /// After a start: these sandboxes live, with the paths of their network namespaces; endpoints of others go.
     package func sandboxesFound(_ namespaces: [SandboxID: String]) { enqueue(.sandboxesFound(namespaces)) }
+    /// Before that: the finished interfaces in the kernel, which count if what was known of them is lost.
+    package func interfacesFound(_ endpoints: [FoundEndpoint]) { enqueue(.interfacesFound(endpoints)) }
     /// A sandbox's namespace exists; call it before the first attach. `interfaces`: names that its maker chose, by
     /// network; others are ethN.
     package func place(

@@ -22,6 +22,7 @@ enum AgentEvent: Sendable {
     case containerGone(SandboxID)
     case sandboxGone(SandboxID)
     case sandboxesFound([SandboxID: String])
+    case interfacesFound([FoundEndpoint])
     case describe(NodeDescription)
     case reconciled(ReconcileOutcome)
     case leave

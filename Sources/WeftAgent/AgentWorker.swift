@@ -23,6 +23,8 @@ struct AgentWorker: Sendable {
     private var viewIsDirty = false
     /// Saving failed, and is tried again with the next tick.
     private var isUnableToSave = false
+    /// Why the last save failed.
+    private var saveFailure: String?
     private var ticks = 0
 
     init(
@@ -56,7 +58,11 @@ struct AgentWorker: Sendable {
             handle(.sessionClosed)
         case .received(let message):
             viewIsDirty = true
+            let wasAdopting = machine.isAdopting
             handle(.received(message))
+            if wasAdopting, !machine.isAdopting {
+                logger.notice("the endpoints of the interfaces found are this node's again", metadata: ["count": "\(machine.ownEndpoints.count)"])
+            }
         case .place(let sandbox, let path, let interfaces):
             placements.place(sandbox, namespacePath: path, interfaces: interfaces)
             machine.noteChange(of: sandbox)
@@ -75,7 +81,9 @@ struct AgentWorker: Sendable {
         case .rename(let endpoint, let sandbox, let name, let aliases, let continuation):
             handle(.rename(register(continuation), endpoint, sandbox: sandbox, name: name, aliases: aliases))
         case .engineEndpointsFound(let endpoints, let instant):
-            handle(.engineEndpointsFound(endpoints, asOf: instant))
+            noting("endpoints that the engine does not have any more are removed") {
+                $0.handle(.engineEndpointsFound(endpoints, asOf: instant))
+            }
             // An engine that has just come up may have made a firewall of its own, in which Weft needs its place.
             reconcile(generation: machine.generation, observe: true)
         case .containerGone(let container):
@@ -89,8 +97,15 @@ struct AgentWorker: Sendable {
                 placements.place(sandbox, namespacePath: path)
                 machine.noteChange(of: sandbox)
             }
-            handle(.sandboxesFound(Set(namespaces.keys)))
+            noting("endpoints of sandboxes that ended meanwhile are removed") { $0.handle(.sandboxesFound(Set(namespaces.keys))) }
             reconcile(generation: machine.generation, observe: true)
+        case .interfacesFound(let endpoints):
+            handle(.endpointsFound(endpoints))
+            guard machine.isAdopting else { break }
+            for endpoint in endpoints { placements.adopt(endpoint.id, interface: endpoint.interface) }
+            logger.error(
+                "this node's records are lost; its interfaces are left as they are until a manager has said what it knows of them",
+                metadata: ["interfaces": "\(endpoints.count)"])
         case .describe(let description):
             handle(.descriptionChanged(description))
         case .reconciled(let outcome):
@@ -138,13 +153,35 @@ struct AgentWorker: Sendable {
     }
 
     private mutating func handle(_ input: NodeInput) {
-        for action in machine.handle(input, now: now(), random: &generator) { perform(action) }
+        var actions = machine.handle(input, now: now(), random: &generator)[...]
+        while let action = actions.popFirst() {
+            guard case .persist(urgent: true) = action else {
+                perform(action)
+                continue
+            }
+            guard let reason = saveOwn() else { continue }
+            // What is taken back must not be told first.
+            let undurable = machine.undurable
+            for action in actions { if let action = action.without(undurable) { perform(action) } }
+            handle(.notSaved(reason))
+            return
+        }
+    }
+
+    /// Logs what goes of this node's endpoints by `body`: much at once, perhaps.
+    private mutating func noting(_ sentence: String, _ body: (inout AgentWorker) -> Void) {
+        let before = machine.ownEndpoints.map(\.id)
+        body(&self)
+        let left = Set(machine.ownEndpoints.map(\.id))
+        let gone = before.filter { !left.contains($0) }
+        guard !gone.isEmpty else { return }
+        logger.notice("\(sentence)", metadata: ["count": "\(gone.count)", "of": "\(before.count)"])
     }
 
     private mutating func perform(_ action: NodeAction) {
         switch action {
         case .persist(let urgent):
-            if urgent { saveOwn() } else { viewIsDirty = true }
+            if urgent { _ = saveOwn() } else { viewIsDirty = true }
         case .send(let message):
             // A message that does not go out is not lost: the hello of the next session says it all again.
             if let send, !send(message) { self.send = nil }
@@ -166,6 +203,7 @@ struct AgentWorker: Sendable {
     }
 
     private mutating func reconcile(generation: Generation, observe: Bool) {
+        if machine.isAdopting { return reconciler.request(takeChange(), generation: nil, observe: false) }
         reconciler.request(takeChange(), generation: generation, observe: observe)
     }
 
@@ -203,9 +241,10 @@ struct AgentWorker: Sendable {
         return part
     }
 
-    private mutating func saveOwn() {
+    /// Nil, or why nothing could be saved.
+    private mutating func saveOwn() -> String? {
         let change = machine.takeOwnChange()
-        guard !change.isEmpty else { return }
+        guard !change.isEmpty else { return nil }
         for endpoint in change.own.endpoints { placements.assign(machine.ownEndpoints(of: endpoint.sandbox)) }
         for id in change.removedEndpoints { placements.forget(id) }
         do {
@@ -213,24 +252,52 @@ struct AgentWorker: Sendable {
                 placements.interfaceIndexes[endpoint.id].map { (endpoint.id, $0) }
             }
             try store.saveOwn(change, interfaceIndexes: Dictionary(indexes, uniquingKeysWith: { first, _ in first }))
+            noteSaving(nil)
+            return nil
         } catch {
             machine.noteUnsaved()
             viewIsDirty = true
             isUnableToSave = true
-            logger.error("the node's endpoints cannot be saved", metadata: ["error": "\(error)"])
+            noteSaving("\(error)")
+            return "\(error)"
+        }
+    }
+
+    /// A disk that is full is so for long, and told once.
+    private mutating func noteSaving(_ failure: String?) {
+        defer { saveFailure = failure }
+        guard failure != saveFailure else { return }
+        if let failure {
+            logger.error("this node's records cannot be saved; it goes on trying, and attaches nothing meanwhile", metadata: ["error": "\(failure)"])
+        } else {
+            logger.notice("this node's records are saved again")
         }
     }
 
     private mutating func saveView() {
         viewIsDirty = false
-        saveOwn()
+        // What the manager said is of no use without what is the node's own.
+        guard saveOwn() == nil else { return }
         do {
             try store.saveView(machine.takeViewChange())
         } catch {
             machine.noteUnsaved()
             viewIsDirty = true
             isUnableToSave = true
-            logger.error("what the manager said cannot be saved", metadata: ["error": "\(error)"])
+            noteSaving("\(error)")
+        }
+    }
+}
+
+extension NodeAction {
+    /// What is left of it while these endpoints, and anything else that was to be durable first, is not.
+    fileprivate func without(_ undurable: Set<EndpointID>) -> NodeAction? {
+        switch self {
+        case .send(.endpointsChanged(let added, let removed)):
+            let added = added.filter { !undurable.contains($0.id) }
+            return added.isEmpty && removed.isEmpty ? nil : .send(.endpointsChanged(added: added, removed: removed))
+        case .send(.leasesReturned), .send(.addressesReturned), .reserved(_, .success): return nil
+        default: return self
         }
     }
 }

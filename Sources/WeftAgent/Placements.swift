@@ -56,6 +56,11 @@ package struct Placements: Sendable {
         }
     }
 
+    /// An interface that is there already keeps its name.
+    package mutating func adopt(_ endpoint: EndpointID, interface: String) {
+        if interface.hasPrefix("eth"), let index = Int(interface.dropFirst(3)), index >= 0 { interfaceIndexes[endpoint] = index }
+    }
+
     package mutating func forget(_ endpoint: EndpointID) { interfaceIndexes[endpoint] = nil }
 
     /// Nil when the sandbox is not on this host any more.

@@ -81,8 +81,11 @@ extension ControlMachine {
         // It is back: what it leases stays its own.
         for lease in state.leases.values where lease.node == node { restingLeases[lease.id] = nil }
 
+        // A node that knows nothing says nothing of its endpoints by that: it may have lost its memory, and asks for ours. It tells
+        // what it has once it has heard.
+        let isEmptyHanded = applied == .none && endpoints.isEmpty
         let reported = Set(endpoints.map(\.id))
-        for id in (state.nodeEndpoints[node] ?? []).sorted() where !reported.contains(id) {
+        for id in isEmptyHanded ? [] : (state.nodeEndpoints[node] ?? []).sorted() where !reported.contains(id) {
             state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
         }
         accept(endpoints, from: node)

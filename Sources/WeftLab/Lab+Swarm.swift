@@ -23,6 +23,7 @@ extension Lab {
             for host in hosts.dropFirst() { group.addTask { try await host.joinSwarm(of: first, token: token) } }
             try await group.waitForAll()
         }
+        try await first.waitForNodes(hosts.count)
     }
 }
 
@@ -58,6 +59,30 @@ extension LabHost {
         try await post(
             "/swarm/join",
             JoinRequest(AdvertiseAddr: address, RemoteAddrs: ["\(manager.address):2377"], JoinToken: token))
+    }
+
+    private struct Node: Decodable {
+        struct Status: Decodable { var State: String }
+        var Status: Status
+    }
+
+    /// Returns once the manager sees this many nodes ready.
+    fileprivate func waitForNodes(_ count: Int) async throws {
+        let deadline = ContinuousClock.now + .seconds(30 + count)
+        while true {
+            var ready = 0
+            do {
+                let nodes = try await WeftClient(host: socket).call(.GET, "/nodes").decode([Node].self)
+                ready = nodes.filter { $0.Status.State == "ready" }.count
+            } catch {
+                throw LabError.swarm(host: name, reason: "\(error)")
+            }
+            if ready >= count { return }
+            guard ContinuousClock.now < deadline else {
+                throw LabError.swarm(host: name, reason: "only \(ready) of \(count) nodes became ready")
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
     }
 
     private func post(_ path: String, _ body: some Encodable) async throws {

@@ -41,6 +41,23 @@ package enum FileSystem {
         guard fsync(folder.rawValue) == 0 else { throw .last("sync \(parent(of: path))") }
     }
 
+    /// The bytes of a file; nil when it is not there.
+    package static func size(_ path: String) throws(SystemError) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            if errno == ENOENT { return nil }
+            throw .last("inspect \(path)")
+        }
+        return Int(status.st_size)
+    }
+
+    /// Moves a file that is of no use out of the way, under a name that says so, over one that was moved before; nothing there is fine.
+    package static func setAside(_ path: String) throws(SystemError) {
+        let aside = "\(path).unreadable"
+        try removeTree(aside)
+        guard rename(path, aside) == 0 || errno == ENOENT else { throw .last("rename \(path) to \(aside)") }
+    }
+
     /// Makes a directory and those above it. One that exists keeps its mode.
     package static func makeDirectory(_ path: String, mode: UInt32 = 0o755) throws(SystemError) {
         guard mkdir(path, mode) != 0 else { return }

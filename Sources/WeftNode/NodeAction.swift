@@ -22,6 +22,7 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
     case endpointNotFound(EndpointID)
     case endpointTaken(EndpointID)
     case leaving
+    case notSaved(String)
 
     package var description: String {
         switch self {
@@ -47,6 +48,7 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
         case .sandboxGone(let sandbox): "sandbox \(sandbox) ended meanwhile"
         case .detached(let endpoint): "endpoint \(endpoint) was removed meanwhile"
         case .datapath(let reason): reason
+        case .notSaved(let reason): "this node could not remember it, so it is not made: \(reason)"
         case .leaving: "this node is leaving the swarm"
         case .endpointTaken(let endpoint): "endpoint \(endpoint) exists already, with another address or network"
         case .endpointNotFound(let endpoint): "endpoint \(endpoint) not found"
@@ -56,7 +58,8 @@ package enum AttachError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// What the shell must do, in this order.
 package enum NodeAction: Hashable, Sendable {
-    /// `saved` is worth saving. `urgent`: durably, before any action that follows; else soon.
+    /// `saved` is worth saving. `urgent`: durably, before any action that follows; else soon. When that fails, `notSaved` follows, and
+    /// of the actions left those that tell others of `undurable` are not carried out.
     case persist(urgent: Bool)
     case send(NodeMessage)
     /// Bring the data path to what the machine now says, then report `datapathApplied` with this generation, or with a

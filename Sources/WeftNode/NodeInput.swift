@@ -92,6 +92,10 @@ package enum NodeInput: Hashable, Sendable {
     case sandboxGone(SandboxID)
     /// After a restart: endpoints of all other sandboxes go, but for an engine's.
     case sandboxesFound(Set<SandboxID>)
+    /// Right after a start: what the kernel has. It counts only if nothing is known of this node's endpoints any more.
+    case endpointsFound([FoundEndpoint])
+    /// What the last input wanted saved could not be, and why. What must be durable before it counts is taken back.
+    case notSaved(String)
     /// Every overlay address that an interface of this host has; replaces what was said before.
     case addressesHeld(Set<IPAddress>)
     /// The data path is what `generation` asked for, but for the endpoints named, each with a sentence.

@@ -88,6 +88,7 @@ extension NodeMachine {
             for address in taken {
                 noteReservation(of: Place(network: waiter.network, address: address), now: now)
                 effects.reserved.append((id, .success(address)))
+                effects.places.append((id, Place(network: waiter.network, address: address)))
             }
         }
         for address in taken { requestSpare(SubnetID(waiter.network, address.family), now: now) }
@@ -247,6 +248,20 @@ extension NodeMachine {
             }
         }
         return removed
+    }
+
+    /// Takes back what could not be saved: who asked for it is told so.
+    mutating func takeBackUndurable(_ reason: String, now: Instant) {
+        for (id, pending) in unconfirmed.sorted(by: { $0.key < $1.key })
+        where pending.isAttach && undurable.contains(pending.endpoint.id) {
+            unconfirmed[id] = nil
+            effects.replies.append((id, .failure(.notSaved(reason))))
+        }
+        removeEndpoints(undurable, now: now, reserving: true)
+        for (id, place) in undurableReservations {
+            release(place, now: now)
+            effects.reserved.append((id, .failure(.notSaved(reason))))
+        }
     }
 
     /// Answers what waited for the data path. An endpoint that could not be made is taken back.

@@ -46,12 +46,14 @@ extension NodeMachine {
     private mutating func apply(_ assignments: Assignments, now: Instant) {
         if session == .resynchronising, !assignments.isFull { return }
         let changesOthers = concernsOthers(assignments)
+        let isFirstWord = knowsNothing
         guard view.apply(assignments) else {
             session = .resynchronising
             send(.resyncRequest)
             return
         }
         note(assignments)
+        if isFirstWord { adopt(now: now) }
         // Endpoints of others and echoes of this node's own change nothing of what follows: most of what comes is these.
         if session == .greeting || concernsAddresses(assignments) {
             followAddresses(now: now, takesAway: takesAway(assignments))

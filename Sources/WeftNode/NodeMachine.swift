@@ -105,6 +105,12 @@ package struct NodeMachine: Sendable {
     /// Rests on networks that are not known yet, after a restart.
     var strayRests: [SavedNode.Resting] = []
 
+    /// Interfaces of which nothing is known, until a manager has said whose they are.
+    var found: [EndpointID: FoundEndpoint] = [:]
+    /// What the last input made and wants durable before it counts.
+    package internal(set) var undurable: Set<EndpointID> = []
+    var undurableReservations: [(RequestID, Place)] = []
+
     /// Set for good once the operator makes the node leave.
     package internal(set) var isLeaving = false
     var session = Session.closed
@@ -138,6 +144,8 @@ package struct NodeMachine: Sendable {
         var dismissal: String?
         var added: [Endpoint] = []
         var removed: [EndpointID] = []
+        /// Of the successes in `reserved`.
+        var places: [(RequestID, Place)] = []
     }
 
     /// A node as it was when `saved`, or a new one.
@@ -209,6 +217,10 @@ package struct NodeMachine: Sendable {
         case .sandboxesFound(let sandboxes):
             let gone = own.values.filter { engine[$0.id] == nil && !sandboxes.contains($0.sandbox) }
             removeEndpoints(gone.map(\.id), now: now)
+        case .endpointsFound(let endpoints):
+            noteFound(endpoints)
+        case .notSaved(let reason):
+            takeBackUndurable(reason, now: now)
         case .addressesHeld(let addresses):
             held = addresses
             serveWaiting(now: now)
@@ -301,6 +313,12 @@ package struct NodeMachine: Sendable {
     private mutating func takeActions() -> [NodeAction] {
         var done = effects
         effects = Effects()
+        let added = Set(done.added.map(\.id))
+        undurable = []
+        for pending in unconfirmed.values where pending.isAttach && pending.generation > generation {
+            if added.contains(pending.endpoint.id) { undurable.insert(pending.endpoint.id) }
+        }
+        undurableReservations = done.places
         if !done.added.isEmpty || !done.removed.isEmpty {
             done.persist = true
             done.persistUrgent = true

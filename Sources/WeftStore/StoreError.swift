@@ -12,6 +12,8 @@ package enum StoreError: Error, Hashable, CustomStringConvertible {
     case unknownRevision(requested: Version, newest: Version)
     /// What is stored under the key cannot be read.
     case corrupt(StoreKey, reason: String)
+    /// The disk takes nothing. Nothing was changed.
+    case notWritable(path: String, reason: String)
     /// The file was written by a newer version of Weft.
     case newerFormat(path: String)
 
@@ -31,6 +33,8 @@ package enum StoreError: Error, Hashable, CustomStringConvertible {
             "revision \(requested) is ahead of the store's newest, \(newest): take a snapshot"
         case .corrupt(let key, let reason):
             "\(key) in the store cannot be read: \(reason)"
+        case .notWritable(let path, let reason):
+            "\(path) cannot be written (\(reason)); nothing was changed: make room on its file system and try again"
         case .newerFormat(let path):
             "\(path) was written by a newer version of Weft; start that version, or restore a backup"
         }

@@ -5,7 +5,7 @@ package import WeftStore
 
 /// The store of a swarm with one manager: an SQLite file, durable on every commit (WAL, synchronous=FULL).
 package final class SQLiteStore: Store {
-    let pool: DatabasePool
+    let queue: DatabaseQueue
     /// How many revisions a watch may lag behind.
     private let revisionsKept: Int64
     private let coding: ObjectCoding
@@ -28,21 +28,25 @@ package final class SQLiteStore: Store {
             _ = files.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
         }
         var configuration = Configuration()
-        configuration.maximumReaderCount = 4
         configuration.busyMode = .timeout(5)
-        configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-        pool = try DatabasePool(path: path, configuration: configuration)
-        if try pool.read(Schema.migrator.hasBeenSuperseded) { throw StoreError.newerFormat(path: path) }
-        try Schema.migrator.migrate(pool)
-        if seal != nil { try Sealing(coding: coding).perform(on: pool) }
+        configuration.prepareDatabase { database in
+            // Nothing is written for it where it is so already: a start must not need room on the disk.
+            try database.execute(sql: "PRAGMA journal_mode = WAL")
+            try database.execute(sql: "PRAGMA synchronous = FULL")
+            keepLog(of: database)
+        }
+        queue = try DatabaseQueue(path: path, configuration: configuration)
+        if try queue.read(Schema.migrator.hasBeenSuperseded) { throw StoreError.newerFormat(path: path) }
+        if try !queue.read(Schema.migrator.hasCompletedMigrations) { try Schema.migrator.migrate(queue) }
+        if seal != nil { try Sealing(coding: coding).perform(on: queue) }
     }
 
     /// Closes the file; further calls fail.
-    package func close() throws { try pool.close() }
+    package func close() throws { try emptyAndClose(queue) }
 
     package func snapshot() async throws -> StoreSnapshot {
         let coding = coding
-        return try await pool.read { database in
+        return try await queue.read { database in
             let rows = try Row.fetchCursor(database, sql: "SELECT kind, id, version, body FROM object")
             var objects: [StoredObject] = []
             while let row = try rows.next() {
@@ -56,12 +60,19 @@ package final class SQLiteStore: Store {
     @discardableResult
     package func commit(_ transaction: Transaction) async throws -> Version {
         let (keep, coding) = (revisionsKept, coding)
-        return try await pool.write { database in
+        return try await writing { database in
             try Commit(transaction: transaction, revisionsKept: keep, coding: coding).perform(in: database)
         }
     }
 
+    private func writing<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        do { return try await queue.write(body) } catch let error as DatabaseError
+        where [.SQLITE_FULL, .SQLITE_IOERR, .SQLITE_READONLY].contains(error.resultCode) {
+            throw StoreError.notWritable(path: queue.path, reason: error.message ?? "\(error.resultCode)")
+        }
+    }
+
     package func watch(from revision: Version) -> any AsyncSequence<StoreCommit, any Error> & Sendable {
-        SQLiteWatch(pool: pool, start: revision, coding: coding)
+        SQLiteWatch(queue: queue, start: revision, coding: coding)
     }
 }

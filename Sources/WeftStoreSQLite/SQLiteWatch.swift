@@ -8,31 +8,31 @@ struct SQLiteWatch: AsyncSequence, Sendable {
     typealias Element = StoreCommit
     typealias Failure = any Error
 
-    let pool: DatabasePool
+    let queue: DatabaseQueue
     let start: Version
     let coding: ObjectCoding
 
-    func makeAsyncIterator() -> Iterator { Iterator(pool: pool, cursor: start, coding: coding) }
+    func makeAsyncIterator() -> Iterator { Iterator(queue: queue, cursor: start, coding: coding) }
 
     struct Iterator: AsyncIteratorProtocol {
         /// Most changes read at a time; a commit is never split.
         private static let batch = 500
 
-        private let pool: DatabasePool
+        private let queue: DatabaseQueue
         private let coding: ObjectCoding
         private var cursor: Version
         private var pending: [StoreCommit] = []
         /// Yields when there may be more to read.
         private var wakeUps: AsyncThrowingStream<Int64, any Error>.Iterator
 
-        fileprivate init(pool: DatabasePool, cursor: Version, coding: ObjectCoding) {
-            self.pool = pool
+        fileprivate init(queue: DatabaseQueue, cursor: Version, coding: ObjectCoding) {
+            self.queue = queue
             self.coding = coding
             self.cursor = cursor
             let (stream, continuation) = AsyncThrowingStream.makeStream(
                 of: Int64.self, bufferingPolicy: .bufferingNewest(1))
             let observation = ValueObservation.tracking { try Revisions.read($0).newest.index }.start(
-                in: pool, scheduling: .task,
+                in: queue, scheduling: .task,
                 onError: { continuation.finish(throwing: $0) }, onChange: { continuation.yield($0) })
             continuation.onTermination = { _ in observation.cancel() }
             wakeUps = stream.makeAsyncIterator()
@@ -51,7 +51,7 @@ struct SQLiteWatch: AsyncSequence, Sendable {
 
         private func read(after cursor: Version) async throws -> [StoreCommit] {
             let coding = coding
-            return try await pool.read { database in
+            return try await queue.read { database in
                 let revisions = try Revisions.read(database)
                 guard cursor >= revisions.compacted else {
                     throw StoreError.compacted(requested: cursor, oldest: revisions.compacted)

@@ -6,8 +6,8 @@ internal import WeftModel
 struct Sealing {
     let coding: ObjectCoding
 
-    func perform(on pool: DatabasePool) throws {
-        let isChanged = try pool.write { database in
+    func perform(on queue: DatabaseQueue) throws {
+        let isChanged = try queue.write { database in
             let rows = try Row.fetchAll(
                 database, sql: "SELECT kind, id, version, body FROM object WHERE kind IN (?, ?)",
                 arguments: [StoreKind.cluster.rawValue, StoreKind.authority.rawValue])
@@ -25,8 +25,8 @@ struct Sealing {
             return true
         }
         guard isChanged else { return }
-        try pool.vacuum()
-        try pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
+        try queue.vacuum()
+        try queue.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
     }
 
     /// Read without the seal, sealed secrets are other texts.

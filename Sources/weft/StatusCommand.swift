@@ -38,10 +38,12 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     static func text(_ status: TemplateValue) throws -> String {
+        let problem = status["Problem"].string.flatMap { $0.isEmpty ? nil : "Problem:   \($0)\n" } ?? ""
         guard let node = status["NodeID"].string, !node.isEmpty else {
+            if !problem.isEmpty { return problem }
             return "This node is not part of a swarm. `weft swarm init` makes one, `weft swarm join` joins one.\n"
         }
-        var text = "Node:      \(node)\n"
+        var text = "Node:      \(node)\n" + problem
         let session = status["Session"]
         if !session.isNull {
             let manager = session["Manager"].string ?? ""

@@ -39,12 +39,12 @@ struct Weft: AsyncParsableCommand {
             }
             return 0
         } catch {
-            return report(error, isRun: Passthrough.verb(arguments).map { arguments[$0] } == "run")
+            return report(error, arguments, isRun: Passthrough.verb(arguments).map { arguments[$0] } == "run")
         }
     }
 
     /// Prints what went wrong, or the help that was asked for.
-    private static func report(_ error: any Error, isRun: Bool) -> Int32 {
+    private static func report(_ error: any Error, _ arguments: [String], isRun: Bool) -> Int32 {
         switch error {
         case let failure as CommandFailure:
             if !failure.message.isEmpty { Terminal.complain(failure.message) }
@@ -60,6 +60,7 @@ struct Weft: AsyncParsableCommand {
                 return 0
             }
             Terminal.complain(message(for: error))
+            if let suggestion = Suggestion.text(for: arguments) { Terminal.complain(suggestion) }
             // The parser's own text ends in a usage line and where to find help.
             let hint = text.split(separator: "\n").last { $0.contains("--help") }
             if let hint { Terminal.print(hint + "\n", to: .error) }

@@ -22,8 +22,9 @@ extension Daemon: APIBackend {
             return state
         }
         let session = member.sessionState
-        var state = SwarmState(membership: isLocked ? .locked : session.isRefused ? .error : .active)
-        state.error = isLocked ? APIError.swarmLocked.message : session.problem
+        let isBroken = session.isRefused || startFailure != nil
+        var state = SwarmState(membership: isLocked ? .locked : isBroken ? .error : .active)
+        state.error = isLocked ? APIError.swarmLocked.message : startFailure ?? session.problem
         state.nodeID = member.node
         state.nodeAddress = member.membership.advertiseAddress
         state.isManager = member.role != nil

@@ -16,7 +16,7 @@ extension Daemon: PluginBackend {
         get throws {
             guard let member else {
                 throw PluginError(
-                    startFailure.map { "this node cannot take part in its swarm: \($0)" }
+                    startFailure
                         ?? "this node is not part of a swarm of Weft's: use `weft swarm init` or `weft swarm join` first")
             }
             return member

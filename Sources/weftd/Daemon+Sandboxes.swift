@@ -129,6 +129,7 @@ extension Daemon {
 
     func status() async throws -> NodeStatus {
         var status = NodeStatus()
+        status.problem = startFailure ?? ""
         guard let member else { return status }
         let (endpoints, networks, peers, revision, refusals) = try await member.agent.read { machine in
             let endpoints = machine.ownEndpoints

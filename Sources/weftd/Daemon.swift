@@ -72,54 +72,118 @@ actor Daemon {
         await member?.useUpstreams(of: keeper, adding: await prepared.upstreams.merging(new) { _, new in new })
     }
 
-    /// Takes up the membership that an earlier run had. What stands in the way is told by the API, so that the operator can act.
-    func start() async throws {
+    /// Takes up the membership that an earlier run had. What stands in the way is told by the API, so that the operator can act, and
+    /// tried again.
+    func start() async {
         await keeper.start()
-        try await attachments.start()
-        try await prepared.start()
+        do { try await attachments.start() } catch {
+            logger.error("the attachments of earlier runs cannot be read", metadata: ["error": "\(error)"])
+        }
+        do { try await prepared.start() } catch {
+            logger.error("the containers of earlier runs cannot be prepared", metadata: ["error": "\(error)"])
+        }
         let (attachments, prepared) = (attachments, prepared)
         watching = Task {
             await withTaskGroup { group in
                 group.addTask { await attachments.run() }
                 group.addTask { await prepared.run() }
+                group.addTask { await self.keepTrying() }
             }
         }
-        guard let membership = try files.loadMembership() else { return }
+        await takeUp()
+    }
+
+    private static let retry = Duration.seconds(5)
+
+    /// A full disk gets room, a file is restored.
+    private func keepTrying() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: Self.retry)
+            guard startFailure != nil, !isChanging, !Task.isCancelled else { continue }
+            isChanging = true
+            await takeUp()
+            isChanging = false
+        }
+    }
+
+    /// Becomes what the state directory says this node is, or as much of it as can be.
+    private func takeUp() async {
         do {
-            try await resume(membership)
+            guard let membership = try files.loadMembership() else {
+                guard try NodeIdentity.peer(in: settings.stateDirectory) == nil else {
+                    throw UnreadableState(
+                        path: "\(settings.stateDirectory)/membership.json", reason: "it is missing, and a certificate is there")
+                }
+                startFailure = nil
+                return
+            }
+            do { try await resume(membership) } catch {
+                // Names and interfaces go on with what the node knew last.
+                if member == nil, let node = try membership.node ?? NodeIdentity.peer(in: settings.stateDirectory)?.node {
+                    try await begin(membership, node, nil)
+                }
+                throw error
+            }
         } catch {
-            startFailure = "\(error)"
-            logger.error("this node cannot take part in its swarm", metadata: ["error": "\(error)"])
+            let failure = CannotTakePart(error).description
+            if failure != startFailure { logger.error("\(failure)") }
+            startFailure = failure
         }
     }
 
     private func resume(_ membership: Membership) async throws {
         let directory = settings.stateDirectory
         guard let peer = try NodeIdentity.peer(in: directory) else {
-            throw UnreadableState(path: directory, reason: "the node's certificate is missing")
+            throw UnreadableState(path: "\(directory)/node.pem", reason: "it is missing")
+        }
+        var membership = membership
+        if membership.node == nil {
+            membership.node = peer.node
+            try files.save(membership)
         }
         var seal: ManagerSeal?
         if membership.isManager {
             let file = SealFile(directory: directory)
             switch try file.load() {
+            case nil where try NodeIdentity.isSealed(in: directory):
+                throw UnreadableState(path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
             case nil: seal = try ManagerSeal.make(settings: settings)
             case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
             case .locked(let key):
+                guard locked == nil else { return }
                 locked = key
                 logger.warning("this manager is locked until it is given the swarm's unlock key")
+                await stopWaiting()
                 return try await begin(membership, peer.node, nil)
             }
         }
         try await takePart(membership, seal)
     }
 
-    /// Begins with the identity that lies in the state directory.
+    /// Begins with the identity that lies in the state directory; nothing has changed when that cannot be read.
     private func takePart(_ membership: Membership, _ seal: ManagerSeal?) async throws {
         let directory = settings.stateDirectory
         guard let credentials = try NodeCredentials.load(from: directory, sealing: seal?.key) else {
-            throw UnreadableState(path: directory, reason: "the node's certificate is missing")
+            throw UnreadableState(path: "\(directory)/node.pem", reason: "it is missing")
         }
-        try await begin(membership, credentials.identity.node, Participation(credentials: credentials, seal: seal))
+        let participation = try await participation(membership, credentials, seal)
+        await stopWaiting()
+        try await begin(membership, credentials.identity.node, participation)
+    }
+
+    private func participation(
+        _ membership: Membership, _ credentials: NodeCredentials, _ seal: ManagerSeal?
+    ) async throws -> Participation {
+        guard let seal else { return Participation(credentials: credentials, role: nil) }
+        let role = try await ManagerRole.open(
+            settings: settings, membership: membership, credentials: credentials, seal: seal, eventLog: eventLog, logger: logger)
+        return Participation(credentials: credentials, role: role)
+    }
+
+    /// Ends the life of a node without session and role, for a whole one.
+    private func stopWaiting() async {
+        await member?.stop()
+        member = nil
     }
 
     /// True while this node is a manager that waits for its unlock key.
@@ -134,13 +198,11 @@ actor Daemon {
                 throw APIError.wrongUnlockKey
             }
             let file = SealFile(directory: settings.stateDirectory)
-            await names.endAll()
-            await waiting.stop()
             do {
                 try await takePart(waiting.membership, ManagerSeal(key: dataKey, file: file, lockedBy: key))
                 self.locked = nil
             } catch {
-                try await begin(waiting.membership, waiting.node, nil)
+                if member == nil { try await begin(waiting.membership, waiting.node, nil) }
                 throw error
             }
         }
@@ -168,7 +230,7 @@ actor Daemon {
     private func begin(_ membership: Membership, _ node: NodeID, _ participation: Participation?) async throws {
         member = try await Member.start(
             settings: settings, membership: membership, node: node, participation: participation, sandboxes: keeper,
-            attachments: attachments, eventLog: eventLog, logger: logger)
+            attachments: attachments, logger: logger)
         await prepared.use(member?.agent)
         await useUpstreams()
         await openDoors()
@@ -187,7 +249,8 @@ actor Daemon {
         try await changing {
             guard member == nil, startFailure == nil else { throw APIError.alreadyInSwarm }
             let advertise = try Host.address(request.advertiseAddress, option: "--advertise-addr")
-            let membership = Membership(
+            try files.checkRoom()
+            var membership = Membership(
                 isManager: true,
                 listenAddress: try listenAddress(request.listenAddress), listenPort: request.listenPort,
                 advertiseAddress: advertise, advertisePort: request.advertisePort,
@@ -199,8 +262,9 @@ actor Daemon {
                     settings: settings, membership: membership, request: request, seal: seal)
                 let credentials = try NodeCredentials(
                     identity, directory: settings.stateDirectory, sealing: seal.key)
+                membership.node = identity.node
                 try files.save(membership)
-                try await begin(membership, identity.node, Participation(credentials: credentials, seal: seal))
+                try await begin(membership, identity.node, try await participation(membership, credentials, seal))
                 return identity.node
             }
         }
@@ -221,16 +285,17 @@ actor Daemon {
                 do {
                     // Before anything is said to the manager: a join that cannot be used must leave no node behind.
                     let advertise = try await advertiseAddress(request, towards: remote)
+                    try files.checkRoom()
                     let dataPath = try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise
                     try await orForget {
                         let identity = try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: request.token.exposed, manager: manager)
                         let membership = Membership(
                             isManager: false, listenAddress: listen, listenPort: request.listenPort,
                             advertiseAddress: advertise, advertisePort: request.advertisePort, dataPathAddress: dataPath,
-                            managers: [manager])
+                            node: identity.node, managers: [manager])
                         try files.save(membership)
                         let credentials = try NodeCredentials(identity, directory: settings.stateDirectory)
-                        try await begin(membership, identity.node, Participation(credentials: credentials, seal: nil))
+                        try await begin(membership, identity.node, Participation(credentials: credentials, role: nil))
                     }
                     return
                 } catch let error as JoinError {
@@ -248,6 +313,7 @@ actor Daemon {
 
     func leave(force: Bool) async throws {
         try await changing {
+            if let startFailure, !force { throw APIError(503, startFailure) }
             if let member {
                 if isLocked, !force { throw APIError.lockedLeave }
                 if member.role != nil, !force { throw APIError.lastManager }
@@ -261,9 +327,6 @@ actor Daemon {
                 locked = nil
             } else if startFailure == nil {
                 throw APIError.notInSwarm
-            } else if !force {
-                throw APIError(
-                    503, "this node cannot take part in its swarm (\(startFailure ?? "")); use --force to forget that swarm")
             }
             startFailure = nil
             await plugin?.forget()

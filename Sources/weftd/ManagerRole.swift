@@ -28,7 +28,28 @@ final class ManagerRole: Sendable {
         settings: Settings, membership: Membership, credentials: NodeCredentials, seal: ManagerSeal,
         eventLog: ClusterEventLog, logger: Logger
     ) async throws -> ManagerRole {
-        let store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal)
+        // An empty one made in its place would look like a swarm that never was.
+        guard try FileSystem.size(settings.storePath) ?? 0 > 0 else {
+            throw UnreadableState(path: settings.storePath, reason: "it is missing or empty")
+        }
+        let store: SQLiteStore
+        do { store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal) } catch {
+            throw UnreadableState(path: settings.storePath, reason: "\(error)")
+        }
+        do {
+            return try await open(
+                store: store, settings: settings, membership: membership, credentials: credentials, seal: seal, eventLog: eventLog,
+                logger: logger)
+        } catch {
+            try? store.close()
+            throw error
+        }
+    }
+
+    private static func open(
+        store: SQLiteStore, settings: Settings, membership: Membership, credentials: NodeCredentials, seal: ManagerSeal,
+        eventLog: ClusterEventLog, logger: Logger
+    ) async throws -> ManagerRole {
         let manager = try await Manager(store: store, eventLog: eventLog, wallClock: Host.now, clock: Host.steadyNow, logger: logger)
         let machine = ControlMachine(snapshot: try await store.snapshot())
         guard let cluster = machine.cluster, let root = machine.joiningRoot else {

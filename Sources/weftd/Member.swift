@@ -13,19 +13,19 @@ import WeftNode
 import WeftRPC
 import WeftSandbox
 
-/// What a node has in hand to take part in its swarm: nothing while it is locked.
+/// What a node has in hand to take part in its swarm: nothing while it is locked, or while something stands in the way.
 struct Participation: Sendable {
     let credentials: NodeCredentials
     /// A manager's.
-    let seal: ManagerSeal?
+    let role: ManagerRole?
 }
 
 /// This node's life in a swarm: agent, session, resolver, data plane, and on a manager its role. A locked manager has
-/// neither session nor role; what is attached goes on with what the node knew last.
+/// neither session nor role, nor has a node with a file that cannot be used; what is attached goes on with what the node knew last.
 final class Member: Sendable {
     let membership: Membership
     let node: NodeID
-    /// Nil while the node is locked.
+    /// Nil while the node is locked, or cannot take part.
     let credentials: NodeCredentials?
     let agent: Agent
     private let pins: DirectoryLock
@@ -35,6 +35,8 @@ final class Member: Sendable {
     let resolver: DNSServer
     private let client: DispatcherClient?
     private let file: NodeFile
+    /// Nothing was saved of this node, as if it were new.
+    private let isMemoryLost: Bool
     private let serving: Task<Void, any Error>?
     private let logger: Logger
     private let session = Mutex(SessionState())
@@ -57,16 +59,12 @@ final class Member: Sendable {
     /// Sets everything up from the state directory; what the kernel has is adopted.
     static func start(
         settings: Settings, membership: Membership, node: NodeID, participation: Participation?,
-        sandboxes: SandboxKeeper, attachments: AttachmentKeeper, eventLog: ClusterEventLog, logger: Logger
+        sandboxes: SandboxKeeper, attachments: AttachmentKeeper, logger: Logger
     ) async throws -> Member {
-        var role: ManagerRole?
-        if let participation, let seal = participation.seal {
-            role = try await ManagerRole.open(
-                settings: settings, membership: membership, credentials: participation.credentials, seal: seal,
-                eventLog: eventLog, logger: logger)
-        }
-        let serving = try await role?.listen()
+        let role = participation?.role
+        var serving: Task<Void, any Error>?
         do {
+            serving = try await role?.listen()
             let member = try await Member(
                 settings: settings, membership: membership, node: node, credentials: participation?.credentials,
                 role: role, serving: serving, logger: logger)
@@ -74,13 +72,44 @@ final class Member: Sendable {
             // First of all: endpoints whose sandboxes live must not be taken for leftovers.
             await attachments.use(member.agent)
             let others = await attachments.namespaces
-            member.agent.sandboxesFound(await sandboxes.namespaces().merging(others) { own, _ in own })
+            let namespaces = await sandboxes.namespaces().merging(others) { own, _ in own }
+            if member.isMemoryLost {
+                let names = Dictionary(await sandboxes.list().map { (SandboxID($0.spec.id), $0.spec.name) }) { first, _ in first }
+                member.agent.interfacesFound(try member.interfaces(in: namespaces, names: names))
+            }
+            member.agent.sandboxesFound(namespaces)
             member.begin()
             return member
         } catch {
             serving?.cancel()
             role?.stop()
+            try? role?.close()
             throw error
+        }
+    }
+
+    /// The finished interfaces in the kernel, and whose they are: the sandboxes' that live here, or an engine's.
+    private func interfaces(in namespaces: [SandboxID: String], names: [SandboxID: String]) throws -> [FoundEndpoint] {
+        let host = HostConfiguration(dataPathAddress: membership.dataPathAddress, dataPathPort: reconciler.underlay.port)
+        let finished = try kernel.finishedEndpoints(for: host)
+        guard !finished.isEmpty else { return [] }
+        var holders: [MACAddress: (sandbox: SandboxID, interface: String)] = [:]
+        for (sandbox, path) in namespaces.sorted(by: { $0.key < $1.key }) {
+            // One that ended just now has none.
+            for (mac, name) in (try? KernelDatapath.interfaces(in: NetworkNamespace(path: path))) ?? [:] {
+                holders[mac] = (sandbox, name)
+            }
+        }
+        return finished.map { endpoint in
+            var found = FoundEndpoint(
+                id: endpoint.id, vni: endpoint.entry.vni, ipv4: endpoint.entry.address, ipv6: endpoint.entry.ipv6?.address,
+                mac: endpoint.entry.mac)
+            if let holder = holders[endpoint.entry.mac] {
+                found.sandbox = holder.sandbox
+                found.interface = holder.interface
+                found.name = names[holder.sandbox] ?? ""
+            }
+            return found
         }
     }
 
@@ -97,21 +126,20 @@ final class Member: Sendable {
         pins = try KernelDatapath.lockPins(settings.bpfDirectory)
         let kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
         self.kernel = kernel
+        let (file, saved, indexes) = try NodeFile.open(directory: settings.stateDirectory) { logger.error("\($0)") }
+        self.file = file
+        isMemoryLost = saved.view.revision == .none && saved.own.endpoints.isEmpty
+        let description = try Host.describe(dataPathAddress: membership.dataPathAddress, trust: credentials?.identity.trust)
         reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: membership.dataPathAddress)
         let resolver = try await DNSServer.start(
             address: KernelDatapath.resolverAddress, port: 53, node: node, limits: DNSLimits(descriptors: settings.descriptors),
             on: EventLoops.names.next(), drained: { kernel.resolverDrained($0 == .udp ? .udp : .tcp) }, logger: logger)
         self.resolver = resolver
-        file = try NodeFile(directory: settings.stateDirectory)
-        let (saved, indexes) = try file.load()
         let (dismissal, dismiss) = AsyncStream<String>.makeStream()
         self.dismissal = dismissal
         agent = Agent(
             machine: NodeMachine(
-                id: node,
-                description: try Host.describe(
-                    dataPathAddress: membership.dataPathAddress, trust: credentials?.identity.trust),
-                dataPathAddress: membership.dataPathAddress, saved: saved),
+                id: node, description: description, dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
             names: { resolver.update($0) }, now: Host.steadyNow, lost: { _, _ in },
             dismissed: { dismiss.yield($0) }, logger: logger)

@@ -21,6 +21,33 @@ final class NodeFile: Sendable {
 
     func close() throws { try rows.close() }
 
+    /// Opens and reads the file of a state directory. One whose content is of no use is set aside, as what it held can be had again:
+    /// from the kernel, from the engine and from a manager. `damage` is told why.
+    static func open(
+        directory: String, damage: (String) -> Void
+    ) throws -> (file: NodeFile, node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
+        do { return try opened(directory) } catch {
+            let path = "\(directory)/node.db"
+            guard error is UnreadableState || RowFile.isDamage(error) || FileSystem.isDirectory(path) else { throw error }
+            damage("\(path) cannot be used and is set aside as \(path).unreadable: \(error)")
+            for suffix in ["", "-wal", "-shm"] { try FileSystem.setAside(path + suffix) }
+            return try opened(directory)
+        }
+    }
+
+    private static func opened(
+        _ directory: String
+    ) throws -> (file: NodeFile, node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
+        let file = try NodeFile(directory: directory)
+        do {
+            let (node, indexes) = try file.load()
+            return (file, node, indexes)
+        } catch {
+            try? file.close()
+            throw error
+        }
+    }
+
     /// What rows hold. Names go into the file.
     fileprivate enum Kind: String {
         case endpoint, place, node
@@ -53,8 +80,9 @@ final class NodeFile: Sendable {
     }
 
     private func read<Value: Decodable>(_ kind: Kind, _ type: Value.Type) throws -> [Value] {
+        let bodies = try rows.bodies(kind.rawValue)
         do {
-            return try rows.bodies(kind.rawValue).map { try JSONText.decode(type, from: $0) }
+            return try bodies.map { try JSONText.decode(type, from: $0) }
         } catch {
             throw UnreadableState(path: path, reason: "\(error)")
         }
@@ -121,7 +149,7 @@ extension NodeFile: AgentStore {
             try writes.put(
                 .node, "", NodeRow(leases: own.leases, returned: own.returned, isLeaving: own.isLeaving))
         }
-        try rows.write(writes)
+        try write(writes)
     }
 
     func saveView(_ change: Assignments) throws {
@@ -135,8 +163,18 @@ extension NodeFile: AgentStore {
         for id in change.removedEndpoints { writes.remove(.known, id.rawValue) }
         try writes.put(.knowledge, "", KnowledgeRow(revision: change.revision, cluster: change.cluster))
         // The manager says it again to a host that was cut off.
-        try rows.write(writes, survives: .process)
+        try write(writes, survives: .process)
     }
+
+    private func write(_ change: RowFile.Change, survives: RowFile.Survival = .host) throws {
+        do { try rows.write(change, survives: survives) } catch { throw UnwritableState(path: path, reason: "\(error)") }
+    }
+}
+
+struct UnwritableState: Error, CustomStringConvertible {
+    let path: String
+    let reason: String
+    var description: String { "\(path) cannot be written (\(reason)); make room on its file system" }
 }
 
 extension Place {

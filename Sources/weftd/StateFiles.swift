@@ -1,6 +1,7 @@
 import FoundationEssentials
 import WeftJSON
 import WeftLinux
+import WeftModel
 import WeftNet
 import WeftPlugin
 
@@ -13,6 +14,8 @@ struct Membership: Codable, Sendable {
     var advertiseAddress: IPv4Address
     var advertisePort: UInt16
     var dataPathAddress: IPv4Address
+    /// This node's id, which its certificate names too; not in what the first version wrote.
+    var node: NodeID?
     /// `address:port` of the managers known at the join; later ones come with the assignments.
     var managers: [String]
 }
@@ -26,6 +29,13 @@ struct StateFiles: Sendable {
 
     func loadMembership() throws -> Membership? { try read(membershipPath) }
     func save(_ membership: Membership) throws { try write(membership, to: membershipPath) }
+
+    /// Throws when the directory's file system has no room for what a member keeps.
+    func checkRoom() throws {
+        let path = "\(directory)/room"
+        defer { try? FileSystem.removeTree(path) }
+        try FileSystem.writeAtomically([UInt8](repeating: 0xa5, count: 512 << 10), to: path)
+    }
 
     /// Forgets the swarm: identity, store, everything but the records of the engine's containers, which are there still.
     func wipe() throws {
@@ -53,12 +63,27 @@ struct StateFiles: Sendable {
 struct UnreadableState: Error, CustomStringConvertible {
     let path: String
     let reason: String
+    var description: String { "\(path) cannot be read (\(reason))" }
+}
+
+/// What stands in the way of a node that is a member of a swarm, with the way out.
+struct CannotTakePart: Error, CustomStringConvertible {
+    let reason: String
+    init(_ error: any Error) { reason = "\(error)" }
+
     var description: String {
-        "\(path) cannot be read (\(reason)); restore it from a backup, or move it away and join the swarm again"
+        "this node cannot take part in its swarm: \(reason). What is attached goes on as it is. It tries again every few seconds: put "
+            + "right what is wrong, restore the file from a backup, or give the swarm up with `weft swarm leave --force` and join again"
     }
 }
 
 extension StateFiles: PluginStore {
-    func loadPlugin() throws -> PluginState { try read(pluginPath) ?? PluginState() }
+    /// What cannot be read is set aside: the engine's networks are told anew by its watcher, endpoints by their containers' next start.
+    func loadPlugin() throws -> PluginState {
+        do { return try read(pluginPath) ?? PluginState() } catch is UnreadableState {
+            try FileSystem.setAside(pluginPath)
+            return PluginState()
+        }
+    }
     func savePlugin(_ state: PluginState) throws { try write(state, to: pluginPath) }
 }

@@ -183,7 +183,7 @@ private struct DaemonService: Service {
     let logger: Logger
 
     func run() async throws {
-        try await daemon.start()
+        await daemon.start()
         try await cancelWhenGracefulShutdown {
             try await withThrowingTaskGroup { group in
                 group.addTask { await watcher.run() }

@@ -46,7 +46,7 @@ private let layers = [
             "WeftJSON": foundation,
             "WeftSandbox": Set(["WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
-            "WeftStoreSQLite": Set(["WeftStore", "WeftModel", "WeftJSON", "GRDB"]).union(foundation),
+            "WeftStoreSQLite": Set(["WeftStore", "WeftModel", "WeftJSON", "GRDB", "GRDBSQLite"]).union(foundation),
             "WeftRPC": Set([
                 "WeftNet", "WeftModel", "WeftJSON", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
                 "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",

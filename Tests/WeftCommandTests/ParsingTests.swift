@@ -163,3 +163,19 @@ func tail() throws {
     #expect(try lines("-n", "20") == 20)
     #expect(throws: CommandFailure.self) { try lines("--tail", "few") }
 }
+
+@Suite struct SuggestionTests {
+    @Test(arguments: [
+        (["netwrok", "ls"], "did you mean `weft network`?"), (["-H", "unix:///x", "nod", "ls"], "did you mean `weft node`?"),
+        (["network", "lss"], "did you mean `weft network ls`?"), (["swarm", "leve"], "did you mean `weft swarm leave`?"),
+        (["lab", "--help", "pu"], "did you mean `weft lab up`?"),
+    ])
+    func `a command that is misspelt is guessed`(arguments: [String], text: String) {
+        #expect(Suggestion.text(for: arguments) == text)
+    }
+
+    @Test(arguments: [["network", "ls", "x"], ["frobnicate"], ["run", "netwrok"], []])
+    func `what is like no command, or is none, is not guessed`(arguments: [String]) {
+        #expect(Suggestion.text(for: arguments) == nil)
+    }
+}

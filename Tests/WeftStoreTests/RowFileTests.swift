@@ -29,6 +29,36 @@ struct RowFileTests {
         }
     }
 
+    @Test("What is no such file is told from a disk that does not take it")
+    func damage() throws {
+        for content in ["no database at all, but long enough to be looked at as one", "SQLite format 3\u{0}" + String(repeating: "x", count: 4096)] {
+            try withFile { path in
+                try Data(content.utf8).write(to: URL(fileURLWithPath: path))
+                let error = #expect(throws: (any Error).self) { _ = try RowFile(path: path).bodies("a") }
+                #expect(error.map(RowFile.isDamage) == true)
+            }
+        }
+        let absent = #expect(throws: (any Error).self) { _ = try RowFile(path: "/nonexistent/rows.db") }
+        #expect(absent.map(RowFile.isDamage) == false)
+    }
+
+    @Test("Closing leaves one whole file, and its log for the next start")
+    func closing() throws {
+        try withFile { path in
+            let rows = try RowFile(path: path)
+            var change = RowFile.Change()
+            change.put("a", "1", [7])
+            try rows.write(change)
+            try rows.close()
+            let copy = path + ".copy"
+            try FileManager.default.copyItem(atPath: path, toPath: copy)
+            #expect(try RowFile(path: copy).bodies("a") == [[7]])
+            #expect(FileManager.default.fileExists(atPath: path + "-wal") && FileManager.default.fileExists(atPath: path + "-shm"))
+            let log = try FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int
+            #expect(log == 0, "an older copy put in its place must not be overlaid")
+        }
+    }
+
     @Test("A change clears kinds, then puts over what is there, then removes")
     func changes() throws {
         try withFile { path in

@@ -31,8 +31,10 @@ extension Router {
         let silence = EngineError.silent(path: engine.client.socketPath)
         var answer: HTTPResponseHead?
         do {
-            // Goes on when that is late: the engine's events come when it does.
-            answer = try await limited(to: EngineBudget.whole, cancels: false, late: silence) { try await heads.first { _ in true } }
+            // Goes on when that is late: the engine's events come when it does. Where there is an end they would come never, so the
+            // engine gets more time.
+            let limit = choice.isOver(now: Self.now) ? .seconds(30) : EngineBudget.whole
+            answer = try await limited(to: limit, cancels: false, late: silence) { try await heads.first { _ in true } }
         } catch EngineError.absent {
             return Self.events(of: swarm, choice)
         } catch let error as EngineError where error == silence {

@@ -26,7 +26,7 @@ private func endpointJSON(_ summary: EndpointSummary) -> JSON {
 
 func statusJSON(_ status: NodeStatus) -> JSON {
     [
-        "NodeID": .string(status.nodeID?.rawValue ?? ""),
+        "NodeID": .string(status.nodeID?.rawValue ?? ""), "Problem": .string(status.problem),
         "Session": [
             "Connected": .bool(status.session?.isConnected ?? false), "Manager": .string(status.session?.manager ?? ""),
             "AppliedRevision": .integer(status.session?.appliedRevision.index ?? 0),

@@ -25,19 +25,27 @@ package final class NodeCredentials: Sendable {
     }
 
     /// Takes up an identity and writes it to the directory, which must exist; its key sealed if there is a data key.
-    package init(_ identity: NodeIdentity, directory: String, sealing dataKey: DataKey? = nil) throws {
-        let tls = try Self.tls(identity)
+    package convenience init(_ identity: NodeIdentity, directory: String, sealing dataKey: DataKey? = nil) throws {
         try identity.save(to: directory, sealing: dataKey)
+        try self.init(saved: identity, directory: directory, sealing: dataKey)
+    }
+
+    private init(saved identity: NodeIdentity, directory: String, sealing dataKey: DataKey?) throws {
+        let tls = try Self.tls(identity)
         self.directory = directory
         self.dataKey = dataKey
         trust = TrustRoots(identity.roots)
         state = Mutex(State(identity: identity, tls: tls))
     }
 
-    /// The credentials that an earlier run left in the directory; nil when there are none.
+    /// The credentials that an earlier run left in the directory; nil when there are none. Nothing is written, but for a key that
+    /// lies in the clear where there is a data key.
     package static func load(from directory: String, sealing dataKey: DataKey? = nil) throws -> NodeCredentials? {
         guard let identity = try NodeIdentity.load(from: directory, sealing: dataKey) else { return nil }
-        return try NodeCredentials(identity, directory: directory, sealing: dataKey)
+        if dataKey != nil, try !NodeIdentity.isSealed(in: directory) {
+            return try NodeCredentials(identity, directory: directory, sealing: dataKey)
+        }
+        return try NodeCredentials(saved: identity, directory: directory, sealing: dataKey)
     }
 
     package var identity: NodeIdentity { state.withLock { $0.identity } }

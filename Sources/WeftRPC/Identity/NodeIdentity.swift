@@ -115,6 +115,11 @@ package struct NodeIdentity: Sendable {
         return try PeerIdentity(certificate: Certificate(pemDocument: documents[1]))
     }
 
+    /// Whether the key is sealed in what `save` wrote; false when there is nothing.
+    package static func isSealed(in directory: String) throws -> Bool {
+        try documents(in: directory)?.first?.discriminator == sealedKeyType
+    }
+
     private static func documents(in directory: String) throws -> [PEMDocument]? {
         guard let bytes = try PrivateFile.read(path(in: directory)) else { return nil }
         let documents: [PEMDocument]
