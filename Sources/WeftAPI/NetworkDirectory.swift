@@ -80,7 +80,7 @@ extension Router {
         let known = Set(swarm.map(\.id.rawValue) + (onlySwarm ? swarm.map(\.spec.name) : []))
         guard let engine, !texts.allSatisfy(known.contains) else { return NetworkDirectory(swarm: swarm) }
         do {
-            return NetworkDirectory(swarm: swarm, engine: try await engine.engine.limited(to: EngineBudget.whole).networks())
+            return NetworkDirectory(swarm: swarm, engine: try await engine.engine.limited(to: engine.patience).networks())
         } catch let error as EngineError {
             let alone = NetworkDirectory(swarm: swarm)
             switch error {

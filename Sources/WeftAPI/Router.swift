@@ -110,7 +110,7 @@ package struct Router: Sendable {
     /// Refuses a version that neither weftd nor the engine speaks, which may be another one than when it was last asked.
     private func checkVersion(of request: APIRequest) async throws(APIError) {
         guard let engine, let version = RequestTarget(request.uri)?.version else { return }
-        if version > max(apiVersion, .newest), let current = try? await engine.engine.limited(to: EngineBudget.whole).apiVersion() { engine.apiVersion = current }
+        if version > max(apiVersion, .newest), let current = try? await engine.engine.limited(to: engine.patience).apiVersion() { engine.apiVersion = current }
         try version.check(newest: max(apiVersion, .newest))
     }
 

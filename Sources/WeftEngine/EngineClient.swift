@@ -1,6 +1,7 @@
 package import NIOCore
 package import NIOHTTP1
 import NIOPosix
+import Synchronization
 
 /// A whole answer of the engine.
 package struct EngineResponse: Sendable {
@@ -19,6 +20,8 @@ package struct EngineResponse: Sendable {
 /// comes and goes needs no attention.
 package struct EngineClient: Sendable {
     package let socketPath: String
+    /// When the engine last did not answer in time; nil once it has answered again. Shared by all copies.
+    private let silence = Silence()
 
     /// Bytes of an answer that is read whole.
     private static let bodySizeMax = 256 << 20
@@ -34,10 +37,24 @@ package struct EngineClient: Sendable {
         _ method: HTTPMethod, _ uri: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil, within limit: Duration? = nil
     ) async throws -> EngineResponse {
         guard let limit else { return try await whole(method, uri, headers, body) }
-        return try await limited(to: limit, late: EngineError.silent(path: socketPath)) {
-            try await whole(method, uri, headers, body)
+        do {
+            let response = try await limited(to: limit, late: EngineError.silent(path: socketPath)) {
+                try await whole(method, uri, headers, body)
+            }
+            silence.since.withLock { $0 = nil }
+            return response
+        } catch let error as EngineError {
+            if case .silent = error { silence.since.withLock { $0 = .now } }
+            throw error
         }
     }
+
+    private final class Silence: Sendable {
+        let since = Mutex<ContinuousClock.Instant?>(nil)
+    }
+
+    /// True for a while after the engine did not answer in time.
+    var wasSilent: Bool { silence.since.withLock { $0 }.map { ContinuousClock.now - $0 < .seconds(10) } ?? false }
 
     private func whole(
         _ method: HTTPMethod, _ uri: String, _ headers: HTTPHeaders, _ body: [UInt8]?

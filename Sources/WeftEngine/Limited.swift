@@ -28,13 +28,3 @@ extension Task where Failure == Never {
         get async { await withTaskCancellationHandler { await value } onCancel: { cancel() } }
     }
 }
-
-/// How long one answer of the swarm's own waits for what the engine has to add to it, all of it together.
-package struct EngineBudget: Sendable {
-    package static let whole = Duration.milliseconds(1200)
-    private let end: ContinuousClock.Instant
-
-    package init(_ whole: Duration = Self.whole) { end = .now + whole }
-
-    package var left: Duration { max(.zero, end - .now) }
-}

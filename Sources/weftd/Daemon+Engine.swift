@@ -77,7 +77,7 @@ extension Daemon: EngineObserver {
     /// What an operator's request has the engine do. It goes on by itself when the engine takes long, and the request is answered.
     private func askedFor(_ body: @escaping @Sendable () async -> Void) async {
         let silence = EngineError.silent(path: engine.client.socketPath)
-        do { try await limited(to: EngineBudget.whole, cancels: false, late: silence, body) } catch {
+        do { try await limited(to: engine.patience, cancels: false, late: silence, body) } catch {
             logger.warning("\(silence)")
         }
     }

@@ -99,7 +99,7 @@ import WeftModel
             FakeEngine.answering(apiVersion: apiVersion) { engine.answer($0, $1, $2) })
         defer { fake.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
-        try await serve(backend, path, engine: LocalEngine(socketPath: fake.path)) {
+        try await serve(backend, path, engine: LocalEngine(socketPath: fake.path, patience: .seconds(30))) {
             try await body(RawClient(path: path), engine)
         }
     }

@@ -138,7 +138,7 @@ func withEngine(
     let engine = try FakeEngine(path: directory.appendingPathComponent("engine.sock").path, serve)
     defer { engine.stop() }
     let path = directory.appendingPathComponent("docker.sock").path
-    try await WeftAPITests.serve(backend, path, engine: LocalEngine(socketPath: engine.path)) {
+    try await WeftAPITests.serve(backend, path, engine: LocalEngine(socketPath: engine.path, patience: .seconds(30))) {
         try await onThread { try body(path) }
     }
 }

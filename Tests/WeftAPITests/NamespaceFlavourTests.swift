@@ -104,7 +104,7 @@ private final class MemoryContainers: ContainerNetworking {
             })
         defer { engine.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
-        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: engine.path), containers: containers) {
+        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: engine.path, patience: .seconds(30)), containers: containers) {
             let client = RawClient(path: path)
             _ = try await client.send("POST", "/swarm/init", #"{"AdvertiseAddr":"192.0.2.1","ListenAddr":"0.0.0.0:2377"}"#)
             _ = try await client.send("POST", "/networks/create", #"{"Name":"my_net","Driver":"overlay","Attachable":true}"#)

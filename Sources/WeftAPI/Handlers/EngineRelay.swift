@@ -20,10 +20,10 @@ extension Router {
             method, uri ?? request.uri, headers: request.headers, body: body, within: limit)
     }
 
-    /// What the engine adds to an answer of the swarm's own, which does not wait for it longer than the budget.
-    func hear(_ request: APIRequest, uri: String? = nil, within budget: EngineBudget = EngineBudget()) async throws -> EngineWord {
+    /// What the engine adds to an answer of the swarm's own, which does not wait for it longer than its patience.
+    func hear(_ request: APIRequest, uri: String? = nil) async throws -> EngineWord {
         guard let engine else { return .absent }
-        do { return .answer(try await ask(engine, request, uri: uri, within: budget.left)) } catch EngineError.absent {
+        do { return .answer(try await ask(engine, request, uri: uri, within: engine.patience)) } catch EngineError.absent {
             return .absent
         } catch let error as EngineError {
             guard noteIfSilent(error, at: request) else { throw error }

@@ -33,7 +33,7 @@ extension Router {
         do {
             // Goes on when that is late: the engine's events come when it does. Where there is an end they would come never, so the
             // engine gets more time.
-            let limit = choice.isOver(now: Self.now) ? .seconds(30) : EngineBudget.whole
+            let limit = choice.isOver(now: Self.now) ? .seconds(30) : engine.patience
             answer = try await limited(to: limit, cancels: false, late: silence) { try await heads.first { _ in true } }
         } catch EngineError.absent {
             return Self.events(of: swarm, choice)

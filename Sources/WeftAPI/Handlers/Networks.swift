@@ -78,7 +78,7 @@ extension Router {
     private func refuseEnginesName(_ name: String, for request: APIRequest) async throws -> String {
         guard let engine else { return "" }
         do {
-            let others = try await engine.engine.limited(to: EngineBudget.whole).networks().filter { $0.shadowOf == nil }
+            let others = try await engine.engine.limited(to: engine.patience).networks().filter { $0.shadowOf == nil }
             try checkFree(name, among: others.flatMap { [$0.Name, $0.Id] })
         } catch let error as EngineError {
             guard noteIfSilent(error, at: request) else { return "" }
@@ -114,7 +114,7 @@ extension Router {
     private func collectShadows(keeping known: [Network]) async {
         guard let engine else { return }
         let networks = known + (await backend.clusterNetworks())
-        try? await limited(to: EngineBudget.whole, cancels: false, late: EngineError.silent(path: engine.client.socketPath)) {
+        try? await limited(to: engine.patience, cancels: false, late: EngineError.silent(path: engine.client.socketPath)) {
             try await engine.shadows.collect(keeping: networks)
         }
     }
@@ -176,7 +176,7 @@ extension Router {
         guard let engine else { return nil }
         do {
             // One that answers at all may take its time to prune; one that does not must not keep the swarm's answer.
-            _ = try await engine.engine.limited(to: EngineBudget.whole).apiVersion()
+            _ = try await engine.engine.limited(to: engine.patience).apiVersion()
             return try await ask(engine, request, uri: enginePath(request, request.path, query: query))
         } catch EngineError.absent {
             return nil
