@@ -9,14 +9,26 @@ package enum JSONText {
         package var description: String { "its JSON is nested more than \(JSONText.depthMax) deep" }
     }
 
+    package struct NotUTF8: Error, CustomStringConvertible {
+        package var description: String { "it is not JSON in UTF-8" }
+    }
+
     package static func decode<Value: Decodable>(
         _ type: Value.Type = Value.self, from bytes: some Collection<UInt8>,
         userInfo: [CodingUserInfoKey: any Sendable] = [:]
     ) throws -> Value {
+        guard isUTF8(bytes) else { throw NotUTF8() }
         guard isShallow(bytes) else { throw TooDeep() }
         let decoder = JSONDecoder()
         decoder.userInfo = userInfo
         return try decoder.decode(type, from: bytes as? Data ?? Data(bytes))
+    }
+
+    /// JSONDecoder reads UTF-16 and UTF-32 too, which it tells by their mark or their zeros, and in which other bytes than these
+    /// open and close. No JSON in UTF-8 has a zero (RFC 8259, 7 and 8.1).
+    private static func isUTF8(_ bytes: some Collection<UInt8>) -> Bool {
+        let start = Array(bytes.prefix(2))
+        return start != [0xfe, 0xff] && start != [0xff, 0xfe] && !bytes.contains(0)
     }
 
     /// Whether the text keeps to `depthMax`. It need not be JSON: what opens outside of strings is counted.

@@ -37,6 +37,8 @@ import Testing
         for pattern in ["^(a+)+$", "^(a|aa)*b$", "(a*)*c", "(a?){60}a{60}b", "(.*)(.*)(.*)(.*)(.*)d"] {
             #expect(try #require(Pattern(pattern)).matches(text + "!") == false)
         }
+        let empty = "a((((){1000}){1000}){1000}){1000}b"
+        #expect(try #require(Pattern(empty)).matches("ab"))
         let wide = String(repeating: "a|", count: 3000) + "b"
         #expect(try #require(Pattern(wide)).matches("b"))
     }

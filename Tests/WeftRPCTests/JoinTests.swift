@@ -64,7 +64,7 @@ import WeftNet
         let scratch = try Scratch()
         let server = try ManagerServer(
             credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-            address: HostPort(host: "127.0.0.1", port: 0), logger: logger)
+            address: HostPort(host: "127.0.0.1", port: 0), eventLoopGroup: serverLoop, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             let address = try await server.listeningAddress
@@ -83,7 +83,7 @@ import WeftNet
         let scratch = try Scratch()
         let server = try ManagerServer(
             credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-            address: HostPort(host: "127.0.0.1", port: 0), logger: logger)
+            address: HostPort(host: "127.0.0.1", port: 0), eventLoopGroup: serverLoop, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             let address = try await server.listeningAddress
@@ -139,7 +139,7 @@ import WeftNet
                         node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
                     let server = try ManagerServer(
                         credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-                        address: address, logger: logger)
+                        address: address, eventLoopGroup: serverLoop, logger: logger)
                     group.addTask { try await server.run() }
                     try await group.waitForAll()
                 }

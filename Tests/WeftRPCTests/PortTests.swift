@@ -241,6 +241,24 @@ private final class Record: Sendable {
         }
     }
 
+    @Test("turns everybody away while descriptors are short, and goes on")
+    func fewDescriptors() async throws {
+        var limits = PortLimits()
+        limits.descriptorReserve = Int(Int32.max)
+        let port = PortGuard(limits: limits, familiar: [], isMember: { _ in false }, logger: logger)
+        let service = try TestManager()
+        try await withServer(service, limits: limits) { address in
+            let surplus = try RawConnection(to: address.port)
+            try await eventually("it is let in") { surplus.isEnded }
+        }
+        // One that was let in, and found to be too many only when gRPC had set it up, is closed and no error: gRPC could not bear one.
+        let listener = try await ServerBootstrap(group: serverLoop).bind(host: "127.0.0.1", port: 0).get()
+        let channel = try await ClientBootstrap(group: serverLoop).connect(to: #require(listener.localAddress)).get()
+        try await channel.eventLoop.flatSubmit { port.watchConnection(channel) }.get()
+        try await channel.closeFuture.get()
+        try await listener.close().get()
+    }
+
     @Test("turns away more connections than an address may have, and takes others when they are gone")
     func tooManyConnections() async throws {
         var limits = PortLimits()
@@ -350,12 +368,14 @@ private final class Record: Sendable {
                 await client.run(
                     serve: { session, incoming in
                         try session.send(hello)
+                        // An attempt has a second, which a busy machine may not give it: another session makes another.
+                        guard service.shown.withLock({ $0.contains { $0.1 == other } }) else { return }
                         for try await _ in incoming {}
                     }, ended: { _ in })
             }
             defer { running.cancel() }
-            try await eventually("no session") { !service.received.withLock { $0.isEmpty } }
-            #expect(service.shown.withLock { $0.map(\.1) } == [IPv4Address(rawValue: 0x7f00_0001), other])
+            try await eventually("it is not shown", within: .seconds(40)) { service.shown.withLock { $0.contains { $0.1 == other } } }
+            #expect(service.shown.withLock { $0.first?.1 } == IPv4Address(rawValue: 0x7f00_0001))
             #expect(service.shown.withLock { $0.allSatisfy { $0.0 == identity.node } })
         }
     }

@@ -110,6 +110,9 @@ final class TestManager: ManagerService {
 }
 
 /// Runs a server for the service while `body` runs; it listens on a port of its own.
+/// As in weftd: one thread for a manager's port.
+let serverLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
 func withServer<Result>(
     _ service: TestManager, queueLimit: Int = 1024, limits: PortLimits = PortLimits(), _ body: (HostPort) async throws -> Result
 ) async throws -> Result {
@@ -120,7 +123,7 @@ func withServer<Result>(
     let server = try ManagerServer(
         credentials: try NodeCredentials(identity, directory: scratch.path), service: service,
         address: HostPort(host: "127.0.0.1", port: 0), queueLimit: queueLimit, limits: limits,
-        logger: logger)
+        eventLoopGroup: serverLoop, logger: logger)
     return try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await server.run() }
         let result: Result

@@ -99,7 +99,12 @@ struct Pattern: Sendable {
             guard let last = nodes.last, compile(last, into: &program) else { return false }
             for jump in jumps { program[jump] = .jump(program.count) }
         case .repeated(let node, let least, let most):
-            for _ in 0..<least where !compile(node, into: &program) { return false }
+            for _ in 0..<least {
+                let before = program.count
+                guard compile(node, into: &program) else { return false }
+                // Nothing, however often: without an end at the program's size, repetitions of repetitions would have none.
+                if program.count == before { break }
+            }
             if let most {
                 var splits: [Int] = []
                 for _ in least..<most {

@@ -1,6 +1,7 @@
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 package import Logging
+internal import NIOCore
 package import NIOPosix
 internal import WeftModel
 package import WeftNet
@@ -22,12 +23,15 @@ package enum ListenError: Error, CustomStringConvertible {
 package final class ManagerServer: Sendable {
     private let server: GRPCServer<HTTP2ServerTransport.Posix>
     private let address: HostPort
+    private let port: PortGuard
+    private let eventLoopGroup: MultiThreadedEventLoopGroup
 
     /// Sets the server up; `run` opens the port. `address` is an IPv4 address, 0.0.0.0 for all of them; port 0 takes any.
-    /// A session is closed when `queueLimit` messages wait in it. `familiar`: where members are known to come from.
+    /// A session is closed when `queueLimit` messages wait in it. `eventLoopGroup` has one loop: a connection that another loop sets up
+    /// while the server ends would be nobody's. `familiar`: where members are known to come from.
     package convenience init(
         credentials: NodeCredentials, service: any ManagerService, address: HostPort, familiar: [IPv4Address] = [],
-        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
+        eventLoopGroup: MultiThreadedEventLoopGroup, logger: Logger
     ) throws {
         try self.init(
             credentials: credentials, service: service, address: address, familiar: familiar, limits: PortLimits(),
@@ -37,10 +41,12 @@ package final class ManagerServer: Sendable {
     init(
         credentials: NodeCredentials, service: any ManagerService, address: HostPort, familiar: [IPv4Address] = [],
         queueLimit: Int = 1024, limits: PortLimits,
-        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
+        eventLoopGroup: MultiThreadedEventLoopGroup, logger: Logger
     ) throws {
         self.address = address
+        self.eventLoopGroup = eventLoopGroup
         let port = PortGuard(limits: limits, familiar: familiar, isMember: service.isMember, logger: logger)
+        self.port = port
         let security = try HTTP2ServerTransport.Posix.TransportSecurity.mTLS(
             certificateReloader: LiveCertificate(credentials: credentials)
         ) {
@@ -65,7 +71,7 @@ package final class ManagerServer: Sendable {
         server = GRPCServer(
             transport: transport,
             services: [
-                MembershipHandler(service: service), 
+                MembershipHandler(service: service),
                 DispatcherHandler(service: service, queueLimit: queueLimit, logger: logger),
             ],
             interceptors: [AccessInterceptor(service: service)])
@@ -73,7 +79,16 @@ package final class ManagerServer: Sendable {
 
     /// Serves until `shutDown` or until the task is cancelled.
     package func run() async throws {
-        do { try await server.serve() } catch {
+        let serving = Task { [server] in try await server.serve() }
+        do {
+            // The loop comes to it when every connection that was let in is gRPC's.
+            try await withTaskCancellationHandler {
+                try await serving.value
+            } onCancel: {
+                port.close()
+                eventLoopGroup.next().execute { serving.cancel() }
+            }
+        } catch {
             if Task.isCancelled { return }
             let cause = (error as? RuntimeError)?.cause ?? error
             throw ListenError.cannotListen(address, reason: "\(cause)")

@@ -20,6 +20,7 @@ final class PortGuard: Sendable {
         /// What was turned away since it was last said, by the reason.
         var refusals: [String: Int] = [:]
         var lastReport: NIODeadline
+        var isClosed = false
     }
 
     let limits: PortLimits
@@ -45,25 +46,30 @@ final class PortGuard: Sendable {
         }
     }
 
-    /// For an accepted channel that gRPC has set up.
+    /// For an accepted channel that gRPC has set up. Never fails: gRPC has made an asynchronous writer by now, and one that nobody
+    /// comes to use ends the process (NIOAsyncWriter). A closed connection is used, and found closed.
     func watchConnection(_ channel: any Channel) -> EventLoopFuture<Void> {
-        channel.eventLoop.makeCompletedFuture {
-            if leavesTooFewDescriptors(channel) {
-                channel.close(promise: nil)
-                throw ChannelError.ioOnClosedChannel
-            }
+        do {
+            if leavesTooFewDescriptors(channel) { throw ChannelError.ioOnClosedChannel }
             let pipeline = channel.pipeline.syncOperations
             let tls = try pipeline.handler(type: NIOSSLServerHandler.self)
             let frames = FrameHandler(port: self)
             try pipeline.addHandler(frames, position: .after(tls))
             try pipeline.addHandler(ArrivalHandler(port: self, frames: frames), position: .first)
+        } catch {
+            channel.close(promise: nil)
         }
+        return channel.eventLoop.makeSucceededVoidFuture()
     }
+
+    /// Lets nobody in from now on.
+    func close() { state.withLock { $0.isClosed = true } }
 
     /// False: the connection is to be closed.
     fileprivate func admit(_ channel: any Channel) -> Bool {
         guard let source = channel.remoteAddress?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
-        let result = state.withLock { state -> Result<PortShares.ConnectionID, PortShares.Refusal> in
+        let result = state.withLock { state -> Result<PortShares.ConnectionID, PortShares.Refusal>? in
+            if state.isClosed { return nil }
             let result = state.shares.admit(source, now: .now())
             if case .success(let id) = result {
                 state.connections[id] = channel
@@ -72,6 +78,7 @@ final class PortGuard: Sendable {
             return result
         }
         switch result {
+        case nil: return false
         case .failure(let refusal):
             note(refusal.rawValue)
             return false
