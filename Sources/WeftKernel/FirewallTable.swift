@@ -48,7 +48,7 @@ final class FirewallTable: Sendable {
         let port = surroundings.host.dataPathPort
         return set("nodes", of: "ipv4_addr", surroundings.host.vteps.sorted().map(\.description))
             + set("lans", of: "ifname", surroundings.lanBridges.map { "\"\($0)\"" })
-            + tunnel(port: port, underlay: surroundings.underlay ?? "") + sandboxes
+            + tunnel(port: port, underlay: surroundings.underlay) + sandboxes
     }
 
     private static func set(_ name: String, of type: String, _ elements: [String]) -> String {
@@ -62,9 +62,11 @@ final class FirewallTable: Sendable {
     ///
     /// The first chain: a source address that is not reached where the packet came from is forged. Which of the host's own machines and
     /// containers it comes from is told by the interface; the underlay, where peers are heard, may be any kind.
-    private static func tunnel(port: UInt16, underlay: String) -> String {
+    private static func tunnel(port: UInt16, underlay: String?) -> String {
+        // `nft` takes no empty name.
+        let elsewhere = underlay.map { "iifname != \"\($0)\" " } ?? ""
         let forged = ["bridge", "tun", "veth"].map {
-            "\t\tiifname != \"\(underlay)\" meta iifkind \"\($0)\" ip daddr @nodes udp dport \(port) fib saddr . iif oif missing drop\n"
+            "\t\t\(elsewhere)meta iifkind \"\($0)\" ip daddr @nodes udp dport \(port) fib saddr . iif oif missing drop\n"
         }
         return """
             \tchain prerouting {
@@ -86,7 +88,8 @@ final class FirewallTable: Sendable {
     }
 
     /// What an operator's or an engine's rule for a published port sends in is let in, and its answers out. From a sandbox to a bridge
-    /// of containers goes only what a published port translates, as from another host; a bridge with a network card in it is a LAN.
+    /// of containers goes only what a published port translates, as from another host; a bridge with a network card in it, or that the
+    /// default route leads by, is a LAN.
     /// An ICMP error is believed by who gets it for what it quotes, so none comes from a sandbox; nor what would leave untranslated.
     private static let sandboxes = """
         \tchain forward {
@@ -134,16 +137,22 @@ struct Surroundings: Hashable, Sendable {
     init(host: HostConfiguration, links: [LinkMessage], addresses: [AddressMessage], routes: [RouteMessage]) {
         self.host = host
         let underlayIndex = addresses.first { $0.address == host.dataPathAddress }?.interface
-        let gateways = Set(routes.filter { $0.gateway != nil }.compactMap(\.interface))
+        // Other routes may lead by a container, a VPN's for one, and its bridge is no LAN for that.
+        let waysOut = Set(routes.filter(\.isDefault).compactMap(\.interface))
         // Containers and virtual machines are behind these kinds; a card has none.
         let guests: Set<String?> = ["veth", "tun", "dummy", "vxlan", "ifb"]
         let lans = Set(links.filter { !guests.contains($0.kind) }.compactMap(\.masterIndex))
         func isLAN(_ link: LinkMessage) -> Bool {
-            link.index == underlayIndex || gateways.contains(link.index) || lans.contains(link.index)
+            link.index == underlayIndex || waysOut.contains(link.index) || lans.contains(link.index)
         }
         underlay = links.first { $0.index == underlayIndex }?.name
         let bridges = links.filter { $0.kind == "bridge" }
         lanBridges = bridges.filter(isLAN).map(\.name).sorted()
         engineBridges = bridges.filter { !isLAN($0) }.map(\.name).sorted()
     }
+}
+
+extension RouteMessage {
+    /// A default route of the host itself, not of some policy's table.
+    fileprivate var isDefault: Bool { destination.length == 0 && table == Self.mainTable }
 }

@@ -250,6 +250,42 @@ struct KernelDatapathTests {
         #expect(try run(in: host, "iptables -S DOCKER-USER") == "-N DOCKER-USER\n")
     }
 
+    @Test("the firewall is set up while no interface has the data-path address")
+    func firewallWithoutUnderlay() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        try run(in: host, "ip addr del 172.30.0.1/24 dev eth0")
+        let datapath = try topology.datapath("h1")
+        let desired = TestSwarm().desired(0)
+        var reconciler = DatapathReconciler()
+        for _ in 0..<2 {
+            let failures = try reconciler.reconcile(desired, with: datapath)
+            #expect(!failures.contains { $0.operation == .prepareHost(.firewall, desired.host) })
+        }
+        let forged = try run(in: host, "nft list chain inet weft prerouting")
+        #expect(forged.contains("meta iifkind \"veth\"") && !forged.contains("iifname"))
+        try run(in: host, "ip addr add 172.30.0.1/24 dev eth0")
+        try converge(datapath, desired)
+        #expect(try run(in: host, "nft list chain inet weft prerouting").contains("iifname != \"eth0\""))
+    }
+
+    @Test("a bridge is a LAN if the default route leads by it, not for a route by a container")
+    func bridgeWithRoutes() throws {
+        let topology = try KernelTopology()
+        let (host, _) = try topology.twoHosts()
+        try run(in: host, "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up")
+        let datapath = try topology.datapath("h1")
+        func isLAN() throws -> Bool {
+            try converge(datapath, TestSwarm().desired(0))
+            return try run(in: host, "nft list set inet weft lans").contains("docker0")
+        }
+        #expect(try !isLAN())
+        try run(in: host, "ip route add 10.8.0.0/24 via 172.17.0.2; ip route add default via 172.17.0.2 table 100")
+        #expect(try !isLAN())
+        try run(in: host, "ip route add default via 172.17.0.2")
+        #expect(try isLAN())
+    }
+
     @Test("a VXLAN port that another tunnel holds is reported by the tunnel's name")
     func portTaken() throws {
         let topology = try KernelTopology()
