@@ -15,7 +15,7 @@ struct EngineFirewall: Sendable {
         ["-o", "wv+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
         ["-o", "wv+", "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT"],
     ]
-    /// Of former versions: it let sandboxes past the engine's rules.
+    /// Removed wherever it stands: such a rule lets sandboxes past the engine's rules, into its networks.
     private static let formerRules = [["-i", "wv+", "-j", "ACCEPT"]]
 
     /// True if the rules are there and as they should be, or not needed.
