@@ -157,15 +157,20 @@ extension ControlMachine {
             if let reason = objection(to: endpoint, from: node) {
                 effects.append(
                     .note("endpoint \(endpoint.name) (\(endpoint.id)) of node \(node) is refused: \(reason)"))
-                if let session = sessions[node] {
-                    effects.append(.send(node, session.id, .endpointRefused(endpoint.id, reason: reason)))
-                }
+                tell(node, ofRefused: endpoint.id, reason: reason)
                 continue
             }
             var known = state.endpoints[endpoint.id]
             known?.version = endpoint.version
             if known != endpoint { state.put(.endpoint(endpoint)) }
         }
+    }
+
+    /// A node that does not know the message would end its session over it, and come back with the same endpoint. Nodes
+    /// understand it since the version in which they began to return addresses, which is what they announce.
+    private mutating func tell(_ node: NodeID, ofRefused endpoint: EndpointID, reason: String) {
+        guard let session = sessions[node], state.nodes[node]?.description?.returnsAddresses == true else { return }
+        effects.append(.send(node, session.id, .endpointRefused(endpoint, reason: reason)))
     }
 
     private mutating func objection(to endpoint: Endpoint, from node: NodeID) -> String? {

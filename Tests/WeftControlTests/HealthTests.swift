@@ -136,12 +136,12 @@ struct HealthTests {
         #expect(Set(addresses).count == addresses.count)
     }
 
-    @Test("A refused endpoint is told to its node, and its session goes on")
-    func refusedEndpoint() throws {
+    @Test("A refused endpoint is told to its node where it understands that, and its session goes on", arguments: [true, false])
+    func refusedEndpoint(isOfThisVersion: Bool) throws {
         var swarm = try Swarm()
         let network = try swarm.create("net")
         let worker = try swarm.admit("w1")
-        try swarm.hello(worker, vtep: "172.30.0.2")
+        try swarm.hello(worker, vtep: "172.30.0.2", returnsAddresses: isOfThisVersion)
         let good = try swarm.endpoint("good", worker, network)
         let bad = Endpoint(
             id: EndpointID("bad"), network: network.id, node: NodeID("other"), sandbox: SandboxID("s"), ipv4: good.ipv4, mac: good.mac,
@@ -152,7 +152,12 @@ struct HealthTests {
         let told = swarm.sent.contains { sent in
             if case .endpointRefused(bad.id, let reason) = sent.message { sent.node == worker && reason.contains("other") } else { false }
         }
-        #expect(told)
+        #expect(told == isOfThisVersion)
+        // The same in a hello, whose description is news itself.
+        swarm.sent = []
+        try swarm.hello(worker, vtep: "172.30.0.2", endpoints: [bad, good], returnsAddresses: isOfThisVersion)
+        let isTold = swarm.sent.contains { if case .endpointRefused(bad.id, _) = $0.message { true } else { false } }
+        #expect(isTold == isOfThisVersion)
     }
 
     @Test("What an operator says about one object has a bound, and up to it all is taken")
