@@ -29,10 +29,14 @@ struct AddressAsk: Sendable {
 
 /// Addresses that are asked back from the nodes that lease them (docs/design/addresses.md).
 extension ControlMachine {
-    /// How long a request waits for an answer, or for a node that is about to come back. Less than the attach waits.
+    /// How long a request waits for answers, or for a node that is about to come back. Less than the attach waits. After it
+    /// nobody is asked any more: a holder whose answers are of no use may not keep a request open.
     private static let patience: Duration = .seconds(3)
     /// How long a request waits where nobody has anything to give, by what is known: an endpoint's end may be on its way.
     private static let grace: Duration = .seconds(1)
+
+    /// So many requests of one node wait at a time.
+    static let asksPerNode = 64
 
     private enum Progress {
         case granted, waits
@@ -76,11 +80,11 @@ extension ControlMachine {
         guard let holder = state.subnetLeases[ask.subnet]?.lease(holding: address)?.node else { return .waits }
         if ask.refusals[holder] != nil { return .refused(ask.reason ?? inUse(address, ask.subnet, by: holder)) }
         switch reachability(of: holder) {
-        case .canBeAsked(let session):
+        case .canBeAsked(let session) where waited < Self.patience:
             put(&ask, to: holder, session, free: 0)
             return .waits
         case .mayComeBack where waited < Self.patience: return .waits
-        case .mayComeBack, .isAway, .cannotBeAsked: return .refused(inUse(address, ask.subnet, by: holder))
+        case .canBeAsked, .mayComeBack, .isAway, .cannotBeAsked: return .refused(inUse(address, ask.subnet, by: holder))
         }
     }
 
@@ -99,6 +103,7 @@ extension ControlMachine {
             }
         }
         if let best {
+            guard waited < Self.patience else { return .refused(exhausted(ask)) }
             put(&ask, to: best.node, best.session, free: best.free)
             return .waits
         }
@@ -131,22 +136,35 @@ extension ControlMachine {
     // MARK: Answers
 
     mutating func addressesReturned(_ number: RequestNumber, _ prefix: AnyIPPrefix, of subnet: SubnetID, by node: NodeID) {
-        answered(number, by: node)
+        let index = answered(number, by: node)
+        let isFreed = takeBack(prefix, of: subnet, from: node)
+        guard let index else { return }
+        let ask = asks[index]
+        // What is of no use to the request is a refusal, or its holder would be asked the same again.
+        if !isFreed || ask.subnet != subnet || !(ask.address.map { prefix.contains(AnyIPPrefix(host: $0)) } ?? true) { noteRefusal(index, by: node) }
+    }
+
+    /// Whether the addresses are free now.
+    private mutating func takeBack(_ prefix: AnyIPPrefix, of subnet: SubnetID, from node: NodeID) -> Bool {
         guard let block = state.subnetLeases[subnet]?.lease(holding: prefix.network)?.block, block.contains(prefix),
             let lease = state.leases[AddressLease(network: subnet.network, block: block, node: node).id], lease.node == node
-        else { return }
+        else { return false }
         takeBack(prefix, from: lease)
+        return state.subnetLeases[subnet]?.lease(holding: prefix.network) == nil
     }
 
     mutating func addressesKept(_ number: RequestNumber, reason: String, by node: NodeID) {
         guard let index = answered(number, by: node) else { return }
-        let subnet = asks[index].subnet
-        let capacity = state.subnetLeases[subnet]?.capacities[node] ?? 0
-        asks[index].refusals[node] = max(0, capacity - (state.usedAddresses[subnet]?[node] ?? 0))
+        noteRefusal(index, by: node)
         asks[index].reason = reason
     }
 
-    @discardableResult
+    private mutating func noteRefusal(_ index: Int, by node: NodeID) {
+        let subnet = asks[index].subnet
+        let capacity = state.subnetLeases[subnet]?.capacities[node] ?? 0
+        asks[index].refusals[node] = max(0, capacity - (state.usedAddresses[subnet]?[node] ?? 0))
+    }
+
     private mutating func answered(_ number: RequestNumber, by node: NodeID) -> Int? {
         asksAreDue = true
         let index = asks.firstIndex { $0.question?.number == number && $0.question?.holder == node }

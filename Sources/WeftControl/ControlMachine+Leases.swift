@@ -29,6 +29,9 @@ extension ControlMachine {
                 effects.append(.send(node, session, .leaseGranted(number)))
             } else if isSpare {
                 throw ControlError(.unavailable, "no block of the subnet is free")
+            } else if asks.count(where: { $0.node == node && $0.session == session }) >= Self.asksPerNode {
+                throw ControlError(
+                    .unavailable, "\(Self.asksPerNode) requests of this node wait for addresses of full subnets already: try again")
             } else {
                 asks.append(
                     AddressAsk(node: node, session: session, number: number, subnet: subnet, address: address, since: now))

@@ -171,6 +171,54 @@ struct AskTests {
         #expect((try? full.question()) == nil)
     }
 
+    @Test("A return that is of no use to who asked is a refusal")
+    func uselessReturn() throws {
+        var full = try Full()
+        full.swarm.say(.leaseRequest(21, full.subnet, address: .v4(try address("10.8.0.4"))), as: full.two)
+        full.swarm.say(.addressesReturned(try full.question(), full.subnet, try single("10.8.0.5/32")), as: full.one)
+        #expect(full.refusal(21)?.contains("10.8.0.4 is leased by node host-w1") == true)
+        #expect(full.blocks(full.one).count == 4, "what it returned is free all the same")
+        full.swarm.sent = []
+        full.swarm.say(.leaseRequest(22, full.subnet, address: .v4(try address("10.8.0.4"))), as: full.two)
+        full.swarm.say(.addressesReturned(try full.question(), full.subnet, try single("10.9.0.4/32")), as: full.one)
+        #expect(full.refusal(22) != nil)
+        // One is the only holder with anything free: once it refused, nobody is left to ask.
+        full.swarm.say(.leaseRequest(23, full.subnet, address: nil), as: full.two)
+        full.swarm.say(.leaseRequest(24, full.subnet, address: nil), as: full.two)
+        #expect(full.isGranted(23))
+        full.swarm.say(.addressesReturned(try full.question(), full.subnet, try single("10.9.0.4/32")), as: full.one)
+        full.swarm.sent = []
+        full.swarm.say(.heartbeat(appliedRevision: .none), as: full.two)
+        #expect((try? full.question()) == nil)
+        full.swarm.pass(.seconds(1))
+        #expect(full.refusal(24)?.contains("all addresses of 10.8.0.0/29 are in use") == true)
+    }
+
+    @Test("Nobody is asked any more once the request's time is over, however quick the answers are")
+    func noMoreQuestions() throws {
+        var full = try Full()
+        full.swarm.say(.leaseRequest(21, full.subnet, address: nil), as: full.two)
+        let question = try full.question()
+        full.swarm.now = full.swarm.now + .seconds(3)
+        full.swarm.sent = []
+        // The holder's session is another: its question is void, and it could be asked again.
+        try full.swarm.hello(full.one, vtep: "172.30.0.2", returnsAddresses: true)
+        full.swarm.say(.addressesKept(question, reason: "late"), as: full.one)
+        #expect((try? full.question()) == nil)
+        #expect(full.refusal(21) != nil)
+    }
+
+    @Test("A node's requests that wait are bounded; what is more is refused at once, and other nodes do not suffer")
+    func bounded() throws {
+        var full = try Full()
+        for number in 100..<164 { full.swarm.say(.leaseRequest(RequestNumber(number), full.subnet, address: nil), as: full.two) }
+        #expect((100..<164).allSatisfy { full.refusal(RequestNumber($0)) == nil })
+        full.swarm.say(.leaseRequest(200, full.subnet, address: nil), as: full.two)
+        #expect(full.refusal(200)?.contains("64 requests of this node wait") == true)
+        full.swarm.say(.leaseRequest(201, full.subnet, address: nil), as: full.three)
+        #expect(full.refusal(201) == nil)
+    }
+
     @Test("An ask taken back with its input is there again")
     func rollBack() throws {
         var full = try Full()
