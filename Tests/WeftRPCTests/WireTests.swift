@@ -181,6 +181,29 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         #expect(throws: nothing) { try read(Weft_V1_ManagerMessage()) }
     }
 
+    @Test("list a bounded number of what is wrong, count the rest, and name objects by no more than an id's length")
+    func manyErrors() throws {
+        var wire = Weft_V1_NodeMessage()
+        wire.endpointsChanged.removed = .init(repeating: "no id", count: 10)
+        var endpoint = Weft_V1_Endpoint()
+        endpoint.id = String(repeating: "x", count: 100_000)
+        wire.endpointsChanged.added = .init(repeating: endpoint, count: 5)
+        var skipped: [WireError] = []
+        _ = try NodeMessage(wire: wire, skipped: &skipped)
+        #expect(skipped.count == 15 && skipped.allSatisfy { $0.others == 0 })
+        #expect(skipped.compactMap(\.object) == .init(repeating: String(repeating: "x", count: 128), count: 5))
+
+        guard case .assignments(let good) = try read(Weft_V1_ManagerMessage(.assignments(try assignments()))) else { return }
+        var aliases = Weft_V1_Endpoint(try #require(good.endpoints.first))
+        aliases.aliases = .init(repeating: "\u{1b}", count: 1000)
+        wire.endpointsChanged.added = .init(repeating: aliases, count: 100)
+        skipped = []
+        _ = try NodeMessage(wire: wire, skipped: &skipped)
+        #expect(skipped.count == 16)
+        #expect(skipped.reduce(0) { $0 + 1 + $1.others } == 100_010)
+        #expect("\(try #require(skipped.last))".hasSuffix("(and 99994 more in the same message)"))
+    }
+
     @Test("survive random damage without a trap")
     func randomDamage() throws {
         let good: [UInt8] = try Weft_V1_ManagerMessage(.assignments(try assignments())).serializedBytes()

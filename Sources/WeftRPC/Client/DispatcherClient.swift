@@ -140,7 +140,7 @@ package final class DispatcherClient: Sendable {
             defer { done.continuation.finish() }
             _ = try response.accepted.get()
             let incoming = ManagerMessages(wire: response.messages) { [logger = self.logger] skipped in
-                for error in skipped.prefix(16) {
+                for error in skipped {
                     logger.warning("the manager said what cannot be", metadata: ["problem": "\(error)"])
                 }
             }

@@ -34,14 +34,11 @@ struct DispatcherHandler: Weft_V1_Dispatcher.SimpleServiceProtocol {
 
     /// What makes no sense of a node's is not known to the swarm; the node is told.
     private func report(_ skipped: [WireError], to session: NodeSession) {
-        for error in skipped.prefix(Self.reportsMax) {
+        for error in skipped {
             logger.warning("a node reported what cannot be", metadata: ["node": "\(session.node)", "problem": "\(error)"])
             if let object = error.object { try? session.send(.endpointRefused(EndpointID(object), reason: "\(error)")) }
         }
     }
-
-    /// Reports about one message.
-    private static let reportsMax = 16
 }
 
 extension DispatcherHandler {

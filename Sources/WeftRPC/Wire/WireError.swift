@@ -7,10 +7,15 @@ package struct WireError: Error, Hashable, CustomStringConvertible {
     /// The object it is in, if that has an id.
     package var object: String?
 
+    /// How many more there were that nobody listed.
+    package var others = 0
+
     package init(field: String, problem: String) {
         self.field = field
         self.problem = problem
     }
 
-    package var description: String { "\(field): \(problem)" }
+    package var description: String {
+        "\(field): \(problem)" + (others > 0 ? " (and \(others) more in the same message)" : "")
+    }
 }

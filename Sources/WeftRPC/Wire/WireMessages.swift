@@ -53,10 +53,10 @@ extension Wire {
         let endpoints = list(wire, field, &skipped, object: \.id) { endpoint, field throws(WireError) in
             let known = parts.count
             let result = try Endpoint(wire: endpoint, field, &parts)
-            for index in parts.indices.dropFirst(known) { parts[index].object = endpoint.id }
+            for index in parts.indices.dropFirst(known) { parts[index].object = shown(endpoint.id, max: Bounds.idBytes) }
             return result
         }
-        skipped += parts
+        for part in parts { note(part, in: &skipped) }
         return endpoints
     }
 }

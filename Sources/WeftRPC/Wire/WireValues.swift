@@ -32,11 +32,20 @@ enum Wire {
         for (index, value) in values.enumerated() {
             do throws(WireError) { result.append(try convert(value, "\(field)[\(index)]")) } catch {
                 var error = error
-                error.object = object(value)
-                skipped.append(error)
+                error.object = object(value).map { shown($0, max: Bounds.idBytes) }
+                note(error, in: &skipped)
             }
         }
         return result
+    }
+
+    /// So many errors of one message are listed; a message of the largest size holds a million of them.
+    static let skippedMax = 16
+
+    /// Lists an error, or counts it at the last one listed.
+    static func note(_ error: WireError, in skipped: inout [WireError]) {
+        if skipped.count < skippedMax { return skipped.append(error) }
+        skipped[skipped.count - 1].others += 1 + error.others
     }
 
     static func version(_ value: Int64, _ field: String) throws(WireError) -> Version {
