@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Logging
 import WeftAgent
 import WeftJSON
 import WeftLinux
@@ -8,15 +9,24 @@ import WeftModel
 /// One file per attachment, in the run directory.
 struct AttachmentFiles: AttachmentStore {
     let directory: String
+    private let logger: Logger
 
-    init(runDirectory: String) { directory = "\(runDirectory)/attachments" }
+    init(runDirectory: String, logger: Logger) {
+        directory = "\(runDirectory)/attachments"
+        self.logger = logger
+    }
 
     func load() throws -> [AttachmentRecord] {
         guard FileSystem.exists(directory) else { return [] }
         return try FileSystem.list(directory).compactMap { name in
-            // A file that a crash left half named, or an older version wrote: its endpoint goes as one without a record.
-            guard let bytes = try? FileSystem.read("\(directory)/\(name)") else { return nil }
-            return try? JSONText.decode(AttachmentRecord.self, from: bytes)
+            let path = "\(directory)/\(name)"
+            do { return try JSONText.decode(AttachmentRecord.self, from: FileSystem.read(path)) } catch {
+                // A file that a crash left half named, or an older version wrote.
+                logger.warning(
+                    "the record of an attachment cannot be read: its endpoint goes as one without a record",
+                    metadata: ["file": "\(path)", "error": "\(error)"])
+                return nil
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Logging
 import WeftAgent
 import WeftJSON
 import WeftKernel
@@ -14,8 +15,10 @@ struct ContainerFiles: PreparedContainerStore {
     static let folder = "containers"
     let directory: String
     let namespaces: String
+    private let logger: Logger
 
-    init(runDirectory: String, stateDirectory: String) {
+    init(runDirectory: String, stateDirectory: String, logger: Logger) {
+        self.logger = logger
         directory = "\(stateDirectory)/\(Self.folder)"
         namespaces = "\(runDirectory)/netns"
     }
@@ -23,9 +26,14 @@ struct ContainerFiles: PreparedContainerStore {
     func load() throws -> [PreparedContainer] {
         guard FileSystem.exists(directory) else { return [] }
         return try FileSystem.list(directory).compactMap { name in
-            // What a crash left half named; its container cannot start, and says so.
-            guard let bytes = try? FileSystem.read("\(directory)/\(name)") else { return nil }
-            return try? JSONText.decode(PreparedContainer.self, from: bytes)
+            let path = "\(directory)/\(name)"
+            do { return try JSONText.decode(PreparedContainer.self, from: FileSystem.read(path)) } catch {
+                // What a crash left half named, perhaps.
+                logger.warning(
+                    "the record of a prepared container cannot be read: the container cannot start, and says so",
+                    metadata: ["file": "\(path)", "error": "\(error)"])
+                return nil
+            }
         }
     }
 

@@ -73,7 +73,19 @@ actor ContainerNames {
         room.endpoints.insert(endpoint)
         guard room.door == nil, room.waiting == nil else { return }
         if namespace.isThere { return await open(key, namespace, resolver) }
-        rooms[key]?.waiting = Task { await self.wait(key, namespace, resolver) }
+        rooms[key]?.waiting = Task {
+            await self.wait(key, namespace, resolver)
+            self.update(key, room.endpoints) { $0.waiting = nil }
+        }
+    }
+
+    /// Changes the room of these endpoints, unless it was left meanwhile, or left and joined again; false then.
+    @discardableResult
+    private func update(_ key: String, _ endpoints: Endpoints, _ body: (inout Room) -> Void) -> Bool {
+        guard var room = rooms[key], room.endpoints === endpoints else { return false }
+        body(&room)
+        rooms[key] = room
+        return true
     }
 
     private func room(_ key: String) -> Room {
@@ -126,12 +138,10 @@ actor ContainerNames {
         rooms[key]?.isOpening = true
         do {
             let door = try await door(in: namespace, for: room.endpoints, resolver)
-            rooms[key]?.isOpening = false
-            // Left meanwhile, or left and joined again.
-            guard rooms[key]?.endpoints === room.endpoints else { return await door.close() }
-            rooms[key]?.door = door
+            let isOpen = update(key, room.endpoints) { ($0.isOpening, $0.door) = (false, door) }
+            if !isOpen { await door.close() }
         } catch {
-            rooms[key]?.isOpening = false
+            update(key, room.endpoints) { $0.isOpening = false }
             logger.warning(
                 "a container does not get the swarm's names from weftd first",
                 metadata: ["namespace": "\(namespace)", "reason": "\(error)"])

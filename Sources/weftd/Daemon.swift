@@ -45,10 +45,10 @@ actor Daemon {
         self.settings = settings
         self.keeper = keeper
         attachments = AttachmentKeeper(
-            store: AttachmentFiles(runDirectory: settings.runDirectory), threads: threads, logger: logger)
+            store: AttachmentFiles(runDirectory: settings.runDirectory, logger: logger), threads: threads, logger: logger)
         let files = StateFiles(directory: settings.stateDirectory)
         prepared = ContainerKeeper(
-            store: ContainerFiles(runDirectory: settings.runDirectory, stateDirectory: settings.stateDirectory),
+            store: ContainerFiles(runDirectory: settings.runDirectory, stateDirectory: settings.stateDirectory, logger: logger),
             attachments: attachments,
             ports: HostPorts { (try? files.loadMembership())??.dataPathAddress }, threads: threads, logger: logger)
         self.engine = engine
@@ -150,14 +150,22 @@ actor Daemon {
             case nil: seal = try ManagerSeal.make(settings: settings)
             case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
             case .locked(let key):
-                guard locked == nil else { return }
-                locked = key
-                logger.warning("this manager is locked until it is given the swarm's unlock key")
-                await stopWaiting()
-                return try await begin(membership, peer.node, nil)
+                guard locked == nil || member == nil else { return }
+                return try await waitForKey(key, membership, peer.node)
             }
         }
         try await takePart(membership, seal)
+    }
+
+    private func waitForKey(_ key: LockedDataKey, _ membership: Membership, _ node: NodeID) async throws {
+        await stopWaiting()
+        locked = key
+        do { try await begin(membership, node, nil) } catch {
+            // It does not wait yet, and is to be tried again.
+            locked = nil
+            throw error
+        }
+        logger.warning("this manager is locked until it is given the swarm's unlock key")
     }
 
     /// Begins with the identity that lies in the state directory; nothing has changed when that cannot be read.
@@ -180,10 +188,13 @@ actor Daemon {
         return Participation(credentials: credentials, role: role)
     }
 
-    /// Ends the life of a node without session and role, for a whole one.
+    /// Ends the life of a node without session and role, for a whole one. What it answers inside containers ends with it, as its
+    /// resolver does: whoever begins opens them anew.
     private func stopWaiting() async {
-        await member?.stop()
+        guard let waiting = member else { return }
         member = nil
+        await names.endAll()
+        await waiting.stop()
     }
 
     /// True while this node is a manager that waits for its unlock key.
@@ -202,7 +213,12 @@ actor Daemon {
                 try await takePart(waiting.membership, ManagerSeal(key: dataKey, file: file, lockedBy: key))
                 self.locked = nil
             } catch {
-                if member == nil { try await begin(waiting.membership, waiting.node, nil) }
+                guard member == nil else { throw error }
+                do { try await begin(waiting.membership, waiting.node, nil) } catch {
+                    // Nor does it wait for a key any more: it is taken up again as after a restart.
+                    self.locked = nil
+                    startFailure = CannotTakePart(error).description
+                }
                 throw error
             }
         }
@@ -214,7 +230,8 @@ actor Daemon {
         await openDoors()
     }
 
-    /// Answers again in the containers that were there before this weftd, or before it left its resolver behind.
+    /// Answers in the containers that were there before this weftd, or before this member. None has a door of an earlier member's: those
+    /// went with its resolver.
     private func openDoors() async {
         guard let plugin, let resolver = member?.resolver else { return }
         for (endpoint, path) in await plugin.joined { await names.join(endpoint, path: path, mayCome: false, by: resolver) }

@@ -78,7 +78,8 @@ struct CannotTakePart: Error, CustomStringConvertible {
 }
 
 extension StateFiles: PluginStore {
-    /// What cannot be read is set aside: the engine's networks are told anew by its watcher, endpoints by their containers' next start.
+    /// What cannot be read is set aside. Containers that run go on; the engine's networks are strangers to this node until the engine
+    /// makes them anew: the start of a container on one of them is refused, and told that it is to be removed.
     func loadPlugin() throws -> PluginState {
         do { return try read(pluginPath) ?? PluginState() } catch is UnreadableState {
             try FileSystem.setAside(pluginPath)
