@@ -262,6 +262,7 @@ extension NodeMachine {
             release(place, now: now)
             effects.reserved.append((id, .failure(.notSaved(reason))))
         }
+        takeBackReturns(reason)
     }
 
     /// Answers what waited for the data path. An endpoint that could not be made is taken back.

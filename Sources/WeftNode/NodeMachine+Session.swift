@@ -181,12 +181,26 @@ extension NodeMachine {
     }
 
     /// Marks parts of leases as given back, durably before the manager hears of it.
-    private mutating func giveBack(_ returns: [Return]) {
+    private mutating func giveBack(_ returns: [Return], recall: RequestNumber? = nil) {
         returned += returns
+        effects.returns += returns.map { ($0, recall) }
         unsaved.node = true
         refreshBlocks()
         effects.persist = true
         effects.persistUrgent = true
+    }
+
+    /// Takes back what could not be marked: no manager was told of it, so that it is this node's as before.
+    mutating func takeBackReturns(_ reason: String) {
+        guard !undurableReturns.isEmpty else { return }
+        let parts = Set(undurableReturns.map(\.part))
+        returned.removeAll(where: parts.contains)
+        unsaved.node = true
+        effects.persist = true
+        refreshBlocks()
+        for case (_, let number?) in undurableReturns {
+            send(.addressesKept(number, reason: "node \(nodeDescription.hostname) could not remember that it gave it back: \(reason)"))
+        }
     }
 
     private func lease(of prefix: AnyIPPrefix, _ subnet: SubnetID) -> AddressLease? {
@@ -204,7 +218,7 @@ extension NodeMachine {
         for recall in recalls {
             switch answer(recall) {
             case .part(let part):
-                giveBack([part])
+                giveBack([part], recall: recall.number)
                 send(.addressesReturned(recall.number, recall.subnet, part.prefix))
             case .later where now < recall.deadline:
                 left.append(recall)

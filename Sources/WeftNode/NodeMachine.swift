@@ -110,6 +110,8 @@ package struct NodeMachine: Sendable {
     /// What the last input made and wants durable before it counts.
     package internal(set) var undurable: Set<EndpointID> = []
     var undurableReservations: [(RequestID, Place)] = []
+    /// Each with the number of the recall that it answers, if it answers one.
+    var undurableReturns: [(part: Return, recall: RequestNumber?)] = []
 
     /// Set for good once the operator makes the node leave.
     package internal(set) var isLeaving = false
@@ -146,6 +148,7 @@ package struct NodeMachine: Sendable {
         var removed: [EndpointID] = []
         /// Of the successes in `reserved`.
         var places: [(RequestID, Place)] = []
+        var returns: [(part: Return, recall: RequestNumber?)] = []
     }
 
     /// A node as it was when `saved`, or a new one.
@@ -319,6 +322,7 @@ package struct NodeMachine: Sendable {
             if added.contains(pending.endpoint.id) { undurable.insert(pending.endpoint.id) }
         }
         undurableReservations = done.places
+        undurableReturns = done.returns
         if !done.added.isEmpty || !done.removed.isEmpty {
             done.persist = true
             done.persistUrgent = true

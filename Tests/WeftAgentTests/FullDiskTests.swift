@@ -53,15 +53,19 @@ struct FullDiskTests {
         return all
     }
 
+    private static func agent(on disk: Disk) throws -> Agent {
+        let description = NodeDescription(hostname: "h1", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 1, weftVersion: "test")
+        return Agent(
+            machine: NodeMachine(id: NodeID("n1"), description: description, dataPathAddress: try #require(IPv4Address("172.30.0.1"))),
+            placements: Placements(), store: disk, kernel: Kernel(), names: { _ in }, now: { Instant(nanoseconds: 1_700_000_000_000_000_000) },
+            lost: { _, _ in }, dismissed: { _ in }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
     @Test("An attach fails with the reason, nothing is told of it, and the next one works when there is room")
     func attach() async throws {
         let disk = Disk()
         let told = Mutex<[EndpointID]>([])
-        let description = NodeDescription(hostname: "h1", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 1, weftVersion: "test")
-        let agent = Agent(
-            machine: NodeMachine(id: NodeID("n1"), description: description, dataPathAddress: try #require(IPv4Address("172.30.0.1"))),
-            placements: Placements(), store: disk, kernel: Kernel(), names: { _ in }, now: { Instant(nanoseconds: 1_700_000_000_000_000_000) },
-            lost: { _, _ in }, dismissed: { _ in }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let agent = try Self.agent(on: disk)
         let running = Task { await agent.run() }
         agent.sessionOpened { message in
             if case .endpointsChanged(let added, _) = message { told.withLock { $0 += added.map(\.id) } }
@@ -82,6 +86,33 @@ struct FullDiskTests {
         disk.setFull(false)
         let late = try await agent.attach(AttachRequest(network: "net", sandbox: SandboxID("s2"), name: "late"))
         #expect(Set(disk.endpoints.map(\.id)) == [kept.id, late.id])
+        agent.shutDown()
+        await running.value
+    }
+
+    @Test("Addresses that a manager wants stay this node's, and it is told so instead of nothing")
+    func recall() async throws {
+        let disk = Disk()
+        let told = Mutex<[NodeMessage]>([])
+        let agent = try Self.agent(on: disk)
+        let running = Task { await agent.run() }
+        agent.sessionOpened { message in
+            told.withLock { $0.append(message) }
+            return true
+        }
+        #expect(agent.received(.assignments(try Self.assignments())))
+        let leased = try await agent.read { $0.usableLeases.map(\.block) }
+        disk.setFull(true)
+        #expect(agent.received(.addressesWanted(7, SubnetID(NetworkID("id-net"), .v4), address: nil)))
+        #expect(try await agent.read { $0.usableLeases.map(\.block) } == leased)
+        let answers = told.withLock { $0 }.compactMap { message -> RequestNumber? in
+            switch message {
+            case .addressesKept(let number, _): number
+            case .addressesReturned: 0
+            default: nil
+            }
+        }
+        #expect(answers == [7])
         agent.shutDown()
         await running.value
     }

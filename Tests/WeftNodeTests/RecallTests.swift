@@ -35,6 +35,37 @@ struct RecallTests {
         #expect(again.machine.saved.own.returned.isEmpty)
     }
 
+    @Test("What could not be marked as given back stays this node's, and who asked for it is told so")
+    func notSaved() throws {
+        var host = try Host.synchronised()
+        host.feed(.received(.addressesWanted(7, net, address: nil)))
+        host.feed(.notSaved("the disk is full"))
+        #expect(reason(host, 7)?.hasSuffix("the disk is full") == true)
+        #expect(host.machine.usableLeases.map(\.block.description) == ["10.0.1.0/29"])
+        #expect(host.machine.saved.own.returned.isEmpty)
+        // The disk has room again.
+        host.feed(.received(.addressesWanted(8, net, address: nil)))
+        #expect(try answer(host) == (8, "10.0.1.2/31"))
+        // What was saved before is not taken back.
+        host.feed(.addressesHeld([]))
+        host.feed(.notSaved("the disk is full"))
+        #expect(host.machine.saved.own.returned == ["id-net/10.0.1.2/31"])
+    }
+
+    @Test("A block that could not be marked as given back is this node's until it can be")
+    func blockNotSaved() throws {
+        var host = try Host.synchronised()
+        let block = try Host.lease("net", "10.0.1.64/29")
+        try host.delta(11) { $0.leases = [block] }
+        host.feed(.tick)
+        #expect(host.machine.usableLeases.map(\.block.description) == ["10.0.1.0/29"])
+        host.feed(.notSaved("the disk is full"))
+        #expect(host.machine.usableLeases.map(\.block.description).sorted() == ["10.0.1.0/29", "10.0.1.64/29"])
+        host.sent = []
+        host.feed(.tick)
+        #expect(host.sent.contains(.leasesReturned([block.id])))
+    }
+
     @Test("Of a lease of which a part is on its way back, nothing more goes before the manager has changed it")
     func oneAtATime() throws {
         var host = try Host.synchronised()
