@@ -22,7 +22,7 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
     @Test("bound the connections of one address, and give them back")
     func perAddress() throws {
         var shares = shares()
-        let ids = try (0..<32).map { _ in try shares.admit(address(1), now: start).get() }
+        let ids = try (0..<32).map { _ in try shares.admit(address(1), now: start).get().id }
         #expect(shares.admit(address(1), now: start) == .failure(.tooManyOfAddress))
         #expect(throws: Never.self) { try shares.admit(address(2), now: start).get() }
         shares.close(ids[0])
@@ -36,11 +36,11 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
         var shares = shares(familiar: [address(9999)]) { $0.strangers = 10 }
         for number in 0..<10 { _ = try shares.admit(address(UInt32(number)), now: start).get() }
         #expect(shares.admit(address(50), now: start) == .failure(.tooManyStrangers))
-        let member = try shares.admit(address(9999), now: start).get()
+        let member = try shares.admit(address(9999), now: start).get().id
         #expect(shares.identify(member, as: NodeID("n")) == [])
         // Who proved to be a member leaves his place, and his address is familiar from then on.
         shares.close(1)
-        let newcomer = try shares.admit(address(60), now: start).get()
+        let newcomer = try shares.admit(address(60), now: start).get().id
         #expect(shares.admit(address(61), now: start) == .failure(.tooManyStrangers))
         #expect(shares.identify(newcomer, as: NodeID("m")) == [])
         #expect(throws: Never.self) { try shares.admit(address(61), now: start).get() }
@@ -51,8 +51,8 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
     @Test("count right when an address becomes familiar with strangers on it")
     func becomingFamiliar() throws {
         var shares = shares { $0.strangers = 3 }
-        let first = try shares.admit(address(1), now: start).get()
-        let second = try shares.admit(address(1), now: start).get()
+        let first = try shares.admit(address(1), now: start).get().id
+        let second = try shares.admit(address(1), now: start).get().id
         _ = try shares.admit(address(2), now: start).get()
         _ = shares.identify(first, as: NodeID("n"))
         shares.close(second)
@@ -68,7 +68,7 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
         var refused = 0
         for _ in 0..<200 {
             switch shares.admit(address(1), now: start) {
-            case .success(let id): shares.close(id)
+            case .success(let admission): shares.close(admission.id)
             case .failure(let refusal):
                 #expect(refusal == .tooFast)
                 refused += 1
@@ -77,7 +77,45 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
         #expect(refused == 200 - 64)
         #expect(throws: Never.self) { try shares.admit(address(2), now: start).get() }
         let later = start + .seconds(1)
-        for _ in 0..<16 { shares.close(try shares.admit(address(1), now: later).get()) }
+        for _ in 0..<16 { shares.close(try shares.admit(address(1), now: later).get().id) }
+        #expect(shares.admit(address(1), now: later) == .failure(.tooFast))
+    }
+
+    @Test("let a member in where strangers hold all that its address has: their oldest gives way after its grace")
+    func sharedAddress() throws {
+        var shares = shares(familiar: [address(1)])
+        let member = try shares.admit(address(1), now: start).get().id
+        _ = shares.identify(member, as: NodeID("n"))
+        var held = try (0..<32).map { _ in try shares.admit(address(1), now: start).get().id }
+        #expect(shares.admit(address(1), now: start + .milliseconds(499)) == .failure(.tooManyOfAddress))
+        // As many as may come hold no more than the share, and no member's is ended for them.
+        let later = start + .milliseconds(500)
+        for _ in 0..<32 {
+            let admission = try shares.admit(address(1), now: later).get()
+            #expect(admission.ended == held.removeFirst())
+            held.append(admission.id)
+        }
+        #expect(shares.admit(address(1), now: later) == .failure(.tooManyOfAddress))
+        // That the connection which gave way closes at last changes nothing.
+        shares.close(member + 1)
+        #expect(shares.admit(address(1), now: later) == .failure(.tooManyOfAddress))
+        // Who shows that it is a member leaves its place, and is not among those who give way.
+        #expect(shares.identify(held.removeFirst(), as: NodeID("n")) == [])
+        #expect(try shares.admit(address(1), now: later).get().ended == nil)
+        #expect(try shares.admit(address(1), now: later + .seconds(1)).get().ended == held[0])
+    }
+
+    @Test("let more come in a second from members' addresses, from the first member on")
+    func familiarArrivals() throws {
+        var shares = shares()
+        for _ in 0..<63 { shares.close(try shares.admit(address(1), now: start).get().id) }
+        let member = try shares.admit(address(1), now: start).get().id
+        #expect(shares.admit(address(1), now: start) == .failure(.tooFast))
+        _ = shares.identify(member, as: NodeID("n"))
+        for _ in 0..<256 { shares.close(try shares.admit(address(1), now: start).get().id) }
+        #expect(shares.admit(address(1), now: start) == .failure(.tooFast))
+        let later = start + .seconds(1)
+        for _ in 0..<64 { shares.close(try shares.admit(address(1), now: later).get().id) }
         #expect(shares.admit(address(1), now: later) == .failure(.tooFast))
     }
 
@@ -87,14 +125,14 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
         let node = NodeID("n")
         var ids: [PortShares.ConnectionID] = []
         for _ in 0..<4 {
-            let id = try shares.admit(address(1), now: start).get()
+            let id = try shares.admit(address(1), now: start).get().id
             #expect(shares.identify(id, as: node) == [])
             ids.append(id)
         }
-        let fifth = try shares.admit(address(1), now: start).get()
+        let fifth = try shares.admit(address(1), now: start).get().id
         #expect(shares.identify(fifth, as: node) == [ids[0]])
         shares.close(ids[0])
-        let sixth = try shares.admit(address(1), now: start).get()
+        let sixth = try shares.admit(address(1), now: start).get().id
         #expect(shares.identify(sixth, as: node) == [ids[1]])
     }
 
@@ -102,7 +140,7 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
     func manyAddresses() {
         var shares = shares { $0.arrivals = .init(burst: 1_000_000, perSecond: 0) }
         for number in 0..<50_000 {
-            if case .success(let id) = shares.admit(address(UInt32(number)), now: start) { shares.close(id) }
+            if case .success(let admission) = shares.admit(address(UInt32(number)), now: start) { shares.close(admission.id) }
         }
         #expect(shares.rememberedAddresses <= 8192)
     }

@@ -68,21 +68,25 @@ final class PortGuard: Sendable {
     /// False: the connection is to be closed.
     fileprivate func admit(_ channel: any Channel) -> Bool {
         guard let source = channel.remoteAddress?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
-        let result = state.withLock { state -> Result<PortShares.ConnectionID, PortShares.Refusal>? in
-            if state.isClosed { return nil }
+        let (result, ended) = state.withLock { state -> (Result<PortShares.Admission, PortShares.Refusal>?, (any Channel)?) in
+            if state.isClosed { return (nil, nil) }
             let result = state.shares.admit(source, now: .now())
-            if case .success(let id) = result {
-                state.connections[id] = channel
-                state.ids[ObjectIdentifier(channel)] = id
-            }
-            return result
+            guard case .success(let admission) = result else { return (result, nil) }
+            state.connections[admission.id] = channel
+            state.ids[ObjectIdentifier(channel)] = admission.id
+            return (result, admission.ended.flatMap { state.connections[$0] })
+        }
+        if let ended {
+            note("strangers that gave way to others of their address")
+            ended.close(promise: nil)
         }
         switch result {
         case nil: return false
         case .failure(let refusal):
             note(refusal.rawValue)
             return false
-        case .success(let id):
+        case .success(let admission):
+            let id = admission.id
             let key = ObjectIdentifier(channel)
             channel.closeFuture.whenComplete { [weak self] _ in
                 self?.state.withLock { state in

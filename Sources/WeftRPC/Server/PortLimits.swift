@@ -18,9 +18,14 @@ struct PortLimits: Sendable {
     /// Strangers' connections at a time, and from one address.
     var strangers = 256
     var strangersPerAddress = 32
+    /// What a handshake takes: only after it does a stranger give way to another from the same member's address.
+    var strangerGrace = TimeAmount.milliseconds(500)
     /// New connections: so many at once, and so many in a second. Members' addresses have no common share.
     var arrivals = Rate(burst: 1024, perSecond: 256)
     var arrivalsPerAddress = Rate(burst: 64, perSecond: 16)
+    /// The same from a member's address, which it may share with what runs on its host. In a second as many may come as
+    /// give way in it.
+    var arrivalsPerFamiliarAddress = Rate(burst: 256, perSecond: 64)
     /// Refusals in a tenth of a second, after which nothing is accepted for the rest of it.
     var refusalsPerTenth = 100
     /// A node needs one, and a second while it changes over; more are of connections that it has lost.

@@ -13,15 +13,23 @@ struct PortShares {
         case tooFast = "connections come too fast"
     }
 
+    struct Admission: Hashable {
+        let id: ConnectionID
+        /// A stranger's that gave way and is no longer known here: it is to be closed.
+        var ended: ConnectionID?
+    }
+
     private struct Connection {
         let address: IPv4Address
+        let since: NIODeadline
         /// Nil for a stranger's.
         var node: NodeID?
     }
 
     private let limits: PortLimits
     private var connections: [ConnectionID: Connection] = [:]
-    private var strangers: [IPv4Address: Int] = [:]
+    /// Connections of strangers, oldest first.
+    private var strangers: [IPv4Address: [ConnectionID]] = [:]
     private var strangerCount = 0
     /// Connections of members, oldest first.
     private var nodes: [NodeID: [ConnectionID]] = [:]
@@ -40,26 +48,44 @@ struct PortShares {
         arrivals = TokenBucket(limits.arrivals, now: now)
     }
 
-    /// Lets a connection in, as a stranger's.
-    mutating func admit(_ address: IPv4Address, now: NIODeadline) -> Result<ConnectionID, Refusal> {
-        guard strangers[address, default: 0] < limits.strangersPerAddress else { return .failure(.tooManyOfAddress) }
+    /// Lets a connection in, as a stranger's. A member behind the same address as others is a stranger too until it has
+    /// shown who it is: where they hold the address's whole share, the oldest of them gives way.
+    mutating func admit(_ address: IPv4Address, now: NIODeadline) -> Result<Admission, Refusal> {
         let isFamiliar = familiar.contains(address)
+        let oldest = surplusStranger(of: address)
+        if let oldest {
+            guard isFamiliar, let since = connections[oldest]?.since, now - since >= limits.strangerGrace else {
+                return .failure(.tooManyOfAddress)
+            }
+        }
         guard isFamiliar || strangerCount < limits.strangers else { return .failure(.tooManyStrangers) }
-        forgetAddresses(now: now)
-        var bucket = arrivalsByAddress[address] ?? TokenBucket(limits.arrivalsPerAddress, now: now)
-        let isInTime = bucket.take(now: now) && (isFamiliar || arrivals.take(now: now))
-        arrivalsByAddress[address] = bucket
-        guard isInTime else { return .failure(.tooFast) }
+        guard arrives(address, isFamiliar: isFamiliar, now: now) else { return .failure(.tooFast) }
+        if let oldest { close(oldest) }
         defer { nextID += 1 }
-        connections[nextID] = Connection(address: address)
-        countStranger(address, isFamiliar: isFamiliar, by: 1)
-        return .success(nextID)
+        connections[nextID] = Connection(address: address, since: now)
+        strangers[address, default: []].append(nextID)
+        if !isFamiliar { strangerCount += 1 }
+        return .success(Admission(id: nextID, ended: oldest))
+    }
+
+    /// The oldest stranger of an address whose share is used up.
+    private func surplusStranger(of address: IPv4Address) -> ConnectionID? {
+        guard let held = strangers[address], held.count >= limits.strangersPerAddress else { return nil }
+        return held.first
+    }
+
+    private mutating func arrives(_ address: IPv4Address, isFamiliar: Bool, now: NIODeadline) -> Bool {
+        forgetAddresses(now: now)
+        let rate = isFamiliar ? limits.arrivalsPerFamiliarAddress : limits.arrivalsPerAddress
+        var bucket = arrivalsByAddress[address] ?? TokenBucket(rate, now: now)
+        defer { arrivalsByAddress[address] = bucket }
+        return bucket.take(now: now) && (isFamiliar || arrivals.take(now: now))
     }
 
     /// The connection is a member's. Returns those of the same member that it has too many of.
     mutating func identify(_ id: ConnectionID, as node: NodeID) -> [ConnectionID] {
         guard let connection = connections[id], connection.node == nil else { return [] }
-        countStranger(connection.address, isFamiliar: familiar.contains(connection.address), by: -1)
+        forgetStranger(id, at: connection.address)
         if !familiar.contains(connection.address), familiar.count < Self.addressesMax {
             becomeFamiliar(connection.address)
         }
@@ -71,7 +97,7 @@ struct PortShares {
     mutating func close(_ id: ConnectionID) {
         guard let connection = connections.removeValue(forKey: id) else { return }
         guard let node = connection.node else {
-            return countStranger(connection.address, isFamiliar: familiar.contains(connection.address), by: -1)
+            return forgetStranger(id, at: connection.address)
         }
         nodes[node]?.removeAll { $0 == id }
         if nodes[node]?.isEmpty ?? false { nodes[node] = nil }
@@ -79,14 +105,16 @@ struct PortShares {
 
     /// What strangers still hold there no longer counts among all strangers'.
     private mutating func becomeFamiliar(_ address: IPv4Address) {
-        strangerCount -= strangers[address, default: 0]
+        strangerCount -= strangers[address]?.count ?? 0
         familiar.insert(address)
+        // The next one that comes from there begins with the larger share.
+        arrivalsByAddress[address] = nil
     }
 
-    private mutating func countStranger(_ address: IPv4Address, isFamiliar: Bool, by change: Int) {
-        if !isFamiliar { strangerCount += change }
-        let count = strangers[address, default: 0] + change
-        strangers[address] = count > 0 ? count : nil
+    private mutating func forgetStranger(_ id: ConnectionID, at address: IPv4Address) {
+        if !familiar.contains(address) { strangerCount -= 1 }
+        strangers[address]?.removeAll { $0 == id }
+        if strangers[address]?.isEmpty ?? false { strangers[address] = nil }
     }
 
     var rememberedAddresses: Int { arrivalsByAddress.count }
