@@ -228,6 +228,38 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
         }
     }
 
+    @Test("tell a node of its endpoints that make no sense, where its version understands that", arguments: [true, false])
+    func nonsenseEndpoint(isOfThisVersion: Bool) async throws {
+        let service = try TestManager { message, session in
+            if case .heartbeat = message { try session.send(.leaseGranted(1)) }
+        }
+        var description = NodeDescription(hostname: "h", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 1, weftVersion: "test")
+        if isOfThisVersion { description.returnsAddresses = true }
+        let ipv4 = IPv4Address(rawValue: 0x0a00_0002)
+        let endpoint = Endpoint(
+            id: EndpointID("e1"), network: NetworkID("no id"), node: NodeID("n"), sandbox: SandboxID("s"), ipv4: ipv4,
+            mac: MACAddress(forIPv4: ipv4), name: "web")
+        let hello = NodeMessage.hello(description, dataPathAddress: ipv4, appliedRevision: .none, endpoints: [endpoint])
+        try await withServer(service) { address in
+            let scratch = try Scratch()
+            let client = try client(try await join(service, address), scratch, [address])
+            let told = Mutex<[ManagerMessage]>([])
+            let running = Task {
+                await client.run(
+                    serve: { session, incoming in
+                        try session.send(hello)
+                        try session.send(.endpointsChanged(added: [endpoint], removed: []))
+                        try session.send(.heartbeat(appliedRevision: .none))
+                        for try await message in incoming { told.withLock { $0.append(message) } }
+                    }, ended: { _ in })
+            }
+            defer { running.cancel() }
+            try await eventually("no answer") { told.withLock { $0.contains(.leaseGranted(1)) } }
+            let refusals = told.withLock { $0.filter { if case .endpointRefused(EndpointID("e1"), _) = $0 { true } else { false } } }
+            #expect(refusals.count == (isOfThisVersion ? 2 : 0))
+        }
+    }
+
     @Test("end with an error that names the field when a message makes no sense")
     func nonsense() async throws {
         let service = try TestManager()

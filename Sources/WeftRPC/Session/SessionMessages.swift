@@ -7,7 +7,8 @@ package struct NodeMessages: AsyncSequence, Sendable {
     package typealias Element = NodeMessage
     package typealias Failure = any Error
     let wire: RPCAsyncSequence<Weft_V1_NodeMessage, any Error>
-    /// Told of what was left out.
+    /// Told of what was left out. It names an object only where the node can be told of that: nodes understand it since the
+    /// version in which they began to announce that they return addresses.
     let skipping: @Sendable ([WireError]) -> Void
 
     package func makeAsyncIterator() -> Iterator { Iterator(wire: wire.makeAsyncIterator(), skipping: skipping) }
@@ -16,6 +17,7 @@ package struct NodeMessages: AsyncSequence, Sendable {
         var wire: RPCAsyncSequence<Weft_V1_NodeMessage, any Error>.AsyncIterator
         let skipping: @Sendable ([WireError]) -> Void
         private var assembler = NodeMessageAssembler()
+        private var understandsRefusals = false
 
         init(
             wire: RPCAsyncSequence<Weft_V1_NodeMessage, any Error>.AsyncIterator,
@@ -31,6 +33,10 @@ package struct NodeMessages: AsyncSequence, Sendable {
             while let part = try await wire.next(isolation: actor) {
                 var skipped: [WireError] = []
                 let message = try assembler.take(part, skipped: &skipped)
+                if case .hello(let description, _, _, _)? = message {
+                    understandsRefusals = description.returnsAddresses == true
+                }
+                if !understandsRefusals { for index in skipped.indices { skipped[index].object = nil } }
                 if !skipped.isEmpty { skipping(skipped) }
                 if let message { return message }
             }
