@@ -123,7 +123,7 @@ struct DriverFlavour: EngineFlavour {
         for (name, settings) in container.attachments where !Router.isEnginesOwn(name) {
             let present = try await engine.engine.network(name)
             if let present, present.clusterNetwork == nil { continue }
-            guard let network = networks.first(where: { $0.spec.name == name }) else { throw APIError.networkNotFound(name) }
+            guard let network = networks.first(where: { $0.spec.name == name }) else { return try await refused(request, without: name) }
             used.append((network, settings))
         }
         guard !used.isEmpty else { return APIResponse(try await router.ask(engine, request)) }
@@ -132,6 +132,14 @@ struct DriverFlavour: EngineFlavour {
             for (network, settings) in wanted { try await renew(container.id, on: network, settings) }
             return APIResponse(try await router.ask(engine, request))
         }
+    }
+
+    /// The engine refuses the start by itself, and then removes the container if it was made with `--rm`, which a client waits for. Its
+    /// sentence may name an id that nobody saw.
+    private func refused(_ request: APIRequest, without network: String) async throws -> APIResponse {
+        let answer = try await router.ask(engine, request)
+        guard answer.status < 400 else { throw APIError.networkNotFound(network) }
+        return APIResponse(answer)
     }
 
     /// A container that ran on a network before keeps to the engine's id of that, whatever has the name now.
