@@ -10,15 +10,29 @@ let swift: [SwiftSetting] = [
     .enableUpcomingFeature("InferIsolatedConformances"),
 ]
 
-/// A Swift target with the project's settings.
+/// The folders of Sources, lowest first: the layers of ARCHITECTURE.md.
+enum Layer: String {
+    case headers, values, machines, doors, shells, programs
+}
+
+/// A Swift target with the project's settings, in its layer's folder.
 func module(
-    _ name: String, _ dependencies: [Target.Dependency] = [], plugins: [Target.PluginUsage] = []
+    _ layer: Layer, _ name: String, _ dependencies: [Target.Dependency] = [], plugins: [Target.PluginUsage] = []
 ) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swift, plugins: plugins)
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)", swiftSettings: swift, plugins: plugins)
+}
+
+/// A target in C, in its layer's folder.
+func cModule(
+    _ layer: Layer, _ name: String, _ dependencies: [Target.Dependency] = [], libraries: [LinkerSetting] = []
+) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)", linkerSettings: libraries)
 }
 
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/\(Layer.programs.rawValue)/\(name)", swiftSettings: swift)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -68,46 +82,46 @@ let package = Package(
     ],
     targets: [
         // Headers shared with the kernel's side.
-        .target(name: "CDatapathABI"),
-        .target(name: "CLinuxUAPI"),
+        cModule(.headers, "CDatapathABI"),
+        cModule(.headers, "CLinuxUAPI"),
 
         // Values.
-        module("WeftNet"),
-        module("WeftModel", ["WeftNet"]),
-        module("WeftSandboxWire"),
-        module("WeftWire", ["WeftNet", "CLinuxUAPI"]),
+        module(.values, "WeftNet"),
+        module(.values, "WeftModel", ["WeftNet"]),
+        module(.values, "WeftSandboxWire"),
+        module(.values, "WeftWire", ["WeftNet", "CLinuxUAPI"]),
 
         // Pure machines.
-        module("WeftIPAM", ["WeftNet", "WeftModel"]),
-        module("WeftControl", ["WeftNet", "WeftModel", "WeftIPAM"]),
-        module("WeftNode", ["WeftNet", "WeftModel", "WeftIPAM"]),
-        module("WeftDatapath", ["WeftNet", "WeftModel", "CDatapathABI"]),
-        module("WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
-        module("WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
-        module("WeftTemplate"),
+        module(.machines, "WeftIPAM", ["WeftNet", "WeftModel"]),
+        module(.machines, "WeftControl", ["WeftNet", "WeftModel", "WeftIPAM"]),
+        module(.machines, "WeftNode", ["WeftNet", "WeftModel", "WeftIPAM"]),
+        module(.machines, "WeftDatapath", ["WeftNet", "WeftModel", "CDatapathABI"]),
+        module(.machines, "WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
+        module(.machines, "WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
+        module(.machines, "WeftTemplate"),
 
         // Doors to the world.
-        .target(name: "CLinux"),
-        .target(name: "CSandbox"),
+        cModule(.doors, "CLinux"),
+        cModule(.doors, "CSandbox"),
         // The load generators of the benchmark.
-        .target(name: "CBench"),
-        .target(
-            name: "CBPF", dependencies: ["CDatapathABI"],
-            linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
-        module("WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
-        module("WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
-        module("WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
-        module("WeftJSON"),
-        module("WeftSandbox", ["WeftSandboxWire", "WeftJSON", "CSandbox"]),
-        module("WeftStore", ["WeftNet", "WeftModel"]),
+        cModule(.doors, "CBench"),
+        cModule(
+            .doors, "CBPF", ["CDatapathABI"],
+            libraries: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
+        module(.doors, "WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
+        module(.doors, "WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
+        module(.doors, "WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
+        module(.doors, "WeftJSON"),
+        module(.doors, "WeftSandbox", ["WeftSandboxWire", "WeftJSON", "CSandbox"]),
+        module(.doors, "WeftStore", ["WeftNet", "WeftModel"]),
         module(
-            "WeftStoreSQLite",
+            .doors, "WeftStoreSQLite",
             [
                 "WeftStore", "WeftModel", "WeftJSON", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         module(
-            "WeftRPC",
+            .doors, "WeftRPC",
             [
                 "WeftNet", "WeftModel", "WeftJSON",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
@@ -121,22 +135,22 @@ let package = Package(
                 .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
                 nioTLS, logging,
             ] + nio),
-        module("WeftClient", ["WeftJSON"] + nioHTTP),
-        module("WeftEngine", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
+        module(.doors, "WeftClient", ["WeftJSON"] + nioHTTP),
+        module(.doors, "WeftEngine", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
 
         // Shells.
         module(
-            "WeftManager",
+            .shells, "WeftManager",
             ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", logging]),
         module(
-            "WeftAgent",
+            .shells, "WeftAgent",
             ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
-        module("WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
+        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
         module(
-            "WeftAPI",
+            .shells, "WeftAPI",
             ["WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
         module(
-            "WeftLab",
+            .shells, "WeftLab",
             [
                 "WeftNet", "WeftWire", "WeftLinux", "WeftClient", "WeftSandbox", "CSandbox",
                 .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -6,9 +6,9 @@ import PackagePlugin
 struct EmbedBPF: BuildToolPlugin {
     func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
         // From the target, not from the package: the target may be reached by a symbolic link.
-        let sources = target.directoryURL.resolvingSymlinksInPath().deletingLastPathComponent()
+        let sources = target.directoryURL.resolvingSymlinksInPath().deletingLastPathComponent().deletingLastPathComponent()
         let programs = sources.deletingLastPathComponent().appending(path: "bpf")
-        let abi = sources.appending(path: "CDatapathABI/include")
+        let abi = sources.appending(path: "headers/CDatapathABI/include")
         let source = programs.appending(path: "overlay.bpf.c")
         let object = context.pluginWorkDirectoryURL.appending(path: "overlay.bpf.o")
         let output = context.pluginWorkDirectoryURL.appending(path: "EmbeddedPrograms.swift")

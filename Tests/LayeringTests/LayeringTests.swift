@@ -10,15 +10,17 @@ private let nio: Set = ["NIOCore", "NIOPosix", "NIOConcurrencyHelpers"]
 
 private struct Layer {
     let name: String
+    /// The folder below Sources.
+    let folder: String
     let targets: [String: Set<String>]
 }
 
 /// Target → what it may import. A target may import only targets of its own or an earlier layer.
 private let layers = [
     Layer(
-        name: "headers", targets: ["CDatapathABI": [], "CLinuxUAPI": []]),
+        name: "headers", folder: "headers", targets: ["CDatapathABI": [], "CLinuxUAPI": []]),
     Layer(
-        name: "values",
+        name: "values", folder: "values",
         targets: [
             "WeftNet": [],
             "WeftModel": ["WeftNet"],
@@ -26,7 +28,7 @@ private let layers = [
             "WeftWire": ["WeftNet", "CLinuxUAPI"],
         ]),
     Layer(
-        name: "pure machines",
+        name: "pure machines", folder: "machines",
         targets: [
             "WeftIPAM": ["WeftNet", "WeftModel"],
             "WeftControl": ["WeftNet", "WeftModel", "WeftIPAM"],
@@ -37,7 +39,7 @@ private let layers = [
             "WeftTemplate": [],
         ]),
     Layer(
-        name: "doors to the world",
+        name: "doors to the world", folder: "doors",
         targets: [
             "CLinux": [], "CSandbox": [], "CBPF": [], "CBench": [],
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
@@ -56,7 +58,7 @@ private let layers = [
             "WeftEngine": Set(["WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
         ]),
     Layer(
-        name: "shells",
+        name: "shells", folder: "shells",
         targets: [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", "Logging", "Synchronization"],
             "WeftAgent": Set([
@@ -78,7 +80,7 @@ private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().d
     .deletingLastPathComponent()
 
 private func sources(of target: String) throws -> [(path: String, text: String)] {
-    let directory = root.appendingPathComponent("Sources/\(target)")
+    let directory = root.appendingPathComponent("Sources/\(try folder(of: target))/\(target)")
     let files = FileManager.default.enumerator(at: directory, includingPropertiesForKeys: nil)
     var result: [(String, String)] = []
     while let file = files?.nextObject() as? URL {
@@ -94,9 +96,21 @@ private func imports(in text: String) -> [String] {
     return text.split(separator: "\n").compactMap { line in (try? pattern.firstMatch(in: line)).flatMap { $0 }.map { String($0.1) } }
 }
 
-private func allTargets() throws -> Set<String> {
-    Set(try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent("Sources").path))
+/// Every target on disk with the folder it lies in.
+private func folders() throws -> [String: String] {
+    let sources = root.appendingPathComponent("Sources")
+    var result: [String: String] = [:]
+    for folder in try FileManager.default.contentsOfDirectory(atPath: sources.path) {
+        for target in try FileManager.default.contentsOfDirectory(atPath: sources.appendingPathComponent(folder).path) {
+            result[target] = folder
+        }
+    }
+    return result
 }
+
+private func folder(of target: String) throws -> String { try folders()[target] ?? "" }
+
+private func allTargets() throws -> Set<String> { Set(try folders().keys) }
 
 @Suite("The layers hold")
 struct LayeringTests {
@@ -106,6 +120,18 @@ struct LayeringTests {
         let onDisk = try allTargets()
         #expect(onDisk.subtracting(rows) == [], "targets without a row")
         #expect(rows.subtracting(onDisk).subtracting(["CLinuxUAPI", "CBench"]) == [], "rows without a target")
+    }
+
+    @Test("Every target lies in its layer's folder")
+    func foldersAreTheLayers() throws {
+        let folders = try folders()
+        for layer in layers {
+            for target in layer.targets.keys where folders[target] != nil {
+                #expect(folders[target] == layer.folder, "\(target) is of the layer \(layer.name)")
+            }
+        }
+        for program in executables { #expect(folders[program] == "programs") }
+        #expect(Set(folders.values) == Set(layers.map(\.folder)).union(["programs"]))
     }
 
     @Test("Imports go only where the table allows")
