@@ -135,6 +135,33 @@ struct SandboxTests {
         #expect(fixture.store.list().map(\.spec.id) == ["abc2"])
     }
 
+    @Test("whoever still writes into a sandbox's directory does not bring it back, nor keep it")
+    func removedWhileWritten() throws {
+        for round in 0..<50 {
+            let spec = fixture.spec(["true"]) { $0.id = "written\(round)" }
+            let directory = try fixture.store.create(spec)
+            let writing = Mutex(true)
+            let writer = Thread { [store = fixture.store] in
+                while writing.withLock({ $0 }) { try? store.update(spec) }
+            }
+            writer.start()
+            defer { writing.withLock { $0 = false } }
+            try fixture.store.remove(id: spec.id)
+            #expect(!FileManager.default.fileExists(atPath: directory.path))
+        }
+        #expect(fixture.store.list().isEmpty)
+    }
+
+    @Test("what an interrupted removal leaves is no sandbox, and goes at the next start")
+    func interruptedRemoval() throws {
+        let directory = try fixture.store.create(fixture.spec(["true"]))
+        let left = fixture.store.path + "/.removed-" + directory.path.split(separator: "/").last!
+        try FileManager.default.moveItem(atPath: directory.path, toPath: left)
+        #expect(fixture.store.list().isEmpty)
+        try fixture.store.removeLeftovers()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.store.path) == [])
+    }
+
     @Test("specs that cannot work are refused with the reason")
     func invalidSpecs() throws {
         let changes: [(inout SandboxSpec) -> Void] = [

@@ -20,16 +20,7 @@ package struct SandboxStore: Sendable {
 
     /// All sandboxes, oldest first.
     package func list() -> [Entry] {
-        guard let handle = opendir(path) else { return [] }
-        defer { closedir(handle) }
-        var entries: [Entry] = []
-        while let item = readdir(handle) {
-            let name = withUnsafeBytes(of: &item.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard !name.hasPrefix("."), let entry = load(id: name) else { continue }
-            entries.append(entry)
-        }
+        let entries = Self.names(in: path).filter { !$0.hasPrefix(".") }.compactMap { load(id: $0) }
         return entries.sorted { ($0.state?.createdAt ?? 0, $0.spec.id) < ($1.state?.createdAt ?? 0, $1.spec.id) }
     }
 
@@ -73,18 +64,46 @@ package struct SandboxStore: Sendable {
     }
 
     /// Removes the directory of a sandbox that has ended, or was never launched. Gone already is success.
+    ///
+    /// It gets a name first that is no sandbox's, in one step: whoever still writes a file into it by its path, a supervisor on
+    /// its way out or a change of the spec, writes nowhere from then on instead of bringing a part of it back.
     package func remove(id: String) throws(SandboxError) {
         let directory = directory(id)
         if directory.state()?.isAlive == true { throw .stillRunning(id) }
-        // The spec first: what is left when this is interrupted is no sandbox any more.
-        for name in [
-            "spec.json", "state.json", "output.log", "output.log.1", "shim.sock", "hosts", "resolv.conf", "hostname",
-            "spec.json.new", "state.json.new",
-        ] {
-            unlink("\(directory.path)/\(name)")
-        }
-        guard rmdir(directory.path) == 0 || errno == ENOENT else {
+        let removed = "\(path)/\(Self.removedPrefix)\(id)"
+        try discard(removed)
+        guard rename(directory.path, removed) == 0 || errno == ENOENT else {
             throw .system("cannot remove \(directory.path)", errno: errno)
         }
+        try discard(removed)
+    }
+
+    /// What interrupted removals have left.
+    package func removeLeftovers() throws(SandboxError) {
+        for name in Self.names(in: path) where name.hasPrefix(Self.removedPrefix) { try discard("\(path)/\(name)") }
+    }
+
+    private static let removedPrefix = ".removed-"
+
+    /// Removes a directory of files. What was opened before the directory got its name may still appear in it.
+    private func discard(_ directory: String) throws(SandboxError) {
+        for _ in 0..<100 {
+            if rmdir(directory) == 0 || errno == ENOENT { return }
+            guard errno == ENOTEMPTY else { break }
+            for name in Self.names(in: directory) { unlink("\(directory)/\(name)") }
+        }
+        throw .system("cannot remove \(directory)", errno: errno)
+    }
+
+    /// The names of a directory's entries; none when there is no such directory.
+    private static func names(in directory: String) -> [String] {
+        guard let handle = opendir(directory) else { return [] }
+        defer { closedir(handle) }
+        var names: [String] = []
+        while let item = readdir(handle) {
+            let name = withUnsafeBytes(of: &item.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
     }
 }

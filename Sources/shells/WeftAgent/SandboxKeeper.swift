@@ -50,6 +50,7 @@ package actor SandboxKeeper {
         self.threads = threads
         self.logger = logger
         watcher = try ExitWatcher()
+        do { try store.removeLeftovers() } catch { logger.warning("a removed sandbox's files stay", metadata: ["error": "\(error)"]) }
     }
 
     /// Finds what runs, and clears away what ended with `--rm` while nobody looked.
