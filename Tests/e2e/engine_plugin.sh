@@ -203,6 +203,8 @@ step "run after it" docker_on 1 run --rm --network net busybox true
 alive() { pings 2 beta "$(cat "$out/always")" && nsenter -t "$1" -n -- busybox ping -c 1 -W 2 "$(cat "$out/beta")"; }
 step "dockerd restarts with live-restore" eval "end_dockerd 1 TERM && start_dockerd 1 --live-restore"
 step "the container is back" within 40 pings 1 always "$(address 2 beta)"
+# Names come from the engine, once it says that the container runs.
+step "and its name" within 10 has "$(address 1 always)" inside 2 beta nslookup always
 address 1 always >"$out/always"; address 2 beta >"$out/beta"; before=$(docker_on 1 inspect -f '{{.State.Pid}}' always)
 # What every case of it leads to. The address is read from the engine, the name asked for on the other host.
 restored() {

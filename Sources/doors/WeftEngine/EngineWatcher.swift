@@ -35,7 +35,8 @@ package struct EngineWatcher: Sendable {
     private var engine: Engine { local.engine }
     private var shadows: ShadowNetworks { local.shadows }
 
-    private static let retry = Duration.seconds(1)
+    /// Until an engine that is away is asked again. Short: names of containers that start with it come only then.
+    private static let retry = Duration.milliseconds(200)
     private static let round = Duration.seconds(15)
 
     package init(
