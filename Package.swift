@@ -97,6 +97,7 @@ let package = Package(
         module(.machines, "WeftNode", ["WeftNet", "WeftModel", "WeftIPAM"]),
         module(.machines, "WeftDatapath", ["WeftNet", "WeftModel", "CDatapathABI"]),
         module(.machines, "WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
+        module(.machines, "WeftAgentCore", ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"]),
         module(.machines, "WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
         module(.machines, "WeftTemplate"),
 
@@ -117,7 +118,8 @@ let package = Package(
         module(
             .doors, "WeftStoreSQLite",
             [
-                "WeftStore", "WeftModel", "WeftJSON", .product(name: "GRDB", package: "GRDB.swift"),
+                "WeftStore", "WeftNet", "WeftModel", "WeftNode", "WeftAgentCore", "WeftLinux", "WeftJSON",
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         module(
@@ -144,7 +146,9 @@ let package = Package(
             ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", logging]),
         module(
             .shells, "WeftAgent",
-            ["WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", logging] + nio),
+            [
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", logging,
+            ] + nio),
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
@@ -161,7 +165,7 @@ let package = Package(
             "weftd",
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
-                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgent", "WeftAPI", "WeftEngine",
+                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI", "WeftEngine",
                 "WeftPlugin", "WeftJSON",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
@@ -186,10 +190,10 @@ let package = Package(
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI"]),
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),
-        tests("WeftAgentTests", ["WeftAgent", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging] + nio),
+        tests("WeftAgentTests", ["WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging] + nio),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
         tests("WeftTemplateTests", ["WeftTemplate"]),
-        tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
+        tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftNode", "WeftAgentCore", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
         tests(
             "WeftRPCTests",
             [

@@ -35,6 +35,7 @@ private let layers = [
             "WeftNode": ["WeftNet", "WeftModel", "WeftIPAM"],
             "WeftDatapath": ["WeftNet", "WeftModel", "CDatapathABI"],
             "WeftDNS": ["WeftNet", "WeftModel", "WeftWire"],
+            "WeftAgentCore": ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"],
             "WeftSim": ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"],
             "WeftTemplate": [],
         ]),
@@ -48,7 +49,9 @@ private let layers = [
             "WeftJSON": foundation,
             "WeftSandbox": Set(["WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
-            "WeftStoreSQLite": Set(["WeftStore", "WeftModel", "WeftJSON", "GRDB", "GRDBSQLite"]).union(foundation),
+            "WeftStoreSQLite": Set([
+                "WeftNet", "WeftModel", "WeftNode", "WeftAgentCore", "WeftLinux", "WeftStore", "WeftJSON", "GRDB", "GRDBSQLite",
+            ]).union(foundation),
             "WeftRPC": Set([
                 "WeftNet", "WeftModel", "WeftJSON", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
                 "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",
@@ -62,7 +65,8 @@ private let layers = [
         targets: [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", "Logging", "Synchronization"],
             "WeftAgent": Set([
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftSandbox", "Logging", "Synchronization",
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "Logging",
+                "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),

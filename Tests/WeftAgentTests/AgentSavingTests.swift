@@ -2,6 +2,7 @@ import Logging
 import Synchronization
 import Testing
 import WeftAgent
+import WeftAgentCore
 import WeftModel
 import WeftNet
 import WeftNode
@@ -62,11 +63,10 @@ struct AgentSavingTests {
 }
 
 /// Holds what was saved.
-private final class Disk: AgentStore {
+private final class Disk: AgentStore, Sendable {
     private let saved = Mutex<Set<EndpointID>>([])
 
     func has(_ id: EndpointID) -> Bool { saved.withLock { $0.contains(id) } }
-    func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) { (SavedNode(), [:]) }
     func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws {}
     func saveView(_ change: Assignments) throws { saved.withLock { $0.formUnion(change.endpoints.map(\.id)) } }
 }

@@ -2,6 +2,7 @@ import Logging
 import Synchronization
 import Testing
 import WeftAgent
+import WeftAgentCore
 import WeftModel
 import WeftNet
 import WeftNode
@@ -9,7 +10,7 @@ import WeftNode
 /// The agent on a disk that takes nothing for a while, with a kernel that does all that is asked.
 @Suite("An agent on a full disk", .timeLimit(.minutes(1)))
 struct FullDiskTests {
-    private final class Disk: AgentStore {
+    private final class Disk: AgentStore, Sendable {
         struct Full: Error, CustomStringConvertible { var description: String { "the disk is full" } }
         private struct State {
             var isFull = false
@@ -20,7 +21,6 @@ struct FullDiskTests {
         func setFull(_ isFull: Bool) { state.withLock { $0.isFull = isFull } }
         var endpoints: [Endpoint] { state.withLock { $0.saved.own.endpoints } }
 
-        func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) { (state.withLock { $0.saved }, [:]) }
         func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws {
             try state.withLock { state in
                 if state.isFull { throw Full() }

@@ -2,6 +2,7 @@ import Logging
 import NIOPosix
 import Synchronization
 import WeftAgent
+import WeftAgentCore
 import WeftBPF
 import WeftDatapath
 import WeftKernel
@@ -12,6 +13,7 @@ import WeftNet
 import WeftNode
 import WeftRPC
 import WeftSandbox
+import WeftStoreSQLite
 
 /// What a node has in hand to take part in its swarm: nothing while it is locked, or while something stands in the way.
 struct Participation: Sendable {
@@ -30,7 +32,7 @@ final class Member: Sendable {
     let agent: Agent
     private let pins: DirectoryLock
     let kernel: KernelDatapath
-    let reconciler: KernelReconciler
+    let reconciler: KernelReconciler<KernelDatapath>
     let role: ManagerRole?
     let resolver: DNSServer
     private let client: DispatcherClient?
@@ -130,7 +132,10 @@ final class Member: Sendable {
         self.file = file
         isMemoryLost = saved.view.revision == .none && saved.own.endpoints.isEmpty
         let description = try Host.describe(dataPathAddress: membership.dataPathAddress, trust: credentials?.identity.trust)
-        reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: membership.dataPathAddress)
+        let address = membership.dataPathAddress
+        reconciler = KernelReconciler(kernel: kernel, node: node, dataPathAddress: address) {
+            try KernelDatapath.underlayMTU(for: address)
+        }
         let resolver = try await DNSServer.start(
             address: KernelDatapath.resolverAddress, port: 53, node: node, limits: DNSLimits(descriptors: settings.descriptors),
             on: EventLoops.names.next(), drained: { kernel.resolverDrained($0 == .udp ? .udp : .tcp) }, logger: logger)

@@ -1,6 +1,7 @@
 // The agent's shell. It owns the NodeMachine: one task drains one bounded queue of session messages, attaches, outcomes and
 // ticks, and performs the actions. The kernel is brought to the desired state by the reconciler's own thread.
 package import Logging
+package import WeftAgentCore
 package import WeftModel
 package import WeftNet
 package import WeftNode
@@ -21,7 +22,7 @@ package final class Agent: Sendable {
     /// `names` gets every change of what names are answered from; `now` is the wall clock; `lost` learns of endpoints that ended by themselves,
     /// `dismissed` of the end of this node's membership.
     package init(
-        machine: NodeMachine, placements: Placements, store: any AgentStore, kernel: any Reconciling,
+        machine: NodeMachine, placements: Placements, store: any AgentStore & Sendable, kernel: any Reconciling,
         names: @escaping @Sendable (ViewChange) -> Void, now: @escaping @Sendable () -> Instant,
         lost: @escaping @Sendable ([Endpoint], String) -> Void, dismissed: @escaping @Sendable (String) -> Void,
         logger: Logger

@@ -1,3 +1,4 @@
+package import WeftAgentCore
 package import WeftModel
 package import WeftNode
 package import WeftNet

@@ -1,4 +1,5 @@
 import Logging
+import WeftAgentCore
 import WeftDatapath
 import WeftModel
 import WeftNet
@@ -8,7 +9,7 @@ import WeftNode
 struct AgentWorker: Sendable {
     private var machine: NodeMachine
     private var placements: Placements
-    private let store: any AgentStore
+    private let store: any AgentStore & Sendable
     private let reconciler: Reconciler
     private let now: @Sendable () -> Instant
     private let lost: @Sendable ([Endpoint], String) -> Void
@@ -28,7 +29,7 @@ struct AgentWorker: Sendable {
     private var ticks = 0
 
     init(
-        machine: NodeMachine, placements: Placements, store: any AgentStore, reconciler: Reconciler,
+        machine: NodeMachine, placements: Placements, store: any AgentStore & Sendable, reconciler: Reconciler,
         now: @escaping @Sendable () -> Instant, lost: @escaping @Sendable ([Endpoint], String) -> Void,
         dismissed: @escaping @Sendable (String) -> Void, logger: Logger
     ) {

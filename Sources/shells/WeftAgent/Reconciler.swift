@@ -1,5 +1,6 @@
 import NIOPosix
 import Synchronization
+import WeftAgentCore
 import WeftNode
 
 /// Brings kernel and resolver after the machine, on a thread of its own. Requests that come while it works are

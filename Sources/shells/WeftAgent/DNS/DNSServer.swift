@@ -2,6 +2,7 @@ package import Logging
 package import NIOCore
 import NIOPosix
 import Synchronization
+package import WeftAgentCore
 package import WeftDNS
 package import WeftModel
 package import WeftNet

@@ -1,10 +1,8 @@
 package import WeftModel
 package import WeftNode
 
-/// Keeps what the agent must know after a restart. Implemented on the state directory.
-package protocol AgentStore: Sendable {
-    /// What earlier runs left; a new node's when there is nothing.
-    func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int])
+/// Keeps what the agent must know after a restart.
+package protocol AgentStore {
     /// Durable when it returns.
     ///
     /// - Parameter interfaceIndexes: of the endpoints in `change`.

@@ -1,41 +1,29 @@
 import Synchronization
-import WeftAgent
-import WeftDatapath
-import WeftKernel
-import WeftModel
-import WeftNet
-import WeftNode
+package import WeftAgentCore
+package import WeftDatapath
+package import WeftModel
+package import WeftNet
 
 /// Turns the agent's view into kernel state, and tells what came of it.
-final class KernelReconciler: Reconciling {
+package final class KernelReconciler<Kernel: Datapath & Sendable>: Reconciling {
     /// The port until the manager has told it.
-    private static let defaultPort: UInt16 = 4789
+    private static var defaultPort: UInt16 { 4789 }
 
-    private let kernel: KernelDatapath
-    private let dataPathAddress: IPv4Address
-    private let state: Mutex<State>
+    private let kernel: Kernel
+    private let readUnderlayMTU: @Sendable () throws -> MTU
+    private let state: Mutex<KernelState>
 
-    fileprivate struct State {
-        /// What the kernel should hold.
-        var compilation: Compilation
-        /// The compilation is another one since the last round that went through.
-        var isNew = true
-        var reconciler = DatapathReconciler()
-        /// Endpoints that cannot be made, each with a sentence.
-        var problems: [EndpointID: String] = [:]
-        /// Read anew with every observation: it follows the interface.
-        var underlayMTU: MTU?
-        var held: Set<IPAddress> = []
-    }
-
-    init(kernel: KernelDatapath, node: NodeID, dataPathAddress: IPv4Address) {
+    /// `underlayMTU` reads the MTU of the interface that leads to the other nodes.
+    package init(
+        kernel: Kernel, node: NodeID, dataPathAddress: IPv4Address, underlayMTU: @escaping @Sendable () throws -> MTU
+    ) {
         self.kernel = kernel
-        self.dataPathAddress = dataPathAddress
+        readUnderlayMTU = underlayMTU
         let host = HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: Self.defaultPort)
-        state = Mutex(State(compilation: Compilation(NodeView(node: node, host: host, underlayMTU: .ethernet))))
+        state = Mutex(KernelState(compilation: Compilation(NodeView(node: node, host: host, underlayMTU: .ethernet))))
     }
 
-    func reconcile(_ request: ReconcileRequest) -> ReconcileOutcome {
+    package func reconcile(_ request: ReconcileRequest) -> ReconcileOutcome {
         state.withLock { state in
             var outcome = ReconcileOutcome(generation: request.generation)
             state.take(request.change)
@@ -45,7 +33,7 @@ final class KernelReconciler: Reconciling {
                     state.reconciler.forget()
                     state.underlayMTU = nil
                 }
-                let mtu = try state.underlayMTU ?? KernelDatapath.underlayMTU(for: dataPathAddress)
+                let mtu = try state.underlayMTU ?? readUnderlayMTU()
                 state.underlayMTU = mtu
                 state.compilation.setUnderlay(mtu: mtu, port: state.compilation.desired.host.dataPathPort)
                 let keys = state.compilation.takeTouched()
@@ -72,17 +60,30 @@ final class KernelReconciler: Reconciling {
     }
 
     /// What an endpoint's sandbox reaches by it besides its subnet.
-    func routes(of endpoint: EndpointID) -> SandboxRoutes? {
+    package func routes(of endpoint: EndpointID) -> SandboxRoutes? {
         state.withLock { $0.compilation.desired.endpoints[endpoint]?.routes }
     }
 
     /// Port and MTU in use.
-    var underlay: (port: UInt16, mtu: MTU) {
+    package var underlay: (port: UInt16, mtu: MTU) {
         state.withLock { ($0.compilation.desired.host.dataPathPort, $0.compilation.underlayMTU) }
     }
 }
 
-extension KernelReconciler.State {
+private struct KernelState {
+    /// What the kernel should hold.
+    var compilation: Compilation
+    /// The compilation is another one since the last round that went through.
+    var isNew = true
+    var reconciler = DatapathReconciler()
+    /// Endpoints that cannot be made, each with a sentence.
+    var problems: [EndpointID: String] = [:]
+    /// Read anew with every observation: it follows the interface.
+    var underlayMTU: MTU?
+    var held: Set<IPAddress> = []
+}
+
+extension KernelState {
     fileprivate mutating func take(_ change: ViewChange) {
         if let whole = change.whole {
             let former = compilation

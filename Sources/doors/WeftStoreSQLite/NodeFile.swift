@@ -1,34 +1,33 @@
-import FoundationEssentials
-import WeftAgent
-import WeftJSON
-import WeftLinux
-import WeftModel
-import WeftNet
-import WeftNode
-import WeftStoreSQLite
+internal import FoundationEssentials
+package import WeftAgentCore
+internal import WeftJSON
+internal import WeftLinux
+package import WeftModel
+internal import WeftNet
+package import WeftNode
 
 /// What the agent must know after a restart, one row an object, so that an attach writes its endpoint and no other.
-final class NodeFile: Sendable {
+package final class NodeFile: Sendable {
     private let rows: RowFile
     private let directory: String
 
     private var path: String { "\(directory)/node.db" }
 
-    init(directory: String) throws {
+    package init(directory: String) throws {
         self.directory = directory
         rows = try RowFile(path: "\(directory)/node.db")
     }
 
-    func close() throws { try rows.close() }
+    package func close() throws { try rows.close() }
 
     /// Opens and reads the file of a state directory. One whose content is of no use is set aside, as what it held can be had again:
     /// from the kernel, from the engine and from a manager. `damage` is told why.
-    static func open(
+    package static func open(
         directory: String, damage: (String) -> Void
     ) throws -> (file: NodeFile, node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
         do { return try opened(directory) } catch {
             let path = "\(directory)/node.db"
-            guard error is UnreadableState || RowFile.isDamage(error) || FileSystem.isDirectory(path) else { throw error }
+            guard error is Unreadable || RowFile.isDamage(error) || FileSystem.isDirectory(path) else { throw error }
             damage("\(path) cannot be used and is set aside as \(path).unreadable: \(error)")
             for suffix in ["", "-wal", "-shm"] { try FileSystem.setAside(path + suffix) }
             return try opened(directory)
@@ -84,7 +83,7 @@ final class NodeFile: Sendable {
         do {
             return try bodies.map { try JSONText.decode(type, from: $0) }
         } catch {
-            throw UnreadableState(path: path, reason: "\(error)")
+            throw Unreadable(path: path, reason: "\(error)")
         }
     }
 }
@@ -101,7 +100,7 @@ extension RowFile.Change {
 }
 
 extension NodeFile: AgentStore {
-    func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
+    package func load() throws -> (node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
         try takeOverFormerFiles()
         var saved = SavedNode()
         var indexes: [EndpointID: Int] = [:]
@@ -129,7 +128,7 @@ extension NodeFile: AgentStore {
         return (saved, indexes)
     }
 
-    func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws {
+    package func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws {
         var writes = RowFile.Change()
         if change.isFull { writes.clear(.endpoint, .place) }
         let engine = Dictionary(change.own.engine.map { ($0.id, $0.since) }, uniquingKeysWith: { first, _ in first })
@@ -152,7 +151,7 @@ extension NodeFile: AgentStore {
         try write(writes)
     }
 
-    func saveView(_ change: Assignments) throws {
+    package func saveView(_ change: Assignments) throws {
         var writes = RowFile.Change()
         if change.isFull { writes.clear(.knowledge, .network, .peer, .known) }
         for network in change.networks { try writes.put(.network, network.id.rawValue, network) }
@@ -167,14 +166,22 @@ extension NodeFile: AgentStore {
     }
 
     private func write(_ change: RowFile.Change, survives: RowFile.Survival = .host) throws {
-        do { try rows.write(change, survives: survives) } catch { throw UnwritableState(path: path, reason: "\(error)") }
+        do { try rows.write(change, survives: survives) } catch { throw Unwritable(path: path, reason: "\(error)") }
     }
 }
 
-struct UnwritableState: Error, CustomStringConvertible {
-    let path: String
-    let reason: String
-    var description: String { "\(path) cannot be written (\(reason)); make room on its file system" }
+extension NodeFile {
+    package struct Unreadable: Error, CustomStringConvertible {
+        let path: String
+        let reason: String
+        package var description: String { "\(path) cannot be read (\(reason))" }
+    }
+
+    package struct Unwritable: Error, CustomStringConvertible {
+        let path: String
+        let reason: String
+        package var description: String { "\(path) cannot be written (\(reason)); make room on its file system" }
+    }
 }
 
 extension Place {
@@ -203,7 +210,7 @@ extension NodeFile {
                 try saveView(try JSONText.decode(Assignments.self, from: try FileSystem.read(files.view)))
             }
         } catch {
-            throw UnreadableState(path: files.own, reason: "\(error)")
+            throw Unreadable(path: files.own, reason: "\(error)")
         }
         try FileSystem.removeTree(files.view)
         try FileSystem.removeTree(files.own)
