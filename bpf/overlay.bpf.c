@@ -11,6 +11,7 @@
  * A packet that is not allowed is dropped and counted by reason (enum weft_drop_reason); nothing is forwarded that no map names.
  */
 #include "lib/arp.h"
+#include "lib/encap.h"
 #include "lib/gateway.h"
 #include "lib/maps.h"
 #include "lib/neighbour.h"

@@ -30,6 +30,7 @@ struct too_big_message {
 
 /* How much of the packet its answer quotes: with all headers, and within what the checksum's helper takes at once (512). */
 #define QUOTED_LENGTH 480
+#define MESSAGE_LENGTH (sizeof(struct too_big_message) + QUOTED_LENGTH)
 
 #define TCP_DATA_OFFSET 12
 /* Without options but timestamps: for TCP that does not follow the IP header at once. */
@@ -55,17 +56,36 @@ static __always_inline bool exceeds_path(struct __sk_buff *skb, __u32 mtu, __u32
     return headers + skb->gso_size > mtu;
 }
 
-/* Cuts the packet to what is quoted of it and makes `room` before it; true if all of that can be written. */
-static __always_inline bool quote(struct __sk_buff *skb, __u32 room)
+/* Where the answer's IP header goes, with what is quoted of the packet behind it and the message; NULL if there is no room. */
+static __always_inline void *begin_answer(struct __sk_buff *skb, const __u32 header)
 {
+    const __u32 room = header + sizeof(struct too_big_message);
+    void *start;
+
     /* The first also makes one packet of a GSO packet. */
-    return bpf_skb_change_tail(skb, ETH_HLEN + QUOTED_LENGTH, 0) == 0 &&
-           bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0) == 0 && pull(skb, ETH_HLEN + room + QUOTED_LENGTH);
+    if (bpf_skb_change_tail(skb, ETH_HLEN + QUOTED_LENGTH, 0) || bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0) ||
+        !pull(skb, ETH_HLEN + room + QUOTED_LENGTH))
+        return NULL;
+    start = packet_start(skb);
+    return start + ETH_HLEN + room + QUOTED_LENGTH > packet_end(skb) ? NULL : start + ETH_HLEN;
 }
 
-/* Back to the sandbox that the packet came from. */
-static __always_inline int answer(struct __sk_buff *skb, const struct weft_endpoint *endpoint, struct ethhdr *ethernet)
+/* Writes the message, whose checksum covers `pseudo_sum` too. */
+static __always_inline void write_message(
+    struct too_big_message *message, __u8 type, __u8 code, __u32 mtu, __u64 pseudo_sum)
 {
+    message->type = type;
+    message->code = code;
+    message->checksum = 0;
+    message->mtu = bpf_htonl(mtu);
+    message->checksum = ~fold(pseudo_sum + (__u32)bpf_csum_diff(NULL, 0, (__be32 *)message, MESSAGE_LENGTH, 0));
+}
+
+/* Back to the sandbox that the packet came from. `header`: the answer's IP header. */
+static __always_inline int answer(struct __sk_buff *skb, const struct weft_endpoint *endpoint, void *header)
+{
+    struct ethhdr *ethernet = header - sizeof(*ethernet);
+
     set_mac(ethernet->h_dest, endpoint->mac);
     set_gateway_mac(ethernet->h_source);
     return ANSWERED_TOO_BIG_BIT | redirect_to_sandbox(skb, skb->ifindex);
@@ -73,26 +93,19 @@ static __always_inline int answer(struct __sk_buff *skb, const struct weft_endpo
 
 static __noinline int answer_too_big(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
 {
-    const __u32 room = sizeof(struct iphdr) + sizeof(struct too_big_message);
-    const __u32 length = sizeof(struct too_big_message) + QUOTED_LENGTH;
+    struct iphdr *ip = begin_answer(skb, sizeof(*ip)), *quoted;
     struct too_big_message *message;
-    struct iphdr *ip, *quoted;
-    struct ethhdr *ethernet;
 
-    if (!quote(skb, room))
+    if (!ip)
         return DROPPED(WEFT_DROP_TOO_BIG);
-    ethernet = packet_start(skb);
-    ip = (void *)(ethernet + 1);
     message = (void *)(ip + 1);
     quoted = (void *)(message + 1);
-    if ((void *)quoted + QUOTED_LENGTH > packet_end(skb))
-        return DROPPED(WEFT_DROP_TOO_BIG);
     /* A later fragment tells no sender whose it is (RFC 1122, 3.2.2). */
     if (quoted->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
         return DROPPED(WEFT_DROP_TOO_BIG);
 
     *(__be16 *)ip = bpf_htons(0x4500);
-    ip->tot_len = bpf_htons(sizeof(*ip) + length);
+    ip->tot_len = bpf_htons(sizeof(*ip) + MESSAGE_LENGTH);
     ip->id = 0;
     ip->frag_off = bpf_htons(IP_DONT_FRAGMENT);
     ip->ttl = 64;
@@ -101,36 +114,27 @@ static __noinline int answer_too_big(struct __sk_buff *skb, const struct weft_en
     ip->saddr = endpoint->gateway_ipv4 ?: quoted->daddr;
     ip->daddr = endpoint->ipv4;
     ip->check = ~header_sum(ip);
-
-    message->type = ICMP_DEST_UNREACH;
-    message->code = ICMP_FRAG_NEEDED;
-    message->checksum = 0;
-    message->mtu = bpf_htonl(mtu);
-    message->checksum = ~fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)message, length, 0));
-    return answer(skb, endpoint, ethernet);
+    write_message(message, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu, 0);
+    return answer(skb, endpoint, ip);
 }
 
 static __noinline int answer_too_big6(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
 {
-    const __u32 room = sizeof(struct ipv6hdr) + sizeof(struct too_big_message);
-    const __u32 length = sizeof(struct too_big_message) + QUOTED_LENGTH;
     struct too_big_message *message;
     struct ipv6hdr *ip, *quoted;
-    struct ethhdr *ethernet;
     __u64 sum;
 
     /* No sender goes below that (RFC 8201, 4). */
-    if (mtu < SMALLEST_IPV6_MTU || !quote(skb, room))
+    if (mtu < SMALLEST_IPV6_MTU)
         return DROPPED(WEFT_DROP_TOO_BIG);
-    ethernet = packet_start(skb);
-    ip = (void *)(ethernet + 1);
+    ip = begin_answer(skb, sizeof(*ip));
+    if (!ip)
+        return DROPPED(WEFT_DROP_TOO_BIG);
     message = (void *)(ip + 1);
     quoted = (void *)(message + 1);
-    if ((void *)quoted + QUOTED_LENGTH > packet_end(skb))
-        return DROPPED(WEFT_DROP_TOO_BIG);
 
     *(__be32 *)ip = bpf_htonl(0x60000000);
-    ip->payload_len = bpf_htons(length);
+    ip->payload_len = bpf_htons(MESSAGE_LENGTH);
     ip->nexthdr = IPPROTO_ICMPV6;
     ip->hop_limit = 64;
     if (is_unspecified(endpoint->gateway_ipv6))
@@ -138,16 +142,11 @@ static __noinline int answer_too_big6(struct __sk_buff *skb, const struct weft_e
     else
         set_ipv6(ip->saddr.in6_u.u6_addr32, endpoint->gateway_ipv6);
     set_ipv6(ip->daddr.in6_u.u6_addr32, endpoint->ipv6);
-
-    message->type = ICMPV6_PKT_TOOBIG;
-    message->code = 0;
-    message->checksum = 0;
-    message->mtu = bpf_htonl(mtu);
     /* Over the addresses, length and protocol as well (RFC 4443, 2.3). */
     sum = (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&ip->saddr, 2 * sizeof(struct in6_addr), 0);
-    sum += (__u32)bpf_csum_diff(NULL, 0, (__be32 *)message, length, 0);
-    message->checksum = ~fold(sum + bpf_htonl(length) + bpf_htonl(IPPROTO_ICMPV6));
-    return answer(skb, endpoint, ethernet);
+    sum += (__u64)bpf_htonl(MESSAGE_LENGTH) + bpf_htonl(IPPROTO_ICMPV6);
+    write_message(message, ICMPV6_PKT_TOOBIG, 0, mtu, sum);
+    return answer(skb, endpoint, ip);
 }
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef WEFT_LIB_VXLAN_H
 #define WEFT_LIB_VXLAN_H
 
+#include "decap.h"
 #include "packet.h"
 #include "verdict.h"
 
@@ -27,18 +28,15 @@ _Static_assert(offsetof(struct tunnel_headers, inner) == 36, "no padding before 
     (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |              \
      BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_FIXED_GSO)
 
-/* BPF_F_ADJ_ROOM_DECAP_L3_IPV6, Linux 6.3, which older headers lack: what comes to light is IPv6. */
-#define WEFT_F_ADJ_ROOM_DECAP_L3_IPV6 (1ULL << 8)
-
 /* Lengths past 16 bits exist only on GSO packets, where 0 stands for "see the buffer" and segmentation writes the real ones. */
 static __always_inline __be16 length_field(__u32 length)
 {
     return length > 0xffff ? 0 : bpf_htons((__u16)length);
 }
 
-/* Wraps the packet for the node that holds `to` and hands it to the underlay, where the neighbour table gives the MAC address.
+/* Wraps the packet for the node that holds `to`, and hands it to the underlay, where the neighbour table gives the MAC address.
  * `protocol` and `tos` are the inner packet's. */
-static __always_inline int send_to_peer(
+static __always_inline int send_by_vxlan(
     struct __sk_buff *skb, const struct weft_endpoint *from, const struct weft_forward *to, __u16 protocol, __u8 tos)
 {
     const struct weft_config *config = configuration();
@@ -81,168 +79,24 @@ static __always_inline int send_to_peer(
     return bpf_redirect_neigh(config->underlay_ifindex, NULL, 0, 0);
 }
 
-/* Whether `peer` may send this to an endpoint of ours; if so, fills in both ends. */
-static __always_inline int admit(
-    __u32 vni, __be32 peer, const struct iphdr *inner, const struct weft_forward **from, const struct weft_forward **to)
+/* IPv6 apart from IPv4, which is to stay as short as it is. */
+static __noinline int take_ipv6_from_underlay(struct __sk_buff *skb, const struct arrival *arrival, __u32 packets)
 {
-    struct weft_vtep_key member = { .vni = vni, .vtep_ipv4 = peer };
-
-    if (inner->version != 4 || inner->ihl < 5)
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    if (!bpf_map_lookup_elem(&weft_vtep, &member))
-        return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
-    *from = forward_entry(vni, inner->saddr);
-    /* A local entry has vtep 0, which is no peer's address. */
-    if (!*from || (*from)->vtep_ipv4 != peer)
-        return DROPPED(WEFT_DROP_FORGED_SOURCE);
-    if (is_group_address(inner->daddr))
-        return DROPPED(WEFT_DROP_MULTICAST);
-    *to = forward_entry(vni, inner->daddr);
-    if (!*to || !(*to)->ifindex)
-        return DROPPED(WEFT_DROP_NO_ENDPOINT);
-    return 0;
+    return take_ipv6(skb, arrival, TUNNEL_LENGTH, packets);
 }
 
-/* Carries a congestion mark from the outer header to the inner one; false when the inner flow cannot take it (RFC 6040, 4.2). */
-static __always_inline bool keep_congestion_mark(struct iphdr *inner, __u8 outer_tos)
+static __noinline int take_ipv6_from_device(struct __sk_buff *skb, const struct arrival *arrival, __u32 packets)
 {
-    __u16 before, after;
-
-    if ((outer_tos & ECN_MASK) != ECN_CONGESTION)
-        return true;
-    if (!(inner->tos & ECN_MASK))
-        return false;
-    before = *(__be16 *)inner;
-    inner->tos |= ECN_CONGESTION;
-    after = *(__be16 *)inner;
-    inner->check = ~fold((__u16)~inner->check + (__u32)(__u16)~before + after); /* RFC 1624, equation 3 */
-    return true;
-}
-
-/* Sends a bare frame into the endpoint's namespace. */
-static __always_inline int deliver(
-    struct __sk_buff *skb, const struct weft_forward *from, const struct weft_forward *to, __u32 packets)
-{
-    struct ethhdr *ethernet = packet_start(skb);
-
-    if ((void *)(ethernet + 1) > packet_end(skb))
-        return DROPPED(WEFT_DROP_DECAP_FAILED);
-    set_mac(ethernet->h_dest, to->mac);
-    set_mac(ethernet->h_source, from->mac);
-    count_received(to->ifindex, packets, skb->len);
-    return bpf_redirect_peer(to->ifindex, 0);
-}
-
-/* The same for IPv6. */
-static __always_inline int admit6(
-    __u32 vni, __be32 peer, const struct ipv6hdr *inner, const struct weft_forward **from, const struct weft_forward **to)
-{
-    struct weft_vtep_key member = { .vni = vni, .vtep_ipv4 = peer };
-    const __be32 *source = inner->saddr.in6_u.u6_addr32, *target = inner->daddr.in6_u.u6_addr32;
-
-    if (inner->version != 6)
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    if (!bpf_map_lookup_elem(&weft_vtep, &member))
-        return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
-    *from = forward6_entry(vni, source);
-    if (!*from || (*from)->vtep_ipv4 != peer)
-        return DROPPED(WEFT_DROP_FORGED_SOURCE);
-    if (is_multicast6(target))
-        return DROPPED(WEFT_DROP_MULTICAST);
-    *to = forward6_entry(vni, target);
-    if (!*to || !(*to)->ifindex)
-        return DROPPED(WEFT_DROP_NO_ENDPOINT);
-    return 0;
-}
-
-/* As keep_congestion_mark, of the IPv6 header at `offset`. No checksum covers it, but one over the whole packet that the
- * network card has left in the buffer: the helper keeps that right. */
-static __always_inline bool keep_congestion_mark6(
-    struct __sk_buff *skb, const struct ipv6hdr *inner, __u32 offset, __u8 outer_tos)
-{
-    __be16 marked = *(const __be16 *)inner | bpf_htons(ECN_CONGESTION << 4);
-
-    if ((outer_tos & ECN_MASK) != ECN_CONGESTION)
-        return true;
-    if (!(traffic_class(inner) & ECN_MASK))
-        return false;
-    return bpf_skb_store_bytes(skb, offset, &marked, sizeof(marked), BPF_F_RECOMPUTE_CSUM) == 0;
-}
-
-/* Takes the outer headers off IPv6, and has the buffer know what comes to light. */
-static __always_inline bool unwrap6(struct __sk_buff *skb)
-{
-    if (bpf_skb_adjust_room(
-            skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | WEFT_F_ADJ_ROOM_DECAP_L3_IPV6) == 0)
-        return true;
-    /* Linux before 6.3 does not know the flag. The change of protocol makes room for the longer header, which goes with the rest. */
-    return bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0) == 0 &&
-           bpf_skb_adjust_room(
-               skb, -(int)(TUNNEL_LENGTH + sizeof(struct ipv6hdr) - sizeof(struct iphdr)), BPF_ADJ_ROOM_MAC,
-               BPF_F_ADJ_ROOM_FIXED_GSO) == 0;
-}
-
-/* Sends a bare IPv6 frame into the endpoint's namespace. */
-static __always_inline int deliver6(
-    struct __sk_buff *skb, const struct weft_forward *from, const struct weft_forward *to, __u32 packets)
-{
-    struct ethhdr *ethernet = packet_start(skb);
-
-    if ((void *)(ethernet + 1) > packet_end(skb))
-        return DROPPED(WEFT_DROP_DECAP_FAILED);
-    ethernet->h_proto = bpf_htons(ETH_P_IPV6);
-    set_mac(ethernet->h_dest, to->mac);
-    set_mac(ethernet->h_source, from->mac);
-    count_received(to->ifindex, packets, skb->len);
-    return bpf_redirect_peer(to->ifindex, 0);
-}
-
-/* Plain VXLAN for our address with IPv6 in it. Apart from IPv4, which is to stay as short as it is. */
-static __noinline int receive6_from_underlay(
-    struct __sk_buff *skb, __u32 vni, __be32 peer, __u8 outer_tos, __u32 packets)
-{
-    const struct weft_forward *from, *to;
-    struct ipv6hdr *inner;
-    int verdict;
-
-    if (!pull(skb, ETH_HLEN + TUNNEL_LENGTH + sizeof(*inner)))
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    inner = packet_start(skb) + ETH_HLEN + TUNNEL_LENGTH;
-    if ((void *)(inner + 1) > packet_end(skb))
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    verdict = admit6(vni, peer, inner, &from, &to);
-    if (verdict)
-        return verdict;
-    if (!keep_congestion_mark6(skb, inner, ETH_HLEN + TUNNEL_LENGTH, outer_tos) || !unwrap6(skb))
-        return DROPPED(WEFT_DROP_DECAP_FAILED);
-    return deliver6(skb, from, to, packets);
-}
-
-static __noinline int receive6_from_vxlan(struct __sk_buff *skb, __u32 vni, __be32 peer, __u32 packets)
-{
-    const struct weft_forward *from, *to;
-    struct ipv6hdr *inner;
-    int verdict;
-
-    if (!pull(skb, ETH_HLEN + sizeof(*inner)))
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    inner = packet_start(skb) + ETH_HLEN;
-    if ((void *)(inner + 1) > packet_end(skb))
-        return DROPPED(WEFT_DROP_TRUNCATED);
-    verdict = admit6(vni, peer, inner, &from, &to);
-    return verdict ?: deliver6(skb, from, to, packets);
+    return take_ipv6(skb, arrival, 0, packets);
 }
 
 /* A packet on the underlay interface: ours if it is plain VXLAN for our address, else the stack's. */
 static __always_inline int receive_from_underlay(struct __sk_buff *skb, __u32 packets)
 {
+    struct arrival arrival = { .tunnel = WEFT_TUNNEL_VXLAN };
     const struct weft_config *config;
-    const struct weft_forward *from, *to;
     struct tunnel_headers *outer;
     struct iphdr *inner;
-    __be32 peer;
-    __u32 vni;
-    int verdict;
 
     if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || skb->pkt_type != PACKET_HOST)
         return WEFT_TCX_NEXT;
@@ -269,48 +123,41 @@ static __always_inline int receive_from_underlay(struct __sk_buff *skb, __u32 pa
         return DROPPED(WEFT_DROP_TRUNCATED);
     if (!(outer->vxlan.flags & bpf_htonl(VXLAN_FLAG_VNI)))
         return DROPPED(WEFT_DROP_BAD_VXLAN);
-    peer = outer->ip.saddr;
-    vni = bpf_ntohl(outer->vxlan.vni) >> 8;
-    if (outer->inner.h_proto != bpf_htons(ETH_P_IP)) {
-        if (outer->inner.h_proto == bpf_htons(ETH_P_IPV6))
-            return receive6_from_underlay(skb, vni, peer, outer->ip.tos, packets);
-        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+    arrival.peer = outer->ip.saddr;
+    arrival.vni = bpf_ntohl(outer->vxlan.vni) >> 8;
+    arrival.tos = outer->ip.tos;
+    if (outer->inner.h_proto == bpf_htons(ETH_P_IP))
+        return take_ipv4(skb, &arrival, inner, TUNNEL_LENGTH, packets);
+    if (outer->inner.h_proto == bpf_htons(ETH_P_IPV6)) {
+        /* A copy for the call, so that IPv4 has its own in registers. */
+        struct arrival copy = arrival;
+
+        return take_ipv6_from_underlay(skb, &copy, packets);
     }
-    verdict = admit(vni, peer, inner, &from, &to);
-    if (verdict)
-        return verdict;
-    if (!keep_congestion_mark(inner, outer->ip.tos))
-        return DROPPED(WEFT_DROP_DECAP_FAILED);
-    if (bpf_skb_adjust_room(skb, -TUNNEL_LENGTH, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
-        return DROPPED(WEFT_DROP_DECAP_FAILED);
-    return deliver(skb, from, to, packets);
+    return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
 }
 
 /* A frame that the stack's vxlan device has unwrapped; the sender is in the tunnel key. Nothing goes up the stack from here. */
 static __always_inline int receive_from_vxlan(struct __sk_buff *skb, __u32 packets)
 {
-    const struct weft_forward *from, *to;
+    struct arrival arrival = { .tunnel = WEFT_TUNNEL_VXLAN };
     struct bpf_tunnel_key key = {};
-    struct ethhdr *ethernet;
     struct iphdr *inner;
-    int verdict;
 
     if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0))
         return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
+    arrival.vni = key.tunnel_id;
+    arrival.peer = bpf_htonl(key.remote_ipv4);
     if (skb->protocol == bpf_htons(ETH_P_IPV6) && !skb->vlan_present)
-        return receive6_from_vxlan(skb, key.tunnel_id, bpf_htonl(key.remote_ipv4), packets);
+        return take_ipv6_from_device(skb, &arrival, packets);
     if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present)
         return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
     if (!pull(skb, ETH_HLEN + sizeof(*inner)))
         return DROPPED(WEFT_DROP_TRUNCATED);
-    ethernet = packet_start(skb);
-    inner = (void *)(ethernet + 1);
+    inner = packet_start(skb) + ETH_HLEN;
     if ((void *)(inner + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_TRUNCATED);
-    verdict = admit(key.tunnel_id, bpf_htonl(key.remote_ipv4), inner, &from, &to);
-    if (verdict)
-        return verdict;
-    return deliver(skb, from, to, packets);
+    return take_ipv4(skb, &arrival, inner, 0, packets);
 }
 
 #endif

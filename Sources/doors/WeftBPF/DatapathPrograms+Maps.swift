@@ -67,18 +67,18 @@ extension DatapathPrograms {
         let (entries, entries6) = (try forwardMap.all(), try forward6Map.all())
         var found: [ForwardKey: ForwardTarget] = Dictionary(minimumCapacity: entries.count + entries6.count)
         for (key, value) in entries {
-            guard let name = ForwardKey(key) else {
+            guard let name = ForwardKey(key), let target = ForwardTarget(value) else {
                 try forwardMap.remove(key)
                 continue
             }
-            found[name] = ForwardTarget(value)
+            found[name] = target
         }
         for (key, value) in entries6 {
-            guard let name = ForwardKey(key) else {
+            guard let name = ForwardKey(key), let target = ForwardTarget(value) else {
                 try forward6Map.remove(key)
                 continue
             }
-            found[name] = ForwardTarget(value)
+            found[name] = target
         }
         return found
     }
@@ -107,8 +107,8 @@ extension DatapathPrograms {
 
     package func vteps() throws(BPFError) -> Set<VTEPMembership> {
         var found: Set<VTEPMembership> = []
-        for (key, _) in try vtepMap.all() {
-            guard let membership = VTEPMembership(key) else {
+        for (key, value) in try vtepMap.all() {
+            guard let membership = VTEPMembership(key, value) else {
                 try vtepMap.remove(key)
                 continue
             }
@@ -118,7 +118,7 @@ extension DatapathPrograms {
     }
 
     package func putVTEPs(_ memberships: [VTEPMembership]) throws(BPFError) {
-        try vtepMap.put(memberships.map { ($0.key, weft_vtep(flags: 0)) })
+        try vtepMap.put(memberships.map { ($0.key, $0.value) })
     }
 
     package func removeVTEP(_ membership: VTEPMembership) throws(BPFError) { try vtepMap.remove(membership.key) }

@@ -113,32 +113,36 @@ extension ForwardKey {
 }
 
 extension ForwardTarget {
-    init(_ value: weft_forward) {
+    init?(_ value: weft_forward) {
         let mac = MACAddress(bytes: value.mac)
-        self =
-            value.ifindex != 0
-            ? .local(interface: value.ifindex, mac: mac)
-            : .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)))
+        guard value.ifindex == 0 else {
+            self = .local(interface: value.ifindex, mac: mac)
+            return
+        }
+        guard UInt32(value.tunnel) == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
+        self = .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)))
     }
 
     var value: weft_forward {
         switch self {
         case .local(let interface, let mac):
-            weft_forward(ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0)
+            weft_forward(ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0, tunnel: 0, reserved: (0, 0, 0))
         case .remote(let vtep, let mac, let mtu):
             weft_forward(
-                ifindex: 0, vtep_ipv4: vtep.networkOrder, mac: mac.bytes, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0)
+                ifindex: 0, vtep_ipv4: vtep.networkOrder, mac: mac.bytes, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0,
+                tunnel: UInt8(WEFT_TUNNEL_VXLAN.rawValue), reserved: (0, 0, 0))
         }
     }
 }
 
 extension VTEPMembership {
-    init?(_ key: weft_vtep_key) {
-        guard let vni = VNI(key.vni) else { return nil }
+    init?(_ key: weft_vtep_key, _ value: weft_vtep) {
+        guard let vni = VNI(key.vni), value.tunnel == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
         self.init(vni: vni, vtep: IPv4Address(networkOrder: key.vtep_ipv4))
     }
 
     var key: weft_vtep_key { weft_vtep_key(vni: vni.rawValue, vtep_ipv4: vtep.networkOrder) }
+    var value: weft_vtep { weft_vtep(tunnel: WEFT_TUNNEL_VXLAN.rawValue) }
 }
 
 extension IPv4Prefix {

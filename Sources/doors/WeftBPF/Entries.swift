@@ -119,6 +119,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case noExit = "no_exit"
     case tooBig = "too_big"
     case controlMessage = "control_message"
+    case wrongTunnel = "wrong_tunnel"
 
     var number: Int {
         let value =
@@ -145,6 +146,7 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .noExit: WEFT_DROP_NO_EXIT
             case .tooBig: WEFT_DROP_TOO_BIG
             case .controlMessage: WEFT_DROP_CONTROL_MESSAGE
+            case .wrongTunnel: WEFT_DROP_WRONG_TUNNEL
             }
         return Int(value.rawValue)
     }

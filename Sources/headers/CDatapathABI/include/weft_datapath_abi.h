@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
-#define WEFT_ABI_VERSION 2u
+#define WEFT_ABI_VERSION 3u
 
 /* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
 #define WEFT_GATEWAY_MAC0 0x0au
@@ -64,6 +64,11 @@ struct weft_endpoint {
     __u32 subnet_mask6[4];
 };
 
+/* How packets go to a peer and come from it. */
+enum weft_tunnel {
+    WEFT_TUNNEL_VXLAN = 0,             /* VXLAN in the clear */
+};
+
 /* Map weft_forward: where an address of a network lives. */
 struct weft_forward_key {
     __u32 vni;
@@ -81,6 +86,8 @@ struct weft_forward {
     __u32 vtep_ipv4;       /* remote endpoint: its node's data-path address, network order; local: 0 */
     __u8 mac[6];
     __u16 mtu;             /* remote endpoint: the largest IP packet that fits the tunnel to its node, host order; 0 = not known, not limited */
+    __u8 tunnel;           /* remote endpoint: enum weft_tunnel */
+    __u8 reserved[3];
 };
 
 /* Map weft_vtep: which peers may send for which network. Presence is membership. */
@@ -90,7 +97,7 @@ struct weft_vtep_key {
 };
 
 struct weft_vtep {
-    __u32 flags;           /* none defined */
+    __u32 tunnel;          /* enum weft_tunnel: what comes from the peer by another kind is dropped */
 };
 
 /* Map weft_subnet, an LPM trie: every overlay subnet of the swarm -> its VNI. IPv4 overlay addresses never leave by the host's routes. */
@@ -161,6 +168,7 @@ enum weft_drop_reason {
     WEFT_DROP_NO_EXIT = 20,             /* outside destination, by an interface that is not its container's way out */
     WEFT_DROP_TOO_BIG = 21,             /* larger than the tunnel to the peer carries; the sender was told */
     WEFT_DROP_CONTROL_MESSAGE = 22,     /* ICMP to the host or the outside that is not an echo */
+    WEFT_DROP_WRONG_TUNNEL = 23,        /* to or from a peer by another kind of tunnel than the network's */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -184,7 +192,8 @@ _Static_assert(sizeof(struct weft_config) == 16, "ABI");
 _Static_assert(sizeof(struct weft_endpoint) == 80, "ABI");
 _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
-_Static_assert(sizeof(struct weft_forward) == 16, "ABI");
+_Static_assert(sizeof(struct weft_forward) == 20, "ABI");
+_Static_assert(sizeof(struct weft_vtep) == 4, "ABI");
 _Static_assert(sizeof(struct weft_subnet6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share) == 16, "ABI");
