@@ -2,6 +2,7 @@
 // that are gone are noticed, and their endpoints go.
 package import Logging
 package import NIOPosix
+import WeftAgentCore
 package import WeftModel
 package import WeftNet
 import WeftNode
