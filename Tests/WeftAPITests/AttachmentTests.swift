@@ -67,8 +67,8 @@ import WeftNet
             let body = #"{"Network":"n1","SandboxID":"0123456789abcdef","NamespacePath":"/run/netns/x"}"#
             #expect(try await client.send("POST", "/weft/v1/attachments", body).status == 201)
             let asked = backend.read { $0.lastAttachment }
-            #expect(asked?.interface == "eth0" && asked?.name == "0123456789ab" && asked?.takesDefaultRoute == true)
-            #expect(asked?.ipv4 == nil && asked?.mac == nil && asked?.aliases == [])
+            #expect(asked?.interface == "eth0" && asked?.endpoint.name == "0123456789ab" && asked?.takesDefaultRoute == true)
+            #expect(asked?.endpoint.ipv4 == nil && asked?.endpoint.mac == nil && asked?.endpoint.aliases == [])
         }
     }
 

@@ -272,7 +272,7 @@ final class MemoryBackend: APIBackend {
         }
     }
 
-    func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) throws {
+    func sandboxConnect(_ id: SandboxID, _ attachment: EndpointSpec) throws {
         read { state in
             guard let network = state.snapshot.networks.first(where: { $0.id == attachment.network }),
                 let index = state.sandboxes.firstIndex(where: { $0.id == id })
@@ -305,25 +305,25 @@ final class MemoryBackend: APIBackend {
     func namespaceAttach(_ request: NamespaceAttachmentRequest) throws -> NamespaceAttachment {
         let made: NamespaceAttachment? = read { state in
             state.lastAttachment = request
-            guard let network = state.snapshot.networks.first(where: { $0.id == request.network }) else { return nil }
-            let address = request.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + 5)
+            guard let network = state.snapshot.networks.first(where: { $0.id == request.endpoint.network }) else { return nil }
+            let address = request.endpoint.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + 5)
             var made = NamespaceAttachment(
                 sandbox: request.sandbox, interface: request.interface, namespacePath: request.namespacePath,
-                network: request.network, owner: request.owner)
+                network: request.endpoint.network, owner: request.owner)
             made.nameserver = IPv4Address(rawValue: 0xa9fe_4d35)
             made.endpoint = EndpointSummary(
                 Endpoint(
                     id: EndpointID("ep1"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
-                    sandbox: request.sandbox, ipv4: address, ipv6: request.ipv6,
-                    mac: request.mac ?? MACAddress(forIPv4: address),
-                    name: request.name, aliases: request.aliases),
+                    sandbox: request.sandbox, ipv4: address, ipv6: request.endpoint.ipv6,
+                    mac: request.endpoint.mac ?? MACAddress(forIPv4: address),
+                    name: request.endpoint.name, aliases: request.endpoint.aliases),
                 on: network)
             made.hasDefaultRoute = request.takesDefaultRoute
             made.hostInterface = "wv00000001"
             state.attachments.append(made)
             return made
         }
-        guard let made else { throw APIError.networkNotFound(request.network.rawValue) }
+        guard let made else { throw APIError.networkNotFound(request.endpoint.network.rawValue) }
         return made
     }
 

@@ -22,7 +22,7 @@ private final class MemoryContainers: ContainerNetworking {
             state.known.map { container in
                 let endpoints = container.attachments.map { attachment in
                     Endpoint(
-                        id: EndpointID("e"), network: attachment.network, node: NodeID("n"),
+                        id: EndpointID("e"), network: attachment.endpoint.network, node: NodeID("n"),
                         sandbox: container.container ?? SandboxID(""),
                         ipv4: IPv4Address(rawValue: 0x0a4d_0137), mac: MACAddress(forIPv4: IPv4Address(rawValue: 0x0a4d_0137)),
                         name: container.name)
@@ -63,7 +63,7 @@ private final class MemoryContainers: ContainerNetworking {
     }
     func settle(_ container: SandboxID, isStop: Bool) async { note("settle \(container) \(isStop)") }
     func connect(
-        token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
+        token: String, _ attachment: InterfaceSpec, networkName: String, isRunning: Bool
     ) async throws { note("connect \(networkName) \(attachment.interface) \(isRunning)") }
     func disconnect(token: String, network: NetworkID, networkName: String) async throws { note("disconnect \(networkName)") }
 }
@@ -117,7 +117,7 @@ private final class MemoryContainers: ContainerNetworking {
             #expect(try await client.send("POST", "/containers/create?name=c1", Self.creation).status == 201)
             #expect(containers.state.withLock { $0.calls } == ["prepare", "created \(Self.container) c1"])
             let made = try #require(containers.state.withLock { $0.known.first })
-            #expect(made.attachments.map(\.interface) == ["eth0"] && made.attachments.first?.aliases == ["db"])
+            #expect(made.attachments.map(\.interface) == ["eth0"] && made.attachments.first?.endpoint.aliases == ["db"])
             #expect(made.ports == [WantedPort(protocol: .tcp, containerPort: 80, hostPorts: 8080...8080)])
             #expect(made.upstreams.map(\.description) == ["9.9.9.9"] && made.hostname == "special")
             let sent = try JSONParser.parse(Array((seen.value.first { $0.0.contains("create") }?.1 ?? "").utf8))

@@ -73,18 +73,18 @@ struct FullDiskTests {
         }
         #expect(agent.received(.assignments(try Self.assignments())))
         agent.sandboxesFound([SandboxID("s1"): "/proc/1/ns/net", SandboxID("s2"): "/proc/1/ns/net"])
-        let kept = try await agent.attach(AttachRequest(network: "net", sandbox: SandboxID("s1"), name: "kept"))
+        let kept = try await agent.attach(AttachRequest(EndpointSpec(network: NetworkID("id-net"), name: "kept"), sandbox: SandboxID("s1")))
 
         disk.setFull(true)
         let error = await #expect(throws: AttachError.self) {
-            try await agent.attach(AttachRequest(network: "net", sandbox: SandboxID("s2"), name: "lost"))
+            try await agent.attach(AttachRequest(EndpointSpec(network: NetworkID("id-net"), name: "lost"), sandbox: SandboxID("s2")))
         }
         #expect(error == .notSaved("the disk is full"))
         #expect(told.withLock { $0 } == [kept.id])
         #expect(try await agent.read { $0.ownEndpoints.map(\.id) } == [kept.id])
 
         disk.setFull(false)
-        let late = try await agent.attach(AttachRequest(network: "net", sandbox: SandboxID("s2"), name: "late"))
+        let late = try await agent.attach(AttachRequest(EndpointSpec(network: NetworkID("id-net"), name: "late"), sandbox: SandboxID("s2")))
         #expect(Set(disk.endpoints.map(\.id)) == [kept.id, late.id])
         agent.shutDown()
         await running.value

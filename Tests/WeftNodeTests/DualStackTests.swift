@@ -57,17 +57,17 @@ struct DualStackTests {
     @Test("One particular address of each, and none where the network has no IPv6")
     func particular() throws {
         var host = try host()
-        let id = try host.attach("dual", "a") { $0.ipv6 = try six("fd00:9::77") }
+        let id = try host.attach("dual", "a") { $0.endpoint.ipv6 = try six("fd00:9::77") }
         let number = try host.leaseRequest()
         #expect(host.sent.last == .leaseRequest(number, SubnetID(net, .v6), address: .v6(try six("fd00:9::77"))))
         try host.delta(12) { $0.leases = [try Host.lease("dual", "fd00:9::77/128")] }
         host.feed(.received(.leaseGranted(number)))
         host.applied()
         #expect(try #require(host.replies[id]).get().ipv6 == six("fd00:9::77"))
-        #expect(try host.refusal("dual", "b") { $0.ipv6 = try six("fd00:9::77") }.description.contains("already in use"))
-        #expect(try host.refusal("dual", "c") { $0.ipv6 = try six("fd00:9::1") }.description.contains("gateway"))
-        #expect(try host.refusal("dual", "d") { $0.ipv6 = try six("fd00:9::") }.description.contains("anycast"))
-        #expect(try host.refusal("net", "e") { $0.ipv6 = try six("fd00:9::5") }.description.contains("has no IPv6"))
+        #expect(try host.refusal("dual", "b") { $0.endpoint.ipv6 = try six("fd00:9::77") }.description.contains("already in use"))
+        #expect(try host.refusal("dual", "c") { $0.endpoint.ipv6 = try six("fd00:9::1") }.description.contains("gateway"))
+        #expect(try host.refusal("dual", "d") { $0.endpoint.ipv6 = try six("fd00:9::") }.description.contains("anycast"))
+        #expect(try host.refusal("net", "e") { $0.endpoint.ipv6 = try six("fd00:9::5") }.description.contains("has no IPv6"))
         // What a refused attach would have had of the other family is still free.
         #expect(try host.attached("dual", "f").ipv4 == address("10.0.9.3"))
     }
@@ -82,7 +82,7 @@ struct DualStackTests {
         host.feed(.reserve(RequestID(3), SubnetID(NetworkID("id-net"), .v6), nil))
         #expect(host.reservations[RequestID(3)] == .failure(.noSubnet(.v6, network: "net")))
         let attachment = EngineAttachment(
-            endpoint: EndpointID("e1"), network: net, ipv4: ipv4, ipv6: ipv6, mac: MACAddress(forIPv4: ipv4),
+            id: EndpointID("e1"), EndpointSpec(network: net, ipv4: ipv4, ipv6: ipv6, mac: MACAddress(forIPv4: ipv4)),
             sandbox: SandboxID("s"))
         host.feed(.attachEngine(RequestID(4), attachment))
         host.applied()

@@ -15,8 +15,7 @@ struct EngineTests {
 
     private func attachment(_ id: String, _ address: IPv4Address) -> EngineAttachment {
         EngineAttachment(
-            endpoint: EndpointID(id), network: net, ipv4: address, mac: MACAddress(forIPv4: address),
-            sandbox: SandboxID("key"))
+            id: EndpointID(id), EndpointSpec(network: net, ipv4: address, mac: MACAddress(forIPv4: address)), sandbox: SandboxID("key"))
     }
 
     private func attach(_ host: inout Host, _ number: UInt64, _ id: String, _ address: IPv4Address) throws -> Endpoint {

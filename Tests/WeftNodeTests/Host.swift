@@ -125,7 +125,8 @@ struct Host {
         throws -> RequestID
     {
         requests += 1
-        var request = AttachRequest(network: network, sandbox: SandboxID("s-\(name)"), name: name)
+        var request = AttachRequest(
+            EndpointSpec(network: NetworkID("id-\(network)"), name: name), sandbox: SandboxID("s-\(name)"))
         try change(&request)
         feed(.attach(RequestID(requests), request))
         return RequestID(requests)

@@ -8,7 +8,7 @@ struct AttachTests {
     @Test("An attach needs no manager's answer: it is saved, told, put into the data path, and answered then")
     func attach() throws {
         var host = try Host.synchronised()
-        let id = try host.attach("net", "a1") { $0.aliases = ["web"] }
+        let id = try host.attach("net", "a1") { $0.endpoint.aliases = ["web"] }
         #expect(host.replies[id] == nil)
         let endpoint = try #require(host.machine.ownEndpoints.first)
         #expect(host.disk.own.endpoints == [endpoint])
@@ -23,20 +23,20 @@ struct AttachTests {
     @Test("What cannot be attached is refused in Docker's words")
     func refusals() throws {
         var host = try Host.synchronised()
-        #expect(try host.refusal("nosuch", "a").description == "network nosuch not found")
+        #expect(try host.refusal("nosuch", "a").description == "network id-nosuch not found")
         #expect(
             try host.refusal("ingress", "a").description
                 == "Could not attach to network ingress: rpc error: code = PermissionDenied desc = network ingress not manually attachable"
         )
         try host.attach("net", "a")
-        #expect(try host.refusal("id-net", "a") == .alreadyAttached(name: "a", network: "net"))
+        #expect(try host.refusal("net", "a") == .alreadyAttached(name: "a", network: "net"))
         #expect(try host.refusal("net", "") == .badName(""))
         let group = MACAddress(rawValue: 1 << 40)
-        #expect(try host.refusal("net", "b") { $0.mac = group } == .badMAC(group))
+        #expect(try host.refusal("net", "b") { $0.endpoint.mac = group } == .badMAC(group))
         let taken = try #require(host.machine.ownEndpoints.first).mac
-        #expect(try host.refusal("net", "b") { $0.mac = taken } == .macInUse(taken, network: "net"))
+        #expect(try host.refusal("net", "b") { $0.endpoint.mac = taken } == .macInUse(taken, network: "net"))
         for text in ["10.0.1.1", "10.0.1.2", "10.0.1.255", "10.0.2.2"] {
-            let id = try host.attach("net", "b") { $0.ipv4 = try address(text) }
+            let id = try host.attach("net", "b") { $0.endpoint.ipv4 = try address(text) }
             if text != "10.0.2.2" { #expect(try host.error(id).description.contains(text), "\(text)") }
             if text == "10.0.2.2" { #expect(try host.error(id).description.contains("10.0.1.0/24")) }
         }
@@ -145,7 +145,7 @@ struct AttachTests {
     func chosenMAC() throws {
         var host = try Host.synchronised()
         let chosen = MACAddress(forIPv4: try address("10.0.1.3"))
-        let first = try host.attach("net", "a") { $0.mac = chosen }
+        let first = try host.attach("net", "a") { $0.endpoint.mac = chosen }
         host.applied()
         #expect(try host.replies[first]?.get().mac == chosen)
         let second = try host.attached("net", "b")
@@ -172,14 +172,14 @@ struct AttachTests {
     func particular() throws {
         var host = try Host.synchronised()
         let wanted = try address("10.0.1.77")
-        let id = try host.attach("net", "a") { $0.ipv4 = wanted }
+        let id = try host.attach("net", "a") { $0.endpoint.ipv4 = wanted }
         let number = try host.leaseRequest()
         #expect(host.sent.last == .leaseRequest(number, SubnetID(NetworkID("id-net"), .v4), address: .v4(wanted)))
         try host.delta(11) { $0.leases = [try Host.lease("net", "10.0.1.77/32")] }
         host.feed(.received(.leaseGranted(number)))
         host.applied()
         #expect(try host.replies[id]?.get().ipv4 == wanted)
-        let refused = try host.attach("net", "b") { $0.ipv4 = try address("10.0.1.78") }
+        let refused = try host.attach("net", "b") { $0.endpoint.ipv4 = try address("10.0.1.78") }
         host.feed(.received(.leaseRefused(try host.leaseRequest(), reason: "it is h2's")))
         #expect(try host.error(refused).description.contains("it is h2's"))
     }
@@ -239,12 +239,12 @@ struct AttachTests {
         host.feed(.addressesHeld([.v4(try address("10.0.1.2"))]))
         #expect(try host.attached("net", "a").ipv4 == address("10.0.1.3"))
         // Who asks for just that one waits until the interface is gone.
-        let waiting = try host.attach("net", "b") { $0.ipv4 = try address("10.0.1.2") }
+        let waiting = try host.attach("net", "b") { $0.endpoint.ipv4 = try address("10.0.1.2") }
         host.feed(.addressesHeld([]))
         host.applied()
         #expect(try host.replies[waiting]?.get().ipv4 == address("10.0.1.2"))
         host.feed(.addressesHeld([.v4(try address("10.0.1.4"))]))
-        let late = try host.attach("net", "c") { $0.ipv4 = try address("10.0.1.4") }
+        let late = try host.attach("net", "c") { $0.endpoint.ipv4 = try address("10.0.1.4") }
         host.now = host.now + NodeMachine.patience
         host.feed(.tick)
         #expect(try host.error(late).description.contains("still held by an interface"))

@@ -154,7 +154,7 @@ struct RecallTests {
     func refusalNames() throws {
         var host = try Host.synchronised()
         let web = try host.attached("net", "web")
-        let id = try host.attach("net", "b") { $0.ipv4 = web.ipv4 }
+        let id = try host.attach("net", "b") { $0.endpoint.ipv4 = web.ipv4 }
         #expect(try host.error(id).description.contains("already in use by endpoint web on node h1"))
     }
 }

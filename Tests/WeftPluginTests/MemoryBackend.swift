@@ -9,7 +9,7 @@ final class MemoryBackend: PluginBackend {
     struct State: Sendable {
         var networks: [Network] = []
         var reserved: Set<IPAddress> = []
-        var attached: [EndpointID: PluginEndpoint] = [:]
+        var attached: [EndpointID: EndpointSpec] = [:]
         var keys: [String] = []
         var isMember = true
         /// MAC addresses that others have.
@@ -48,7 +48,7 @@ final class MemoryBackend: PluginBackend {
 
     func release(_ network: NetworkID, _ address: IPAddress) async { _ = state.withLock { $0.reserved.remove(address) } }
 
-    func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
+    func attach(_ id: EndpointID, _ endpoint: EndpointSpec, sandboxKey: String) async throws -> String {
         state.withLock {
             $0.attached[id] = endpoint
             $0.keys.append(sandboxKey)

@@ -143,7 +143,7 @@ struct PluginServiceTests {
         #expect(try await call("NetworkDriver.CreateEndpoint", create) == #"{"Interface":{}}"#)
         let join = try await call("NetworkDriver.Join", #"{"NetworkID":"d2","EndpointID":"e1","SandboxKey":"/k","Options":{}}"#)
         #expect(join.contains(#""DisableGatewayService":true"#) && !join.contains(#""Gateway""#))
-        #expect(backend.state.withLock { $0.attached[EndpointID("e1")]?.mac.description } == "02:00:00:00:00:09")
+        #expect(backend.state.withLock { $0.attached[EndpointID("e1")]?.mac?.description } == "02:00:00:00:00:09")
     }
 
     @Test("What cannot be done is said in a sentence that tells what to do")
@@ -216,5 +216,18 @@ struct PluginServiceTests {
             #expect(try await call(method, body) == "{}")
         }
         #expect(try await error("IpamDriver.RequestPool", #"{"Pool":"","Options":{"weft.id":"net"}}"#) == "no swarm")
+    }
+
+    @Test("What a former version saved of its endpoints is read")
+    func formerState() throws {
+        let text = #"{"endpoints":{"e1":{"ipv4":"10.77.1.2","mac":"02:42:0a:4d:01:02","network":"id-a","resolverLength":31,"sandbox":"/s"}},"networks":{"l":"id-a"}}"#
+        let state = try JSONDecoder().decode(PluginState.self, from: Data(text.utf8))
+        let endpoint = try #require(state.endpoints["e1"])
+        #expect(
+            endpoint.endpoint
+                == EndpointSpec(
+                    network: NetworkID("id-a"), ipv4: IPv4Address("10.77.1.2"), mac: MACAddress("02:42:0a:4d:01:02")))
+        #expect(endpoint.sandbox == "/s" && endpoint.resolverLength == 31)
+        #expect(try JSONDecoder().decode(PluginState.self, from: try JSONEncoder().encode(state)) == state)
     }
 }

@@ -10,54 +10,29 @@ package struct RequestID: Hashable, Sendable, Comparable {
 
 /// A sandbox's wish to be on a network.
 package struct AttachRequest: Hashable, Sendable {
-    /// Id, name, or unique beginning of an id.
-    package var network: String
     package var sandbox: SandboxID
-    /// The container's or sandbox's name.
-    package var name: String
-    package var aliases: [String]
-    /// One particular address, nil for any.
-    package var ipv4: IPv4Address?
-    package var ipv6: IPv6Address?
-    /// Nil: derived from the address.
-    package var mac: MACAddress?
+    package var endpoint: EndpointSpec
     /// Asked for by a person rather than by a service's task: only attachable networks take it.
     package var manual: Bool
 
-    package init(
-        network: String, sandbox: SandboxID, name: String, aliases: [String] = [], ipv4: IPv4Address? = nil,
-        ipv6: IPv6Address? = nil, mac: MACAddress? = nil, manual: Bool = true
-    ) {
-        self.network = network
+    package init(_ endpoint: EndpointSpec, sandbox: SandboxID, manual: Bool = true) {
         self.sandbox = sandbox
-        self.name = name
-        self.aliases = aliases
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
-        self.mac = mac
+        self.endpoint = endpoint
         self.manual = manual
     }
 }
 
 /// An endpoint of a container engine: the engine chose its id, and asked for its address before.
 package struct EngineAttachment: Hashable, Sendable {
-    package var endpoint: EndpointID
-    package var network: NetworkID
-    package var ipv4: IPv4Address
-    package var ipv6: IPv6Address?
-    package var mac: MACAddress
+    package var id: EndpointID
+    /// With an IPv4 address; names come later, from the engine's events.
+    package var endpoint: EndpointSpec
     /// What groups a container's endpoints until the engine tells which container it is.
     package var sandbox: SandboxID
 
-    package init(
-        endpoint: EndpointID, network: NetworkID, ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress,
-        sandbox: SandboxID
-    ) {
+    package init(id: EndpointID, _ endpoint: EndpointSpec, sandbox: SandboxID) {
+        self.id = id
         self.endpoint = endpoint
-        self.network = network
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
-        self.mac = mac
         self.sandbox = sandbox
     }
 }

@@ -9,10 +9,12 @@ extension NodeMachine {
     ) {
         do throws(AttachError) {
             guard !isLeaving else { throw .leaving }
-            let network = try network(matching: request.network)
+            guard let network = view.networks[request.endpoint.network] else {
+                throw .networkNotFound(request.endpoint.network.rawValue)
+            }
             try check(request, network: network)
             let wants = network.subnets.map { subnet -> Waiting.Want in
-                let asked = subnet.family == .v4 ? request.ipv4.map(IPAddress.v4) : request.ipv6.map(IPAddress.v6)
+                let asked = subnet.family == .v4 ? request.endpoint.ipv4.map(IPAddress.v4) : request.endpoint.ipv6.map(IPAddress.v6)
                 return Waiting.Want(
                     family: subnet.family,
                     address: asked ?? ifFree(former[subnet]?.address(of: request.sandbox), subnet))
@@ -33,19 +35,19 @@ extension NodeMachine {
     }
 
     private func check(_ request: AttachRequest, network: Network) throws(AttachError) {
-        let name = network.spec.name
+        let (name, endpoint) = (network.spec.name, request.endpoint)
         guard !request.manual || network.spec.attachable else { throw .notAttachable(name) }
         let isAttached = sandboxes[request.sandbox]?.contains { own[$0]?.network == network.id } ?? false
         let isWaiting = waiting.values.contains { waiter in
             guard case .attach(let other, _) = waiter.purpose else { return false }
             return waiter.network == network.id && other.sandbox == request.sandbox
         }
-        guard !isAttached, !isWaiting else { throw .alreadyAttached(name: request.name, network: name) }
-        if let address = request.ipv6, !network.spec.ipv6 { throw .noIPv6(address, network: name) }
-        for name in [request.name] + request.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
+        guard !isAttached, !isWaiting else { throw .alreadyAttached(name: endpoint.name, network: name) }
+        if let address = endpoint.ipv6, !network.spec.ipv6 { throw .noIPv6(address, network: name) }
+        for name in [endpoint.name] + endpoint.aliases where name.isEmpty || name.utf8.count > 253 || name.contains(" ") {
             throw .badName(name)
         }
-        if let mac = request.mac {
+        if let mac = endpoint.mac {
             guard mac.rawValue != 0, !mac.isMulticast else { throw .badMAC(mac) }
             guard !isInUse(mac, on: network.id) else { throw .macInUse(mac, network: name) }
         }
@@ -79,8 +81,8 @@ extension NodeMachine {
             guard let ipv4 = taken.lazy.compactMap(\.v4).first else { return }
             let endpoint = Endpoint(
                 id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: ipv4,
-                ipv6: taken.lazy.compactMap(\.v6).first, mac: request.mac ?? freeMAC(for: ipv4, on: waiter.network),
-                name: request.name, aliases: request.aliases)
+                ipv6: taken.lazy.compactMap(\.v6).first, mac: request.endpoint.mac ?? freeMAC(for: ipv4, on: waiter.network),
+                name: request.endpoint.name, aliases: request.endpoint.aliases)
             setOwn(endpoint.id, endpoint)
             effects.added.append(endpoint)
             unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)

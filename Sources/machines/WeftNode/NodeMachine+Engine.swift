@@ -2,13 +2,6 @@ import WeftIPAM
 import WeftModel
 import WeftNet
 
-extension NodeMachine.Waiting.Purpose {
-    /// The network as the user wrote it.
-    var networkText: String? {
-        if case .attach(let request, _) = self { request.network } else { nil }
-    }
-}
-
 /// Endpoints of a container engine: it asks for the address, makes the endpoint, tells the names, and releases the
 /// address at the end, each by itself and with a restart of either side in between.
 extension NodeMachine {
@@ -52,10 +45,14 @@ extension NodeMachine {
     mutating func attachEngine(_ id: RequestID, _ request: EngineAttachment, now: Instant) {
         do throws(AttachError) {
             guard !isLeaving else { throw .leaving }
-            guard let network = view.networks[request.network] else { throw .networkNotFound(request.network.rawValue) }
+            let spec = request.endpoint
+            guard let network = view.networks[spec.network] else { throw .networkNotFound(spec.network.rawValue) }
+            guard let ipv4 = spec.ipv4 else {
+                throw .noFreeAddress(network: network.spec.name, reason: "the engine asked for none before")
+            }
             let endpoint = Endpoint(
-                id: request.endpoint, network: network.id, node: self.id, sandbox: request.sandbox, ipv4: request.ipv4,
-                ipv6: request.ipv6, mac: request.mac, name: "")
+                id: request.id, network: network.id, node: self.id, sandbox: request.sandbox, ipv4: ipv4,
+                ipv6: spec.ipv6, mac: spec.mac ?? freeMAC(for: ipv4, on: network.id), name: "")
             if let known = own[endpoint.id] {
                 guard known.network == endpoint.network, known.addresses == endpoint.addresses, known.mac == endpoint.mac
                 else {

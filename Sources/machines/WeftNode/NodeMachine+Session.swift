@@ -93,7 +93,7 @@ extension NodeMachine {
         refreshBlocks()
         if session == .greeting || takesAway { dropForeignEndpoints(now: now) }
         for (id, waiter) in waiting.sorted(by: { $0.key < $1.key }) where view.networks[waiter.network] == nil {
-            fail(id, .networkRemoved(waiter.purpose.networkText ?? waiter.network.rawValue))
+            fail(id, .networkRemoved(waiter.network.rawValue))
         }
     }
 

@@ -62,8 +62,10 @@ extension SimCluster {
                 .attachEngine(
                     id,
                     EngineAttachment(
-                        endpoint: endpoint, network: promise.network, ipv4: ipv4, ipv6: promise.ipv6,
-                        mac: MACAddress(forIPv4: ipv4), sandbox: .random(using: &random))))
+                        id: endpoint,
+                        EndpointSpec(
+                            network: promise.network, ipv4: ipv4, ipv6: promise.ipv6, mac: MACAddress(forIPv4: ipv4)),
+                        sandbox: .random(using: &random))))
         }
     }
 

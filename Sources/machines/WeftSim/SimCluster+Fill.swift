@@ -16,7 +16,7 @@ extension SimCluster {
     private func fill(_ network: Network) throws {
         while true {
             guard let index = liveNodes().randomElement(using: &random) else { return }
-            let outcome = try attach(index, AttachRequest(network: network.id.rawValue, sandbox: newSandbox(index), name: newName()))
+            let outcome = try attach(index, AttachRequest(EndpointSpec(network: network.id, name: newName()), sandbox: newSandbox(index)))
             report.filled += 1
             guard case .failure(let error) = outcome else { continue }
             let free = freeAddresses(of: network)
@@ -33,8 +33,8 @@ extension SimCluster {
         guard let from = nodes.randomElement(using: &random), let to = nodes.filter({ $0 != from }).randomElement(using: &random),
             let endpoint = self.nodes[from].agent?.ownEndpoints.filter({ $0.network == network.id }).randomElement(using: &random)
         else { return }
-        var request = AttachRequest(network: network.id.rawValue, sandbox: newSandbox(to), name: newName())
-        request.ipv4 = endpoint.ipv4
+        var request = AttachRequest(EndpointSpec(network: network.id, name: newName()), sandbox: newSandbox(to))
+        request.endpoint.ipv4 = endpoint.ipv4
         guard case .failure(let error) = try attach(to, request) else {
             throw failure("\(endpoint.ipv4) was given twice")
         }
@@ -72,7 +72,7 @@ extension SimCluster {
 
     private func attach(_ index: Int, _ request: AttachRequest) throws -> Result<Endpoint, AttachError> {
         let id = newCalmRequest(index)
-        note("\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) \(request.ipv4?.description ?? "")")
+        note("\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.endpoint.name) \(request.endpoint.ipv4?.description ?? "")")
         try feed(index, .attach(id, request))
         return try outcome(of: id)
     }

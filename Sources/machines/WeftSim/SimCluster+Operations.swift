@@ -33,18 +33,17 @@ extension SimCluster {
             sandbox = .random(using: &random)
             nodes[index].sandboxes.insert(sandbox)
         }
-        var request = AttachRequest(
-            network: network.spec.name, sandbox: sandbox, name: "c\(nextName)", aliases: ["svc"])
+        var wanted = EndpointSpec(network: network.id, name: "c\(nextName)", aliases: ["svc"])
         nextName += 1
-        if random.chance(20) { request.ipv4 = randomAddress(of: network, .v4)?.v4 }
-        if random.chance(20) { request.ipv6 = randomAddress(of: network, .v6)?.v6 }
+        if random.chance(20) { wanted.ipv4 = randomAddress(of: network, .v4)?.v4 }
+        if random.chance(20) { wanted.ipv6 = randomAddress(of: network, .v6)?.v6 }
         let id = RequestID(nextRequest)
         nextRequest += 1
         nodes[index].requests.insert(id)
         note(
-            "\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.name) to \(request.network) \(request.ipv4?.description ?? "") \(request.ipv6?.description ?? "")"
+            "\(nodes[index].description.hostname) request \(id.rawValue): attach \(wanted.name) to \(network.spec.name) \(wanted.ipv4?.description ?? "") \(wanted.ipv6?.description ?? "")"
         )
-        try feed(index, .attach(id, request))
+        try feed(index, .attach(id, AttachRequest(wanted, sandbox: sandbox)))
     }
 
     /// Any address of a subnet, those that nobody may have among them; of a wide one, a low one or one of the first blocks.

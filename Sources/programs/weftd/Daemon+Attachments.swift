@@ -19,14 +19,7 @@ extension Daemon {
 
     func namespaceAttach(_ request: NamespaceAttachmentRequest) async throws -> NamespaceAttachment {
         do {
-            var wanted = AttachmentKeeper.Wanted(
-                sandbox: request.sandbox, interface: request.interface, network: request.network,
-                namespacePath: request.namespacePath, name: request.name,
-                aliases: request.aliases.filter { $0 != request.name }, ipv4: request.ipv4, ipv6: request.ipv6,
-                mac: request.mac)
-            wanted.takesDefaultRoute = request.takesDefaultRoute
-            wanted.owner = request.owner
-            return try await attachment(try await attachments.attach(wanted).record)
+            return try await attachment(try await attachments.attach(request).record)
         } catch {
             throw Self.attachmentError(error)
         }

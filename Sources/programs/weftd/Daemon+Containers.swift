@@ -43,7 +43,7 @@ extension Daemon: ContainerNetworking {
     }
 
     func connect(
-        token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
+        token: String, _ attachment: InterfaceSpec, networkName: String, isRunning: Bool
     ) async throws {
         try await translated {
             try await prepared.connect(token, attachment, networkName: networkName, isRunning: isRunning)

@@ -54,13 +54,11 @@ extension Daemon: PluginBackend {
         member?.agent.releaseAddress(network, address)
     }
 
-    func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String {
+    func attach(_ id: EndpointID, _ endpoint: EndpointSpec, sandboxKey: String) async throws -> String {
         // All endpoints of a container have the key in common; what container it is the engine tells later.
         let sandbox = sandboxKey.isEmpty ? id.rawValue : ContainerNames.key(ofPath: sandboxKey)
         _ = try await pluginMember.agent.attachEngine(
-            EngineAttachment(
-                endpoint: id, network: endpoint.network, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, mac: endpoint.mac,
-                sandbox: SandboxID(sandbox)))
+            EngineAttachment(id: id, endpoint, sandbox: SandboxID(sandbox)))
         await names.join(id, path: sandboxKey, by: try pluginMember.resolver)
         return engineInterfaceName(id)
     }

@@ -65,10 +65,7 @@ extension Daemon {
             }
             let entry = try await keeper.create(
                 spec,
-                attachments: request.networks.map {
-                    SandboxKeeper.Attachment(
-                        network: $0.network, ipv4: $0.ipv4, ipv6: $0.ipv6, aliases: $0.aliases)
-                })
+                endpoints: request.networks)
             return SandboxCreated(
                 id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
         } catch {
@@ -104,11 +101,9 @@ extension Daemon {
         try await translating { try await keeper.remove(id.rawValue, force: force) }
     }
 
-    func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) async throws {
+    func sandboxConnect(_ id: SandboxID, _ endpoint: EndpointSpec) async throws {
         try await translating {
-            try await keeper.connect(
-                id.rawValue, .init(
-                    network: attachment.network, ipv4: attachment.ipv4, ipv6: attachment.ipv6, aliases: attachment.aliases))
+            try await keeper.connect(id.rawValue, endpoint)
         }
     }
 

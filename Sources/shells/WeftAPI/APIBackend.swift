@@ -60,7 +60,7 @@ package protocol APIBackend: Sendable {
     /// Removes a sandbox and its endpoints. Without `force` a running one is refused.
     func sandboxRemove(_ id: SandboxID, force: Bool) async throws
     /// Attaches a sandbox to one more network, running or not.
-    func sandboxConnect(_ id: SandboxID, _ attachment: AttachmentRequest) async throws
+    func sandboxConnect(_ id: SandboxID, _ attachment: EndpointSpec) async throws
     /// Detaches a sandbox from a network, running or not.
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws
 

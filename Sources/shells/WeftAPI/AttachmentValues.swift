@@ -1,35 +1,6 @@
 package import WeftModel
 package import WeftNet
 
-/// `POST /weft/v1/attachments`: an interface in a network namespace that someone else made.
-package struct NamespaceAttachmentRequest: Hashable, Sendable {
-    /// The caller's id of the container.
-    package let sandbox: SandboxID
-    /// The interface's name inside.
-    package let interface: String
-    package let namespacePath: String
-    package var name: String
-    package let network: NetworkID
-    package var aliases: [String] = []
-    /// Nil: the next free one.
-    package var ipv4: IPv4Address?
-    package var ipv6: IPv6Address?
-    /// Nil: derived from the address.
-    package var mac: MACAddress?
-    /// Whether the outside is reached by it.
-    package var takesDefaultRoute = true
-    /// Whatever the caller tells its attachments from others' by.
-    package var owner = ""
-
-    package init(sandbox: SandboxID, interface: String, namespacePath: String, name: String, network: NetworkID) {
-        self.sandbox = sandbox
-        self.interface = interface
-        self.namespacePath = namespacePath
-        self.name = name
-        self.network = network
-    }
-}
-
 /// An interface in a network namespace that someone else made, as it is.
 package struct NamespaceAttachment: Hashable, Sendable {
     package let sandbox: SandboxID

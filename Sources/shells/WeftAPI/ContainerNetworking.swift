@@ -19,7 +19,7 @@ package protocol ContainerNetworking: Sendable {
     /// Takes up what the engine says of a container now. `isStop`: a client asked for its end.
     func settle(_ container: SandboxID, isStop: Bool) async
     func connect(
-        token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
+        token: String, _ attachment: InterfaceSpec, networkName: String, isRunning: Bool
     ) async throws
     func disconnect(token: String, network: NetworkID, networkName: String) async throws
 }

@@ -1,23 +1,6 @@
 package import WeftModel
 package import WeftNet
 
-/// One network that a sandbox shall be attached to. The network exists and is attachable.
-package struct AttachmentRequest: Hashable, Sendable {
-    package let network: NetworkID
-    /// Nil: the next free one.
-    package var ipv4: IPv4Address?
-    package var ipv6: IPv6Address?
-    package var aliases: [String]
-    package init(
-        network: NetworkID, ipv4: IPv4Address? = nil, ipv6: IPv6Address? = nil, aliases: [String] = []
-    ) {
-        self.network = network
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
-        self.aliases = aliases
-    }
-}
-
 /// `POST /weft/v1/sandboxes`.
 package struct SandboxCreateRequest: Hashable, Sendable {
     /// Nil: the backend chooses one. A name that is taken on this node is refused with `.sandboxExists`.
@@ -39,7 +22,7 @@ package struct SandboxCreateRequest: Hashable, Sendable {
     /// Upstream resolvers instead of the host's. The sandbox itself always asks weftd.
     package var dns: [IPv4Address] = []
     /// In the order that makes eth0, eth1, …; no network twice.
-    package var networks: [AttachmentRequest] = []
+    package var networks: [EndpointSpec] = []
     package init(command: [String]) { self.command = command }
 }
 

@@ -4,40 +4,9 @@ package import Logging
 package import NIOPosix
 import WeftAgentCore
 package import WeftModel
-package import WeftNet
 import WeftNode
 
 package actor AttachmentKeeper {
-    /// An attachment to be.
-    package struct Wanted: Sendable {
-        package var sandbox: SandboxID
-        package var interface: String
-        package var network: NetworkID
-        package var namespacePath: String
-        package var name: String
-        package var aliases: [String]
-        package var ipv4: IPv4Address?
-        package var ipv6: IPv6Address?
-        package var mac: MACAddress?
-        package var takesDefaultRoute = true
-        package var owner = ""
-
-        package init(
-            sandbox: SandboxID, interface: String, network: NetworkID, namespacePath: String, name: String,
-            aliases: [String] = [], ipv4: IPv4Address? = nil, ipv6: IPv6Address? = nil, mac: MACAddress? = nil
-        ) {
-            self.sandbox = sandbox
-            self.interface = interface
-            self.network = network
-            self.namespacePath = namespacePath
-            self.name = name
-            self.aliases = aliases
-            self.ipv4 = ipv4
-            self.ipv6 = ipv6
-            self.mac = mac
-        }
-    }
-
     private struct Key: Hashable {
         let sandbox: SandboxID
         let interface: String
@@ -100,7 +69,7 @@ package actor AttachmentKeeper {
     }
 
     /// Returns once the interface is complete. Nothing is left when it throws.
-    package func attach(_ wanted: Wanted) async throws -> (record: AttachmentRecord, endpoint: Endpoint) {
+    package func attach(_ wanted: NamespaceAttachmentRequest) async throws -> (record: AttachmentRecord, endpoint: Endpoint) {
         guard let agent else {
             throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
         }
@@ -123,17 +92,14 @@ package actor AttachmentKeeper {
             forget(former)
         }
         let record = AttachmentRecord(
-            sandbox: wanted.sandbox, interface: wanted.interface, network: wanted.network, namespacePath: path,
+            sandbox: wanted.sandbox, interface: wanted.interface, network: wanted.endpoint.network, namespacePath: path,
             namespace: namespace, takesDefaultRoute: wanted.takesDefaultRoute, owner: wanted.owner)
         // Before the endpoint: one that is not on record is taken for a leftover at the next start.
         try await threads.runIfActive { try store.save(record) }
         note(record)
         place(record, agent)
         do {
-            let endpoint = try await agent.attach(
-                AttachRequest(
-                    network: wanted.network.rawValue, sandbox: wanted.sandbox, name: wanted.name, aliases: wanted.aliases,
-                    ipv4: wanted.ipv4, ipv6: wanted.ipv6, mac: wanted.mac))
+            let endpoint = try await agent.attach(AttachRequest(wanted.endpoint, sandbox: wanted.sandbox))
             return (record, endpoint)
         } catch {
             forget(record)

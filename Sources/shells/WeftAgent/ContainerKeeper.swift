@@ -210,11 +210,11 @@ package actor ContainerKeeper {
 
     /// Connects a container to one more network, at once if it runs.
     package func connect(
-        _ token: String, _ attachment: PreparedContainer.Attachment, networkName: String, isRunning: Bool
+        _ token: String, _ attachment: InterfaceSpec, networkName: String, isRunning: Bool
     ) async throws {
         guard var record = known[token] else { return }
         let former = record
-        if let index = record.attachments.firstIndex(where: { $0.network == attachment.network }) {
+        if let index = record.attachments.firstIndex(where: { $0.endpoint.network == attachment.endpoint.network }) {
             // Of a container that does not run, what is said last counts, as with Docker.
             guard !isRunning else {
                 throw PreparedContainerError.alreadyConnected(name: record.name, network: networkName)
@@ -235,13 +235,13 @@ package actor ContainerKeeper {
 
     package func disconnect(_ token: String, network: NetworkID, networkName: String) async throws {
         guard var record = known[token] else { return }
-        guard let attachment = record.attachments.first(where: { $0.network == network }) else {
+        guard let attachment = record.attachments.first(where: { $0.endpoint.network == network }) else {
             throw PreparedContainerError.notConnected(name: record.name, network: networkName)
         }
         if let container = record.container {
             try await attachments.detach(container, interface: attachment.interface)
         }
-        record.attachments.removeAll { $0.network == network }
+        record.attachments.removeAll { $0.endpoint.network == network }
         try await save(record)
         if !record.published.isEmpty { try await publishPorts(of: token) }
     }
@@ -273,11 +273,12 @@ package actor ContainerKeeper {
         var made: [String] = []
         do {
             for attachment in record.attachments where try await !isInPlace(attachment, of: container) {
-                var wanted = AttachmentKeeper.Wanted(
-                    sandbox: container, interface: attachment.interface, network: attachment.network,
-                    namespacePath: store.namespacePath(token: token), name: record.name,
-                    aliases: record.aliases(on: attachment), ipv4: attachment.ipv4, ipv6: attachment.ipv6, mac: attachment.mac)
-                wanted.owner = Self.owner
+                var endpoint = attachment.endpoint
+                endpoint.name = record.name
+                endpoint.aliases = record.aliases(on: attachment.endpoint)
+                let wanted = NamespaceAttachmentRequest(
+                    sandbox: container, namespacePath: store.namespacePath(token: token), interface: attachment.interface,
+                    endpoint: endpoint, owner: Self.owner)
                 _ = try await attachments.attach(wanted)
                 made.append(attachment.interface)
             }
@@ -288,9 +289,9 @@ package actor ContainerKeeper {
         }
     }
 
-    private func isInPlace(_ attachment: PreparedContainer.Attachment, of container: SandboxID) async throws -> Bool {
+    private func isInPlace(_ attachment: InterfaceSpec, of container: SandboxID) async throws -> Bool {
         guard let present = try? await attachments.record(container, interface: attachment.interface),
-            present.network == attachment.network
+            present.network == attachment.endpoint.network
         else { return false }
         return try await attachments.endpoint(of: present) != nil
     }
@@ -312,10 +313,10 @@ package actor ContainerKeeper {
     private func rename(token: String, isRunning: Bool) async throws {
         guard let record = known[token], let container = record.container, let agent else { return }
         for endpoint in await endpoints(of: container) {
-            guard let attachment = record.attachments.first(where: { $0.network == endpoint.network }) else { continue }
+            guard let attachment = record.attachments.first(where: { $0.endpoint.network == endpoint.network }) else { continue }
             try await agent.rename(
                 endpoint.id, sandbox: container, name: isRunning ? record.name : "",
-                aliases: isRunning ? record.aliases(on: attachment) : [])
+                aliases: isRunning ? record.aliases(on: attachment.endpoint) : [])
         }
     }
 
@@ -332,8 +333,8 @@ package actor ContainerKeeper {
         guard var record = known[token], let container = record.container, let agent else { return }
         let internals = Set(try await agent.read { $0.networks.filter(\.spec.isInternal).map(\.id) })
         let endpoints = await endpoints(of: container)
-        let target = record.attachments.lazy.filter { !internals.contains($0.network) }
-            .compactMap { attachment in endpoints.first { $0.network == attachment.network } }.first
+        let target = record.attachments.lazy.filter { !internals.contains($0.endpoint.network) }
+            .compactMap { attachment in endpoints.first { $0.network == attachment.endpoint.network } }.first
         var published: [PublishedPort] = []
         let others = known.values.filter { $0.token != token }.flatMap(\.published)
         let former = record.published

@@ -11,20 +11,6 @@ package import WeftSandbox
 package let resolverAddress = IPv4Address(rawValue: 0xa9fe_4d35)
 
 package actor SandboxKeeper {
-    /// One network of a sandbox to be.
-    package struct Attachment: Sendable {
-        package var network: NetworkID
-        package var ipv4: IPv4Address?
-        package var ipv6: IPv6Address?
-        package var aliases: [String]
-        package init(network: NetworkID, ipv4: IPv4Address?, ipv6: IPv6Address? = nil, aliases: [String]) {
-            self.network = network
-            self.ipv4 = ipv4
-            self.ipv6 = ipv6
-            self.aliases = aliases
-        }
-    }
-
     private let store: SandboxStore
     private let shimExecutable: String
     private let descriptors: Int?
@@ -95,13 +81,13 @@ package actor SandboxKeeper {
 
     /// Makes a sandbox, complete but for its process, which `startProcess` lets go. Nothing is left when it throws.
     package func create(
-        _ spec: SandboxSpec, attachments: [Attachment]
+        _ spec: SandboxSpec, endpoints: [EndpointSpec]
     ) async throws -> SandboxStore.Entry {
         var spec = spec
         // As DNS sees them.
         let name = spec.name.lowercased()
         guard !names.values.contains(where: { $0.lowercased() == name }) else { throw SandboxError.nameTaken(spec.name) }
-        guard attachments.isEmpty || agent != nil else {
+        guard endpoints.isEmpty || agent != nil else {
             throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
         }
         let directory = try store.create(spec, nameIsFree: true)
@@ -114,8 +100,8 @@ package actor SandboxKeeper {
             }
             watcher.watch(directory)
             agent?.place(sandbox, namespacePath: launched.netnsPath)
-            for attachment in attachments {
-                let endpoint = try await attach(sandbox, name: spec.name, attachment)
+            for wanted in endpoints {
+                let endpoint = try await attach(sandbox, name: spec.name, wanted)
                 spec.hosts += hostsEntries(endpoint, spec)
             }
             try store.update(spec)
@@ -127,13 +113,12 @@ package actor SandboxKeeper {
         return try entry(spec.id)
     }
 
-    private func attach(_ sandbox: SandboxID, name: String, _ attachment: Attachment) async throws -> Endpoint {
+    private func attach(_ sandbox: SandboxID, name: String, _ wanted: EndpointSpec) async throws -> Endpoint {
         guard let agent else { throw AttachError.datapath("this node has left the swarm") }
-        return try await agent.attach(
-            AttachRequest(
-                network: attachment.network.rawValue, sandbox: sandbox, name: name,
-                aliases: attachment.aliases + [String(sandbox.rawValue.prefix(12))], ipv4: attachment.ipv4,
-                ipv6: attachment.ipv6))
+        var endpoint = wanted
+        endpoint.name = name
+        endpoint.aliases.append(String(sandbox.rawValue.prefix(12)))
+        return try await agent.attach(AttachRequest(endpoint, sandbox: sandbox))
     }
 
     private func hostsEntries(_ endpoint: Endpoint, _ spec: SandboxSpec) -> [SandboxSpec.HostsEntry] {
@@ -225,10 +210,10 @@ package actor SandboxKeeper {
     }
 
     /// Attaches a living sandbox to one more network.
-    package func connect(_ id: String, _ attachment: Attachment) async throws {
+    package func connect(_ id: String, _ wanted: EndpointSpec) async throws {
         var entry = try entry(id)
         guard entry.state?.isAlive == true else { throw SandboxError.notRunning(entry.spec.name) }
-        let endpoint = try await attach(SandboxID(id), name: entry.spec.name, attachment)
+        let endpoint = try await attach(SandboxID(id), name: entry.spec.name, wanted)
         entry.spec.hosts += hostsEntries(endpoint, entry.spec)
         try store.update(entry.spec)
         try entry.directory.writeHosts(entry.spec.hosts)

@@ -9,19 +9,29 @@ package struct PluginError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// An endpoint as the engine wants it.
 package struct PluginEndpoint: Hashable, Sendable, Codable {
-    package var network: NetworkID
-    package var ipv4: IPv4Address
-    package var ipv6: IPv6Address?
-    package var mac: MACAddress
+    /// With an IPv4 and a MAC address.
+    package var endpoint: EndpointSpec
     /// The container's namespace as the engine names it, from the join on.
     package var sandbox: String?
     /// Of the route to the resolver by this endpoint.
     package var resolverLength: Int?
-    package init(network: NetworkID, ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress) {
-        self.network = network
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
-        self.mac = mac
+
+    package init(_ endpoint: EndpointSpec) { self.endpoint = endpoint }
+
+    private enum CodingKeys: String, CodingKey { case sandbox, resolverLength }
+
+    package init(from decoder: any Decoder) throws {
+        endpoint = try EndpointSpec(from: decoder)
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        sandbox = try values.decodeIfPresent(String.self, forKey: .sandbox)
+        resolverLength = try values.decodeIfPresent(Int.self, forKey: .resolverLength)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        try endpoint.encode(to: encoder)
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encodeIfPresent(sandbox, forKey: .sandbox)
+        try values.encodeIfPresent(resolverLength, forKey: .resolverLength)
     }
 }
 
@@ -36,7 +46,7 @@ package protocol PluginBackend: Sendable {
     func freeMAC(for ipv4: IPv4Address, on network: NetworkID) async throws -> MACAddress
     func release(_ network: NetworkID, _ address: IPAddress) async
     /// Returns the name of the interface that waits on the host to be moved into the container.
-    func attach(_ id: EndpointID, _ endpoint: PluginEndpoint, sandboxKey: String) async throws -> String
+    func attach(_ id: EndpointID, _ endpoint: EndpointSpec, sandboxKey: String) async throws -> String
     /// Nothing there is success. Does not wait for more than the kernel.
     func detach(_ id: EndpointID) async
 }

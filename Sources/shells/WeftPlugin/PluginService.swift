@@ -250,7 +250,8 @@ package actor PluginService {
         if let other = request.Options?.keys.filter({ !$0.hasPrefix("com.docker.") }).sorted().first {
             throw PluginError("--driver-opt \(other) is none of Weft's options")
         }
-        try change { $0.endpoints[request.EndpointID] = PluginEndpoint(network: network.id, ipv4: ipv4, ipv6: ipv6, mac: mac) }
+        let endpoint = EndpointSpec(network: network.id, ipv4: ipv4, ipv6: ipv6, mac: mac)
+        try change { $0.endpoints[request.EndpointID] = PluginEndpoint(endpoint) }
         return Response.Endpoint(Interface: .init(MacAddress: given.isEmpty ? "\(mac)" : nil))
     }
 
@@ -271,7 +272,7 @@ package actor PluginService {
             $0.endpoints[request.EndpointID]?.sandbox = sandbox
             $0.endpoints[request.EndpointID]?.resolverLength = length
         }
-        let interface = try await backend.attach(EndpointID(request.EndpointID), endpoint, sandboxKey: sandbox)
+        let interface = try await backend.attach(EndpointID(request.EndpointID), endpoint.endpoint, sandboxKey: sandbox)
         let resolver = IPv4Address(rawValue: Self.resolver & (UInt32.max << UInt32(32 - length)))
         return Response.Join(
             InterfaceName: .init(SrcName: interface), StaticRoutes: [.init(Destination: "\(resolver)/\(length)")],

@@ -10,7 +10,7 @@ package struct PreparedContainer: Hashable, Sendable, Codable {
     package var name: String
     package var hostname: String?
     /// In the order of their interfaces.
-    package var attachments: [Attachment]
+    package var attachments: [InterfaceSpec]
     package var ports: [WantedPort]
     /// Servers that names of nobody in the swarm are asked of; the host's when empty.
     package var upstreams: [IPv4Address]
@@ -20,7 +20,7 @@ package struct PreparedContainer: Hashable, Sendable, Codable {
     package var published: [PublishedPort] = []
 
     package init(
-        token: String, name: String, hostname: String? = nil, attachments: [Attachment], ports: [WantedPort] = [],
+        token: String, name: String, hostname: String? = nil, attachments: [InterfaceSpec], ports: [WantedPort] = [],
         upstreams: [IPv4Address] = [], restarts: Bool = false
     ) {
         self.token = token
@@ -32,29 +32,6 @@ package struct PreparedContainer: Hashable, Sendable, Codable {
         self.restarts = restarts
     }
 
-    /// What a container wants of one network.
-    package struct Attachment: Hashable, Sendable, Codable {
-        package let network: NetworkID
-        /// The interface's name inside.
-        package var interface: String
-        package let ipv4: IPv4Address?
-        package let ipv6: IPv6Address?
-        package let mac: MACAddress?
-        package let aliases: [String]
-
-        package init(
-            network: NetworkID, interface: String, ipv4: IPv4Address?, ipv6: IPv6Address? = nil, mac: MACAddress?,
-            aliases: [String]
-        ) {
-            self.network = network
-            self.interface = interface
-            self.ipv4 = ipv4
-            self.ipv6 = ipv6
-            self.mac = mac
-            self.aliases = aliases
-        }
-    }
-
     /// The first name of the kind ethN that no attachment has.
     package var freeInterface: String {
         let taken = Set(attachments.map(\.interface))
@@ -62,7 +39,7 @@ package struct PreparedContainer: Hashable, Sendable, Codable {
     }
 
     /// What names resolve to the container besides its own.
-    package func aliases(on attachment: Attachment) -> [String] {
+    package func aliases(on attachment: EndpointSpec) -> [String] {
         var seen: Set = [name]
         let short = container.map { [String($0.rawValue.prefix(12))] } ?? []
         return (attachment.aliases + [hostname].compactMap { $0 } + short).filter { seen.insert($0).inserted }

@@ -11,7 +11,7 @@ struct ContainerCreation {
     private let name: String
     private let upstreams: [IPv4Address]
     private(set) var networks: [Network] = []
-    private var attachments: [PreparedContainer.Attachment] = []
+    private var attachments: [InterfaceSpec] = []
     private var ports: [WantedPort]
 
     init(_ fields: Fields, name: String, known: NetworkDirectory, router: Router) throws(APIError) {
@@ -64,7 +64,7 @@ struct ContainerCreation {
     /// What the settings of one endpoint ask for; what cannot be done is refused.
     static func attachment(
         to network: Network, interface: String, settings: Fields?, mac: String? = nil, router: Router
-    ) throws(APIError) -> PreparedContainer.Attachment {
+    ) throws(APIError) -> InterfaceSpec {
         let ipam = try settings?.fields("IPAMConfig")
         for (owner, key) in [(settings, "Links"), (ipam, "LinkLocalIPs")] {
             if try owner?.array(key).isEmpty == false {
@@ -78,18 +78,15 @@ struct ContainerCreation {
             throw .badRequest(
                 "GwPriority is not available: the first network that is not internal leads outside; leave it out")
         }
-        let wanted = try router.attachment(
+        var wanted = try router.attachment(
             to: network, addresses: ipam, aliases: try settings?.strings("Aliases") ?? [])
-        var address: MACAddress?
         if let text = try settings?.text("MacAddress") ?? mac {
             guard let parsed = MACAddress(text), !parsed.isMulticast, parsed.rawValue != 0 else {
                 throw .badRequest("\"\(text)\" is no MAC address of a single interface, as 02:42:0a:00:00:05 is")
             }
-            address = parsed
+            wanted.mac = parsed
         }
-        return PreparedContainer.Attachment(
-            network: network.id, interface: interface, ipv4: wanted.ipv4, ipv6: wanted.ipv6, mac: address,
-            aliases: wanted.aliases)
+        return InterfaceSpec(wanted, interface: interface)
     }
 
     var image: String { if case .string(let image)? = json["Image"] { image } else { "" } }

@@ -72,14 +72,14 @@ struct ContainerShapes {
     private func name(of network: NetworkID) -> String { networks[network]?.spec.name ?? network.rawValue }
 
     private func mode(of status: ContainerStatus) -> String {
-        status.container.attachments.first.map { name(of: $0.network) } ?? "none"
+        status.container.attachments.first.map { name(of: $0.endpoint.network) } ?? "none"
     }
 
     private func attached(_ status: ContainerStatus) -> JSON {
-        .object(status.container.attachments.map { (name(of: $0.network), settings($0, status)) })
+        .object(status.container.attachments.map { (name(of: $0.endpoint.network), settings($0.endpoint, status)) })
     }
 
-    private func settings(_ attachment: PreparedContainer.Attachment, _ status: ContainerStatus) -> JSON {
+    private func settings(_ attachment: EndpointSpec, _ status: ContainerStatus) -> JSON {
         let endpoint = status.endpoints[attachment.network]
         let network = networks[attachment.network]
         let short = status.container.container.map { [String($0.rawValue.prefix(12))] } ?? []

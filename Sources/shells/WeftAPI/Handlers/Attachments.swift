@@ -59,7 +59,7 @@ extension Router {
 }
 
 extension NamespaceAttachmentRequest {
-    fileprivate init(_ fields: Fields, _ attachment: AttachmentRequest) throws(APIError) {
+    fileprivate init(_ fields: Fields, _ wanted: EndpointSpec) throws(APIError) {
         guard let sandbox = try fields.text("SandboxID") else {
             throw .badRequest("SandboxID is missing; give the container's id")
         }
@@ -81,19 +81,19 @@ extension NamespaceAttachmentRequest {
             throw .badRequest(
                 "Name is \"\(name)\"; it must be up to 253 characters of [a-zA-Z0-9_.-] and begin with a letter or digit")
         }
-        self.init(
-            sandbox: SandboxID(sandbox), interface: interface, namespacePath: path, name: name, network: attachment.network)
-        aliases = attachment.aliases
-        ipv4 = attachment.ipv4
-        ipv6 = attachment.ipv6
+        var endpoint = wanted
+        endpoint.name = name
+        endpoint.aliases.removeAll { $0 == name }
         if let text = try fields.text("MacAddress") {
             guard let mac = MACAddress(text) else {
                 throw .badRequest("MacAddress is \"\(text)\"; write it as 02:42:0a:00:00:02")
             }
-            self.mac = mac
+            endpoint.mac = mac
         }
-        takesDefaultRoute = fields.has("DefaultRoute") ? try fields.bool("DefaultRoute") : true
-        owner = try fields.text("Owner") ?? ""
+        self.init(
+            sandbox: SandboxID(sandbox), namespacePath: path, interface: interface, endpoint: endpoint,
+            takesDefaultRoute: fields.has("DefaultRoute") ? try fields.bool("DefaultRoute") : true,
+            owner: try fields.text("Owner") ?? "")
     }
 
     private static func isPlain(_ text: String) -> Bool {

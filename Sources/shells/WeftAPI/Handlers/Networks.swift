@@ -258,7 +258,7 @@ extension Router {
     /// Checks what a request says about one attachment against the network.
     ///
     /// - Parameter addresses: where `IPv4Address` and `IPv6Address` are looked for.
-    func attachment(to network: Network, addresses: Fields?, aliases: [String]) throws(APIError) -> AttachmentRequest {
+    func attachment(to network: Network, addresses: Fields?, aliases: [String]) throws(APIError) -> EndpointSpec {
         guard network.spec.attachable else { throw .notAttachable(network.spec.name) }
         let ipv4 = try addresses?.ipv4Address("IPv4Address")
         let ipv6 = try addresses?.ipv6Address("IPv6Address")
@@ -268,7 +268,7 @@ extension Router {
         guard aliases.reduce(0, { $0 + $1.utf8.count }) <= Bounds.aliasesBytes else {
             throw .badRequest("the aliases of one attachment may take up to \(Bounds.aliasesBytes) bytes, and these take more")
         }
-        return AttachmentRequest(network: network.id, ipv4: ipv4, ipv6: ipv6, aliases: aliases)
+        return EndpointSpec(network: network.id, ipv4: ipv4, ipv6: ipv6, aliases: aliases)
     }
 
     private func check(_ address: IPAddress, in network: Network) throws(APIError) {

@@ -27,11 +27,11 @@ extension Router {
             ], status: .created)
     }
 
-    private func attachments(_ fields: Fields) async throws -> [AttachmentRequest] {
+    private func attachments(_ fields: Fields) async throws -> [EndpointSpec] {
         let wanted = try fields.objects("Networks")
         if wanted.isEmpty { return [] }
         let networks = try await networks(for: try wanted.compactMap { try $0.text("Network") }, onlySwarm: true)
-        var attachments: [AttachmentRequest] = []
+        var attachments: [EndpointSpec] = []
         for entry in wanted {
             let attachment = try attachment(entry, in: networks)
             if attachments.contains(where: { $0.network == attachment.network }) {
@@ -42,7 +42,7 @@ extension Router {
         return attachments
     }
 
-    private func attachment(_ fields: Fields, in networks: NetworkDirectory) throws(APIError) -> AttachmentRequest {
+    private func attachment(_ fields: Fields, in networks: NetworkDirectory) throws(APIError) -> EndpointSpec {
         guard let name = try fields.text("Network") else {
             throw .badRequest("\(fields.name("Network")) is missing; give a network's name or id")
         }
