@@ -113,6 +113,7 @@ let package = Package(
         module(.doors, "WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
         module(.doors, "WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
         module(.doors, "WeftJSON"),
+        module(.doors, "WeftThreads", nio),
         module(.doors, "WeftSandbox", ["WeftSandboxWire", "WeftJSON", "CSandbox"]),
         module(.doors, "WeftStore", ["WeftNet", "WeftModel"]),
         module(
@@ -147,9 +148,10 @@ let package = Package(
         module(
             .shells, "WeftAgent",
             [
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", logging,
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "WeftThreads",
+                logging,
             ] + nio),
-        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
+        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
             ["WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
@@ -166,7 +168,7 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI", "WeftEngine",
-                "WeftPlugin", "WeftJSON",
+                "WeftPlugin", "WeftJSON", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),

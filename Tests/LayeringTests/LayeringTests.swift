@@ -47,6 +47,7 @@ private let layers = [
             "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization"],
             "WeftJSON": foundation,
+            "WeftThreads": nio,
             "WeftSandbox": Set(["WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
             "WeftStoreSQLite": Set([
@@ -65,12 +66,13 @@ private let layers = [
         targets: [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", "Logging", "Synchronization"],
             "WeftAgent": Set([
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "Logging",
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "WeftThreads",
+                "Logging",
                 "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),
-            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
+            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "NIOHTTP1"]).union(system).union(foundation),
         ]),
 ]

@@ -26,6 +26,7 @@ package actor ShadowNetworks {
     private let engine: Engine
     /// Cluster's id by the engine's, as last seen.
     private var shadows: [String: String] = [:]
+    /// The last of what is done for a network, while it is.
     private var queues: [NetworkID: Task<Void, Never>] = [:]
     /// Requests under way that need the shadow.
     private var holds: [NetworkID: Int] = [:]
@@ -62,7 +63,9 @@ package actor ShadowNetworks {
                 return .failure(error)
             }
         }
-        queues[network.id] = Task { _ = await made.value }
+        let turn = Task { _ = await made.value }
+        queues[network.id] = turn
+        defer { end(turn, of: network.id) }
         try await made.valueUnlessCancelled.get()
     }
 
@@ -73,6 +76,11 @@ package actor ShadowNetworks {
         guard let cluster = try? await engine.network(id)?.clusterNetwork else { return nil }
         shadows[id] = cluster
         return cluster
+    }
+
+    /// After the last turn nothing is kept of the network.
+    private func end(_ turn: Task<Void, Never>, of network: NetworkID) {
+        if queues[network] == turn { queues[network] = nil }
     }
 
     private func create(_ network: Network) async throws {
@@ -133,5 +141,6 @@ package actor ShadowNetworks {
         }
         queues[network] = removal
         await removal.valueUnlessCancelled
+        end(removal, of: network)
     }
 }

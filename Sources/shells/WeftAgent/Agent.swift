@@ -5,6 +5,7 @@ package import WeftAgentCore
 package import WeftModel
 package import WeftNet
 package import WeftNode
+import WeftThreads
 
 package final class Agent: Sendable {
     /// Events that may wait; past it requests are refused, and a session is closed, which resynchronises it later.
@@ -18,6 +19,8 @@ package final class Agent: Sendable {
     private let queue: AsyncStream<AgentEvent>.Continuation
     private let reconciler: Reconciler
     private let worker: AgentWorker
+    /// What counts only once it is durable is written in the middle of an event.
+    private let thread = BlockingExecutor()
 
     /// `names` gets every change of what names are answered from; `now` is the wall clock; `lost` learns of endpoints that ended by themselves,
     /// `dismissed` of the end of this node's membership.
@@ -45,10 +48,12 @@ package final class Agent: Sendable {
                     try? await Task.sleep(for: .seconds(1))
                 }
             }
-            var worker = self.worker
-            worker.start()
-            for await event in events { worker.process(event) }
-            worker.end()
+            await withTaskExecutorPreference(thread) {
+                var worker = self.worker
+                worker.start()
+                for await event in events { worker.process(event) }
+                worker.end()
+            }
             reconciler.finish()
             group.cancelAll()
         }

@@ -3,17 +3,21 @@ package import Logging
 import WeftJSON
 package import WeftModel
 import WeftNet
+import WeftThreads
 
 /// The engine's NetworkDriver and IpamDriver: one method call, one answer.
 ///
 /// Answers come from this node alone, so that an engine never waits for the cluster; the engine repeats a call whose
-/// answer it did not get, so every call may come twice.
+/// answer it did not get, so every call may come twice. It lives on a thread of its own: its state is on disk before it counts.
 package actor PluginService {
     /// Names the swarm's network that an engine's network stands for.
     private static let idOption = "weft.id"
     private static let resolver: UInt32 = 0xA9FE_4D35  // 169.254.77.53
     /// The longest and the shortest prefix of a route to the resolver.
     private static let resolverLengths = 17...32
+
+    private let thread = BlockingExecutor()
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     private let backend: any PluginBackend
     private let store: any PluginStore
