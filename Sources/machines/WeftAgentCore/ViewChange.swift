@@ -12,6 +12,12 @@ package struct ViewChange: Sendable {
         package var dataPathPort: UInt16?
         package var networks: [Network]
         package var peers: [Peer]
+
+        package init(dataPathPort: UInt16?, networks: [Network], peers: [Peer]) {
+            self.dataPathPort = dataPathPort
+            self.networks = networks
+            self.peers = peers
+        }
     }
 
     /// One endpoint as it is now.
@@ -22,6 +28,12 @@ package struct ViewChange: Sendable {
         package var attachment: SandboxAttachment?
         /// Why one of this node's has no attachment: a sentence.
         package var problem: String?
+
+        package init(endpoint: Endpoint?, attachment: SandboxAttachment? = nil, problem: String? = nil) {
+            self.endpoint = endpoint
+            self.attachment = attachment
+            self.problem = problem
+        }
     }
 
     package init() {}

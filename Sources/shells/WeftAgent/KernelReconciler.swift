@@ -1,5 +1,5 @@
 import Synchronization
-package import WeftAgentCore
+import WeftAgentCore
 package import WeftDatapath
 package import WeftModel
 package import WeftNet
