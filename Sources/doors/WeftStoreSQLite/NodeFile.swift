@@ -1,5 +1,5 @@
 internal import FoundationEssentials
-package import WeftAgentCore
+internal import WeftAgentCore
 internal import WeftJSON
 internal import WeftLinux
 package import WeftModel
