@@ -46,9 +46,9 @@ struct NodeTests {
         #expect(try swarm.assignments(worker).baseRevision == swarm.machine.revision)
 
         var objects: [StoredObject] =
-            swarm.machine.nodes.map { .node($0) } + swarm.machine.networks.map { .network($0) }
-        objects += swarm.machine.leases.map { .lease($0) }
-        if let cluster = swarm.machine.cluster { objects.append(.cluster(cluster)) }
+            swarm.machine.nodes.map { StoredObject($0) } + swarm.machine.networks.map { StoredObject($0) }
+        objects += swarm.machine.leases.map { StoredObject($0) }
+        if let cluster = swarm.machine.cluster { objects.append(StoredObject(cluster)) }
         swarm.machine = ControlMachine(snapshot: StoreSnapshot(revision: swarm.machine.revision, objects: objects))
         try swarm.hello(worker, vtep: "172.30.0.2", applied: known)
         #expect(try swarm.assignments(worker).isFull)
@@ -144,7 +144,7 @@ struct NodeTests {
         var swarm = try Swarm()
         let worker = try swarm.admit("w1")
         try swarm.hello(worker, vtep: "172.30.0.2")
-        let objects: [StoredObject] = swarm.machine.nodes.map { .node($0) }
+        let objects: [StoredObject] = swarm.machine.nodes.map { StoredObject($0) }
         swarm.machine = ControlMachine(snapshot: StoreSnapshot(revision: swarm.machine.revision, objects: objects))
         swarm.pass(.seconds(3600))
         #expect(swarm.machine.node(worker)?.state == .ready)

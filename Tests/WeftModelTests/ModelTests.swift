@@ -29,15 +29,15 @@ struct ModelTests {
                 id: ClusterID("c"), createdAt: start, spec: ClusterSpec(), rootCertificatePEM: "PEM",
                 workerTokenSecret: Secret("one"), managerTokenSecret: Secret("two"))
             return [
-                .cluster(cluster), .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
-                .node(node),
-                .network(network),
-                .endpoint(
+                StoredObject(cluster), StoredObject(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
+                StoredObject(node),
+                StoredObject(network),
+                StoredObject(
                     Endpoint(
                         id: EndpointID("e1"), network: network.id, node: node.id, sandbox: SandboxID("s1"),
                         ipv4: address, ipv6: address6,
                         mac: MACAddress(forIPv4: address), name: "a1", aliases: ["x"])),
-                .lease(AddressLease(network: network.id, block: .v6(try #require(IPv6Prefix("fd00:0:0:1:8000::/122"))), node: node.id)),
+                StoredObject(AddressLease(network: network.id, block: .v6(try #require(IPv6Prefix("fd00:0:0:1:8000::/122"))), node: node.id)),
             ]
         }
     }
@@ -45,11 +45,21 @@ struct ModelTests {
     @Test("Every kind of object comes back from JSON the same")
     func roundTrips() throws {
         let objects = try Self.objects
-        #expect(Set(objects.map(\.kind)) == Set(StoreKind.allCases))
-        for object in objects {
-            let data = try JSONEncoder().encode(object)
-            #expect(try JSONDecoder().decode(StoredObject.self, from: data) == object)
+        #expect(Set(objects.map(\.kind)) == Set(Kinds.all.stored.map { $0.kind }))
+        func isSame<Value: StoredValue>(_ value: Value) throws -> Bool {
+            try JSONDecoder().decode(Value.self, from: try JSONEncoder().encode(value)) == value
         }
+        for object in objects { #expect(try isSame(object.value)) }
+    }
+
+    @Test("Kinds have names of their own, and are listed in the order of their ranks")
+    func kinds() {
+        let names = Kinds.all.stored.map { $0.kind.name }
+        #expect(Set(names).count == names.count && Kinds.all.stored.map { $0.kind } == Kinds.all.stored.map { $0.kind }.sorted())
+        let rows = Kinds.all.assigned.compactMap { $0.rows }
+        #expect(Set(rows).count == rows.count && Kinds.all.assigned.allSatisfy { $0 != Untold.self })
+        for name in names { #expect(Kinds.all.type(named: name)?.kind.name == name) }
+        #expect(Kinds.all.type(named: "unknown") == nil)
     }
 
     @Test("Setting an object's version changes nothing else")
@@ -63,20 +73,51 @@ struct ModelTests {
         }
     }
 
-    @Test("Assignments come back from JSON the same")
+    @Test("Deltas of all kinds make one set; of parts comes the whole, and an empty delta is none")
     func assignments() throws {
-        var assignments = Assignments(isFull: true, baseRevision: .none, revision: Version(9))
-        for object in try Self.objects {
-            if case .network(let network) = object { assignments.networks.append(network) }
-            if case .endpoint(let endpoint) = object { assignments.endpoints.append(endpoint) }
-            if case .lease(let lease) = object { assignments.leases.append(lease) }
+        var whole = Assignments(isFull: false, baseRevision: Version(8), revision: Version(9))
+        let empty = whole
+        #expect(whole.isEmpty)
+        var first = whole
+        var rest = whole
+        func put<Value: StoredValue>(_ value: Value) {
+            guard let told = value.assigned(to: Receiver(id: NodeID("n1"), role: .worker)) else { return }
+            whole[Value.Assigned.self].put.append(told)
+            first[Value.Assigned.self].put.append(told)
         }
-        assignments.peers = [
-            Peer(id: NodeID("n"), hostname: "h", state: .down, dataPathAddress: nil, managerAddress: nil)
-        ]
-        assignments.removedLeases = ["w/10.0.0.0/29"]
-        let data = try JSONEncoder().encode(assignments)
-        #expect(try JSONDecoder().decode(Assignments.self, from: data) == assignments)
+        for object in try Self.objects { put(object.value) }
+        #expect(whole.deltas.count == Kinds.all.assigned.count)
+        whole.removedLeases = ["w/10.0.0.0/29"]
+        rest.removedLeases = ["w/10.0.0.0/29"]
+        #expect(first != whole && rest != whole)
+        first.append(rest)
+        #expect(first == whole && first.hashValue == whole.hashValue && !whole.isEmpty)
+        rest.removedLeases = []
+        #expect(rest == empty && rest.isEmpty)
+    }
+
+    @Test("Tables hold objects of all kinds, each under its key")
+    func tables() throws {
+        var tables = Tables()
+        let objects = try Self.objects
+        for object in objects { put(object.value, &tables) }
+        func put(_ value: some StoredValue, _ tables: inout Tables) { tables.put(value) }
+        #expect(tables.count == objects.count && tables.all.count == Kinds.all.stored.count)
+        for object in objects { #expect(tables.object(object.key) == object) }
+        #expect(tables.object(StoreKey(kind: StoreKind(unknown: "x"), id: "c")) == nil)
+        let copy = tables
+        for object in objects { tables.remove(object.key) }
+        #expect(tables.count == 0 && copy.count == objects.count && tables[Node.self].isEmpty)
+    }
+
+    @Test("Who is told of an object")
+    func audiences() throws {
+        let (one, other) = (NodeID("n1"), NodeID("n2"))
+        #expect(Audience.everyNode.includes(one) && !Audience.managers.includes(one))
+        #expect(Audience.node(one).includes(one) && !Audience.node(one).includes(other))
+        #expect(Audience.nodes([other]).includes(other) && !Audience.nodes([other]).includes(one))
+        let told = try Self.objects.filter { $0.value.audience.includes(other) }.map(\.kind)
+        #expect(told == [Cluster.kind, Node.kind, Network.kind, Endpoint.kind])
     }
 
     @Test("A lease is named by its network and block")

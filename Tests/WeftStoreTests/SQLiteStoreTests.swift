@@ -11,8 +11,8 @@ private final class Scratch {
     let directory = FileManager.default.temporaryDirectory.appending(path: "weft-store-\(UUID().uuidString)").path
     var path: String { directory + "/state/store.sqlite" }
 
-    func open(seal: SecretSeal? = nil, revisionsKept: Int64 = 10_000) throws -> SQLiteStore {
-        try SQLiteStore(path: path, seal: seal, revisionsKept: revisionsKept)
+    func open(seal: SecretSeal? = nil, kinds: Kinds = .all, revisionsKept: Int64 = 10_000) throws -> SQLiteStore {
+        try SQLiteStore(path: path, seal: seal, kinds: kinds, revisionsKept: revisionsKept)
     }
 
     /// Everything in the database's files, as if it were text.
@@ -30,7 +30,7 @@ private func node(_ id: String, hostname: String = "h") -> StoredObject {
     var node = Node(id: NodeID(id), createdAt: Instant(nanoseconds: 1), spec: NodeSpec(role: .worker))
     node.description = NodeDescription(
         hostname: hostname, architecture: "x86_64", nanoCPUs: 1, memoryBytes: 2, weftVersion: "0")
-    return .node(node)
+    return StoredObject(node)
 }
 
 private func put(_ object: StoredObject, expecting: Version = .none) -> Transaction {
@@ -46,23 +46,23 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
         let vni = try #require(VNI(4096))
         let gateway = try #require(IPv4Address("10.1.0.1"))
         let objects: [StoredObject] = [
-            .cluster(
+            StoredObject(
                 Cluster(
                     id: ClusterID("c"), createdAt: Instant(nanoseconds: 5), spec: ClusterSpec(),
                     rootCertificatePEM: "P",
                     workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))),
-            .authority(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
+            StoredObject(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
             node("n"),
-            .network(
+            StoredObject(
                 Network(
                     id: NetworkID("net"), createdAt: Instant(nanoseconds: 5), spec: NetworkSpec(name: "my_net"),
                     vni: vni,
                     subnet: prefix, gateway: gateway)),
-            .endpoint(
+            StoredObject(AddressLease(network: NetworkID("net"), block: .v4(prefix), node: NodeID("n"))),
+            StoredObject(
                 Endpoint(
                     id: EndpointID("e"), network: NetworkID("net"), node: NodeID("n"), sandbox: SandboxID("s"),
                     ipv4: gateway, mac: MACAddress(forIPv4: gateway), name: "a1", aliases: ["x"])),
-            .lease(AddressLease(network: NetworkID("net"), block: .v4(prefix), node: NodeID("n"))),
         ]
         let revision = try await store.commit(Transaction(objects.map { .put($0, expecting: .none) }))
         #expect(revision == Version(1))
@@ -74,7 +74,7 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
             return object
         }
         #expect(snapshot.objects == expected)
-        guard case .authority(let key) = snapshot.objects[1] else {
+        guard let key = snapshot.objects[1].as(AuthorityKey.self) else {
             Issue.record("the authority is not second")
             return
         }
@@ -89,21 +89,21 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
             open: { $0.hasPrefix("sealed:") ? String($0.dropFirst(7).reversed()) : $0 })
         let key = AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("very secret"))
         let clear = try scratch.open()
-        try await clear.commit(put(.authority(key)))
+        try await clear.commit(put(StoredObject(key)))
         try clear.close()
         #expect(try scratch.bytes().contains("very secret"))
 
         let store = try scratch.open(seal: seal)
         #expect(try !scratch.bytes().contains("very secret") && scratch.bytes().contains("terces yrev"))
-        guard case .authority(var found)? = try await store.snapshot().objects.first else {
+        guard var found = try await store.snapshot().objects.first?.as(AuthorityKey.self) else {
             Issue.record("no authority")
             return
         }
         #expect(found.privateKeyPEM.exposed == "very secret" && found.version == Version(1))
         found.nextPrivateKeyPEM = Secret("the other one")
-        try await store.commit(put(.authority(found), expecting: Version(1)))
+        try await store.commit(put(StoredObject(found), expecting: Version(1)))
         for try await commit in store.watch(from: Version(1)) {
-            guard case .put(.authority(let told))? = commit.changes.first else { break }
+            guard case .put(let object)? = commit.changes.first, let told = object.as(AuthorityKey.self) else { break }
             #expect(told.nextPrivateKeyPEM?.exposed == "the other one")
             break
         }
@@ -116,7 +116,7 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
         let scratch = Scratch()
         let store = try scratch.open()
         try await store.commit(put(node("a")))
-        let key = StoreKey(kind: .node, id: "a")
+        let key = Node.key(NodeID("a"))
 
         await #expect(throws: StoreError.conflict(key, expected: .none, found: Version(1))) {
             try await store.commit(Transaction([.put(node("b"), expecting: .none), .put(node("a"), expecting: .none)]))
@@ -127,7 +127,7 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
         await #expect(throws: StoreError.conflict(key, expected: Version(7), found: Version(1))) {
             try await store.commit(Transaction([.delete(key, expecting: Version(7))]))
         }
-        let missing = StoreKey(kind: .node, id: "zz")
+        let missing = Node.key(NodeID("zz"))
         await #expect(throws: StoreError.conflict(missing, expected: Version(3), found: .none)) {
             try await store.commit(Transaction([.delete(missing, expecting: Version(3))]))
         }
@@ -165,11 +165,11 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
             try await store.commit(
                 Transaction((0..<20).map { .put(node("n\(index)-\($0)"), expecting: .none) }))
         }
-        let last = try await store.commit(Transaction([.delete(StoreKey(kind: .node, id: "a"), expecting: Version(2))]))
+        let last = try await store.commit(Transaction([.delete(Node.key(NodeID("a")), expecting: Version(2))]))
         let seen = try await watcher.value
         #expect(seen.map(\.revision.index) == Array(2...last.index))
         #expect(seen[0].changes.map(\.key.id) == ["a", "b"])
-        #expect(seen[40].changes == [.delete(StoreKey(kind: .node, id: "a"))])
+        #expect(seen[40].changes == [.delete(Node.key(NodeID("a")))])
         guard case .put(let object) = seen[5].changes.first else {
             Issue.record("no put")
             return
@@ -234,6 +234,39 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
         let snapshot = try await store.snapshot()
         #expect(snapshot.revision == Version(52))
         #expect(Set(snapshot.objects.map(\.version)).count == 51)
+    }
+
+    private struct Gadget: StoredValue {
+        static let kind = StoreKind("gadget", rank: 1000)
+        typealias Assigned = Untold
+        let id: NodeID
+        var version = Version.none
+        var secret: Secret
+        static let hasSecrets = true
+    }
+
+    @Test("says of an object of an unknown kind what it is, and leaves it where it is")
+    func unknownKind() async throws {
+        let scratch = Scratch()
+        let newer = Kinds(Kinds.all.stored + [Gadget.self])
+        let key = Gadget.key(NodeID("g"))
+        let store = try scratch.open(kinds: newer)
+        try await store.commit(put(StoredObject(Gadget(id: NodeID("g"), secret: Secret("hush")))))
+        try await store.commit(Transaction([.delete(key, expecting: Version(1))]))
+        try await store.commit(put(StoredObject(Gadget(id: NodeID("g"), secret: Secret("hush")))))
+        try store.close()
+
+        let older = try scratch.open()
+        await #expect(throws: StoreError.unknownKind(key)) { try await older.snapshot() }
+        for revision in [Version(0), Version(1)] {
+            await #expect(throws: StoreError.unknownKind(key)) { for try await _ in older.watch(from: revision) { break } }
+        }
+        try older.close()
+        let seal = SecretSeal(seal: { "sealed:\($0)" }, open: { $0.hasPrefix("sealed:") ? String($0.dropFirst(7)) : $0 })
+        let again = try scratch.open(seal: seal, kinds: newer)
+        let found = try await again.snapshot().objects.first?.as(Gadget.self)
+        #expect(found?.secret.exposed == "hush" && found?.version == Version(3))
+        #expect(try scratch.bytes().contains("sealed:hush"))
     }
 
     @Test("refuses a file of a newer format")

@@ -10,6 +10,8 @@ package enum StoreError: Error, Hashable, CustomStringConvertible {
     case compacted(requested: Version, oldest: Version)
     /// The revision lies ahead of the store, so it comes from another one.
     case unknownRevision(requested: Version, newest: Version)
+    /// An object of a kind that this version does not know, so that a newer one wrote it.
+    case unknownKind(StoreKey)
     /// What is stored under the key cannot be read.
     case corrupt(StoreKey, reason: String)
     /// The disk takes nothing. Nothing was changed.
@@ -31,6 +33,8 @@ package enum StoreError: Error, Hashable, CustomStringConvertible {
             "the changes after revision \(requested) are kept no longer, only those after \(oldest): take a snapshot"
         case .unknownRevision(let requested, let newest):
             "revision \(requested) is ahead of the store's newest, \(newest): take a snapshot"
+        case .unknownKind(let key):
+            "the store holds \(key), of a kind that this version of Weft does not know: start the version that wrote it"
         case .corrupt(let key, let reason):
             "\(key) in the store cannot be read: \(reason)"
         case .notWritable(let path, let reason):

@@ -19,7 +19,7 @@ struct Commit: Sendable {
             guard seen.insert(write.key).inserted else { throw StoreError.duplicateKey(write.key) }
             guard let body = try apply(write, at: revision, in: database) else { continue }
             try database.cachedStatement(sql: "INSERT INTO change VALUES (?, ?, ?, ?, ?)").execute(
-                arguments: [revision.index, position, write.key.kind.rawValue, write.key.id, body.encoded])
+                arguments: [revision.index, position, write.key.kind.name, write.key.id, body.encoded])
             position += 1
         }
         guard position > 0 else { return revisions.newest }
@@ -44,7 +44,7 @@ struct Commit: Sendable {
         let key = write.key
         let found = try Int64.fetchOne(
             database.cachedStatement(sql: "SELECT version FROM object WHERE kind = ? AND id = ?"),
-            arguments: [key.kind.rawValue, key.id]
+            arguments: [key.kind.name, key.id]
         ).map { Version($0) }
         switch write {
         case .put(var object, let expected):
@@ -54,7 +54,7 @@ struct Commit: Sendable {
             object.version = revision
             let body = try coding.encode(object)
             try database.cachedStatement(sql: "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)").execute(
-                arguments: [key.kind.rawValue, key.id, revision.index, body])
+                arguments: [key.kind.name, key.id, revision.index, body])
             return .put(body)
         case .delete(_, let expected):
             if let expected, expected != found ?? .none {
@@ -62,7 +62,7 @@ struct Commit: Sendable {
             }
             guard found != nil else { return nil }
             try database.cachedStatement(sql: "DELETE FROM object WHERE kind = ? AND id = ?").execute(
-                arguments: [key.kind.rawValue, key.id])
+                arguments: [key.kind.name, key.id])
             return .deleted
         }
     }

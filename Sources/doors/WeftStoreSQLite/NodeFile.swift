@@ -196,6 +196,23 @@ extension NodeFile {
         var interfaces: [String: Int]
     }
 
+    private struct FormerView: Codable {
+        var revision: Version
+        var cluster: ClusterView?
+        var networks: [Network]
+        var peers: [Peer]
+        var endpoints: [Endpoint]
+
+        var assignments: Assignments {
+            var all = Assignments(isFull: true, baseRevision: .none, revision: revision)
+            all.cluster = cluster
+            all.networks = networks
+            all.peers = peers
+            all.endpoints = endpoints
+            return all
+        }
+    }
+
     /// Before there were rows, two files held everything: what they hold goes into the rows, and they go.
     private func takeOverFormerFiles() throws {
         let files = (own: "\(directory)/endpoints.json", view: "\(directory)/assignments.json")
@@ -207,7 +224,7 @@ extension NodeFile {
                 SavedNode.OwnChange(full: former.own),
                 interfaceIndexes: Dictionary(indexes, uniquingKeysWith: { first, _ in first }))
             if FileSystem.exists(files.view) {
-                try saveView(try JSONText.decode(Assignments.self, from: try FileSystem.read(files.view)))
+                try saveView(try JSONText.decode(FormerView.self, from: try FileSystem.read(files.view)).assignments)
             }
         } catch {
             throw Unreadable(path: files.own, reason: "\(error)")

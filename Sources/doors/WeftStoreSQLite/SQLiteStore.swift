@@ -13,9 +13,9 @@ package final class SQLiteStore: Store {
     /// Opens the file at `path`, or makes it with its directory; both for the owner only, for it holds the CA's key.
     /// With a seal, secrets are written with it, those included that an earlier version left in the clear.
     /// A watch from longer than `revisionsKept` revisions ago is refused.
-    package init(path: String, seal: SecretSeal? = nil, revisionsKept: Int64 = 10_000) throws {
+    package init(path: String, seal: SecretSeal? = nil, kinds: Kinds = .all, revisionsKept: Int64 = 10_000) throws {
         self.revisionsKept = max(1, revisionsKept)
-        coding = ObjectCoding(seal: seal)
+        coding = ObjectCoding(seal: seal, kinds: kinds)
         let files = FileManager.default
         if !files.fileExists(atPath: path) {
             let directory = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(

@@ -89,10 +89,7 @@ struct SQLiteWatch: AsyncSequence, Sendable {
             if let body: Data = row[3] {
                 return .put(try coding.decode(kind: kind, id: id, version: revision, body: body))
             }
-            guard let kind = StoreKind(rawValue: kind) else {
-                throw StoreError.corrupt(StoreKey(kind: .cluster, id: id), reason: "\(kind) is no kind of object")
-            }
-            return .delete(StoreKey(kind: kind, id: id))
+            return .delete(StoreKey(kind: try coding.kind(named: kind, id: id).kind, id: id))
         }
     }
 }

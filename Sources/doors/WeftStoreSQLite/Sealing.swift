@@ -8,9 +8,11 @@ struct Sealing {
 
     func perform(on queue: DatabaseQueue) throws {
         let isChanged = try queue.write { database in
-            let rows = try Row.fetchAll(
-                database, sql: "SELECT kind, id, version, body FROM object WHERE kind IN (?, ?)",
-                arguments: [StoreKind.cluster.rawValue, StoreKind.authority.rawValue])
+            var rows: [Row] = []
+            for type in coding.kinds.stored where type.hasSecrets {
+                rows += try Row.fetchAll(
+                    database, sql: "SELECT kind, id, version, body FROM object WHERE kind = ?", arguments: [type.kind.name])
+            }
             let clear = try rows.filter { try isClear($0) }
             for row in clear {
                 let object = try coding.decode(kind: row[0], id: row[1], version: row[2], body: row[3])
@@ -32,7 +34,7 @@ struct Sealing {
     /// Read without the seal, sealed secrets are other texts.
     private func isClear(_ row: Row) throws -> Bool {
         let body: Data = row["body"]
-        let raw = try ObjectCoding(seal: nil).decode(kind: row[0], id: row[1], version: row[2], body: body)
+        let raw = try ObjectCoding(seal: nil, kinds: coding.kinds).decode(kind: row[0], id: row[1], version: row[2], body: body)
         let opened = try coding.decode(kind: row[0], id: row[1], version: row[2], body: body)
         return raw == opened
     }

@@ -14,8 +14,8 @@ extension ControlMachine {
         let ingress = try allocate(
             spec, cluster: cluster, networks: [], nodes: [manager], now: now, random: &random)
         return Transaction([
-            .put(.cluster(cluster), expecting: .none), .put(.node(manager), expecting: .none),
-            .put(.network(ingress), expecting: .none),
+            .put(StoredObject(cluster), expecting: .none), .put(StoredObject(manager), expecting: .none),
+            .put(StoredObject(ingress), expecting: .none),
         ])
     }
 

@@ -1,4 +1,4 @@
-import WeftModel
+package import WeftModel
 import WeftNet
 
 /// What nodes are told.
@@ -26,73 +26,66 @@ extension ControlMachine {
         return actions
     }
 
-    private func everything(for node: NodeID) -> Assignments {
+    /// All that the node must know, as of a new session.
+    package func everything(for node: NodeID) -> Assignments {
         var all = Assignments(isFull: true, baseRevision: .none, revision: state.revision)
-        all.cluster = clusterView(for: node)
-        all.networks = networks
-        all.peers = peers
-        all.endpoints = endpoints
-        all.leases = leases.filter { $0.node == node }
+        let receiver = receiver(node)
+        for table in state.tables.all { all.tell(table, to: receiver) }
         return all
     }
 
-    private func clusterView(for node: NodeID) -> ClusterView? {
-        guard let cluster = state.cluster else { return nil }
-        return ClusterView(
-            id: cluster.id, dataPathPort: cluster.spec.dataPathPort,
-            heartbeatSeconds: ClusterView.heartbeat(of: cluster.spec),
-            rootCertificatesPEM: cluster.trustRoots(for: state.nodes[node]?.spec.role ?? .worker))
+    private func receiver(_ node: NodeID) -> Receiver {
+        Receiver(id: node, role: state.nodes[node]?.spec.role ?? .worker)
     }
 
     /// Objects changed after `start`, as they are now.
     private func delta(for node: NodeID, base: Version, after start: Version) -> Assignments {
         var delta = Assignments(isFull: false, baseRevision: base, revision: state.revision)
-        var keys: Set<StoreKey> = []
+        var changed: [StoreKind: Set<String>] = [:]
         // Revisions are consecutive: count back from the end.
         let count = min(log.count, Int(max(0, state.revision.index - start.index)))
         for entry in log.suffix(count) {
-            for change in entry.changes where change.leaseHolder == nil || change.leaseHolder == node {
-                keys.insert(change.key)
+            for change in entry.changes where change.audience.includes(node) {
+                changed[change.key.kind, default: []].insert(change.key.id)
             }
         }
-        for key in keys.sorted() {
-            switch key.kind {
-            case .cluster: delta.cluster = clusterView(for: node)
-            case .authority: break
-            case .node:
-                let id = NodeID(key.id)
-                if let node = state.nodes[id] { delta.peers.append(Peer(node)) } else { delta.removedPeers.append(id) }
-            case .network:
-                let id = NetworkID(key.id)
-                if let network = state.networks[id] {
-                    delta.networks.append(network)
-                } else {
-                    delta.removedNetworks.append(id)
-                }
-            case .endpoint:
-                let id = EndpointID(key.id)
-                if let endpoint = state.endpoints[id] {
-                    delta.endpoints.append(endpoint)
-                } else {
-                    delta.removedEndpoints.append(id)
-                }
-            case .lease:
-                // The block may be another node's by now.
-                if let lease = state.leases[key.id], lease.node == node {
-                    delta.leases.append(lease)
-                } else {
-                    delta.removedLeases.append(key.id)
-                }
-            }
+        let receiver = receiver(node)
+        for (kind, ids) in changed.sorted(by: { $0.key < $1.key }) {
+            if let table = state.tables[kind] { delta.tell(table, of: ids, to: receiver) }
         }
         return delta
     }
 }
 
+/// From what is stored to what a node is told of it.
 extension Assignments {
-    var isEmpty: Bool {
-        !isFull && cluster == nil && networks.isEmpty && removedNetworks.isEmpty && peers.isEmpty
-            && removedPeers.isEmpty
-            && endpoints.isEmpty && removedEndpoints.isEmpty && leases.isEmpty && removedLeases.isEmpty
+    /// All of a table that concerns the receiver; with `ids`, what became of those.
+    fileprivate mutating func tell(_ table: some ErasedTable, of ids: Set<String>? = nil, to receiver: Receiver) {
+        // The one look at the type; what follows knows it.
+        if let type = type(of: table).Value as? any StoredValue.Type { tell(type, table, ids, receiver) }
+    }
+
+    private mutating func tell<Value: StoredValue>(
+        _ type: Value.Type, _ table: some ErasedTable, _ ids: Set<String>?, _ receiver: Receiver
+    ) {
+        guard let table = table as? Table<Value> else { return }
+        var delta = Delta<Value.Assigned>()
+        func told(_ value: Value?) -> Value.Assigned? {
+            guard let value, value.audience.includes(receiver.id) else { return nil }
+            return value.assigned(to: receiver)
+        }
+        if let ids {
+            for id in ids.sorted() {
+                if let value = told(table[Value.ID(id)]) {
+                    delta.put.append(value)
+                } else {
+                    // It is gone, or another node's by now.
+                    delta.removed.append(Value.Assigned.ID(id))
+                }
+            }
+        } else {
+            delta.put = table.values.compactMap(told).sorted { $0.id < $1.id }
+        }
+        self[Value.Assigned.self] = delta
     }
 }

@@ -22,7 +22,7 @@ extension ControlMachine {
         cluster.renewTokens(rotation.tokens, random: &random)
         cluster.renewUnlockKey(isAskedFor: rotation.unlockKey, random: &random)
         if let root = rotation.root { beginRootRotation(of: &cluster, to: root) }
-        state.put(.cluster(cluster))
+        state.put(cluster)
         return cluster
     }
 
@@ -32,7 +32,7 @@ extension ControlMachine {
         guard var cluster = state.cluster else { throw .noCluster }
         cluster.renewTokens([role], random: &random)
         cluster.updatedAt = wallClock
-        state.put(.cluster(cluster))
+        state.put(cluster)
         return cluster
     }
 

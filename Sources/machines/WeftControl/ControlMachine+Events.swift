@@ -1,39 +1,48 @@
 import WeftModel
 
+/// A kind of objects whose changes those who watch the swarm hear of.
+protocol WatchedValue: StoredValue {
+    static var eventKind: ClusterEvent.Kind { get }
+    var createdAt: Instant { get }
+    var updatedAt: Instant { get }
+    /// With what became of it since `old`.
+    func eventAttributes(since old: Self?) -> [String: String]
+}
+
 /// What a commit means to who watches the swarm.
 extension ControlMachine {
     /// The events of what the running input changed, in the order of the objects' keys.
     func events(now: Instant) -> [ClusterEvent] {
         state.changed.compactMap { key, old, new in
-            switch (old, new) {
-            case (let old, .node(let node)?): event(of: node, since: old?.node)
-            case (.node(let node)?, nil):
-                ClusterEvent(kind: .node, action: .remove, id: key.id, attributes: node.eventAttributes(since: nil), time: now)
-            case (let old, .network(let network)?):
-                ClusterEvent(
-                    kind: .network, action: old == nil ? .create : .update, id: key.id,
-                    attributes: ["name": network.spec.name], time: old == nil ? network.createdAt : network.updatedAt)
-            case (.network(let network)?, nil):
-                ClusterEvent(
-                    kind: .network, action: .remove, id: key.id, attributes: ["name": network.spec.name], time: now)
+            switch (old?.value, new?.value) {
+            case (let old, let new as any WatchedValue): event(of: new, since: old)
+            case (let old as any WatchedValue, nil): removal(of: old, now: now)
             default: nil
             }
         }
     }
 
-    private func event(of node: Node, since old: Node?) -> ClusterEvent {
+    private func event<Value: WatchedValue>(of value: Value, since old: (any StoredValue)?) -> ClusterEvent {
         ClusterEvent(
-            kind: .node, action: old == nil ? .create : .update, id: node.id.rawValue,
-            attributes: node.eventAttributes(since: old), time: old == nil ? node.createdAt : node.updatedAt)
+            kind: Value.eventKind, action: old == nil ? .create : .update, id: value.id.text,
+            attributes: value.eventAttributes(since: old as? Value), time: old == nil ? value.createdAt : value.updatedAt)
+    }
+
+    private func removal<Value: WatchedValue>(of value: Value, now: Instant) -> ClusterEvent {
+        ClusterEvent(
+            kind: Value.eventKind, action: .remove, id: value.id.text, attributes: value.eventAttributes(since: nil), time: now)
     }
 }
 
-extension StoredObject {
-    fileprivate var node: Node? { if case .node(let node) = self { node } else { nil } }
+extension Network: WatchedValue {
+    static var eventKind: ClusterEvent.Kind { .network }
+    func eventAttributes(since old: Network?) -> [String: String] { ["name": spec.name] }
 }
 
-extension Node {
-    fileprivate func eventAttributes(since old: Node?) -> [String: String] {
+extension Node: WatchedValue {
+    static var eventKind: ClusterEvent.Kind { .node }
+
+    func eventAttributes(since old: Node?) -> [String: String] {
         var attributes = ["name": description?.hostname ?? ""]
         guard let old else { return attributes }
         func note(_ name: String, _ before: String, _ after: String) {

@@ -38,7 +38,7 @@ extension ControlMachine {
         record.state = .ready
         record.problem = nil
         record.updatedAt = wallClock
-        state.put(.node(record))
+        state.put(record)
     }
 
     mutating func setDown(_ node: Node, because reason: String) {
@@ -47,7 +47,7 @@ extension ControlMachine {
         node.state = .down
         node.problem = reason
         node.updatedAt = wallClock
-        state.put(.node(node))
+        state.put(node)
     }
 
     /// Does not take the node in, and says why to it and to who looks at it.
@@ -58,7 +58,7 @@ extension ControlMachine {
         changed.problem = reason
         if changed != node {
             changed.updatedAt = wallClock
-            state.put(.node(changed))
+            state.put(changed)
             effects.append(.note("node \(changed.label) is not let in: \(reason)"))
         }
         close(node.id, reason: reason, now: now)

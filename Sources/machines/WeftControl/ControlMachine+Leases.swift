@@ -17,7 +17,7 @@ extension ControlMachine {
         guard let leases = state.subnetLeases[subnet], leases.hasBlockForEach(nodes: nodeCount),
             let block = leases.freeBlock(nodes: nodeCount)
         else { return }
-        state.put(.lease(AddressLease(network: subnet.network, block: block, node: node)))
+        state.put(AddressLease(network: subnet.network, block: block, node: node))
     }
 
     mutating func leaseRequested(
@@ -51,14 +51,14 @@ extension ControlMachine {
         }
         guard let address else {
             guard let block = leases.freeBlock(nodes: nodeCount) else { return false }
-            state.put(.lease(AddressLease(network: id, block: block, node: node)))
+            state.put(AddressLease(network: id, block: block, node: node))
             return true
         }
         do throws(IPAMError) { try leases.layout.checkAssignable(address) } catch {
             throw ControlError(.invalid, error.description)
         }
         if let lease = leases.lease(holding: address) { return lease.node == node }
-        state.put(.lease(AddressLease(network: id, block: AnyIPPrefix(host: address), node: node)))
+        state.put(AddressLease(network: id, block: AnyIPPrefix(host: address), node: node))
         return true
     }
 
@@ -76,14 +76,14 @@ extension ControlMachine {
         guard !state.isUsed(prefix, of: lease.network) else {
             effects.append(
                 .note("node \(lease.node) returned \(prefix) of its block \(lease.block) with an endpoint in it; it stays leased"))
-            state.put(.lease(lease))
+            state.put(lease)
             return
         }
-        state.delete(StoreKey(kind: .lease, id: lease.id))
+        state.delete(AddressLease.key(lease.id))
         restingLeases[lease.id] = nil
         guard let layout = state.subnetLeases[lease.subnet]?.layout else { return }
         for rest in lease.block.subtracting([prefix]) where layout.hostCount(in: rest) > 0 {
-            state.put(.lease(AddressLease(network: lease.network, block: rest, node: lease.node)))
+            state.put(AddressLease(network: lease.network, block: rest, node: lease.node))
         }
         asksAreDue = true
     }

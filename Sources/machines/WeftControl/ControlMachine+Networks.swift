@@ -27,7 +27,7 @@ extension ControlMachine {
         let network = try Self.allocate(
             spec, cluster: cluster, networks: networks, nodes: nodes, retired: retired.map(\.network), now: wallClock,
             random: &random)
-        state.put(.network(network))
+        state.put(network)
         for (node, session) in sessions.sorted(by: { $0.key < $1.key }) where session.isOpen {
             for subnet in network.subnets { grantFirstBlock(of: subnet, to: node) }
         }
@@ -136,10 +136,10 @@ extension ControlMachine {
                     + "on node \(host)")
         }
         for lease in state.leases.values.filter({ $0.network == network.id }) {
-            state.delete(StoreKey(kind: .lease, id: lease.id))
+            state.delete(AddressLease.key(lease.id))
             restingLeases[lease.id] = nil
         }
-        state.delete(StoreKey(kind: .network, id: network.id.rawValue))
+        state.delete(Network.key(network.id))
         retired.append((network, now + Self.retirement))
         return network
     }

@@ -12,7 +12,7 @@ extension ControlMachine {
         var spec = NodeSpec(role: role)
         spec.availability = availability
         let node = Node(id: id, createdAt: wallClock, spec: spec)
-        state.put(.node(node))
+        state.put(node)
         return node
     }
 
@@ -28,7 +28,7 @@ extension ControlMachine {
         }
         node.spec = spec
         node.updatedAt = wallClock
-        state.put(.node(node))
+        state.put(node)
         return node
     }
 
@@ -46,7 +46,7 @@ extension ControlMachine {
                 "rpc error: code = FailedPrecondition desc = node \(id) is not down and can't be removed")
         }
         forgetEndpoints(of: id, now: now)
-        state.delete(StoreKey(kind: .node, id: id.rawValue))
+        state.delete(Node.key(id))
         close(id, reason: "node \(node.label) was removed from the swarm", goodbye: true, now: now)
         lastHeard[id] = nil
         brokenSessions[id] = nil
@@ -57,7 +57,7 @@ extension ControlMachine {
     /// Removes what a node had; its leases become free after a rest.
     mutating func forgetEndpoints(of node: NodeID, now: Instant) {
         for endpoint in (state.nodeEndpoints[node] ?? []).sorted() {
-            state.delete(StoreKey(kind: .endpoint, id: endpoint.rawValue))
+            state.delete(Endpoint.key(endpoint))
         }
         for lease in state.leases.values where lease.node == node { restingLeases[lease.id] = now + NodeAddresses.rest }
     }

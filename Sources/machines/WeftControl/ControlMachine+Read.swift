@@ -15,6 +15,9 @@ extension ControlMachine {
     }
     package var peers: [Peer] { nodes.map(Peer.init) }
 
+    /// Objects of all kinds, and one of them.
+    package var objectCount: Int { state.tables.count }
+    package func object(_ key: StoreKey) -> StoredObject? { state.tables.object(key) }
     package func node(_ id: NodeID) -> Node? { state.nodes[id] }
     package func network(_ id: NetworkID) -> Network? { state.networks[id] }
     package func endpoint(_ id: EndpointID) -> Endpoint? { state.endpoints[id] }
@@ -45,14 +48,5 @@ extension ControlMachine {
             throw ControlError(.invalid, "node \(text) is ambiguous (\(matches.count) matches found): give its id")
         }
         return match
-    }
-}
-
-extension Peer {
-    init(_ node: Node) {
-        self.init(
-            id: node.id, hostname: node.description?.hostname ?? "", state: node.state,
-            dataPathAddress: node.dataPathAddress, managerAddress: node.managerAddress,
-            underlayMTU: node.description?.underlayMTU)
     }
 }

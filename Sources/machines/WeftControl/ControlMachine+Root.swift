@@ -16,7 +16,7 @@ extension ControlMachine {
         } else {
             authority.nextPrivateKeyPEM = root.privateKeyPEM
         }
-        state.put(.authority(authority))
+        state.put(authority)
         let previous = cluster.rootRotation
         if root.certificatePEM == previous?.certificatePEM { return }
         // Taken up again with the same key: there is nothing to change.
@@ -45,14 +45,14 @@ extension ControlMachine {
             if var authority = state.authority, let key = authority.nextPrivateKeyPEM {
                 authority.privateKeyPEM = key
                 authority.nextPrivateKeyPEM = nil
-                state.put(.authority(authority))
+                state.put(authority)
             }
             cluster.rootCertificatePEM = rotation.certificatePEM
             cluster.rootRotation = nil
             effects.append(.note("the swarm's root is replaced"))
         }
         cluster.updatedAt = wallClock
-        state.put(.cluster(cluster))
+        state.put(cluster)
         advanceRootRotation()
     }
 
@@ -68,25 +68,5 @@ extension ControlMachine {
     package var joiningRoot: (certificatePEM: String, privateKeyPEM: Secret)? {
         guard let cluster = state.cluster, let authority = state.authority else { return nil }
         return (cluster.rootCertificatePEM, authority.privateKeyPEM)
-    }
-}
-
-extension Cluster {
-    func wantedRoot(for role: NodeRole) -> String {
-        guard let rotation = rootRotation, role == .worker || rotation.stage == .managers else {
-            return rootCertificatePEM
-        }
-        return rotation.certificatePEM
-    }
-
-    /// All roots that are trusted, the one that the node's certificate is to be from first.
-    package func trustRoots(for role: NodeRole) -> String {
-        let wanted = wantedRoot(for: role)
-        var roots = [wanted]
-        for root in [rootCertificatePEM, rootRotation?.certificatePEM].compactMap(\.self) + (rootRotation?.retiring ?? [])
-        where !roots.contains(root) {
-            roots.append(root)
-        }
-        return roots.joined()
     }
 }

@@ -29,7 +29,7 @@ extension ControlMachine {
         case .hello, .heartbeat: break
         case .endpointsChanged(let added, let removed):
             for id in removed.sorted() where state.endpoints[id]?.node == node {
-                state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
+                state.delete(Endpoint.key(id))
             }
             accept(added, from: node)
             asksAreDue = asksAreDue || !removed.isEmpty
@@ -48,7 +48,7 @@ extension ControlMachine {
             guard var record = state.nodes[node], record.description != description else { return }
             record.description = description
             record.updatedAt = wallClock
-            state.put(.node(record))
+            state.put(record)
             noteOverlaps(of: record)
         case .leaving:
             left(node, now: now)
@@ -75,7 +75,7 @@ extension ControlMachine {
         record.address = session.address ?? record.address ?? vtep
         if record != before {
             record.updatedAt = wallClock
-            state.put(.node(record))
+            state.put(record)
             noteOverlaps(of: record)
         }
         // It is back: what it leases stays its own.
@@ -86,7 +86,7 @@ extension ControlMachine {
         let isEmptyHanded = applied == .none && endpoints.isEmpty
         let reported = Set(endpoints.map(\.id))
         for id in isEmptyHanded ? [] : (state.nodeEndpoints[node] ?? []).sorted() where !reported.contains(id) {
-            state.delete(StoreKey(kind: .endpoint, id: id.rawValue))
+            state.delete(Endpoint.key(id))
         }
         accept(endpoints, from: node)
         grantFirstBlocks(to: node)
@@ -115,7 +115,7 @@ extension ControlMachine {
             other.state = .down
             other.problem = "its data path address \(vtep) is that of node \(node.label) now"
             other.updatedAt = wallClock
-            state.put(.node(other))
+            state.put(other)
         }
         return true
     }
@@ -125,7 +125,7 @@ extension ControlMachine {
         guard record.description != nil, record.description?.routes != routes else { return record }
         record.description?.routes = routes
         record.updatedAt = wallClock
-        state.put(.node(record))
+        state.put(record)
         noteOverlaps(of: record)
         return record
     }
@@ -147,7 +147,7 @@ extension ControlMachine {
         record.state = .down
         record.problem = "it left the swarm"
         record.updatedAt = wallClock
-        state.put(.node(record))
+        state.put(record)
         close(node, reason: "node \(record.label) left the swarm", goodbye: true, now: now)
     }
 
@@ -162,7 +162,7 @@ extension ControlMachine {
             }
             var known = state.endpoints[endpoint.id]
             known?.version = endpoint.version
-            if known != endpoint { state.put(.endpoint(endpoint)) }
+            if known != endpoint { state.put(endpoint) }
         }
     }
 
@@ -188,7 +188,7 @@ extension ControlMachine {
             guard state.subnetLeases[SubnetID(endpoint.network, address.family)]?.lease(holding: address) == nil else {
                 continue
             }
-            state.put(.lease(AddressLease(network: endpoint.network, block: AnyIPPrefix(host: address), node: node)))
+            state.put(AddressLease(network: endpoint.network, block: AnyIPPrefix(host: address), node: node))
         }
         return nil
     }

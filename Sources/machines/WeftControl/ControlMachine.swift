@@ -212,7 +212,7 @@ package struct ControlMachine: Sendable {
         }
         for (id, end) in restingLeases.sorted(by: { $0.key < $1.key }) where end <= now {
             restingLeases[id] = nil
-            state.delete(StoreKey(kind: .lease, id: id))
+            state.delete(AddressLease.key(id))
         }
         retired.removeAll { $0.until <= now }
     }
@@ -230,12 +230,4 @@ package struct ControlMachine: Sendable {
 extension Node {
     /// What messages call the node: its host name, or its id before it told one.
     var label: String { description.map(\.hostname).flatMap { $0.isEmpty ? nil : $0 } ?? id.rawValue }
-}
-
-extension ClusterView {
-    /// Seconds between heartbeats; a spec that says nothing (0) gets 5, as Docker's.
-    static func heartbeat(of spec: ClusterSpec?) -> Int64 {
-        guard let seconds = spec?.heartbeatSeconds, seconds > 0 else { return 5 }
-        return seconds
-    }
 }

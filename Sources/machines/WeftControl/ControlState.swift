@@ -4,20 +4,15 @@ import WeftNet
 
 /// The store's objects as the manager sees them, with what must be found quickly, and what the running input changed.
 struct ControlState: Sendable {
-    /// A changed object. A lease's node is kept, because only that node is told.
+    /// An object that changed, and whom it concerns: one entry for before, one for since.
     struct Change: Hashable, Sendable {
         let key: StoreKey
-        var leaseHolder: NodeID?
+        let audience: Audience
     }
 
     /// The newest commit.
     var revision: Version
-    private(set) var cluster: Cluster?
-    private(set) var authority: AuthorityKey?
-    private(set) var nodes: [NodeID: Node] = [:]
-    private(set) var networks: [NetworkID: Network] = [:]
-    private(set) var endpoints: [EndpointID: Endpoint] = [:]
-    private(set) var leases: [String: AddressLease] = [:]
+    private(set) var tables = Tables()
 
     private(set) var networkNames: [String: NetworkID] = [:]
     private(set) var subnetLeases: [SubnetID: SubnetLeases] = [:]
@@ -35,30 +30,31 @@ struct ControlState: Sendable {
     init(snapshot: StoreSnapshot) {
         revision = snapshot.revision
         // Networks before what refers to them: leases need their layouts.
-        for object in snapshot.objects.sorted(by: { $0.key < $1.key }) { insert(object) }
+        for object in snapshot.objects.sorted(by: { $0.key < $1.key }) { insert(object.value) }
     }
 
     /// Writes an object; it gets the version of the commit to come.
-    mutating func put(_ object: StoredObject) {
-        var object = object
-        note(object.key, holder: object.leaseHolder)
-        object.version = next
-        remove(object.key)
-        insert(object)
+    mutating func put<Value: StoredValue>(_ value: Value) {
+        let old = tables[Value.self][value.id]
+        note(value.key, old: old)
+        pendingChanges.insert(Change(key: value.key, audience: value.audience))
+        if let old { unindex(old) }
+        var value = value
+        value.version = next
+        insert(value)
     }
 
     mutating func delete(_ key: StoreKey) {
-        guard version(of: key) != .none else { return }
-        let holder = key.kind == .lease ? leases[key.id]?.node : nil
-        note(key, holder: holder)
-        remove(key)
+        guard let old = tables.object(key) else { return }
+        note(key, old: old.value)
+        remove(old)
     }
 
     /// Ends a round of changes: the guarded transaction that makes them durable, nil when nothing changed.
     mutating func takeTransaction() -> (Transaction, changes: Set<Change>)? {
         var writes: [StoreWrite] = []
         for (key, before) in pending.sorted(by: { $0.key < $1.key }) {
-            if let object = object(key) {
+            if let object = tables.object(key) {
                 writes.append(.put(object, expecting: before))
             } else if before != .none {
                 writes.append(.delete(key, expecting: before))
@@ -77,14 +73,14 @@ struct ControlState: Sendable {
 
     /// What was changed since `beginRound`, before and now, by key. Nil: there was, or is, no such object.
     var changed: [(key: StoreKey, old: StoredObject?, new: StoredObject?)] {
-        former.sorted { $0.key < $1.key }.map { ($0.key, $0.value, object($0.key)) }
+        former.sorted { $0.key < $1.key }.map { ($0.key, $0.value, tables.object($0.key)) }
     }
 
     /// Takes back what was changed since `beginRound`.
     mutating func undo(to revision: Version) {
-        for key in former.keys { remove(key) }
+        for key in former.keys { if let object = tables.object(key) { remove(object) } }
         // In the order of a snapshot: networks before what refers to them.
-        for (_, object) in former.sorted(by: { $0.key < $1.key }) { if let object { insert(object) } }
+        for (_, object) in former.sorted(by: { $0.key < $1.key }) { if let object { insert(object.value) } }
         former = [:]
         pending = [:]
         pendingChanges = []
@@ -93,32 +89,26 @@ struct ControlState: Sendable {
 
     private var next: Version { Version(revision.index + 1) }
 
-    private mutating func note(_ key: StoreKey, holder: NodeID?) {
-        if former[key] == nil { former[key] = .some(object(key)) }
-        if pending[key] == nil { pending[key] = version(of: key) }
-        pendingChanges.insert(Change(key: key, leaseHolder: holder))
+    private mutating func note(_ key: StoreKey, old: (any StoredValue)?) {
+        if former[key] == nil { former[key] = .some(old.map { StoredObject($0) }) }
+        if pending[key] == nil { pending[key] = old?.version ?? Version.none }
+        if let old { pendingChanges.insert(Change(key: key, audience: old.audience)) }
     }
 
-    private func version(of key: StoreKey) -> Version { object(key)?.version ?? .none }
-
-    private func object(_ key: StoreKey) -> StoredObject? {
-        switch key.kind {
-        case .cluster: cluster.flatMap { $0.id.rawValue == key.id ? .cluster($0) : nil }
-        case .authority: authority.flatMap { $0.id.rawValue == key.id ? .authority($0) : nil }
-        case .node: nodes[NodeID(key.id)].map { .node($0) }
-        case .network: networks[NetworkID(key.id)].map { .network($0) }
-        case .endpoint: endpoints[EndpointID(key.id)].map { .endpoint($0) }
-        case .lease: leases[key.id].map { .lease($0) }
-        }
+    private mutating func insert(_ value: some StoredValue) {
+        tables.put(value)
+        index(value)
     }
 
-    private mutating func insert(_ object: StoredObject) {
-        switch object {
-        case .cluster(let cluster): self.cluster = cluster
-        case .authority(let authority): self.authority = authority
-        case .node(let node): nodes[node.id] = node
-        case .network(let network):
-            networks[network.id] = network
+    private mutating func remove(_ object: StoredObject) {
+        tables.remove(object.key)
+        unindex(object.value)
+    }
+
+    /// What must be found quickly. Kinds of which nothing is looked up but by id need nothing here.
+    private mutating func index(_ value: some StoredValue) {
+        switch value {
+        case let network as Network:
             networkNames[network.spec.name] = network.id
             // A network's layout was checked when it was created, and does not change.
             for subnet in network.subnets where subnetLeases[subnet] == nil {
@@ -126,33 +116,26 @@ struct ControlState: Sendable {
                     subnetLeases[subnet] = SubnetLeases(layout: layout)
                 }
             }
-        case .endpoint(let endpoint):
-            endpoints[endpoint.id] = endpoint
+        case let endpoint as Endpoint:
             for address in endpoint.addresses {
                 addressUsers[endpoint.network, default: [:]][address] = endpoint.id
                 usedAddresses[SubnetID(endpoint.network, address.family), default: [:]][endpoint.node, default: 0] += 1
             }
             nodeEndpoints[endpoint.node, default: []].insert(endpoint.id)
-        case .lease(let lease):
-            leases[lease.id] = lease
+        case let lease as AddressLease:
             subnetLeases[lease.subnet]?.insert(lease.block, node: lease.node)
+        default: break
         }
     }
 
-    private mutating func remove(_ key: StoreKey) {
-        switch object(key) {
-        case .cluster: cluster = nil
-        case .authority: authority = nil
-        case nil: break
-        case .node(let node): nodes[node.id] = nil
-        case .network(let network):
-            networks[network.id] = nil
+    private mutating func unindex(_ value: some StoredValue) {
+        switch value {
+        case let network as Network:
             networkNames[network.spec.name] = nil
             for subnet in network.subnets where subnetLeases[subnet]?.owners.isEmpty ?? false {
                 subnetLeases[subnet] = nil
             }
-        case .endpoint(let endpoint):
-            endpoints[endpoint.id] = nil
+        case let endpoint as Endpoint:
             for address in endpoint.addresses {
                 addressUsers[endpoint.network]?[address] = nil
                 forgetUse(of: SubnetID(endpoint.network, address.family), by: endpoint.node)
@@ -160,10 +143,10 @@ struct ControlState: Sendable {
             if addressUsers[endpoint.network]?.isEmpty ?? false { addressUsers[endpoint.network] = nil }
             nodeEndpoints[endpoint.node]?.remove(endpoint.id)
             if nodeEndpoints[endpoint.node]?.isEmpty ?? false { nodeEndpoints[endpoint.node] = nil }
-        case .lease(let lease):
-            leases[lease.id] = nil
+        case let lease as AddressLease:
             subnetLeases[lease.subnet]?.remove(lease.block)
             if networks[lease.network] == nil { subnetLeases[lease.subnet] = nil }
+        default: break
         }
     }
 
@@ -183,8 +166,12 @@ struct ControlState: Sendable {
     }
 }
 
-extension StoredObject {
-    fileprivate var leaseHolder: NodeID? {
-        if case .lease(let lease) = self { lease.node } else { nil }
-    }
+/// The kinds that the controllers work on.
+extension ControlState {
+    var cluster: Cluster? { tables[Cluster.self].values.first }
+    var authority: AuthorityKey? { tables[AuthorityKey.self].values.first }
+    var nodes: Table<Node> { tables[Node.self] }
+    var networks: Table<Network> { tables[Network.self] }
+    var endpoints: Table<Endpoint> { tables[Endpoint.self] }
+    var leases: Table<AddressLease> { tables[AddressLease.self] }
 }

@@ -2,7 +2,7 @@ package import WeftModel
 package import WeftNet
 
 /// What a node must know after a restart, with or without a manager. Written as one, or `own` before `view`.
-package struct SavedNode: Hashable, Sendable, Codable {
+package struct SavedNode: Hashable, Sendable {
     /// What is the node's own truth. Must never be older than what the node did.
     package var own = Own()
     /// What the manager said, as a full set; its `leases` are in `own`. May be older than `own`.

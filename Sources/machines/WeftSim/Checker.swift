@@ -19,7 +19,7 @@ struct Checker {
         var current: [Place: Endpoint] = [:]
         var blocks: [SubnetID: [(block: AnyIPPrefix, node: String)]] = [:]
         let members = cluster.nodes.filter {
-            !$0.isGone && cluster.store.objects[StoreKey(kind: .node, id: $0.id.rawValue)] != nil
+            !$0.isGone && cluster.store.objects[Node.key($0.id)] != nil
         }
         if let stranger = Self.stranger(among: members, in: cluster) { return stranger }
         for node in members {
@@ -101,10 +101,10 @@ struct Checker {
     /// What holds once nothing is under way: everybody knows the same, forwards by it, and by nothing else.
     static func difference(in cluster: SimCluster) -> String? {
         guard let manager = cluster.manager else { return "there is no manager" }
-        let stored = cluster.store.objects.filter { $0.key.kind != .authority }.count
-        let held = manager.nodes.count + manager.networks.count + manager.endpoints.count + manager.leases.count + 1
-        guard stored == held, manager.revision == cluster.store.revision else { return "store and manager differ" }
-        for (key, object) in cluster.store.objects where !manager.holds(object) {
+        guard cluster.store.objects.count == manager.objectCount, manager.revision == cluster.store.revision else {
+            return "store and manager differ"
+        }
+        for (key, object) in cluster.store.objects where manager.object(key) != object {
             return "store and manager differ about \(key)"
         }
         if let unfinished = unfinishedRoot(in: cluster, manager) { return unfinished }
@@ -205,19 +205,6 @@ struct Checker {
             var endpoint = $0
             endpoint.version = .none
             return endpoint
-        }
-    }
-}
-
-extension ControlMachine {
-    fileprivate func holds(_ object: StoredObject) -> Bool {
-        switch object {
-        case .cluster(let cluster): self.cluster == cluster
-        case .authority: true
-        case .node(let node): self.node(node.id) == node
-        case .network(let network): self.network(network.id) == network
-        case .endpoint(let endpoint): self.endpoint(endpoint.id) == endpoint
-        case .lease(let lease): self.lease(lease.id) == lease
         }
     }
 }

@@ -26,7 +26,7 @@ extension SimCluster {
         let id = NodeID.random(using: &random)
         do {
             try command(.admitNode(id, .worker, .active))
-            if store.objects[StoreKey(kind: .node, id: id.rawValue)] != nil { addNode(id, cluster) }
+            if store.objects[Node.key(id)] != nil { addNode(id, cluster) }
         } catch { note("join failed: \(error)") }
     }
 

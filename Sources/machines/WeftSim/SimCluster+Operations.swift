@@ -104,7 +104,7 @@ extension SimCluster {
         guard let network = manager?.networks.filter({ !$0.spec.ingress }).randomElement(using: &random) else { return }
         let before = store.revision
         try command(.removeNetwork(network.spec.name))
-        if store.revision != before, store.objects[StoreKey(kind: .network, id: network.id.rawValue)] == nil {
+        if store.revision != before, store.objects[Network.key(network.id)] == nil {
             report.networksRemoved += 1
             report.networksCreated -= 1
         }

@@ -113,7 +113,7 @@ final class SimCluster {
             workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))
         var first = try ControlMachine.bootstrap(cluster: cluster, manager: managerNode, now: now, random: &random)
         let authority = AuthorityKey(id: cluster.id, privateKeyPEM: Secret("key of [root]"))
-        first.writes.append(.put(.authority(authority), expecting: .none))
+        first.writes.append(.put(StoredObject(authority), expecting: .none))
         guard store.commit(first) else { throw failure("the first commit does not fit an empty store") }
         manager = ControlMachine(snapshot: store.snapshot)
         addNode(managerNode.id, cluster, role: .manager)

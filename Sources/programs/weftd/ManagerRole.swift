@@ -107,7 +107,7 @@ final class ManagerRole: Sendable {
         node.managerAddress = "\(membership.advertiseAddress):\(membership.advertisePort)"
         var transaction = try ControlMachine.bootstrap(cluster: cluster, manager: node, now: now, random: &generator)
         transaction.writes.append(
-            .put(.authority(AuthorityKey(id: cluster.id, privateKeyPEM: authority.privateKeyPEM)), expecting: .none))
+            .put(StoredObject(AuthorityKey(id: cluster.id, privateKeyPEM: authority.privateKeyPEM)), expecting: .none))
         let store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal)
         try await store.commit(transaction)
         try store.close()

@@ -4,6 +4,8 @@ package import WeftNet
 package enum Bounds {
     /// An object's id, a container runtime's for its container among them.
     package static let idBytes = 128
+    /// An id that is put together of others', as a lease's of its network's and its block.
+    package static let compoundIDBytes = 512
     /// A container's, sandbox's or host's name.
     package static let nameBytes = 255
     /// What an operator says about one object, its labels above all: what etcd takes for one value, and swarm therefore too.

@@ -88,7 +88,11 @@ package struct RootRotation: Hashable, Sendable, Codable {
 }
 
 /// The swarm. There is one object of this kind in the store.
-package struct Cluster: Hashable, Sendable, Codable, Identifiable {
+package struct Cluster: StoredValue {
+    package static let kind = StoreKind("cluster", rank: 0)
+    package static let hasSecrets = true
+    package var audience: Audience { .everyNode }
+
     package let id: ClusterID
     package var version: Version
     package let createdAt: Instant
@@ -128,6 +132,43 @@ extension ClusterID {
         let number = rawValue.reduce(UInt64(0)) { $0 &* 36 &+ (UInt64(String($1), radix: 36) ?? 0) }
         let globalID = UInt128(number & (1 << 40 - 1))
         return IPv6Prefix(IPv6Address(rawValue: 0xfd << 120 | globalID << 80), length: 48).unsafelyUnwrapped
+    }
+}
+
+extension Cluster {
+    package func assigned(to receiver: Receiver) -> ClusterView? {
+        ClusterView(
+            id: id, dataPathPort: spec.dataPathPort, heartbeatSeconds: ClusterView.heartbeat(of: spec),
+            rootCertificatesPEM: trustRoots(for: receiver.role))
+    }
+}
+
+extension Cluster {
+    /// The root that the certificate of a node is to be from.
+    package func wantedRoot(for role: NodeRole) -> String {
+        guard let rotation = rootRotation, role == .worker || rotation.stage == .managers else {
+            return rootCertificatePEM
+        }
+        return rotation.certificatePEM
+    }
+
+    /// All roots that are trusted, the one that the node's certificate is to be from first.
+    package func trustRoots(for role: NodeRole) -> String {
+        let wanted = wantedRoot(for: role)
+        var roots = [wanted]
+        for root in [rootCertificatePEM, rootRotation?.certificatePEM].compactMap(\.self) + (rootRotation?.retiring ?? [])
+        where !roots.contains(root) {
+            roots.append(root)
+        }
+        return roots.joined()
+    }
+}
+
+extension ClusterView {
+    /// Seconds between heartbeats; a spec that says nothing (0) gets 5, as Docker's.
+    package static func heartbeat(of spec: ClusterSpec?) -> Int64 {
+        guard let seconds = spec?.heartbeatSeconds, seconds > 0 else { return 5 }
+        return seconds
     }
 }
 

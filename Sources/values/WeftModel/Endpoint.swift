@@ -1,7 +1,12 @@
 package import WeftNet
 
 /// A sandbox's attachment to a network. Made by the node that holds the sandbox, known to all.
-package struct Endpoint: Hashable, Sendable, Codable, Identifiable {
+package struct Endpoint: StoredValue, AssignedValue {
+    package static let kind = StoreKind("endpoint", rank: 50)
+    package var audience: Audience { .everyNode }
+    /// Those under the kind's own name are the node's own endpoints.
+    package static var rows: String? { "known" }
+
     package let id: EndpointID
     package var version: Version
     package let network: NetworkID

@@ -75,7 +75,10 @@ package struct NetworkSpec: Hashable, Sendable, Codable {
 }
 
 /// An overlay network: the spec, and what the allocator gave it.
-package struct Network: Hashable, Sendable, Codable, Identifiable {
+package struct Network: StoredValue, AssignedValue {
+    package static let kind = StoreKind("network", rank: 30)
+    package var audience: Audience { .everyNode }
+
     package let id: NetworkID
     package var version: Version
     package let createdAt: Instant
@@ -145,7 +148,12 @@ extension Network {
 }
 
 /// A block of a network's subnet that one node allocates from without asking (DESIGN, Addresses).
-package struct AddressLease: Hashable, Sendable, Codable, Identifiable {
+package struct AddressLease: StoredValue, AssignedValue {
+    package static let kind = StoreKind("lease", rank: 40)
+    package var audience: Audience { .node(node) }
+    /// What a node gives addresses from must be on its disk before it does.
+    package static var rows: String? { nil }
+
     /// `network/block`, unique in the store.
     package var id: String { "\(network)/\(block)" }
     package let network: NetworkID

@@ -53,7 +53,10 @@ package struct NodeDescription: Hashable, Sendable, Codable {
 }
 
 /// A host in the swarm: what was said of it, and what was last seen of it.
-package struct Node: Hashable, Sendable, Codable, Identifiable {
+package struct Node: StoredValue {
+    package static let kind = StoreKind("node", rank: 20)
+    package var audience: Audience { .everyNode }
+
     package let id: NodeID
     package var version: Version
     package let createdAt: Instant
@@ -77,5 +80,18 @@ package struct Node: Hashable, Sendable, Codable, Identifiable {
         self.updatedAt = createdAt
         self.spec = spec
         self.state = .unknown
+    }
+}
+
+extension Node {
+    package func assigned(to receiver: Receiver) -> Peer? { Peer(self) }
+}
+
+extension Peer {
+    package init(_ node: Node) {
+        self.init(
+            id: node.id, hostname: node.description?.hostname ?? "", state: node.state,
+            dataPathAddress: node.dataPathAddress, managerAddress: node.managerAddress,
+            underlayMTU: node.description?.underlayMTU)
     }
 }

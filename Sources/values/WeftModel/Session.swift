@@ -1,7 +1,9 @@
 package import WeftNet
 
 /// What every node knows of every other.
-package struct Peer: Hashable, Sendable, Codable, Identifiable {
+package struct Peer: AssignedValue {
+    package static let kind = StoreKind("peer", rank: 20)
+
     package let id: NodeID
     package var hostname: String
     package var state: NodeState
@@ -25,7 +27,9 @@ package struct Peer: Hashable, Sendable, Codable, Identifiable {
 }
 
 /// What a node needs of the cluster's own settings.
-package struct ClusterView: Hashable, Sendable, Codable {
+package struct ClusterView: AssignedValue {
+    package static let kind = Cluster.kind
+
     package let id: ClusterID
     package var dataPathPort: UInt16
     package var heartbeatSeconds: Int64
@@ -37,33 +41,6 @@ package struct ClusterView: Hashable, Sendable, Codable {
         self.dataPathPort = dataPathPort
         self.heartbeatSeconds = heartbeatSeconds
         self.rootCertificatesPEM = rootCertificatesPEM
-    }
-}
-
-/// Changes to what a node must know. A full set replaces everything, a delta is laid over it; both end at `revision`.
-package struct Assignments: Hashable, Sendable, Codable {
-    /// True: what is not in here is gone.
-    package var isFull: Bool
-    /// The revision a delta starts from; ignored for a full set. A node at another revision asks for a full set.
-    package var baseRevision: Version
-    package var revision: Version
-    package var cluster: ClusterView?
-    package var networks: [Network] = []
-    package var removedNetworks: [NetworkID] = []
-    package var peers: [Peer] = []
-    package var removedPeers: [NodeID] = []
-    /// Endpoints of all nodes, the receiver's own among them.
-    package var endpoints: [Endpoint] = []
-    package var removedEndpoints: [EndpointID] = []
-    /// The receiver's own leases.
-    package var leases: [AddressLease] = []
-    /// `AddressLease.id` of leases the receiver holds no longer.
-    package var removedLeases: [String] = []
-
-    package init(isFull: Bool, baseRevision: Version, revision: Version) {
-        self.isFull = isFull
-        self.baseRevision = baseRevision
-        self.revision = revision
     }
 }
 

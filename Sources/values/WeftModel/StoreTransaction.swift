@@ -1,23 +1,5 @@
-/// Kinds of objects in the store, in the order in which snapshots list them.
-package enum StoreKind: String, Hashable, Sendable, Codable, CaseIterable, Comparable {
-    case cluster, authority, node, network, endpoint, lease
-
-    private var rank: Int {
-        switch self {
-        case .cluster: 0
-        case .authority: 1
-        case .node: 2
-        case .network: 3
-        case .endpoint: 4
-        case .lease: 5
-        }
-    }
-
-    package static func < (left: Self, right: Self) -> Bool { left.rank < right.rank }
-}
-
 /// Names one object of the store.
-package struct StoreKey: Hashable, Sendable, Codable, Comparable, CustomStringConvertible {
+package struct StoreKey: Hashable, Sendable, Comparable, CustomStringConvertible {
     package let kind: StoreKind
     package let id: String
 
@@ -27,11 +9,15 @@ package struct StoreKey: Hashable, Sendable, Codable, Comparable, CustomStringCo
     }
 
     package static func < (left: Self, right: Self) -> Bool { (left.kind, left.id) < (right.kind, right.id) }
-    package var description: String { "\(kind.rawValue) \(id)" }
+    package var description: String { "\(kind) \(id)" }
 }
 
 /// The certificate authority's private key; one object of this kind is in the store, under the cluster's id.
-package struct AuthorityKey: Hashable, Sendable, Codable, Identifiable {
+package struct AuthorityKey: StoredValue {
+    package static let kind = StoreKind("authority", rank: 10)
+    package static let hasSecrets = true
+    package typealias Assigned = Untold
+
     package let id: ClusterID
     package var version: Version
     /// PEM (PKCS #8).
@@ -47,73 +33,32 @@ package struct AuthorityKey: Hashable, Sendable, Codable, Identifiable {
 }
 
 /// Any object of the store.
-package enum StoredObject: Hashable, Sendable, Codable {
-    case cluster(Cluster)
-    case authority(AuthorityKey)
-    case node(Node)
-    case network(Network)
-    case endpoint(Endpoint)
-    case lease(AddressLease)
+package struct StoredObject: Sendable {
+    package private(set) var value: any StoredValue
 
-    package var kind: StoreKind {
-        switch self {
-        case .cluster: .cluster
-        case .authority: .authority
-        case .node: .node
-        case .network: .network
-        case .endpoint: .endpoint
-        case .lease: .lease
-        }
-    }
+    package init(_ value: any StoredValue) { self.value = value }
 
-    package var id: String {
-        switch self {
-        case .cluster(let object): object.id.rawValue
-        case .authority(let object): object.id.rawValue
-        case .node(let object): object.id.rawValue
-        case .network(let object): object.id.rawValue
-        case .endpoint(let object): object.id.rawValue
-        case .lease(let object): object.id
-        }
-    }
-
-    package var key: StoreKey { StoreKey(kind: kind, id: id) }
+    package var kind: StoreKind { type(of: value).kind }
+    package var key: StoreKey { value.key }
+    package var id: String { key.id }
 
     /// The revision at which the object was last put; setting it is the store's business.
     package var version: Version {
-        get {
-            switch self {
-            case .cluster(let object): object.version
-            case .authority(let object): object.version
-            case .node(let object): object.version
-            case .network(let object): object.version
-            case .endpoint(let object): object.version
-            case .lease(let object): object.version
-            }
-        }
-        set {
-            switch self {
-            case .cluster(var object):
-                object.version = newValue
-                self = .cluster(object)
-            case .authority(var object):
-                object.version = newValue
-                self = .authority(object)
-            case .node(var object):
-                object.version = newValue
-                self = .node(object)
-            case .network(var object):
-                object.version = newValue
-                self = .network(object)
-            case .endpoint(var object):
-                object.version = newValue
-                self = .endpoint(object)
-            case .lease(var object):
-                object.version = newValue
-                self = .lease(object)
-            }
-        }
+        get { value.version }
+        set { value.version = newValue }
     }
+
+    /// The object, if it is of the type.
+    package func `as`<Value: StoredValue>(_ type: Value.Type) -> Value? { value as? Value }
+}
+
+extension StoredObject: Hashable {
+    package static func == (left: Self, right: Self) -> Bool {
+        func isEqual<Left: StoredValue>(_ left: Left) -> Bool { left == right.value as? Left }
+        return isEqual(left.value)
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(value) }
 }
 
 /// One guarded change.
