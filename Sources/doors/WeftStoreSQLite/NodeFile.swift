@@ -10,11 +10,13 @@ package import WeftNode
 package final class NodeFile: Sendable {
     private let rows: RowFile
     private let directory: String
+    private let kinds: Kinds
 
     private var path: String { "\(directory)/node.db" }
 
-    package init(directory: String) throws {
+    package init(directory: String, kinds: Kinds = .all) throws {
         self.directory = directory
+        self.kinds = kinds
         rows = try RowFile(path: "\(directory)/node.db")
     }
 
@@ -23,21 +25,21 @@ package final class NodeFile: Sendable {
     /// Opens and reads the file of a state directory. One whose content is of no use is set aside, as what it held can be had again:
     /// from the kernel, from the engine and from a manager. `damage` is told why.
     package static func open(
-        directory: String, damage: (String) -> Void
+        directory: String, kinds: Kinds = .all, damage: (String) -> Void
     ) throws -> (file: NodeFile, node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
-        do { return try opened(directory) } catch {
+        do { return try opened(directory, kinds) } catch {
             let path = "\(directory)/node.db"
             guard error is Unreadable || RowFile.isDamage(error) || FileSystem.isDirectory(path) else { throw error }
             damage("\(path) cannot be used and is set aside as \(path).unreadable: \(error)")
             for suffix in ["", "-wal", "-shm"] { try FileSystem.setAside(path + suffix) }
-            return try opened(directory)
+            return try opened(directory, kinds)
         }
     }
 
     private static func opened(
-        _ directory: String
+        _ directory: String, _ kinds: Kinds
     ) throws -> (file: NodeFile, node: SavedNode, interfaceIndexes: [EndpointID: Int]) {
-        let file = try NodeFile(directory: directory)
+        let file = try NodeFile(directory: directory, kinds: kinds)
         do {
             let (node, indexes) = try file.load()
             return (file, node, indexes)
@@ -50,8 +52,8 @@ package final class NodeFile: Sendable {
     /// What rows hold. Names go into the file.
     fileprivate enum Kind: String {
         case endpoint, place, node
-        /// What the manager said.
-        case knowledge, network, peer, known
+        /// How far what the manager said goes; each of its kinds has rows of its own.
+        case knowledge
     }
 
     private struct EndpointRow: Codable {
@@ -75,11 +77,21 @@ package final class NodeFile: Sendable {
 
     private struct KnowledgeRow: Codable {
         var revision: Version
+        /// In a row of its own since there are `kinds`.
         var cluster: ClusterView?
+        /// Names of the kinds that are in the file.
+        var kinds: [String]?
+
+        /// Of a file that does not tell.
+        static let formerKinds = ["cluster", "endpoint", "lease", "network", "peer"]
     }
 
     private func read<Value: Decodable>(_ kind: Kind, _ type: Value.Type) throws -> [Value] {
-        let bodies = try rows.bodies(kind.rawValue)
+        try read(kind.rawValue, type)
+    }
+
+    private func read<Value: Decodable>(_ kind: String, _ type: Value.Type) throws -> [Value] {
+        let bodies = try rows.bodies(kind)
         do {
             return try bodies.map { try JSONText.decode(type, from: $0) }
         } catch {
@@ -90,13 +102,26 @@ package final class NodeFile: Sendable {
 
 extension RowFile.Change {
     fileprivate mutating func put(_ kind: NodeFile.Kind, _ id: String, _ value: some Encodable) throws {
+        try put(kind.rawValue, id, value)
+    }
+
+    private mutating func put(_ kind: String, _ id: String, _ value: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        put(kind.rawValue, id, [UInt8](try encoder.encode(value)))
+        put(kind, id, [UInt8](try encoder.encode(value)))
     }
 
     fileprivate mutating func remove(_ kind: NodeFile.Kind, _ id: String) { remove(kind.rawValue, id) }
     fileprivate mutating func clear(_ kinds: NodeFile.Kind...) { for kind in kinds { clear(kind.rawValue) } }
+
+    /// Writes what a manager said of one kind.
+    fileprivate mutating func note(_ delta: some ErasedDelta) throws { try note(delta.typed) }
+
+    private mutating func note<Value: AssignedValue>(_ delta: Delta<Value>) throws {
+        guard let rows = Value.rows else { return }
+        for value in delta.put { try put(rows, value.id.text, value) }
+        for id in delta.removed { remove(rows, id.text) }
+    }
 }
 
 extension NodeFile: AgentStore {
@@ -118,14 +143,22 @@ extension NodeFile: AgentStore {
             saved.own.returned = row.returned
             saved.own.isLeaving = row.isLeaving
         }
-        if let row = try read(.knowledge, KnowledgeRow.self).first {
-            saved.view.revision = row.revision
-            saved.view.cluster = row.cluster
-        }
-        saved.view.networks = try read(.network, Network.self)
-        saved.view.peers = try read(.peer, Peer.self)
-        saved.view.endpoints = try read(.known, Endpoint.self)
+        if let row = try read(.knowledge, KnowledgeRow.self).first { try loadView(row, into: &saved) }
         return (saved, indexes)
+    }
+
+    /// Rows of a kind that whoever wrote last did not know are of some other time, and left out.
+    private func loadView(_ row: KnowledgeRow, into saved: inout SavedNode) throws {
+        saved.view.revision = row.revision
+        let known = Set(row.kinds ?? KnowledgeRow.formerKinds)
+        for type in kinds.assigned {
+            if known.contains(type.kind.name) { try load(type, into: &saved.view) } else { saved.lacksKinds = true }
+        }
+        if let cluster = row.cluster { saved.view.cluster = cluster }
+    }
+
+    private func load<Value: AssignedValue>(_ type: Value.Type, into view: inout Assignments) throws {
+        if let rows = Value.rows { view[Value.self].put = try read(rows, type) }
     }
 
     package func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) throws {
@@ -153,14 +186,13 @@ extension NodeFile: AgentStore {
 
     package func saveView(_ change: Assignments) throws {
         var writes = RowFile.Change()
-        if change.isFull { writes.clear(.knowledge, .network, .peer, .known) }
-        for network in change.networks { try writes.put(.network, network.id.rawValue, network) }
-        for id in change.removedNetworks { writes.remove(.network, id.rawValue) }
-        for peer in change.peers { try writes.put(.peer, peer.id.rawValue, peer) }
-        for id in change.removedPeers { writes.remove(.peer, id.rawValue) }
-        for endpoint in change.endpoints { try writes.put(.known, endpoint.id.rawValue, endpoint) }
-        for id in change.removedEndpoints { writes.remove(.known, id.rawValue) }
-        try writes.put(.knowledge, "", KnowledgeRow(revision: change.revision, cluster: change.cluster))
+        if change.isFull {
+            writes.clear(.knowledge)
+            for rows in kinds.assigned.compactMap({ $0.rows }) { writes.clear(rows) }
+        }
+        for delta in change.deltas { try writes.note(delta) }
+        let names = kinds.assigned.map { $0.kind.name }.sorted()
+        try writes.put(.knowledge, "", KnowledgeRow(revision: change.revision, kinds: names))
         // The manager says it again to a host that was cut off.
         try write(writes, survives: .process)
     }

@@ -1,20 +1,34 @@
 import WeftModel
 import WeftNet
 
-/// What the manager said: the cluster, and everybody's networks, peers and endpoints.
+/// What the manager said, of all kinds that nodes are told of: the cluster, and everybody's networks, peers and endpoints, this
+/// node's among them, and its leases.
 struct ManagerView: Sendable {
     /// Where this knowledge ends.
     var revision: Version = .none
-    var cluster: ClusterView?
-    var networks: [NetworkID: Network] = [:]
-    var peers: [NodeID: Peer] = [:]
-    /// Endpoints as the manager knows them, this node's among them.
-    var endpoints = EndpointTable()
-    var leases: [String: AddressLease] = [:]
+    /// Of some kinds nothing is known, whatever the revision: it was saved by a version that had none of them.
+    var lacksKinds = false
+    private(set) var tables = Tables()
+    private var interfaces = InterfaceIndex()
+
+    var cluster: ClusterView? { tables[ClusterView.self].values.first }
+    var networks: Table<Network> { tables[Network.self] }
+    var peers: Table<Peer> { tables[Peer.self] }
+    var endpoints: Table<Endpoint> { tables[Endpoint.self] }
+    var leases: Table<AddressLease> { tables[AddressLease.self] }
+
+    /// Whether an endpoint of the network that meets the condition has the MAC address.
+    func has(_ mac: MACAddress, on network: NetworkID, where condition: (Endpoint) -> Bool) -> Bool {
+        let endpoints = endpoints
+        return interfaces.has(mac, on: network) { endpoints[$0].map(condition) ?? false }
+    }
+
+    /// Up to where nothing is missing.
+    var appliedRevision: Version { lacksKinds ? .none : revision }
 
     /// Lays a set over what is known; false when it does not fit.
     mutating func apply(_ assignments: Assignments) -> Bool {
-        guard assignments.isFull || assignments.baseRevision == revision && revision != .none else { return false }
+        guard assignments.isFull || assignments.baseRevision == appliedRevision && appliedRevision != .none else { return false }
         overlay(assignments)
         return true
     }
@@ -23,24 +37,60 @@ struct ManagerView: Sendable {
     mutating func overlay(_ assignments: Assignments) {
         if assignments.isFull { self = ManagerView() }
         revision = assignments.revision
-        cluster = assignments.cluster ?? cluster
-        for id in assignments.removedNetworks { networks[id] = nil }
-        for id in assignments.removedPeers { peers[id] = nil }
-        for id in assignments.removedEndpoints { endpoints[id] = nil }
-        for id in assignments.removedLeases { leases[id] = nil }
-        for network in assignments.networks { networks[network.id] = network }
-        for peer in assignments.peers { peers[peer.id] = peer }
-        for endpoint in assignments.endpoints { endpoints[endpoint.id] = endpoint }
-        for lease in assignments.leases { leases[lease.id] = lease }
+        for delta in assignments.deltas { overlay(delta) }
     }
 
-    /// Everything but the leases, sorted.
+    private mutating func overlay(_ delta: some ErasedDelta) { overlay(delta.typed) }
+
+    private mutating func overlay<Value: AssignedValue>(_ delta: Delta<Value>) {
+        guard let endpoints = delta as? Delta<Endpoint> else { return tables[Value.self].apply(delta) }
+        let known = tables[Endpoint.self]
+        for id in endpoints.ids { if let old = known[id] { interfaces.remove(old) } }
+        tables[Value.self].apply(delta)
+        for endpoint in endpoints.put {
+            // Once, even where it was told twice.
+            interfaces.remove(endpoint)
+            interfaces.insert(endpoint)
+        }
+    }
+
+    mutating func put<Value: AssignedValue>(_ value: Value) { overlay(Delta(put: [value])) }
+
+    /// Everything but what is kept with the node's own, sorted.
     var assignments: Assignments {
-        var all = Assignments(isFull: true, baseRevision: .none, revision: revision)
-        all.cluster = cluster
-        all.networks = networks.values.sorted { $0.id < $1.id }
-        all.peers = peers.values.sorted { $0.id < $1.id }
-        all.endpoints = endpoints.values.sorted { $0.id < $1.id }
+        var all = Assignments(isFull: true, baseRevision: .none, revision: appliedRevision)
+        for table in tables.all { all.save(table) }
         return all
+    }
+
+    /// What is different of these objects, as they are.
+    func changes(_ ids: [StoreKind: Set<String>]) -> Assignments {
+        var changes = Assignments(isFull: false, baseRevision: .none, revision: appliedRevision)
+        for (kind, ids) in ids { if let table = tables[kind] { changes.save(table, ids) } }
+        return changes
+    }
+}
+
+extension Table where Value: AssignedValue {
+    fileprivate mutating func apply(_ delta: Delta<Value>) {
+        for id in delta.removed { self[id] = nil }
+        for value in delta.put { self[value.id] = value }
+    }
+}
+
+extension Assignments {
+    /// All of a table that has rows in the node's file; with `ids`, what became of those.
+    fileprivate mutating func save(_ table: some ErasedTable, _ ids: Set<String>? = nil) {
+        if let type = type(of: table).Value as? any AssignedValue.Type, type.rows != nil { save(type, table, ids) }
+    }
+
+    private mutating func save<Value: AssignedValue>(_ type: Value.Type, _ table: some ErasedTable, _ ids: Set<String>?) {
+        guard let table = table as? Table<Value> else { return }
+        guard let ids else { return self[Value.self].put = table.sorted }
+        var delta = Delta<Value>()
+        for id in ids.sorted().map(Value.ID.init) {
+            if let value = table[id] { delta.put.append(value) } else { delta.removed.append(id) }
+        }
+        self[Value.self] = delta
     }
 }

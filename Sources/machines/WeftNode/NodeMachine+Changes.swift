@@ -43,17 +43,21 @@ struct Unsaved: Hashable, Sendable {
     /// Of what the manager said.
     struct ViewPart: Hashable, Sendable {
         var everything = false
-        var networks: Set<NetworkID> = []
-        var peers: Set<NodeID> = []
-        var endpoints: Set<EndpointID> = []
+        var ids: [StoreKind: Set<String>] = [:]
     }
 
     mutating func note(_ assignments: Assignments) {
-        node = node || assignments.isFull || !assignments.leases.isEmpty || !assignments.removedLeases.isEmpty
+        node = node || assignments.isFull
         view.everything = view.everything || assignments.isFull
-        view.networks.formUnion(assignments.networks.map(\.id) + assignments.removedNetworks)
-        view.peers.formUnion(assignments.peers.map(\.id) + assignments.removedPeers)
-        view.endpoints.formUnion(assignments.endpoints.map(\.id) + assignments.removedEndpoints)
+        for delta in assignments.deltas { note(delta) }
+    }
+
+    private mutating func note<Delta: ErasedDelta>(_ delta: Delta) {
+        if Delta.Value.rows == nil {
+            node = true
+        } else {
+            view.ids[Delta.Value.kind, default: []].formUnion(delta.typed.ids.map(\.text))
+        }
     }
 }
 
@@ -112,22 +116,7 @@ extension NodeMachine {
         let taken = unsaved.view
         unsaved.view = Unsaved.ViewPart()
         if taken.everything { return view.assignments }
-        var change = Assignments(isFull: false, baseRevision: .none, revision: view.revision)
-        change.cluster = view.cluster
-        for id in taken.networks.sorted() {
-            if let network = view.networks[id] { change.networks.append(network) } else { change.removedNetworks.append(id) }
-        }
-        for id in taken.peers.sorted() {
-            if let peer = view.peers[id] { change.peers.append(peer) } else { change.removedPeers.append(id) }
-        }
-        for id in taken.endpoints.sorted() {
-            if let endpoint = view.endpoints[id] {
-                change.endpoints.append(endpoint)
-            } else {
-                change.removedEndpoints.append(id)
-            }
-        }
-        return change
+        return view.changes(taken.ids)
     }
 
     private func restEnd(of place: Place) -> Instant? {

@@ -206,7 +206,7 @@ extension NodeMachine {
 
     /// Whether an endpoint of any node has the MAC address.
     func isInUse(_ mac: MACAddress, on network: NetworkID) -> Bool {
-        own.has(mac, on: network) || view.endpoints.has(mac, on: network) { isKnown($0) }
+        own.has(mac, on: network) || view.has(mac, on: network) { isKnown($0) }
     }
 
     /// The MAC address that an endpoint gets for its IPv4 address, unless somebody chose it for another.

@@ -5,9 +5,11 @@ import WeftNet
 /// What the shell builds the data path, the resolver and the API's answers from. Everything is sorted by id.
 extension NodeMachine {
     package var clusterView: ClusterView? { view.cluster }
-    package var networks: [Network] { view.networks.values.sorted { $0.id < $1.id } }
+    package var networks: [Network] { view.networks.sorted }
     /// All nodes, this one among them.
-    package var peers: [Peer] { view.peers.values.sorted { $0.id < $1.id } }
+    package var peers: [Peer] { view.peers.sorted }
+    /// What the manager said of one kind.
+    package func assigned<Value: AssignedValue>(_ type: Value.Type) -> Table<Value> { view.tables[type] }
     package var ownEndpoints: [Endpoint] { own.values.sorted { $0.id < $1.id } }
 
     /// Why the swarm does not know one of this node's endpoints, nil when it does.
@@ -20,8 +22,11 @@ extension NodeMachine {
 
     /// Endpoints of all nodes. About its own, this node is right; an endpoint whose network or node is not known is left out.
     package var endpoints: [Endpoint] {
-        let others = view.endpoints.values.filter { isKnown($0) && own[$0.id] == nil }
-        return (others + own.values.filter { view.networks[$0.network] != nil }).sorted { $0.id < $1.id }
+        let (networks, peers) = (view.networks, view.peers)
+        let others = view.endpoints.values.filter {
+            $0.node != id && networks[$0.network] != nil && peers[$0.node] != nil && own[$0.id] == nil
+        }
+        return (others + own.values.filter { networks[$0.network] != nil }).sorted { $0.id < $1.id }
     }
 
     /// What `endpoints` has under the id.
@@ -54,7 +59,8 @@ extension NodeMachine {
 
     /// The endpoints whose names resolve: those on nodes that are not down.
     package var namedEndpoints: [Endpoint] {
-        endpoints.filter { $0.node == id || view.peers[$0.node]?.state != .down }
+        let peers = view.peers
+        return endpoints.filter { $0.node == id || peers[$0.node]?.state != .down }
     }
 
     /// Blocks this node allocates from, by network, then by block.
@@ -74,7 +80,7 @@ extension NodeMachine {
         leases.sorted { ($0.network, $0.block) < ($1.network, $1.block) }
     }
 
-    package var appliedRevision: Version { view.revision }
+    package var appliedRevision: Version { view.appliedRevision }
     package var hasSession: Bool { session != .closed }
     /// True once the manager's answer to this session's hello is applied.
     package var isSynchronised: Bool { session == .synchronised }

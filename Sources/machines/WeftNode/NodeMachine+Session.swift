@@ -267,7 +267,7 @@ extension NodeMachine {
 
 extension NodeMachine.Return {
     /// Reads what `id` says; nil where nothing of these leases is meant.
-    init?(id: String, leases: [String: AddressLease]) {
+    init?(id: String, leases: Table<AddressLease>) {
         guard let slash = id.firstIndex(of: "/"), let prefix = AnyIPPrefix(String(id[id.index(after: slash)...])) else {
             return nil
         }

@@ -158,7 +158,8 @@ package struct NodeMachine: Sendable {
         self.nodeDescription = Self.described(description)
         self.dataPathAddress = dataPathAddress
         _ = view.apply(saved.view)
-        for lease in saved.own.leases { view.leases[lease.id] = lease }
+        view.lacksKinds = saved.lacksKinds
+        for lease in saved.own.leases { view.put(lease) }
         for endpoint in saved.own.endpoints { setOwn(endpoint.id, endpoint) }
         for entry in saved.own.engine where own[entry.id] != nil { engine[entry.id] = entry.since }
         for entry in saved.own.reservations {
@@ -183,7 +184,7 @@ package struct NodeMachine: Sendable {
             forgetRequests()
             send(
                 .hello(
-                    nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.revision,
+                    nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.appliedRevision,
                     endpoints: ownEndpoints))
             if isLeaving { send(.leaving) }
             for id in waiting.keys.sorted() { requestLease(for: id, now: now) }
@@ -273,7 +274,7 @@ package struct NodeMachine: Sendable {
     private mutating func tick(now: Instant) {
         if session != .closed, let last = lastHeartbeat, now - last >= .seconds(view.cluster?.heartbeatSeconds ?? 5) {
             lastHeartbeat = now
-            send(.heartbeat(appliedRevision: view.revision))
+            send(.heartbeat(appliedRevision: view.appliedRevision))
         }
         for subnet in Array(addresses.keys) { expireRests(on: subnet, now: now) }
         strayRests.removeAll { rest in

@@ -7,6 +7,8 @@ package struct SavedNode: Hashable, Sendable {
     package var own = Own()
     /// What the manager said, as a full set; its `leases` are in `own`. May be older than `own`.
     package var view = Assignments(isFull: true, baseRevision: .none, revision: .none)
+    /// The view was saved by a version that did not know all kinds that this one does: a manager must say all of it again.
+    package var lacksKinds = false
 
     package init() {}
 
