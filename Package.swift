@@ -176,7 +176,7 @@ let package = Package(
         program("weft-shim", ["WeftSandboxWire", "CSandbox"]),
         program("weft-cni", ["WeftTemplate"]),
         program("weft-supervisor", ["WeftLinux"]),
-        program("weft-bench", ["WeftNet", "WeftLinux", "WeftClient", "WeftJSON", "CBench", argumentParser] + nioHTTP),
+        program("weft-bench", ["WeftNet", "WeftModel", "WeftLinux", "WeftClient", "WeftJSON", "CBench", argumentParser] + nioHTTP),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),
 

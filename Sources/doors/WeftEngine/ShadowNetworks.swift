@@ -6,9 +6,9 @@ package import WeftModel
 /// make one shadow, and none is removed under a container that is just being made.
 package actor ShadowNetworks {
     /// On the engine's network: the cluster's id.
-    package static let label = "io.weft.id"
+    package static let label = Constants.networkLabel
     /// The same as a driver and IPAM option, which is all that the engine's plugin is told.
-    package static let option = "weft.id"
+    package static let option = Constants.networkOption
     /// The name of Weft's driver, which the engine takes from the plugin's socket.
     static let driver = "weft"
     /// How long a shadow that no container uses is kept.

@@ -1,6 +1,7 @@
 internal import Synchronization
 internal import WeftDatapath
 internal import WeftLinux
+internal import WeftModel
 internal import WeftNet
 internal import WeftWire
 
@@ -112,13 +113,13 @@ final class FirewallTable: Sendable {
 
         \tchain input {
         \t\ttype filter hook input priority filter; policy accept;
-        \t\tiifname "wv*" ip daddr 169.254.77.53 udp dport 53 accept
-        \t\tiifname "wv*" ip daddr 169.254.77.53 tcp dport 53 accept
-        \t\tiifname "wv*" ip daddr 169.254.77.53 icmp type echo-request accept
+        \t\tiifname "wv*" ip daddr \(Constants.resolver) udp dport 53 accept
+        \t\tiifname "wv*" ip daddr \(Constants.resolver) tcp dport 53 accept
+        \t\tiifname "wv*" ip daddr \(Constants.resolver) icmp type echo-request accept
         \t\tiifname "wv*" ct state established ct status dnat accept
         \t\tiifname "wv*" drop
-        \t\tmeta iifkind "bridge" ip daddr 169.254.77.53 reject with icmp port-unreachable
-        \t\tiifname != "lo" ip daddr 169.254.77.53 drop
+        \t\tmeta iifkind "bridge" ip daddr \(Constants.resolver) reject with icmp port-unreachable
+        \t\tiifname != "lo" ip daddr \(Constants.resolver) drop
         \t}
 
         """

@@ -1,3 +1,5 @@
+// The data plane in Linux: implements `Datapath` by netlink, nftables and eBPF. Decides nothing: what should be there comes in as
+// operations, each of which may come twice. All calls block, so they belong on a thread of their own.
 internal import CDatapathABI
 internal import Synchronization
 package import WeftBPF
@@ -19,7 +21,7 @@ package final class KernelDatapath: Datapath, Sendable {
             WEFT_GATEWAY_MAC5,
         ].reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
     /// 169.254.77.53: where every sandbox finds the resolver.
-    package static let resolverAddress = IPv4Address(rawValue: WEFT_RESOLVER_IPV4)
+    package static let resolverAddress = Constants.resolver
     /// The table of the routes to local endpoints, and the priority of the rule that looks it up.
     package static let routingTable: UInt32 = 7700
     static let routingRule = RuleMessage(table: routingTable, priority: 100)

@@ -6,7 +6,6 @@ enum NetworkRules {
     static let mtuOption = "com.docker.network.driver.mtu"
     static let vniOption = "com.docker.network.driver.overlay.vxlanid_list"
     static let encryptedOption = "encrypted"
-    private static let predefined: Set = ["bridge", "host", "none", "default"]
     /// The underlay's MTU: below, the overlay's would be under the 576 bytes that every IPv4 host must take (RFC 1122).
     private static let mtus = 626...65535
     /// The same for IPv6, in which every link carries 1280 bytes (RFC 8200, 5); Linux turns it off on a smaller one.
@@ -51,7 +50,7 @@ enum NetworkRules {
     }
 
     private static func checkName(_ name: String) throws(ControlError) {
-        if predefined.contains(name) {
+        if NetworkSpec.predefinedNames.contains(name) {
             throw ControlError(.forbidden, "operation is not permitted on predefined \(name) network")
         }
         let bytes = Array(name.utf8)

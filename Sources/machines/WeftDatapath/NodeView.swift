@@ -36,7 +36,7 @@ package struct HostConfiguration: Hashable, Sendable {
     /// The VTEPs of all nodes of the swarm: nobody but Weft is to send to that port of theirs.
     package var vteps: Set<IPv4Address>
 
-    package init(dataPathAddress: IPv4Address, dataPathPort: UInt16 = 4789, vteps: Set<IPv4Address> = []) {
+    package init(dataPathAddress: IPv4Address, dataPathPort: UInt16 = Constants.dataPathPort, vteps: Set<IPv4Address> = []) {
         self.dataPathAddress = dataPathAddress
         self.dataPathPort = dataPathPort
         self.vteps = vteps

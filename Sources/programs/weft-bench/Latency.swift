@@ -4,6 +4,8 @@ import FoundationEssentials
 import Glibc
 import NIOHTTP1
 import WeftClient
+import WeftModel
+import WeftNet
 
 /// weftd's socket, found as `weft` finds it.
 func localWeftd() throws -> WeftClient {
@@ -51,7 +53,7 @@ struct Latency: AsyncParsableCommand {
         let program = try ownPath()
         let pinger = try Companion([program, "load", "probePing", "--netns", netns, "--cpu", "1"])
         let resolver = try Companion([
-            program, "load", "probeName", "--netns", netns, "--cpu", "1", "--address", "169.254.77.53",
+            program, "load", "probeName", "--netns", netns, "--cpu", "1", "--address", Constants.resolver.description,
         ])
         var samples = LatencySamples()
         // Removed at the end: a removal under way would be measured with the attach that follows it.

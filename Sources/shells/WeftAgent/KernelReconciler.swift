@@ -6,9 +6,6 @@ package import WeftNet
 
 /// Turns the agent's view into kernel state, and tells what came of it.
 package final class KernelReconciler<Kernel: Datapath & Sendable>: Reconciling {
-    /// The port until the manager has told it.
-    private static var defaultPort: UInt16 { 4789 }
-
     private let kernel: Kernel
     private let readUnderlayMTU: @Sendable () throws -> MTU
     private let state: Mutex<KernelState>
@@ -19,7 +16,7 @@ package final class KernelReconciler<Kernel: Datapath & Sendable>: Reconciling {
     ) {
         self.kernel = kernel
         readUnderlayMTU = underlayMTU
-        let host = HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: Self.defaultPort)
+        let host = HostConfiguration(dataPathAddress: dataPathAddress, dataPathPort: Constants.dataPathPort)
         state = Mutex(KernelState(compilation: Compilation(NodeView(node: node, host: host, underlayMTU: .ethernet))))
     }
 

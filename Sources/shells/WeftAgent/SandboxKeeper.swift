@@ -3,12 +3,9 @@
 package import Logging
 package import NIOPosix
 package import WeftModel
-package import WeftNet
+import WeftNet
 import WeftNode
 package import WeftSandbox
-
-/// Where the resolver answers in every sandbox.
-package let resolverAddress = IPv4Address(rawValue: 0xa9fe_4d35)
 
 package actor SandboxKeeper {
     private let store: SandboxStore

@@ -1,3 +1,5 @@
+// dockerd's side door: NetworkDriver and IpamDriver calls in, reservations and attaches out. Answers from this node alone, so that an
+// engine never waits for the cluster. The engine repeats what it got no answer for: each call may come twice.
 import FoundationEssentials
 package import Logging
 import WeftJSON
@@ -10,9 +12,6 @@ import WeftThreads
 /// Answers come from this node alone, so that an engine never waits for the cluster; the engine repeats a call whose
 /// answer it did not get, so every call may come twice. It lives on a thread of its own: its state is on disk before it counts.
 package actor PluginService {
-    /// Names the swarm's network that an engine's network stands for.
-    private static let idOption = "weft.id"
-    private static let resolver: UInt32 = 0xA9FE_4D35  // 169.254.77.53
     /// The longest and the shortest prefix of a route to the resolver.
     private static let resolverLengths = 17...32
 
@@ -140,7 +139,7 @@ package actor PluginService {
     }
 
     private func requestPool(_ request: Request.Pool) async throws -> Response.Pool {
-        guard case .text(let reference)? = request.Options?[Self.idOption] else {
+        guard case .text(let reference)? = request.Options?[Constants.networkOption] else {
             throw PluginError(
                 "which network of the swarm? Give its id with --ipam-opt weft.id=ID and -o weft.id=ID (`weft network ls` "
                     + "lists them; Weft's own socket does all that by itself)")
@@ -196,7 +195,7 @@ package actor PluginService {
 
     private func createNetwork(_ request: Request.Network) async throws {
         guard case .map(let options)? = request.Options?["com.docker.network.generic"],
-            case .text(let reference)? = options[Self.idOption]
+            case .text(let reference)? = options[Constants.networkOption]
         else { throw PluginError("which network of the swarm? Give its id with -o weft.id=ID as well as with --ipam-opt weft.id=ID") }
         try refuseOthers(options, "-o")
         let network = try await backend.network(reference, isNew: true)
@@ -212,7 +211,7 @@ package actor PluginService {
     }
 
     private func refuseOthers(_ options: [String: OptionValue]?, _ option: String) throws {
-        if let other = options?.keys.filter({ $0 != Self.idOption }).sorted().first {
+        if let other = options?.keys.filter({ $0 != Constants.networkOption }).sorted().first {
             throw PluginError(
                 "\(option) \(other): options belong to the network of the swarm; give them to `weft network create`")
         }
@@ -277,7 +276,7 @@ package actor PluginService {
             $0.endpoints[request.EndpointID]?.resolverLength = length
         }
         let interface = try await backend.attach(EndpointID(request.EndpointID), endpoint.endpoint, sandboxKey: sandbox)
-        let resolver = IPv4Address(rawValue: Self.resolver & (UInt32.max << UInt32(32 - length)))
+        let resolver = IPv4Address(rawValue: Constants.resolver.rawValue & (UInt32.max << UInt32(32 - length)))
         return Response.Join(
             InterfaceName: .init(SrcName: interface), StaticRoutes: [.init(Destination: "\(resolver)/\(length)")],
             DisableGatewayService: network.spec.isInternal ? true : nil)

@@ -1,3 +1,6 @@
+// The words of the swarm as values: cluster, node, network, endpoint, lease; what goes over a session between node and manager;
+// what a store keeps. They hold what was said (specs) and what is known (status), and decide nothing: rules are the machines'.
+// How large anything may be stands in `Bounds`.
 package import WeftNet
 
 /// What the operator said about the whole swarm.
@@ -27,7 +30,7 @@ package struct ClusterSpec: Hashable, Sendable, Codable {
 
     package init(
         addressPools: [IPv4Prefix] = [IPv4Prefix(IPv4Address(rawValue: 10 << 24), length: 8).unsafelyUnwrapped],
-        subnetLength: Int = 24, dataPathPort: UInt16 = 4789
+        subnetLength: Int = 24, dataPathPort: UInt16 = Constants.dataPathPort
     ) {
         self.addressPools = addressPools
         self.subnetLength = subnetLength

@@ -72,6 +72,9 @@ package struct NetworkSpec: Hashable, Sendable, Codable {
     package init(name: String) { self.name = name }
 
     package var ipv6: Bool { ipam6 != nil }
+
+    /// Names that mean an engine's own networks wherever a network is named.
+    package static let predefinedNames: Set = ["bridge", "host", "none", "default"]
 }
 
 /// An overlay network: the spec, and what the allocator gave it.

@@ -1,5 +1,6 @@
 import WeftEngine
 import WeftModel
+import WeftNet
 
 /// How an engine's containers come onto the swarm's networks. All else about an engine is the same for all of them.
 protocol EngineFlavour: Sendable {
@@ -17,7 +18,7 @@ protocol EngineFlavour: Sendable {
 
 extension Router {
     /// Where containers ask for names beyond their own engine's.
-    static let resolver = "169.254.77.53"
+    static let resolver = Constants.resolver.description
 
     /// The engine's. Throws when nobody listens.
     func flavour() async throws -> any EngineFlavour {
@@ -47,7 +48,7 @@ extension Router {
 
     /// Names that are the engine's own and no network's of the swarm.
     static func isEnginesOwn(_ mode: String) -> Bool {
-        ["", "default", "bridge", "host", "none", "nat"].contains(mode) || mode.hasPrefix("container:")
+        ["", "nat"].contains(mode) || NetworkSpec.predefinedNames.contains(mode) || mode.hasPrefix("container:")
             || mode.hasPrefix("ns:")
     }
 }

@@ -1,0 +1,14 @@
+package import WeftNet
+
+/// What every part of Weft, and what users see, must have alike. What the eBPF programs need of it stands in `weft_datapath_abi.h`
+/// too; a test compares.
+package enum Constants {
+    /// Where every sandbox asks for names: 169.254.77.53.
+    package static let resolver = IPv4Address(rawValue: 0xa9fe_4d35)
+    /// VXLAN's UDP port where nothing else is said (RFC 7348, 5).
+    package static let dataPathPort: UInt16 = 4789
+    /// The option by which an engine's network says which of the swarm's networks it stands for.
+    package static let networkOption = "weft.id"
+    /// The label on networks that weftd makes in an engine, with the same value.
+    package static let networkLabel = "io.weft.id"
+}
