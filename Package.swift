@@ -87,7 +87,8 @@ let package = Package(
 
         // Values.
         module(.values, "WeftNet"),
-        module(.values, "WeftModel", ["WeftNet"]),
+        module(.values, "WeftText"),
+        module(.values, "WeftModel", ["WeftNet", "WeftText"]),
         module(.values, "WeftSandboxWire"),
         module(.values, "WeftWire", ["WeftNet", "CLinuxUAPI"]),
 
@@ -99,7 +100,7 @@ let package = Package(
         module(.machines, "WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
         module(.machines, "WeftAgentCore", ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"]),
         module(.machines, "WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
-        module(.machines, "WeftTemplate"),
+        module(.machines, "WeftTemplate", ["WeftText"]),
 
         // Doors to the world.
         cModule(.doors, "CLinux"),
@@ -112,9 +113,9 @@ let package = Package(
         module(.doors, "WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
         module(.doors, "WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
         module(.doors, "WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
-        module(.doors, "WeftJSON"),
+        module(.doors, "WeftJSON", ["WeftText"]),
         module(.doors, "WeftThreads", nio),
-        module(.doors, "WeftSandbox", ["WeftSandboxWire", "WeftJSON", "CSandbox"]),
+        module(.doors, "WeftSandbox", ["WeftText", "WeftSandboxWire", "WeftJSON", "CSandbox"]),
         module(.doors, "WeftStore", ["WeftNet", "WeftModel"]),
         module(
             .doors, "WeftStoreSQLite",
@@ -139,7 +140,7 @@ let package = Package(
                 nioTLS, logging,
             ] + nio),
         module(.doors, "WeftClient", ["WeftJSON"] + nioHTTP),
-        module(.doors, "WeftEngine", ["WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
+        module(.doors, "WeftEngine", ["WeftText", "WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
 
         // Shells.
         module(
@@ -154,7 +155,7 @@ let package = Package(
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
-            ["WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
+            ["WeftText", "WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
         module(
             .shells, "WeftLab",
             [
@@ -172,8 +173,8 @@ let package = Package(
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
-        program("weft", ["WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
-        program("weft-shim", ["WeftSandboxWire", "CSandbox"]),
+        program("weft", ["WeftText", "WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
+        program("weft-shim", ["WeftText", "WeftSandboxWire", "CSandbox"]),
         program("weft-cni", ["WeftTemplate"]),
         program("weft-supervisor", ["WeftLinux"]),
         program("weft-bench", ["WeftNet", "WeftModel", "WeftLinux", "WeftClient", "WeftJSON", "CBench", argumentParser] + nioHTTP),
@@ -183,6 +184,7 @@ let package = Package(
         // Tests that need no root.
         tests("LayeringTests", []),
         tests("WeftNetTests", ["WeftNet"]),
+        tests("WeftTextTests", ["WeftText"]),
         tests("WeftJSONTests", ["WeftJSON"]),
         tests("WeftModelTests", ["WeftModel", "WeftNet"]),
         tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI"]),
@@ -194,7 +196,7 @@ let package = Package(
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),
         tests("WeftAgentTests", ["WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging] + nio),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
-        tests("WeftTemplateTests", ["WeftTemplate"]),
+        tests("WeftTemplateTests", ["WeftTemplate", "WeftText"]),
         tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftNode", "WeftAgentCore", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
         tests(
             "WeftRPCTests",
@@ -207,7 +209,7 @@ let package = Package(
             ] + nio),
         tests(
             "WeftAPITests",
-            ["WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
+            ["WeftText", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
                 + nioHTTP),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", argumentParser] + nioHTTP),
@@ -222,7 +224,7 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftRPC",
+                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftRPC",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),
         tests("FuzzTests", ["FuzzTargets"]),

@@ -23,7 +23,8 @@ private let layers = [
         name: "values", folder: "values",
         targets: [
             "WeftNet": [],
-            "WeftModel": ["WeftNet"],
+            "WeftText": [],
+            "WeftModel": ["WeftNet", "WeftText"],
             "WeftSandboxWire": [],
             "WeftWire": ["WeftNet", "CLinuxUAPI"],
         ]),
@@ -37,7 +38,7 @@ private let layers = [
             "WeftDNS": ["WeftNet", "WeftModel", "WeftWire"],
             "WeftAgentCore": ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"],
             "WeftSim": ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"],
-            "WeftTemplate": [],
+            "WeftTemplate": ["WeftText"],
         ]),
     Layer(
         name: "doors to the world", folder: "doors",
@@ -46,9 +47,9 @@ private let layers = [
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
             "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization"],
-            "WeftJSON": foundation,
+            "WeftJSON": foundation.union(["WeftText"]),
             "WeftThreads": nio,
-            "WeftSandbox": Set(["WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
+            "WeftSandbox": Set(["WeftText", "WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
             "WeftStoreSQLite": Set([
                 "WeftNet", "WeftModel", "WeftNode", "WeftAgentCore", "WeftLinux", "WeftStore", "WeftJSON", "GRDB", "GRDBSQLite",
@@ -59,7 +60,7 @@ private let layers = [
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),
             "WeftClient": Set(["WeftJSON", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
-            "WeftEngine": Set(["WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftEngine": Set(["WeftText", "WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
         ]),
     Layer(
         name: "shells", folder: "shells",
@@ -70,7 +71,7 @@ private let layers = [
                 "Logging",
                 "Synchronization",
             ]).union(nio).union(foundation),
-            "WeftAPI": Set(["WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
+            "WeftAPI": Set(["WeftText", "WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "NIOHTTP1"]).union(system).union(foundation),

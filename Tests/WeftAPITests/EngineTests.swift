@@ -3,6 +3,7 @@ import Glibc
 import Synchronization
 import Testing
 import WeftModel
+import WeftText
 
 @testable import WeftAPI
 @testable import WeftEngine
@@ -60,7 +61,10 @@ import WeftModel
                     return (201, #"{"Id":"c0","Warnings":[]}"#)
                 case ("GET", "/containers/json"): return (200, state.containers)
                 case ("GET", "/containers/c/json"):
-                    return (200, #"{"HostConfig":{"Dns":["169.254.77.53","9.9.9.9"]},"NetworkSettings":{"Networks":{"my_net":{"NetworkID":"\#(EngineTests.shadowID)"}}}}"#)
+                    return (
+                        200,
+                        #"{"HostConfig":{"Dns":["169.254.77.53","9.9.9.9"]},"NetworkSettings":{"Networks":{"my_net":{"NetworkID":"\#(EngineTests.shadowID)"}}}}"#
+                    )
                 case ("GET", "/info"): return (200, #"{"ID":"engine","Containers":3,"Swarm":{"NodeID":"other"}}"#)
                 case ("DELETE", _):
                     state.networks = state.networks.filter { !$0.value.contains(path.split(separator: "/").last ?? "") }
@@ -116,7 +120,8 @@ import WeftModel
             func create(_ network: String, _ address: String) async throws -> RawResponse {
                 try await client.send(
                     "POST", "/v1.41/containers/create",
-                    #"{"Image":"a","HostConfig":{"NetworkMode":"\#(network)"},"NetworkingConfig":{"EndpointsConfig":{"\#(network)":{"IPAMConfig":{"IPv6Address":"\#(address)"}}}}}"#)
+                    #"{"Image":"a","HostConfig":{"NetworkMode":"\#(network)"},"NetworkingConfig":{"EndpointsConfig":{"\#(network)":{"IPAMConfig":{"IPv6Address":"\#(address)"}}}}}"#
+                )
             }
             for (name, address, text) in [
                 ("my_net", "fd00:8::5", "has no IPv6"), ("six", "fd00:9::5", "fd00:8::/64"), ("six", "fd00:8::1", "gateway"),
@@ -200,7 +205,8 @@ import WeftModel
             #expect(refused.status == 403)
             #expect(
                 refused.message
-                    == "Could not attach to network my_net: rpc error: code = PermissionDenied desc = network my_net not manually attachable")
+                    == "Could not attach to network my_net: rpc error: code = PermissionDenied desc = network my_net not manually attachable"
+            )
             let connect = try await client.send("POST", "/networks/my_net/connect", #"{"Container":"c"}"#)
             #expect(connect.status == 403)
             #expect(engine.count("POST /networks/create") == 0 && engine.count("POST /containers") == 0)
@@ -299,7 +305,8 @@ import WeftModel
             _ = try await client.send("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"my_net"}}"#)
             // A container that does not run refers to the network by name alone.
             engine.state.withLock {
-                $0.containers = #"[{"Id":"c0","State":"created","NetworkSettings":{"Networks":{"my_net":{"NetworkID":"","EndpointID":""}}}}]"#
+                $0.containers =
+                    #"[{"Id":"c0","State":"created","NetworkSettings":{"Networks":{"my_net":{"NetworkID":"","EndpointID":""}}}}]"#
             }
             #expect(try await client.send("DELETE", "/networks/\(id)").status == 204)
             #expect(engine.count("DELETE") == 1, "without the swarm's network the shadow goes all the same")
@@ -355,7 +362,7 @@ import WeftModel
             let client = try Wire.connected(to: path)
             client.send("GET /v1.41/events?\(escaped) HTTP/1.1\r\nHost: d\r\n\r\n")
             let answer = client.readText(until: "\r\n0\r\n\r\n")
-            let told = answer.split(whereSeparator: \.isNewline).compactMap { try? JSONParser.parse(Array($0.utf8)) }
+            let told = answer.split(whereSeparator: \.isNewline).compactMap { try? JSON(parsing: Array($0.utf8)) }
             let found = told.compactMap { $0["Actor"]?["Attributes"]?["name"] ?? $0["Actor"]?["ID"] }
             #expect(found == names.map(JSON.string), "\(answer)")
         }
@@ -406,7 +413,8 @@ import WeftModel
                 text.hasPrefix("HTTP/1.1 200 OK\r\n")
                     && text.contains(
                         #"{"Type":"network","Action":"create","Actor":{"ID":"n1-id","Attributes":{"name":"n1"}},"#
-                            + #""scope":"swarm","time":7,"timeNano":7000000000}"#))
+                            + #""scope":"swarm","time":7,"timeNano":7000000000}"#)
+            )
         }
     }
 
@@ -496,7 +504,8 @@ extension EngineTests {
             }
             for (method, path, body) in [
                 ("GET", "/networks/X", ""), ("DELETE", "/networks/X", ""), ("POST", "/networks/X/connect", #"{"Container":"c"}"#),
-                ("POST", "/networks/X/disconnect", #"{"Container":"c"}"#), ("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"X"}}"#),
+                ("POST", "/networks/X/disconnect", #"{"Container":"c"}"#),
+                ("POST", "/containers/create", #"{"HostConfig":{"NetworkMode":"X"}}"#),
                 ("POST", "/weft/v1/sandboxes", #"{"Command":["a"],"Networks":[{"Network":"X"}]}"#),
             ] {
                 let text = String(id.prefix(2))
@@ -512,7 +521,8 @@ extension EngineTests {
             let id = try await Self.swarm(client)
             Self.addLocal(engine, named: "Town")
             for (name, driver) in [("MY_net", "bridge"), ("town", "overlay"), (id, "bridge"), ("Town", "overlay")] {
-                let answer = try await client.send("POST", "/networks/create", #"{"Name":"\#(name)","Driver":"\#(driver)","Attachable":true}"#)
+                let answer = try await client.send(
+                    "POST", "/networks/create", #"{"Name":"\#(name)","Driver":"\#(driver)","Attachable":true}"#)
                 #expect(answer.status == 409 && answer.message?.contains("already exists") == true, "\(name): \(answer.text)")
             }
         }
@@ -525,13 +535,13 @@ extension EngineTests {
             #expect(try await client.send("POST", "/v1.41/networks/my_net/connect", #"{"Container":"x"}"#).status == 200)
             for text in [id, String(id.prefix(6)), "my_net"] {
                 let asked = filters.replacingOccurrences(of: "X", with: text)
-                _ = try await client.send("GET", "/v1.41/containers/json?all=1&filters=\(EngineClient.escaped(asked))")
+                _ = try await client.send("GET", "/v1.41/containers/json?all=1&filters=\(asked.percentEncoded)")
                 let uri = try #require(engine.requests.last { $0.contains("/containers/json?") })
                 #expect(uri.contains("all=1") && uri.contains(Self.shadowID) && uri.contains("my_net"), "\(uri)")
                 #expect(uri.contains("status") == filters.contains("status"))
             }
             // What is no network stays as it was asked.
-            _ = try await client.send("GET", "/v1.41/containers/json?filters=\(EngineClient.escaped(filters))")
+            _ = try await client.send("GET", "/v1.41/containers/json?filters=\(filters.percentEncoded)")
             #expect(engine.requests.last?.contains("%22X%22") == true)
         }
     }
@@ -556,7 +566,8 @@ extension EngineTests {
             let requests = engine.requests
             let (gone, made, started) = (
                 requests.firstIndex(of: "DELETE /networks/77"), requests.firstIndex(of: "POST /networks/create"),
-                requests.firstIndex(of: "POST /v1.41/containers/s/\(verb)?t=1"))
+                requests.firstIndex(of: "POST /v1.41/containers/s/\(verb)?t=1")
+            )
             #expect(try #require(gone) < #require(made) && #require(made) < #require(started))
             #expect(engine.count("POST /networks/my_net") == 0)
         }

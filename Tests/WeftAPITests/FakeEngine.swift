@@ -4,6 +4,7 @@ import Logging
 import Synchronization
 import WeftAPI
 import WeftEngine
+import WeftText
 
 /// A stream socket, with system calls that block: the test's own threads use it.
 final class Wire: Sendable {
@@ -122,7 +123,8 @@ final class FakeEngine: Sendable {
             let body = text.components(separatedBy: "\r\n\r\n").dropFirst().joined(separator: "\r\n\r\n")
             let (status, json) = answer(String(words[0]), String(words[1]), body)
             wire.send(
-                "HTTP/1.1 \(status) X\r\nApi-Version: \(apiVersion)\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\r\n\(json)")
+                "HTTP/1.1 \(status) X\r\nApi-Version: \(apiVersion)\r\nContent-Type: application/json\r\nContent-Length: \(json.utf8.count)\r\n\r\n\(json)"
+            )
         }
     }
 }

@@ -282,7 +282,8 @@ final class MemoryBackend: APIBackend {
             let endpoint = Endpoint(
                 id: EndpointID("ep\(state.serial)"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
                 sandbox: id, ipv4: address,
-                ipv6: attachment.ipv6 ?? network.subnet6?.network.advanced(by: state.serial), mac: MACAddress(forIPv4: address), name: state.sandboxes[index].name,
+                ipv6: attachment.ipv6 ?? network.subnet6?.network.advanced(by: state.serial), mac: MACAddress(forIPv4: address),
+                name: state.sandboxes[index].name,
                 aliases: attachment.aliases)
             state.snapshot.endpoints.append(endpoint)
             state.sandboxes[index].endpoints.append(EndpointSummary(endpoint, on: network))

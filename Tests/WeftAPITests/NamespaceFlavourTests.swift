@@ -4,6 +4,7 @@ import Testing
 import WeftEngine
 import WeftModel
 import WeftNet
+import WeftText
 
 @testable import WeftAPI
 
@@ -104,7 +105,8 @@ private final class MemoryContainers: ContainerNetworking {
             })
         defer { engine.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
-        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: engine.path, patience: .seconds(30)), containers: containers) {
+        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: engine.path, patience: .seconds(30)), containers: containers)
+        {
             let client = RawClient(path: path)
             _ = try await client.send("POST", "/swarm/init", #"{"AdvertiseAddr":"192.0.2.1","ListenAddr":"0.0.0.0:2377"}"#)
             _ = try await client.send("POST", "/networks/create", #"{"Name":"my_net","Driver":"overlay","Attachable":true}"#)
@@ -120,7 +122,7 @@ private final class MemoryContainers: ContainerNetworking {
             #expect(made.attachments.map(\.interface) == ["eth0"] && made.attachments.first?.endpoint.aliases == ["db"])
             #expect(made.ports == [WantedPort(protocol: .tcp, containerPort: 80, hostPorts: 8080...8080)])
             #expect(made.upstreams.map(\.description) == ["9.9.9.9"] && made.hostname == "special")
-            let sent = try JSONParser.parse(Array((seen.value.first { $0.0.contains("create") }?.1 ?? "").utf8))
+            let sent = try JSON(parsing: Array((seen.value.first { $0.0.contains("create") }?.1 ?? "").utf8))
             #expect(sent["HostConfig"]?["NetworkMode"] == .string("ns:/run/weft/netns/\(made.token)"))
             #expect(sent["HostConfig"]?["Dns"] == ["169.254.77.53"] && sent["HostConfig"]?["DnsOptions"] == ["ndots:0"])
             #expect(sent["HostConfig"]?["PortBindings"] == [:] && sent["NetworkingConfig"] == nil)
@@ -172,7 +174,10 @@ private final class MemoryContainers: ContainerNetworking {
         (#"{"HostConfig":{"NetworkMode":"my_net","Dns":["fd00::1"]}}"#, "IPv6"),
         (#"{"HostConfig":{"NetworkMode":"my_net"},"MacAddress":"01:00:5e:00:00:01"}"#, "MAC address"),
         (#"{"HostConfig":{"NetworkMode":"my_net"},"NetworkingConfig":{"EndpointsConfig":{"loc":{}}}}"#, "loc"),
-        (#"{"HostConfig":{"NetworkMode":"my_net"},"NetworkingConfig":{"EndpointsConfig":{"my_net":{"DriverOpts":{"a":"b"}}}}}"#, "driver-opt"),
+        (
+            #"{"HostConfig":{"NetworkMode":"my_net"},"NetworkingConfig":{"EndpointsConfig":{"my_net":{"DriverOpts":{"a":"b"}}}}}"#,
+            "driver-opt"
+        ),
         (#"{"HostConfig":{"NetworkMode":"my_net"},"NetworkingConfig":{"EndpointsConfig":{"my_net":{"GwPriority":1}}}}"#, "GwPriority"),
     ])
     func `what cannot be done is refused`(body: String, word: String) async throws {

@@ -88,7 +88,8 @@ import Testing
         } _: { path in
             let client = try Wire.connected(to: path)
             client.send(
-                "POST /exec/e/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 13\r\n\r\n{\"Tty\":false}")
+                "POST /exec/e/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 13\r\n\r\n{\"Tty\":false}"
+            )
             #expect(client.readText(until: "first") == answer + "first")
             client.send(Array(repeating: 7, count: 3_000_000))
             client.endOutput()

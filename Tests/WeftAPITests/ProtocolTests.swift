@@ -1,6 +1,7 @@
 import NIOHTTP1
 import Testing
 import WeftAPI
+import WeftText
 
 @Suite struct ProtocolTests {
     @Test func `ping tells version and membership, with and without a body`() async throws {

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import WeftAPI
+import WeftText
 
 /// A response as it stood on the wire.
 struct RawResponse {
@@ -25,15 +26,13 @@ struct RawClient {
     struct Failure: Error { let reason: String }
 
     /// Sends `parts` one after another and reads until `count` responses are whole or the server closes.
-    func talk(_ parts: [String], halfClose: Bool = false, count: Int, head: Bool = false) async throws -> [RawResponse]
-    {
+    func talk(_ parts: [String], halfClose: Bool = false, count: Int, head: Bool = false) async throws -> [RawResponse] {
         let bytes = try await raw(parts, halfClose: halfClose) { Self.parse($0, head: head).count >= count }
         return Self.parse(bytes, head: head)
     }
 
     /// Sends one request and returns its response.
-    func send(_ method: String, _ path: String, _ body: String? = nil, headers: String = "") async throws -> RawResponse
-    {
+    func send(_ method: String, _ path: String, _ body: String? = nil, headers: String = "") async throws -> RawResponse {
         let content = body ?? ""
         let text =
             "\(method) \(path) HTTP/1.1\r\nHost: docker\r\n\(headers)Content-Length: \(content.utf8.count)\r\n\r\n\(content)"

@@ -2,6 +2,7 @@ import Testing
 import WeftAPI
 import WeftModel
 import WeftNet
+import WeftText
 
 @Suite struct SandboxTests {
     private static func withNetworks(

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WeftModel
+import WeftText
 
 @testable import WeftAPI
 @testable import WeftEngine

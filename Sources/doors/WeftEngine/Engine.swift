@@ -1,9 +1,13 @@
+// The local container engine as Weft sees it: its networks and containers, its events, and the shadows of the swarm's networks in it.
+// The engine may be away, silent or another one the next moment: every call says which (`EngineError`), and none waits longer than
+// it was told to.
 import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import WeftJSON
 import WeftModel
 import WeftNet
+import WeftText
 
 /// The verbs of the local engine that Weft itself uses. They throw `EngineError`.
 package struct Engine: Sendable {
@@ -29,7 +33,7 @@ package struct Engine: Sendable {
 
     /// Nil when there is none of that name or id.
     package func network(_ name: String) async throws -> EngineNetwork? {
-        do { return try decode(try await call(.GET, "/networks/\(EngineClient.escaped(name))")) } catch let error
+        do { return try decode(try await call(.GET, "/networks/\(name.percentEncoded)")) } catch let error
             as EngineError where error.status == 404
         { return nil }
     }
@@ -41,7 +45,7 @@ package struct Engine: Sendable {
 
     /// Nil when it is gone.
     package func container(_ id: String) async throws -> EngineContainer? {
-        do { return try decode(try await call(.GET, "/containers/\(EngineClient.escaped(id))/json")) } catch let error
+        do { return try decode(try await call(.GET, "/containers/\(id.percentEncoded)/json")) } catch let error
             as EngineError where error.status == 404
         { return nil }
     }
@@ -100,8 +104,9 @@ package struct Engine: Sendable {
 
     /// Removes a network; one that is gone already is as well.
     func removeNetwork(_ id: String) async throws {
-        do { _ = try await call(.DELETE, "/networks/\(EngineClient.escaped(id))") } catch let error as EngineError
-        where error.status == 404 {}
+        do { _ = try await call(.DELETE, "/networks/\(id.percentEncoded)") } catch let error as EngineError
+            where error.status == 404
+        {}
     }
 
     /// The version of its API, `1.41`.
@@ -151,9 +156,9 @@ package struct Engine: Sendable {
     }
 
     private static func filters(_ wanted: [String: [String]]) -> String {
-        let text = wanted.sorted { $0.key < $1.key }.map { key, values in
-            "\"\(key)\":{" + values.map { "\"\($0)\":true" }.joined(separator: ",") + "}"
+        let filters = wanted.sorted { $0.key < $1.key }.map { key, values in
+            (key, JSON.object(values.map { ($0, true) }))
         }
-        return EngineClient.escaped("{" + text.joined(separator: ",") + "}")
+        return JSON.object(filters).text.percentEncoded
     }
 }

@@ -1,12 +1,11 @@
-// JSON that others wrote, read into values: the only place that starts a JSONDecoder, which goes down with deep text.
+// JSON that others wrote, read into Decodable values: the only place that starts a JSONDecoder, which goes down with deep text.
+// Where no Decodable type is at hand, or Foundation is not wanted, `WeftText.JSON` is the reader.
 import FoundationEssentials
+import WeftText
 
 package enum JSONText {
-    /// How deep arrays and objects may lie in each other; an engine's deepest answers have about ten levels.
-    package static let depthMax = 64
-
     package struct TooDeep: Error, CustomStringConvertible {
-        package var description: String { "its JSON is nested more than \(JSONText.depthMax) deep" }
+        package var description: String { "its JSON is nested more than \(JSON.depthMax) deep" }
     }
 
     package struct NotUTF8: Error, CustomStringConvertible {
@@ -31,7 +30,7 @@ package enum JSONText {
         return start != [0xfe, 0xff] && start != [0xff, 0xfe] && !bytes.contains(0)
     }
 
-    /// Whether the text keeps to `depthMax`. It need not be JSON: what opens outside of strings is counted.
+    /// Whether the text keeps to `JSON.depthMax`. It need not be JSON: what opens outside of strings is counted.
     package static func isShallow(_ bytes: some Collection<UInt8>) -> Bool {
         var depth = 0
         var isInString = false
@@ -47,7 +46,7 @@ package enum JSONText {
             case _ where isInString: break
             case UInt8(ascii: "["), UInt8(ascii: "{"):
                 depth += 1
-                if depth > depthMax { return false }
+                if depth > JSON.depthMax { return false }
             case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
             default: break
             }

@@ -92,16 +92,3 @@ package final class SandboxConnection {
         }
     }
 }
-
-/// Passes texts to C as a list that ends with a null pointer.
-func withCStrings<Result>(
-    _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
-) -> Result {
-    var pointers = texts.map { strdup($0) }
-    pointers.append(nil)
-    defer { for pointer in pointers { free(pointer) } }
-    return pointers.withUnsafeBufferPointer { buffer in
-        guard let base = buffer.baseAddress else { preconditionFailure("a list with its end is not empty") }
-        return body(base)
-    }
-}

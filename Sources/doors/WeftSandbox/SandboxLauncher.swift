@@ -1,6 +1,7 @@
 import CSandbox
 import Glibc
 import WeftSandboxWire
+import WeftText
 
 /// Starts supervisors.
 package enum SandboxLauncher {

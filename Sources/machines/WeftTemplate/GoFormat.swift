@@ -1,3 +1,5 @@
+import WeftText
+
 /// Values as text, as Go's `fmt` prints them.
 enum GoFormat {
     /// `%v`.
@@ -62,48 +64,14 @@ enum GoFormat {
 
     // MARK: Floating point
 
-    /// The fewest digits that read back as the same number; with an exponent where the power of ten is not in `plain`:
-    /// -4..<6 in Go's `%g`, -6..<21 in JSON.
-    static func shortest(_ number: Double, plain: Range<Int> = -4..<6, upper: Bool = false) -> String {
-        guard number.isFinite else { return nonFinite(number) }
-        let (digits, exponent) = shortestDigits(number.magnitude)
-        let sign = number.sign == .minus ? "-" : ""
-        if !plain.contains(exponent) {
-            return sign + scientific(digits, exponent, upper: upper)
-        }
-        if exponent < 0 { return sign + "0." + String(repeating: "0", count: -exponent - 1) + digits }
-        if digits.count <= exponent + 1 {
-            return sign + digits + String(repeating: "0", count: exponent + 1 - digits.count)
-        }
-        return sign + digits.prefix(exponent + 1) + "." + digits.dropFirst(exponent + 1)
-    }
-
-    static func nonFinite(_ number: Double) -> String { number.isNaN ? "NaN" : number < 0 ? "-Inf" : "+Inf" }
-
-    private static func scientific(_ digits: String, _ exponent: Int, upper: Bool) -> String {
-        let mantissa = digits.count > 1 ? "\(digits.prefix(1)).\(digits.dropFirst())" : digits
-        let power = padded(String(exponent.magnitude), to: 2, with: "0")
-        return mantissa + (upper ? "E" : "e") + (exponent < 0 ? "-" : "+") + power
-    }
-
-    /// Digits without leading and trailing zeros, and the power of ten of the first.
-    private static func shortestDigits(_ number: Double) -> (String, Int) {
-        guard number != 0 else { return ("0", 0) }
-        let parts = number.description.split(separator: "e")
-        var exponent = parts.count > 1 ? Int(parts[1]) ?? 0 : 0
-        let halves = parts[0].split(separator: ".", omittingEmptySubsequences: false)
-        var digits = String(halves[0]) + (halves.count > 1 ? String(halves[1]) : "")
-        exponent += halves[0].count - 1
-        let zeros = digits.prefix { $0 == "0" }.count
-        digits.removeFirst(zeros)
-        exponent -= zeros
-        while digits.count > 1, digits.last == "0" { digits.removeLast() }
-        return (digits, exponent)
+    /// `%g` and `%v`.
+    static func shortest(_ number: Double, upper: Bool = false) -> String {
+        ShortestNumber.text(number, plain: -4..<6, upper: upper)
     }
 
     /// `%f` with that many decimals, rounded from the exact binary value, ties to even.
     static func fixed(_ number: Double, decimals: Int) -> String {
-        guard number.isFinite else { return nonFinite(number) }
+        guard number.isFinite else { return ShortestNumber.nonFinite(number) }
         let (digits, point) = exactDigits(number.magnitude)
         let kept = rounded(digits, count: point + decimals)
         let shifted = kept.overflow ? point + 1 : point
@@ -116,7 +84,7 @@ enum GoFormat {
 
     /// `%e` with that many decimals.
     static func exponential(_ number: Double, decimals: Int, upper: Bool) -> String {
-        guard number.isFinite else { return nonFinite(number) }
+        guard number.isFinite else { return ShortestNumber.nonFinite(number) }
         var (digits, point) = exactDigits(number.magnitude)
         let zeros = digits.prefix { $0 == 0 }.count
         guard zeros < digits.count else {
@@ -127,7 +95,7 @@ enum GoFormat {
         let kept = rounded(digits, count: decimals + 1)
         if kept.overflow { point += 1 }
         let text = kept.digits.prefix(decimals + 1).map { String($0) }.joined()
-        return (number.sign == .minus ? "-" : "") + scientific(text, point - 1, upper: upper)
+        return (number.sign == .minus ? "-" : "") + ShortestNumber.scientific(text, point - 1, upper: upper)
     }
 
     /// All decimal digits of a double (each double has finitely many), and how many of them stand before the point.

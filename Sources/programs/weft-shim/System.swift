@@ -1,6 +1,7 @@
 import CSandbox
 import Glibc
 import WeftSandboxWire
+import WeftText
 
 /// Something the supervisor could not do.
 struct SupervisorError: Error, CustomStringConvertible {
@@ -48,19 +49,6 @@ func sendAll(_ fd: Int32, _ bytes: [UInt8]) -> Bool {
 /// Empties a signal descriptor: several SIGCHLD may be one.
 func clearSignals(_ fd: Int32) {
     while readSome(fd).bytes != nil {}
-}
-
-/// Passes texts to C as a list that ends with a null pointer.
-func withCStrings<Result>(
-    _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
-) -> Result {
-    var pointers = texts.map { strdup($0) }
-    pointers.append(nil)
-    defer { for pointer in pointers { free(pointer) } }
-    return pointers.withUnsafeBufferPointer { buffer in
-        guard let base = buffer.baseAddress else { preconditionFailure("a list with its end is not empty") }
-        return body(base)
-    }
 }
 
 extension ProcessRequest {

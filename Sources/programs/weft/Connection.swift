@@ -2,6 +2,7 @@ import ArgumentParser
 import NIOHTTP1
 import WeftClient
 import WeftTemplate
+import WeftText
 
 /// Which weftd to talk to.
 struct ConnectionOptions: ParsableArguments {
@@ -30,7 +31,7 @@ struct Connection {
     func call(
         _ method: HTTPMethod, _ path: [String], query: [(String, String)] = [], body: TemplateValue? = nil
     ) async throws -> TemplateValue {
-        let path = path.map { "/" + WeftClient.escaped($0) }.joined()
+        let path = path.map { "/" + $0.percentEncoded }.joined()
         let response = try await client.call(method, path, query: query, body: body.map { Array($0.json.utf8) })
         // RFC 7234, 5.5: a code, who says it, and a quoted text.
         for warning in response.headers["Warning"] {

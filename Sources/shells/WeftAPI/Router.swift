@@ -1,7 +1,11 @@
+// weftd's socket: Docker's Engine API as far as it is the swarm's, /weft/v1, and all else handed on to the engine byte for byte.
+// Parses and shapes; what is allowed is judged by the machines behind `APIBackend`. Foreign bytes never trap, and are bounded before
+// they are kept.
 package import Logging
 package import NIOHTTP1
 package import WeftEngine
 import WeftModel
+import WeftText
 
 /// Decides what becomes of a request, and runs weftd's own operations.
 ///
@@ -110,7 +114,9 @@ package struct Router: Sendable {
     /// Refuses a version that neither weftd nor the engine speaks, which may be another one than when it was last asked.
     private func checkVersion(of request: APIRequest) async throws(APIError) {
         guard let engine, let version = RequestTarget(request.uri)?.version else { return }
-        if version > max(apiVersion, .newest), let current = try? await engine.engine.limited(to: engine.patience).apiVersion() { engine.apiVersion = current }
+        if version > max(apiVersion, .newest), let current = try? await engine.engine.limited(to: engine.patience).apiVersion() {
+            engine.apiVersion = current
+        }
         try version.check(newest: max(apiVersion, .newest))
     }
 

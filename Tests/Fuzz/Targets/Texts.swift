@@ -2,6 +2,7 @@ import WeftAPI
 import WeftNet
 import WeftRPC
 import WeftTemplate
+import WeftText
 import WeftWire
 
 /// What reads from text is printed so that it reads the same again.
@@ -36,8 +37,8 @@ extension FuzzTarget {
     }
 
     static let engineJSON = FuzzTarget(name: "engine-json", samples: documents) { bytes throws(FuzzFinding) in
-        guard let value = try? JSON.parse(bytes) else { return }
-        guard let again = try? JSON.parse(value.utf8) else {
+        guard let value = try? JSON(parsing: bytes) else { return }
+        guard let again = try? JSON(parsing: value.utf8) else {
             throw FuzzFinding("what was written does not read: \(String(decoding: value.utf8, as: UTF8.self))")
         }
         if again != value { throw FuzzFinding("written and read: \(String(decoding: value.utf8, as: UTF8.self))") }

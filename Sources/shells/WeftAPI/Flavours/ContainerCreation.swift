@@ -1,5 +1,6 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 /// A request for a container, as far as its networks go: what Weft does itself, and what is left for the engine.
 struct ContainerCreation {

@@ -1,5 +1,6 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 /// Puts what weftd knows of prepared containers into what the engine says of them.
 struct ContainerShapes {
@@ -108,18 +109,20 @@ struct ContainerShapes {
 
     /// As the user asked for them.
     private static func bindings(_ ports: [WantedPort]) -> JSON {
-        grouped(ports.map { wanted in
-            let range = wanted.hostPorts
-            let text = range.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" } ?? ""
-            return (wanted, ["HostIp": .string(wanted.hostAddress?.description ?? ""), "HostPort": .string(text)])
-        })
+        grouped(
+            ports.map { wanted in
+                let range = wanted.hostPorts
+                let text = range.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" } ?? ""
+                return (wanted, ["HostIp": .string(wanted.hostAddress?.description ?? ""), "HostPort": .string(text)])
+            })
     }
 
     /// As they are.
     private static func published(_ container: PreparedContainer) -> JSON {
-        grouped(container.published.map { port in
-            (port.wanted, ["HostIp": .string(address(port.wanted)), "HostPort": .string("\(port.hostPort)")])
-        })
+        grouped(
+            container.published.map { port in
+                (port.wanted, ["HostIp": .string(address(port.wanted)), "HostPort": .string("\(port.hostPort)")])
+            })
     }
 
     private static func grouped(_ ports: [(WantedPort, JSON)]) -> JSON {

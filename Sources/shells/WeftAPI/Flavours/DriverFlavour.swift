@@ -1,6 +1,7 @@
 import NIOHTTP1
 import WeftEngine
 import WeftModel
+import WeftText
 
 /// An engine that takes Weft's network driver, as dockerd does: the swarm's networks have shadows in it, made when a container
 /// first needs them, and it attaches its containers by itself.
@@ -87,7 +88,7 @@ struct DriverFlavour: EngineFlavour {
     /// The request's target, with the filter for networks in the engine's words: all networks that are meant.
     private func engineURI(of request: APIRequest) async throws -> String {
         guard request.path == ["containers", "json"], let text = request.query["filters"],
-            var filters = try? JSONParser.parse(Array(text.utf8)), let given = filters["network"]
+            var filters = try? JSON(parsing: Array(text.utf8)), let given = filters["network"]
         else { return request.uri }
         let wanted = NetworkFilter.texts(given)
         let directory = try await router.networks(for: wanted)
@@ -97,10 +98,11 @@ struct DriverFlavour: EngineFlavour {
             let found = directory.matches(text)
             if found.isEmpty { names.append(text) }
             for meaning in found {
-                let (id, name) = switch meaning {
-                case .swarm(let network): (shadows[network.id.rawValue], network.spec.name)
-                case .engine(let id, let name): (id, name)
-                }
+                let (id, name) =
+                    switch meaning {
+                    case .swarm(let network): (shadows[network.id.rawValue], network.spec.name)
+                    case .engine(let id, let name): (id, name)
+                    }
                 if let id { names.append(id) }
                 // By its name, too: a container that never ran refers to the network by nothing else. But the engine takes a name
                 // for the beginning of an id as well.
@@ -167,7 +169,7 @@ struct DriverFlavour: EngineFlavour {
     }
 
     private func tell(_ verb: String, _ network: String, _ body: JSON) async throws -> EngineResponse {
-        try await engine.client.request(.POST, "/networks/\(EngineClient.escaped(network))/\(verb)", body: body.utf8)
+        try await engine.client.request(.POST, "/networks/\(network.percentEncoded)/\(verb)", body: body.utf8)
     }
 
     // MARK: Networks
@@ -199,7 +201,7 @@ struct DriverFlavour: EngineFlavour {
     /// What the engine knows of a container; nil when there is none.
     private func inspect(_ name: String) async throws -> Inspected? {
         guard !name.isEmpty else { return nil }
-        let answer = try await engine.client.request(.GET, "/containers/\(EngineClient.escaped(name))/json")
+        let answer = try await engine.client.request(.GET, "/containers/\(name.percentEncoded)/json")
         guard let json = answer.json, case .string(let id)? = json["Id"] else { return nil }
         var inspected = Inspected(id: id, isRunning: json["State"]?["Running"] == true)
         if case .object(let members)? = json["NetworkSettings"]?["Networks"] { inspected.attachments = members }

@@ -1,6 +1,7 @@
 import WeftEngine
 import WeftModel
 import WeftNet
+import WeftText
 
 /// How an engine's containers come onto the swarm's networks. All else about an engine is the same for all of them.
 protocol EngineFlavour: Sendable {

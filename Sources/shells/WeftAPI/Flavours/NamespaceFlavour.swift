@@ -2,6 +2,7 @@ import NIOHTTP1
 import WeftEngine
 import WeftModel
 import WeftNet
+import WeftText
 
 /// An engine that takes no network driver, as podman: the container's network namespace is complete before the engine hears of
 /// it, and what the engine cannot know of its networks and ports is put into its answers.
@@ -39,7 +40,7 @@ struct NamespaceFlavour: EngineFlavour {
     /// The ports that an image says its containers listen on, for `-P`.
     private func exposedPorts(of image: String) async -> [String] {
         guard
-            let answer = try? await engine.client.request(.GET, "/images/\(EngineClient.escaped(image))/json"),
+            let answer = try? await engine.client.request(.GET, "/images/\(image.percentEncoded)/json"),
             case .object(let ports)? = answer.json?["Config"]?["ExposedPorts"]
         else { return [] }
         return ports.map(\.key)
@@ -63,7 +64,7 @@ struct NamespaceFlavour: EngineFlavour {
         if !wanted.isEmpty {
             filters.set("network", .null)
             if case .object(let members) = filters { filters = .object(members.filter { $0.key != "network" }) }
-            var query = ["filters=" + EngineClient.escaped(String(decoding: filters.utf8, as: UTF8.self))]
+            var query = ["filters=" + String(decoding: filters.utf8, as: UTF8.self).percentEncoded]
             if request.query.flag("all") || limit != nil { query.append("all=1") }
             if request.query.flag("size") { query.append("size=1") }
             uri = router.enginePath(request, request.path, query: query.joined(separator: "&"))
@@ -77,7 +78,7 @@ struct NamespaceFlavour: EngineFlavour {
     }
 
     private static func parse(_ text: String) throws(APIError) -> JSON {
-        do { return try JSONParser.parse(Array(text.utf8)) } catch {
+        do { return try JSON(parsing: Array(text.utf8)) } catch {
             throw .badRequest("filters is not JSON: \(error.reason)")
         }
     }

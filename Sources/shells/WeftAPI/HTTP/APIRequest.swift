@@ -1,5 +1,6 @@
 package import NIOHTTP1
 import WeftEngine
+import WeftText
 
 /// A request as the router sees it: the version prefix is gone, the path is split and decoded, the body is whole.
 package struct APIRequest: Sendable {
@@ -27,7 +28,7 @@ package struct APIRequest: Sendable {
     func fields() throws(APIError) -> Fields {
         if body.isEmpty { return try Fields(.object([])) }
         let json: JSON
-        do { json = try JSONParser.parse(body) } catch {
+        do { json = try JSON(parsing: body) } catch {
             throw .badRequest("the request's body is not JSON: \(error.reason) (at byte \(error.offset))")
         }
         return try Fields(json.isNull ? .object([]) : json)
@@ -39,7 +40,7 @@ extension APIRequest {
     func replacing(_ name: String, with value: String) -> String {
         let parts = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let others = parts.dropFirst().first?.split(separator: "&").filter { $0.prefix { $0 != "=" } != name } ?? []
-        return (parts.first ?? "") + "?" + (others + ["\(name)=\(EngineClient.escaped(value))"]).joined(separator: "&")
+        return (parts.first ?? "") + "?" + (others + ["\(name)=\(value.percentEncoded)"]).joined(separator: "&")
     }
 }
 

@@ -1,5 +1,6 @@
 import NIOCore
 package import NIOHTTP1
+import WeftText
 
 /// What the router answers.
 package struct APIResponse: Sendable {

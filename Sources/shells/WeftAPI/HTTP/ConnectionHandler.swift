@@ -172,8 +172,7 @@ final class ConnectionHandler: ChannelDuplexHandler {
             state = .passing(exchange, head, isRequestWhole: false)
             exchange.connect(to: socketPath, on: context.eventLoop)
         case .own(let operation, let target):
-            if let text = head.headers.first(name: "content-length"), let length = Int(text), length > Self.bodySizeMax
-            {
+            if let text = head.headers.first(name: "content-length"), let length = Int(text), length > Self.bodySizeMax {
                 return refuse(.bodyTooLarge, head: head, context: context)
             }
             state = .receiving(head, operation, target, body: ByteBuffer())

@@ -1,3 +1,5 @@
+import WeftText
+
 /// The `filters` of a list: `{"name":{"x":true}}` as the CLI writes them, `{"name":["x"]}` as SDKs do.
 struct Filters {
     private var wanted: [String: [String]] = [:]
@@ -6,7 +8,7 @@ struct Filters {
     init(_ request: APIRequest, allowed: Set<String>?) throws(APIError) {
         guard let text = request.query["filters"] else { return }
         let json: JSON
-        do { json = try JSONParser.parse(Array(text.utf8)) } catch {
+        do { json = try JSON(parsing: Array(text.utf8)) } catch {
             throw .badRequest("filters is not JSON: \(error.reason)")
         }
         guard case .object(let members) = json else { throw .badRequest("filters must be a JSON object") }

@@ -1,6 +1,7 @@
 import NIOHTTP1
 import WeftModel
 import WeftNet
+import WeftText
 
 /// Interfaces in network namespaces that others made: what `weft-cni` asks for.
 extension Router {

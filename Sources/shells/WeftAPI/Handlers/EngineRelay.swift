@@ -1,6 +1,7 @@
 import NIOHTTP1
 import WeftEngine
 import WeftModel
+import WeftText
 
 /// Requests that the engine answers and weftd reads: sent on whole, the answer shaped by the caller.
 extension Router {
@@ -34,7 +35,7 @@ extension Router {
     /// `path` behind the version that the request named.
     func enginePath(_ request: APIRequest, _ path: [String], query: String = "") -> String {
         let version = RequestTarget(request.uri)?.version.map { "/v\($0)" } ?? ""
-        return version + path.map { "/" + EngineClient.escaped($0) }.joined() + (query.isEmpty ? "" : "?\(query)")
+        return version + path.map { "/" + $0.percentEncoded }.joined() + (query.isEmpty ? "" : "?\(query)")
     }
 }
 
@@ -64,7 +65,7 @@ extension APIResponse {
 
 extension EngineResponse {
     /// The body as JSON, of a success.
-    var json: JSON? { status == 200 || status == 201 ? try? JSONParser.parse(body) : nil }
+    var json: JSON? { status == 200 || status == 201 ? try? JSON(parsing: body) : nil }
 }
 
 /// Replaces every occurrence of `old`.

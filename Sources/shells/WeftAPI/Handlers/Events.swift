@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import WeftEngine
 import WeftModel
+import WeftText
 
 /// The engine's events, in which the swarm's networks appear as what they are to the user, and between them the swarm's.
 extension Router {
@@ -103,7 +104,8 @@ extension Router {
     /// Reads the engine's answer to its end, and hands it on by lines.
     private static func read(
         _ engine: LocalEngine, _ request: APIRequest, _ uri: String, _ choice: EventChoice,
-        head: AsyncThrowingStream<HTTPResponseHead, any Error>.Continuation, into queue: AsyncThrowingStream<[UInt8], any Error>.Continuation
+        head: AsyncThrowingStream<HTTPResponseHead, any Error>.Continuation,
+        into queue: AsyncThrowingStream<[UInt8], any Error>.Continuation
     ) async throws {
         let (chunks, chunk) = AsyncThrowingStream<ByteBuffer, any Error>.makeStream(
             bufferingPolicy: .bufferingOldest(eventsWaitingMax))
@@ -150,7 +152,7 @@ extension Router {
         var timed: [(time: Int64, index: Int, line: [UInt8])] = []
         for (index, line) in lines.enumerated() {
             var time = timed.last?.time ?? 0
-            if case .integer(let nanoseconds)? = (try? JSONParser.parse(line))?["timeNano"] { time = nanoseconds }
+            if case .integer(let nanoseconds)? = (try? JSON(parsing: line))?["timeNano"] { time = nanoseconds }
             timed.append((time, index, line))
         }
         return timed.sorted { ($0.time, $0.index) < ($1.time, $1.index) }.map(\.line)
@@ -158,7 +160,7 @@ extension Router {
 
     /// An event as the user sees it; nil when it is none of his: what stands for a network of the swarm comes and goes unseen.
     static func shown(_ line: [UInt8], _ identities: [String: String]) -> [UInt8]? {
-        guard let event = try? JSONParser.parse(line), event["Type"] == "network",
+        guard let event = try? JSON(parsing: line), event["Type"] == "network",
             event["Actor"]?["Attributes"]?["type"] == "weft"
         else { return line }
         if event["Action"] == "create" || event["Action"] == "destroy" || event["Action"] == "remove" { return nil }
@@ -218,21 +220,21 @@ struct EventChoice {
         let wanted = filters["network"]
         let more = wanted.flatMap { id in names.filter { !id.isEmpty && $0.key.hasPrefix(id) }.map(\.value) }
         guard !more.isEmpty else { return request.uri }
-        var text: JSON = (try? JSONParser.parse(Array((request.query["filters"] ?? "{}").utf8))) ?? [:]
+        var text: JSON = (try? JSON(parsing: Array((request.query["filters"] ?? "{}").utf8))) ?? [:]
         // The engine reads either shape, but not both in one text.
         let hasLists = if case .object(let members) = text { members.contains { $0.value.isArray } } else { false }
         let all = Set(wanted + more).sorted()
         text.set("network", hasLists ? .strings(all) : .object(all.map { (key: $0, value: true) }))
-        var query = ["filters=" + EngineClient.escaped(String(decoding: text.utf8, as: UTF8.self))]
+        var query = ["filters=" + String(decoding: text.utf8, as: UTF8.self).percentEncoded]
         for key in ["since", "until"] {
-            if let value = request.query[key] { query.append("\(key)=\(EngineClient.escaped(value))") }
+            if let value = request.query[key] { query.append("\(key)=\(value.percentEncoded)") }
         }
         return String(request.uri.prefix { $0 != "?" }) + "?" + query.joined(separator: "&")
     }
 
     /// Whether an event of the engine is of a network that was asked for: by name it was asked for more.
     func takes(_ line: [UInt8]) -> Bool {
-        guard !filters["network"].isEmpty, let event = try? JSONParser.parse(line), event["Type"] == "network",
+        guard !filters["network"].isEmpty, let event = try? JSON(parsing: line), event["Type"] == "network",
             case .string(let id)? = event["Actor"]?["ID"]
         else { return true }
         var name = ""

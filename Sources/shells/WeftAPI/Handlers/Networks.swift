@@ -3,6 +3,7 @@ import NIOHTTP1
 import WeftEngine
 import WeftModel
 import WeftNet
+import WeftText
 
 extension Router {
     func networkList(_ request: APIRequest) async throws -> APIResponse {
@@ -78,7 +79,8 @@ extension Router {
     private func refuseEnginesName(_ name: String, for request: APIRequest) async throws -> String {
         guard let engine else { return "" }
         do {
-            let others = try await engine.engine.limited(to: engine.patience).networks().filter { $0.shadowOf == nil }
+            let others = try await engine.engine.limited(to: engine.patience).networks()
+                .filter { $0.shadowOf == nil && !NetworkSpec.predefinedNames.contains($0.Name) }
             try checkFree(name, among: others.flatMap { [$0.Name, $0.Id] })
         } catch let error as EngineError {
             guard noteIfSilent(error, at: request) else { return "" }
@@ -162,7 +164,7 @@ extension Router {
     /// The engine's part, without the networks that stand for the swarm's.
     private func pruneEngine(_ request: APIRequest) async throws -> EngineResponse? {
         var filters: JSON = [:]
-        if let text = request.query["filters"] { filters = (try? JSONParser.parse(Array(text.utf8))) ?? [:] }
+        if let text = request.query["filters"] { filters = (try? JSON(parsing: Array(text.utf8))) ?? [:] }
         let flag: (key: String, value: JSON) = (ShadowNetworks.label, true)
         switch filters["label!"] {
         case .array(let labels)?: filters.set("label!", .array(labels + [.string(ShadowNetworks.label)]))
@@ -172,7 +174,7 @@ extension Router {
             let hasLists = if case .object(let members) = filters { members.contains { $0.value.isArray } } else { false }
             filters.set("label!", hasLists ? [.string(ShadowNetworks.label)] : .object([flag]))
         }
-        let query = "filters=" + EngineClient.escaped(String(decoding: filters.utf8, as: UTF8.self))
+        let query = "filters=" + String(decoding: filters.utf8, as: UTF8.self).percentEncoded
         guard let engine else { return nil }
         do {
             // One that answers at all may take its time to prune; one that does not must not keep the swarm's answer.
@@ -238,7 +240,8 @@ extension Router {
     private func namesSandbox(_ fields: Fields) async throws -> Bool {
         guard let name = try fields.text("Container") else { return false }
         do { return try await sandbox(name).id.rawValue.isEmpty == false } catch let error as APIError
-        where error.status == 404 { return false }
+            where error.status == 404
+        { return false }
     }
 
     private func sandbox(ofContainer fields: Fields) async throws -> SandboxSummary {

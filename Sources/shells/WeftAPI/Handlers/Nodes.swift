@@ -1,4 +1,5 @@
 import WeftModel
+import WeftText
 
 extension Router {
     func nodeList(_ request: APIRequest) async throws -> APIResponse {

@@ -1,4 +1,5 @@
 import WeftModel
+import WeftText
 
 /// Services, tasks, secrets and configs: there are none, and none can be made.
 extension Router {

@@ -1,6 +1,7 @@
 import NIOHTTP1
 import WeftModel
 import WeftNet
+import WeftText
 
 extension Router {
     /// Running sandboxes, or all with `?all=1`; oldest first.

@@ -1,5 +1,6 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 extension Router {
     func swarmInspect(_ request: APIRequest) async throws -> APIResponse {

@@ -2,6 +2,7 @@ import NIOHTTP1
 import WeftEngine
 import WeftModel
 import WeftNet
+import WeftText
 
 extension Router {
     func ping(_ request: APIRequest) async throws -> APIResponse {

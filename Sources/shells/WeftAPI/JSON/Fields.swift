@@ -1,5 +1,6 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 /// Reads typed members of an object that a client sent. A member that is absent or null is nil; one of another type is a
 /// 400 that names it by its path.

@@ -1,5 +1,6 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 /// Shapes networks from what this node knows.
 struct NetworkShapes {

@@ -1,5 +1,6 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 func sandboxJSON(_ sandbox: SandboxSummary) -> JSON {
     [

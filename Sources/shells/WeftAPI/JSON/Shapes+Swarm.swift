@@ -1,13 +1,14 @@
 import WeftModel
 import WeftNet
+import WeftText
 
 private func versionJSON(_ version: Version) -> JSON { ["Index": .integer(version.index)] }
 
 private func trustJSON(_ trust: TrustInformation?) -> JSON {
     guard let trust else { return [:] }
     return [
-        "TrustRoot": .string(trust.rootsPEM), "CertIssuerSubject": .string(base64(trust.issuer.subject)),
-        "CertIssuerPublicKey": .string(base64(trust.issuer.publicKey)),
+        "TrustRoot": .string(trust.rootsPEM), "CertIssuerSubject": .string(Base64.encoded(trust.issuer.subject)),
+        "CertIssuerPublicKey": .string(Base64.encoded(trust.issuer.publicKey)),
     ]
 }
 

@@ -1,4 +1,5 @@
 import WeftModel
+package import WeftText
 
 extension Instant {
     /// The time as Go writes it (RFC 3339 with as many decimals as needed, UTC): `2026-11-21T09:47:23.122615443Z`.
@@ -41,16 +42,9 @@ extension Instant {
 /// Go's zero time, which Docker shows for what has not happened.
 let zeroTime = "0001-01-01T00:00:00Z"
 
-/// The bytes in base 64 (RFC 4648, section 4).
-func base64(_ bytes: [UInt8]) -> String {
-    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    var text: [UInt8] = []
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-        let group = bytes[start..<min(start + 3, bytes.count)]
-        let bits = group.reduce(UInt32(0)) { $0 << 8 | UInt32($1) } << UInt32(8 * (3 - group.count))
-        for index in 0..<4 {
-            text.append(index <= group.count ? alphabet[Int(bits >> UInt32(18 - 6 * index) & 63)] : UInt8(ascii: "="))
-        }
+extension JSON {
+    /// Reads one JSON value that fills the whole text; throws an `APIError` that says where it is none.
+    package static func parse(_ bytes: [UInt8]) throws(APIError) -> JSON {
+        do { return try JSON(parsing: bytes) } catch { throw .badRequest(error.description) }
     }
-    return String(decoding: text, as: UTF8.self)
 }

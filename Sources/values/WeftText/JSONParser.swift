@@ -1,17 +1,31 @@
-/// Reads JSON text (RFC 8259). Bounded in depth, so that no input exhausts the stack.
-struct JSONParser {
-    /// Where the text stops being JSON, and why.
-    struct Failure: Error {
-        let offset: Int
-        let reason: String
+/// Where a text stops being JSON, and why.
+package struct JSONError: Error, Hashable, CustomStringConvertible {
+    /// In bytes from the start.
+    package let offset: Int
+    package let reason: String
+
+    package init(offset: Int, reason: String) {
+        self.offset = offset
+        self.reason = reason
     }
 
+    package var description: String { "not JSON: \(reason) (at byte \(offset))" }
+}
+
+extension JSON {
+    /// Reads one JSON value that fills the whole text.
+    package init(parsing bytes: some Sequence<UInt8>) throws(JSONError) {
+        self = try JSONParser.parse(Array(bytes))
+    }
+}
+
+/// Reads JSON text (RFC 8259). Bounded in depth, so that no input exhausts the stack.
+private struct JSONParser {
     private let bytes: [UInt8]
     private var position = 0
-    private static let depthMax = 64
 
     /// Parses one value that fills the whole text.
-    static func parse(_ bytes: [UInt8]) throws(Failure) -> JSON {
+    static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSON {
         var parser = JSONParser(bytes: bytes)
         let value = try parser.value(depth: 0)
         parser.skipSpace()
@@ -21,7 +35,7 @@ struct JSONParser {
 
     private init(bytes: [UInt8]) { self.bytes = bytes }
 
-    private func failure(_ reason: String) -> Failure { Failure(offset: position, reason: reason) }
+    private func failure(_ reason: String) -> JSONError { JSONError(offset: position, reason: reason) }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }
 
@@ -37,12 +51,12 @@ struct JSONParser {
         return true
     }
 
-    private mutating func value(depth: Int) throws(Failure) -> JSON {
-        if depth > Self.depthMax { throw failure("it is nested more than \(Self.depthMax) deep") }
+    private mutating func value(depth: Int) throws(JSONError) -> JSON {
         skipSpace()
         switch next {
-        case UInt8(ascii: "{"): return try object(depth: depth)
-        case UInt8(ascii: "["): return try array(depth: depth)
+        case UInt8(ascii: "{"), UInt8(ascii: "["):
+            guard depth < JSON.depthMax else { throw failure("it is nested more than \(JSON.depthMax) deep") }
+            return next == UInt8(ascii: "{") ? try object(depth: depth) : try array(depth: depth)
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try word("true", .bool(true))
         case UInt8(ascii: "f"): return try word("false", .bool(false))
@@ -52,13 +66,13 @@ struct JSONParser {
         }
     }
 
-    private mutating func word(_ word: String, _ value: JSON) throws(Failure) -> JSON {
+    private mutating func word(_ word: String, _ value: JSON) throws(JSONError) -> JSON {
         guard bytes[position...].starts(with: word.utf8) else { throw failure("a value is expected") }
         position += word.utf8.count
         return value
     }
 
-    private mutating func object(depth: Int) throws(Failure) -> JSON {
+    private mutating func object(depth: Int) throws(JSONError) -> JSON {
         position += 1
         var members: [(key: String, value: JSON)] = []
         if take("}") { return .object(members) }
@@ -73,7 +87,7 @@ struct JSONParser {
         return .object(members)
     }
 
-    private mutating func array(depth: Int) throws(Failure) -> JSON {
+    private mutating func array(depth: Int) throws(JSONError) -> JSON {
         position += 1
         var elements: [JSON] = []
         if take("]") { return .array(elements) }
@@ -82,19 +96,50 @@ struct JSONParser {
         return .array(elements)
     }
 
-    private mutating func number() throws(Failure) -> JSON {
+    private mutating func number() throws(JSONError) -> JSON {
         let start = position
-        while let byte = next, "+-.eE0123456789".utf8.contains(byte) { position += 1 }
-        let text = String(decoding: bytes[start..<position], as: UTF8.self)
-        if let integer = Int64(text), !text.hasPrefix("+") { return .integer(integer) }
-        guard let first = text.utf8.first, first != UInt8(ascii: "+"), let number = Double(text), number.isFinite else {
+        guard skipNumber() else {
             position = start
             throw failure("a value is expected")
+        }
+        let text = String(decoding: bytes[start..<position], as: UTF8.self)
+        // -0 is a number that no integer is.
+        if let integer = Int64(text), text != "-0" { return .integer(integer) }
+        guard let number = Double(text), number.isFinite else {
+            position = start
+            throw failure("a number is too large")
         }
         return .number(number)
     }
 
-    private mutating func string() throws(Failure) -> String {
+    /// Skips `-`, digits without leading zeros, a fraction, an exponent; false if it is no number.
+    private mutating func skipNumber() -> Bool {
+        _ = skip("-")
+        let isZero = next == UInt8(ascii: "0")
+        let digits = skipDigits()
+        guard digits == 1 || digits > 1 && !isZero else { return false }
+        if skip("."), skipDigits() == 0 { return false }
+        if skip("e") || skip("E") {
+            _ = skip("+") || skip("-")
+            if skipDigits() == 0 { return false }
+        }
+        return true
+    }
+
+    private mutating func skip(_ character: Unicode.Scalar) -> Bool {
+        guard next == UInt8(ascii: character) else { return false }
+        position += 1
+        return true
+    }
+
+    /// How many digits there were.
+    private mutating func skipDigits() -> Int {
+        let start = position
+        while let byte = next, (0x30...0x39).contains(byte) { position += 1 }
+        return position - start
+    }
+
+    private mutating func string() throws(JSONError) -> String {
         position += 1
         var text: [UInt8] = []
         while let byte = next {
@@ -111,7 +156,7 @@ struct JSONParser {
         throw failure("a text has no end")
     }
 
-    private mutating func escape(into text: inout [UInt8]) throws(Failure) {
+    private mutating func escape(into text: inout [UInt8]) throws(JSONError) {
         guard let byte = next else { throw failure("a text has no end") }
         position += 1
         switch byte {
@@ -127,7 +172,7 @@ struct JSONParser {
     }
 
     /// Reads four hex digits, and a second escape after a high surrogate. A lone surrogate becomes U+FFFD, as in Go.
-    private mutating func unicodeEscape() throws(Failure) -> Unicode.Scalar {
+    private mutating func unicodeEscape() throws(JSONError) -> Unicode.Scalar {
         let high = try hexUnit()
         if let scalar = Unicode.Scalar(high) { return scalar }
         let rest = position
@@ -143,21 +188,12 @@ struct JSONParser {
         return "\u{fffd}"
     }
 
-    private mutating func hexUnit() throws(Failure) -> UInt16 {
+    private mutating func hexUnit() throws(JSONError) -> UInt16 {
         guard position + 4 <= bytes.count,
             bytes[position..<position + 4].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
             let unit = UInt16(String(decoding: bytes[position..<position + 4], as: UTF8.self), radix: 16)
         else { throw failure("\\u needs four hexadecimal digits") }
         position += 4
         return unit
-    }
-}
-
-extension JSON {
-    /// Reads one JSON value that fills the whole text; throws an `APIError` that says where it is none.
-    package static func parse(_ bytes: [UInt8]) throws(APIError) -> JSON {
-        do { return try JSONParser.parse(bytes) } catch {
-            throw .badRequest("not JSON: \(error.reason) (at byte \(error.offset))")
-        }
     }
 }

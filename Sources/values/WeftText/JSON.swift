@@ -1,6 +1,13 @@
+// Forms of text that others define and every layer meets: JSON, base 64, percent-encoding, the shortest decimal form of a
+// number. Free of Foundation, so that the small programs (weft-shim, weft-cni) have the same reader as weftd. What it reads
+// is foreign: nothing here traps, and depth is bounded.
+
 /// A JSON value (RFC 8259). Objects keep the order of their members, so that a body reads as it was written, and are
 /// looked up as Go does it: the exact key first, then any spelling of it; of two equal keys the last counts.
 package enum JSON: Sendable {
+    /// How deep arrays and objects may lie in each other; an engine's deepest answers have about ten levels.
+    package static let depthMax = 64
+
     case null
     case bool(Bool)
     case integer(Int64)
@@ -22,27 +29,27 @@ package enum JSON: Sendable {
 
     package var isNull: Bool { if case .null = self { true } else { false } }
 
-    var isArray: Bool { if case .array = self { true } else { false } }
+    package var isArray: Bool { if case .array = self { true } else { false } }
 
     /// An unsigned counter; beyond 2^63−1 it stays there.
-    static func counter(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
+    package static func counter(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
 
     /// The text, or null for nil.
-    static func optional(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
+    package static func optional(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
 
-    static func strings(_ texts: [String]) -> JSON { .array(texts.map(JSON.string)) }
+    package static func strings(_ texts: [String]) -> JSON { .array(texts.map(JSON.string)) }
 
     /// An object with sorted keys.
-    static func map(_ texts: [String: String]) -> JSON {
+    package static func map(_ texts: [String: String]) -> JSON {
         .object(texts.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) })
     }
 
-    static func counters(_ values: [String: UInt64]) -> JSON {
+    package static func counters(_ values: [String: UInt64]) -> JSON {
         .object(values.sorted { $0.key < $1.key }.map { ($0.key, .counter($0.value)) })
     }
 
     /// Replaces a member of an object, in any spelling of its key, or adds it at the end.
-    mutating func set(_ key: String, _ value: JSON) {
+    package mutating func set(_ key: String, _ value: JSON) {
         guard case .object(var members) = self else { return }
         self = .null
         members.removeAll { $0.key.lowercased() == key.lowercased() }
@@ -51,7 +58,7 @@ package enum JSON: Sendable {
     }
 
     /// Adds a member at the end of an object.
-    mutating func append(_ key: String, _ value: JSON) {
+    package mutating func append(_ key: String, _ value: JSON) {
         guard case .object(var members) = self else { return }
         self = .null
         members.append((key, value))
@@ -84,55 +91,4 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
 extension JSON: ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
     package init(arrayLiteral elements: JSON...) { self = .array(elements) }
     package init(dictionaryLiteral elements: (String, JSON)...) { self = .object(elements.map { ($0.0, $0.1) }) }
-}
-
-extension JSON {
-    /// The value as UTF-8 text without white space.
-    package var utf8: [UInt8] {
-        var bytes: [UInt8] = []
-        write(to: &bytes)
-        return bytes
-    }
-
-    private func write(to bytes: inout [UInt8]) {
-        switch self {
-        case .null: bytes += "null".utf8
-        case .bool(let value): bytes += (value ? "true" : "false").utf8
-        case .integer(let value): bytes += String(value).utf8
-        case .number(let value): bytes += (value.isFinite ? String(value) : "null").utf8
-        case .string(let text): Self.write(text, to: &bytes)
-        case .array(let elements):
-            bytes.append(UInt8(ascii: "["))
-            for (index, element) in elements.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                element.write(to: &bytes)
-            }
-            bytes.append(UInt8(ascii: "]"))
-        case .object(let members):
-            bytes.append(UInt8(ascii: "{"))
-            for (index, member) in members.enumerated() {
-                if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                Self.write(member.key, to: &bytes)
-                bytes.append(UInt8(ascii: ":"))
-                member.value.write(to: &bytes)
-            }
-            bytes.append(UInt8(ascii: "}"))
-        }
-    }
-
-    private static func write(_ text: String, to bytes: inout [UInt8]) {
-        let hex = Array("0123456789abcdef".utf8)
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0x0a: bytes += "\\n".utf8
-            case 0x0d: bytes += "\\r".utf8
-            case 0x09: bytes += "\\t".utf8
-            case 0..<0x20, 0x7f: bytes += "\\u00".utf8 + [hex[Int(byte >> 4)], hex[Int(byte & 15)]]
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
-    }
 }
