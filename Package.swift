@@ -139,8 +139,9 @@ let package = Package(
                 .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
                 nioTLS, logging,
             ] + nio),
-        module(.doors, "WeftClient", ["WeftJSON"] + nioHTTP),
-        module(.doors, "WeftEngine", ["WeftText", "WeftNet", "WeftModel", "WeftJSON", logging] + nioHTTP),
+        module(.doors, "WeftHTTP", nioHTTP),
+        module(.doors, "WeftClient", ["WeftText", "WeftJSON", "WeftHTTP", .product(name: "NIOHTTP1", package: "swift-nio")]),
+        module(.doors, "WeftEngine", ["WeftText", "WeftNet", "WeftModel", "WeftJSON", "WeftHTTP", logging] + nioHTTP),
 
         // Shells.
         module(
@@ -155,7 +156,7 @@ let package = Package(
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
-            ["WeftText", "WeftNet", "WeftModel", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
+            ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
         module(
             .shells, "WeftLab",
             [
@@ -169,13 +170,13 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI", "WeftEngine",
-                "WeftPlugin", "WeftJSON", "WeftThreads",
+                "WeftPlugin", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
         program("weft", ["WeftText", "WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
         program("weft-shim", ["WeftText", "WeftSandboxWire", "CSandbox"]),
-        program("weft-cni", ["WeftTemplate"]),
+        program("weft-cni", ["WeftText", "WeftHTTP"] + nioHTTP),
         program("weft-supervisor", ["WeftLinux"]),
         program("weft-bench", ["WeftNet", "WeftModel", "WeftLinux", "WeftClient", "WeftJSON", "CBench", argumentParser] + nioHTTP),
 
@@ -186,6 +187,7 @@ let package = Package(
         tests("WeftNetTests", ["WeftNet"]),
         tests("WeftTextTests", ["WeftText"]),
         tests("WeftJSONTests", ["WeftJSON"]),
+        tests("WeftHTTPTests", ["WeftHTTP", "TestSupport"] + nioHTTP),
         tests("WeftModelTests", ["WeftModel", "WeftNet"]),
         tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI"]),
         tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet"]),
@@ -209,16 +211,17 @@ let package = Package(
             ] + nio),
         tests(
             "WeftAPITests",
-            ["WeftText", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
+            ["WeftText", "WeftHTTP", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
                 + nioHTTP),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
-        tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", argumentParser] + nioHTTP),
+        tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.
         tests(
             "NetnsTests",
             ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CBPF", "CDatapathABI"]),
         .executableTarget(
             name: "sandbox-driver", dependencies: ["WeftSandbox"], path: "Tests/SandboxDriver", swiftSettings: swift),
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: swift),
         tests("LabTests", ["WeftLab", "WeftLinux"]),
         // Readers of foreign bytes, for FuzzTests and for scripts/fuzz.
         .target(

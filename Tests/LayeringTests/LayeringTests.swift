@@ -59,8 +59,9 @@ private let layers = [
                 "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),
-            "WeftClient": Set(["WeftJSON", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
-            "WeftEngine": Set(["WeftText", "WeftNet", "WeftModel", "WeftJSON", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftHTTP": Set(["NIOHTTP1", "Glibc"]).union(nio),
+            "WeftClient": Set(["WeftText", "WeftJSON", "WeftHTTP", "NIOHTTP1"]).union(foundation),
+            "WeftEngine": Set(["WeftText", "WeftNet", "WeftModel", "WeftJSON", "WeftHTTP", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
         ]),
     Layer(
         name: "shells", folder: "shells",
@@ -71,7 +72,7 @@ private let layers = [
                 "Logging",
                 "Synchronization",
             ]).union(nio).union(foundation),
-            "WeftAPI": Set(["WeftText", "WeftNet", "WeftModel", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
+            "WeftAPI": Set(["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
             "WeftLab": Set(["WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "NIOHTTP1"]).union(system).union(foundation),

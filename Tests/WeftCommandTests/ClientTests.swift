@@ -1,106 +1,10 @@
-import Glibc
 import NIOHTTP1
-import Synchronization
+import TestSupport
 import Testing
 import WeftClient
 import WeftTemplate
 
 @testable import weft
-
-/// Answers each connection with the next canned text, and keeps what was asked.
-private final class CannedServer: Sendable {
-    let path: String
-    private let requests = Mutex<[String]>([])
-    var received: [String] { requests.withLock { $0 } }
-
-    init(_ answers: [String]) throws {
-        path = "\(try #require(CannedServer.directory()))/docker.sock"
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(bound == 0 && listen(descriptor, 8) == 0)
-        let server = self
-        Thread.detach {
-            for answer in answers { server.serve(descriptor, answer) }
-            close(descriptor)
-        }
-    }
-
-    private func serve(_ listener: Int32, _ answer: String) {
-        let connection = accept(listener, nil, nil)
-        guard connection >= 0 else { return }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 4096)
-        while !Self.isWhole(String(decoding: bytes, as: UTF8.self)) {
-            let count = read(connection, &chunk, chunk.count)
-            guard count > 0 else { break }
-            bytes += chunk[..<count]
-        }
-        requests.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) }
-        var rest = Array(answer.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { write(connection, $0.baseAddress, $0.count) }
-            guard count > 0 else { break }
-            rest = rest.dropFirst(count)
-        }
-        close(connection)
-    }
-
-    private static func isWhole(_ request: String) -> Bool {
-        guard let head = request.range("\r\n\r\n") else { return false }
-        let length =
-            request.lowercased().split(separator: "content-length: ").dropFirst().first
-            .flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
-        return request.utf8.count - head >= length
-    }
-
-    private static func directory() -> String? {
-        var template = Array("/tmp/weft-client-XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { return nil }
-        return String(cString: made)
-    }
-
-    deinit {
-        unlink(path)
-        rmdir(String(path.dropLast("/docker.sock".count)))
-    }
-}
-
-extension String {
-    /// The offset behind the first occurrence.
-    fileprivate func range(_ wanted: String) -> Int? {
-        let (bytes, wanted) = (Array(utf8), Array(wanted.utf8))
-        guard bytes.count >= wanted.count else { return nil }
-        return (0...bytes.count - wanted.count).first { Array(bytes[$0..<$0 + wanted.count]) == wanted }.map {
-            $0 + wanted.count
-        }
-    }
-}
-
-private enum Thread {
-    static func detach(_ body: @escaping @Sendable () -> Void) {
-        final class Box {
-            let body: @Sendable () -> Void
-            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-        }
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(Box(body)).toOpaque()
-        pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-                return nil
-            }, argument)
-        pthread_detach(thread)
-    }
-}
 
 private func connection(_ server: CannedServer) throws -> Connection {
     Connection(client: try WeftClient(host: "unix://\(server.path)"))
@@ -181,17 +85,4 @@ func unreachable() async throws {
     arguments: ["tcp://1.2.3.4:2375", "", "run/weft.sock", "unix://", "/" + String(repeating: "x", count: 200)])
 func invalid(host: String) {
     #expect(throws: ClientError.invalidHost(host)) { try WeftClient(host: host) }
-}
-
-@Test("a stream hands chunks over as they come")
-func stream() async throws {
-    let server = try CannedServer([
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
-    ])
-    var text: [UInt8] = []
-    let head = try await WeftClient(host: server.path).stream(.GET, "/x") { status, chunk in
-        #expect(status == 200)
-        text += chunk
-    }
-    #expect(head.status.code == 200 && text == Array("abc".utf8))
 }

@@ -1,4 +1,5 @@
 package import Logging
+import WeftHTTP
 package import WeftModel
 
 /// Who is told of the containers of an engine that takes no network driver.

@@ -1,3 +1,4 @@
+import WeftHTTP
 package import WeftModel
 
 /// The engine's networks that stand for the cluster's: made when first needed, removed when nobody needs them any more.

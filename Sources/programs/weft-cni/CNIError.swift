@@ -1,4 +1,4 @@
-import WeftTemplate
+import WeftText
 
 /// What a runtime is told when a command fails: the CNI specification's numbers, and a sentence.
 struct CNIError: Error, Hashable {
@@ -29,12 +29,11 @@ struct CNIError: Error, Hashable {
         self.details = details
     }
 
-    func json(version: String) -> TemplateValue {
-        var object = TemplateObject([
-            .init(key: "cniVersion", value: .string(version)), .init(key: "code", value: .int(code.rawValue)),
-            .init(key: "msg", value: .string(message)),
-        ])
-        if !details.isEmpty { object["details"] = .string(details) }
-        return .object(object)
+    func json(version: String) -> JSON {
+        var object: JSON = [
+            "cniVersion": .string(version), "code": .integer(code.rawValue), "msg": .string(message),
+        ]
+        if !details.isEmpty { object.append("details", .string(details)) }
+        return object
     }
 }

@@ -1,4 +1,5 @@
-import WeftTemplate
+import WeftHTTP
+import WeftText
 
 /// The network configuration that a runtime writes to standard input: the plugin's object of the conflist with the
 /// list's version and name, and what the runtime adds.
@@ -6,7 +7,7 @@ struct Configuration {
     /// What can be spoken; the newest last.
     static let versions = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 
-    let json: TemplateValue
+    let json: JSON
     let version: String
     /// The network configuration's name.
     let name: String
@@ -16,7 +17,7 @@ struct Configuration {
     let socket: String
     let takesDefaultRoute: Bool
 
-    init(_ json: TemplateValue, environment: [String: String]) throws(CNIError) {
+    init(_ json: JSON, environment: [String: String]) throws(CNIError) {
         self.json = json
         guard case .object = json else { throw CNIError(.notDecodable, "the network configuration must be a JSON object") }
         // As the specification has it: no version means 0.1.0, which this plugin does not speak.
@@ -32,8 +33,7 @@ struct Configuration {
         }
         self.network = network
         let host = try json.string("host") ?? environment["WEFT_HOST"] ?? "unix:///run/weft/docker.sock"
-        let path = host.hasPrefix("unix://") ? String(host.dropFirst("unix://".count)) : host
-        guard path.hasPrefix("/"), path.utf8.count < 108 else {
+        guard let path = UnixHTTPClient.path(of: host) else {
             throw CNIError(.invalidConfiguration, "\"host\" is \(host)", details: "give unix:///PATH/TO/docker.sock")
         }
         socket = path
@@ -54,7 +54,7 @@ struct Configuration {
         }
         if let dns = json.member("dns"), case .object(let object) = dns {
             let known: Set = ["search", "domain", "options", "nameservers"]
-            for key in object.keys where !known.contains(key) {
+            for (key, _) in object where !known.contains(key) {
                 throw CNIError(.invalidConfiguration, "\"dns\" has no member \(key)")
             }
             if try !dns.strings("nameservers").isEmpty {

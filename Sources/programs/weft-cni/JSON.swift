@@ -1,11 +1,12 @@
-import WeftTemplate
+import WeftText
 
 /// Typed members of the objects that come on standard input and from weftd. One of another type is an error that
 /// names it; an absent or null one is nil.
-extension TemplateValue {
+extension JSON {
     /// Exactly this key, unlike the subscript.
-    func member(_ key: String) -> TemplateValue? {
-        guard case .object(let object) = self, let value = object[key], !value.isNull else { return nil }
+    func member(_ key: String) -> JSON? {
+        guard case .object(let members) = self, let value = members.last(where: { $0.key == key })?.value, !value.isNull
+        else { return nil }
         return value
     }
 
@@ -23,11 +24,11 @@ extension TemplateValue {
 
     func integer(_ key: String) throws(CNIError) -> Int64? {
         guard let value = member(key) else { return nil }
-        guard case .int(let number) = value else { throw Self.wrongType(key, "a whole number") }
+        guard case .integer(let number) = value else { throw Self.wrongType(key, "a whole number") }
         return number
     }
 
-    func array(_ key: String) throws(CNIError) -> [TemplateValue] {
+    func array(_ key: String) throws(CNIError) -> [JSON] {
         guard let value = member(key) else { return [] }
         guard case .array(let values) = value else { throw Self.wrongType(key, "a list") }
         return values

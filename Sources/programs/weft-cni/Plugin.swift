@@ -1,4 +1,5 @@
-import WeftTemplate
+import NIOHTTP1
+import WeftText
 
 /// The commands of the CNI specification (1.1.0), each a request or two to weftd.
 struct Plugin {
@@ -6,16 +7,16 @@ struct Plugin {
     let input: [UInt8]
 
     /// What goes to standard output; nil for nothing.
-    func run() throws(CNIError) -> TemplateValue? {
+    func run() async throws(CNIError) -> JSON? {
         let command = environment["CNI_COMMAND"] ?? ""
         let json = try parsedInput(isOptional: command == "VERSION")
         switch command {
         case "VERSION": return versions(json)
-        case "ADD": return try add(json)
-        case "DEL": try delete(json)
-        case "CHECK": try check(json)
-        case "GC": try collect(json)
-        case "STATUS": try status(json)
+        case "ADD": return try await add(json)
+        case "DEL": try await delete(json)
+        case "CHECK": try await check(json)
+        case "GC": try await collect(json)
+        case "STATUS": try await status(json)
         case "":
             throw CNIError(
                 .invalidEnvironment, "CNI_COMMAND is missing", details: "weft-cni is started by container runtimes, not by hand")
@@ -24,51 +25,51 @@ struct Plugin {
         return nil
     }
 
-    private func parsedInput(isOptional: Bool) throws(CNIError) -> TemplateValue {
+    private func parsedInput(isOptional: Bool) throws(CNIError) -> JSON {
         if isOptional, input.isEmpty { return .null }
-        do { return try TemplateValue(json: input) } catch {
+        do { return try JSON(parsing: input) } catch {
             throw CNIError(.notDecodable, "the network configuration on standard input is \(error)")
         }
     }
 
-    private func versions(_ json: TemplateValue) -> TemplateValue {
+    private func versions(_ json: JSON) -> JSON {
         [
             "cniVersion": .string((try? json.string("cniVersion")) ?? Configuration.versions.last ?? ""),
             "supportedVersions": .array(Configuration.versions.map { .string($0) }),
         ]
     }
 
-    private func add(_ json: TemplateValue) throws(CNIError) -> TemplateValue {
+    private func add(_ json: JSON) async throws(CNIError) -> JSON {
         let configuration = try Configuration(json, environment: environment)
         try configuration.checkForAdd()
         let invocation = try Invocation(environment, needsNamespace: true)
         let wish = try Wish(configuration, invocation)
-        let answer = try Daemon(socket: configuration.socket)
-            .request("POST", "/weft/v1/attachments", body: wish.body)
+        let answer = try await Daemon(socket: configuration.socket)
+            .request(.POST, "/weft/v1/attachments", body: wish.body)
         guard answer.status == 201 else { throw refusal(answer) }
         return try Result(answer.body, configuration, invocation).json
     }
 
     /// Everything that is gone already is success.
-    private func delete(_ json: TemplateValue) throws(CNIError) {
+    private func delete(_ json: JSON) async throws(CNIError) {
         let configuration = try Configuration(json, environment: environment)
         let invocation = try Invocation(environment, needsNamespace: false)
-        try remove(invocation.container, invocation.interface, Daemon(socket: configuration.socket))
+        try await remove(invocation.container, invocation.interface, Daemon(socket: configuration.socket))
     }
 
-    private func remove(_ container: String, _ interface: String, _ daemon: Daemon) throws(CNIError) {
-        let answer = try daemon.request("DELETE", Self.path(container, interface))
+    private func remove(_ container: String, _ interface: String, _ daemon: Daemon) async throws(CNIError) {
+        let answer = try await daemon.request(.DELETE, Self.path(container, interface))
         guard answer.status == 204 || answer.status == 404 else { throw refusal(answer) }
     }
 
-    private func check(_ json: TemplateValue) throws(CNIError) {
+    private func check(_ json: JSON) async throws(CNIError) {
         let configuration = try Configuration(json, environment: environment)
         let invocation = try Invocation(environment, needsNamespace: true)
         guard configuration.version != "0.3.1" else {
             throw CNIError(.incompatibleVersion, "CHECK came with CNI 0.4.0, and the configuration has 0.3.1")
         }
-        let answer = try Daemon(socket: configuration.socket)
-            .request("GET", Self.path(invocation.container, invocation.interface))
+        let answer = try await Daemon(socket: configuration.socket)
+            .request(.GET, Self.path(invocation.container, invocation.interface))
         guard answer.status != 404 else { throw CNIError(.unknownContainer, answer.message) }
         guard answer.status == 200 else { throw refusal(answer) }
         if let problem = try answer.body.string("Problem") { throw CNIError(.notAsMade, problem) }
@@ -85,7 +86,7 @@ struct Plugin {
 
     /// Another plugin of the chain may have added to the result; what is ours must be in it.
     private func compare(
-        _ result: Result, with previous: TemplateValue, _ invocation: Invocation
+        _ result: Result, with previous: JSON, _ invocation: Invocation
     ) throws(CNIError) {
         var addresses: [String] = []
         for entry in try previous.array("ips") { addresses.append(try entry.string("address") ?? "") }
@@ -102,7 +103,7 @@ struct Plugin {
     }
 
     /// Removes this configuration's attachments that the runtime does not know any more.
-    private func collect(_ json: TemplateValue) throws(CNIError) {
+    private func collect(_ json: JSON) async throws(CNIError) {
         let configuration = try Configuration(json, environment: environment)
         guard json.member("cni.dev/valid-attachments") != nil else {
             throw CNIError(.invalidConfiguration, "\"cni.dev/valid-attachments\" is missing")
@@ -112,20 +113,20 @@ struct Plugin {
             valid.insert([try entry.string("containerID") ?? "", try entry.string("ifname") ?? ""])
         }
         let daemon = Daemon(socket: configuration.socket)
-        let answer = try daemon.request("GET", "/weft/v1/attachments")
+        let answer = try await daemon.request(.GET, "/weft/v1/attachments")
         guard answer.status == 200, case .array(let attachments) = answer.body else { throw refusal(answer) }
         for attachment in attachments {
             guard try attachment.string("Owner") == configuration.name else { continue }
             let key = [try attachment.string("SandboxID") ?? "", try attachment.string("Interface") ?? ""]
-            if !valid.contains(key) { try remove(key[0], key[1], daemon) }
+            if !valid.contains(key) { try await remove(key[0], key[1], daemon) }
         }
     }
 
-    private func status(_ json: TemplateValue) throws(CNIError) {
+    private func status(_ json: JSON) async throws(CNIError) {
         let configuration = try Configuration(json, environment: environment)
         let answer: Daemon.Answer
         do {
-            answer = try Daemon(socket: configuration.socket).request("GET", "/networks/\(escaped(configuration.network))")
+            answer = try await Daemon(socket: configuration.socket).request(.GET, "/networks/\(configuration.network.percentEncoded)")
         } catch {
             throw CNIError(.notAvailable, error.message, details: error.details)
         }
@@ -136,7 +137,7 @@ struct Plugin {
     }
 
     private static func path(_ container: String, _ interface: String) -> String {
-        "/weft/v1/attachments/\(escaped(container))/\(escaped(interface))"
+        "/weft/v1/attachments/\(container.percentEncoded)/\(interface.percentEncoded)"
     }
 
     /// What may go better in a moment is told from what will not.

@@ -1,13 +1,13 @@
-import WeftTemplate
+import WeftText
 
 /// What ADD answers, from what weftd made.
 struct Result {
-    let json: TemplateValue
+    let json: JSON
     /// With prefix length; IPv4's first.
     let addresses: [String]
     let mac: String
 
-    init(_ attachment: TemplateValue, _ configuration: Configuration, _ invocation: Invocation) throws(CNIError) {
+    init(_ attachment: JSON, _ configuration: Configuration, _ invocation: Invocation) throws(CNIError) {
         guard let address = try attachment.string("IPAddress"), let length = try attachment.integer("IPPrefixLen"),
             let mac = try attachment.string("MacAddress"), let hostInterface = try attachment.string("HostInterface")
         else { throw CNIError(.inputOutput, "weftd's answer is not complete; are weftd and weft-cni of the same version?") }
@@ -21,30 +21,30 @@ struct Result {
         self.mac = mac.lowercased()
         let gateway = try attachment.string("Gateway")
         let ips = addresses.map { address in
-            var ip = TemplateObject()
+            var ip: JSON = [:]
             let isIPv6 = address.contains(":")
-            if configuration.version.hasPrefix("0.") { ip["version"] = isIPv6 ? "6" : "4" }
-            ip["address"] = .string(address)
+            if configuration.version.hasPrefix("0.") { ip.append("version", isIPv6 ? "6" : "4") }
+            ip.append("address", .string(address))
             // There is no way out by IPv6.
-            if let gateway, !isIPv6 { ip["gateway"] = .string(gateway) }
+            if let gateway, !isIPv6 { ip.append("gateway", .string(gateway)) }
             // The second of the interfaces.
-            ip["interface"] = .int(1)
-            return TemplateValue.object(ip)
+            ip.append("interface", 1)
+            return ip
         }
 
-        var routes: [TemplateValue] = []
+        var routes: [JSON] = []
         if try attachment.bool("DefaultRoute") == true, let gateway {
             routes.append(["dst": "0.0.0.0/0", "gw": .string(gateway)])
         }
         let nameservers = try attachment.strings("Nameservers")
         for server in nameservers { routes.append(["dst": .string("\(server)/32")]) }
 
-        var dns = TemplateObject()
-        if !nameservers.isEmpty { dns["nameservers"] = .array(nameservers.map { .string($0) }) }
-        if let domain = try configuration.json.member("dns")?.string("domain") { dns["domain"] = .string(domain) }
+        var dns: JSON = [:]
+        if !nameservers.isEmpty { dns.append("nameservers", .strings(nameservers)) }
+        if let domain = try configuration.json.member("dns")?.string("domain") { dns.append("domain", .string(domain)) }
         for key in ["search", "options"] {
             let texts = try configuration.json.member("dns")?.strings(key) ?? []
-            if !texts.isEmpty { dns[key] = .array(texts.map { .string($0) }) }
+            if !texts.isEmpty { dns.append(key, .strings(texts)) }
         }
         json = [
             "cniVersion": .string(configuration.version),
@@ -52,7 +52,7 @@ struct Result {
                 ["name": .string(hostInterface)],
                 ["name": .string(invocation.interface), "mac": .string(mac), "sandbox": .string(invocation.namespacePath)],
             ],
-            "ips": .array(ips), "routes": .array(routes), "dns": .object(dns),
+            "ips": .array(ips), "routes": .array(routes), "dns": dns,
         ]
     }
 }

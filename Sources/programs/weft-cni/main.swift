@@ -1,7 +1,8 @@
 // The CNI plugin: called by podman, nerdctl, kubelet and others with a command in the environment and a network
 // configuration on standard input. It asks weftd and prints what came of it.
 import Glibc
-import WeftTemplate
+import NIOCore
+import WeftText
 
 private func environment() -> [String: String] {
     var result: [String: String] = [:]
@@ -14,15 +15,31 @@ private func environment() -> [String: String] {
     return result
 }
 
-private func write(_ value: TemplateValue) { print(value.json) }
+/// All of standard input.
+private func readInput() throws(CNIError) -> [UInt8] {
+    var result: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 16384)
+    while true {
+        let count = read(STDIN_FILENO, &buffer, buffer.count)
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else { throw CNIError(.inputOutput, "cannot read standard input: \(String(cString: strerror(errno)))") }
+        if count == 0 { return result }
+        result += buffer[..<count]
+        guard result.count < 16 << 20 else { throw CNIError(.inputOutput, "more than 16 MiB came on standard input") }
+    }
+}
+
+private func write(_ value: JSON) { print(value.text) }
 
 do {
     let variables = environment()
-    let input = try Daemon.readAll(STDIN_FILENO) { CNIError(.inputOutput, "cannot read standard input: \($0)") }
+    // One loop is enough, and a process that ends at once starts no thread a core for it.
+    NIOSingletons.groupLoopCountSuggestion = 1
+    let input = try readInput()
     do {
-        if let output = try Plugin(environment: variables, input: input).run() { write(output) }
+        if let output = try await Plugin(environment: variables, input: input).run() { write(output) }
     } catch {
-        let version = (try? TemplateValue(json: input)).flatMap { try? $0.string("cniVersion") }
+        let version = (try? JSON(parsing: input)).flatMap { try? $0.string("cniVersion") }
         write(error.json(version: version ?? Configuration.versions.last ?? ""))
         exit(1)
     }

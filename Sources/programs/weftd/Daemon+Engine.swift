@@ -2,6 +2,7 @@ import Logging
 import WeftAPI
 import WeftAgent
 import WeftEngine
+import WeftHTTP
 import WeftKernel
 import WeftModel
 import WeftNet

@@ -2,6 +2,7 @@ import FoundationEssentials
 import NIOCore
 import NIOHTTP1
 import WeftEngine
+import WeftHTTP
 import WeftModel
 import WeftText
 

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import NIOHTTP1
 import WeftEngine
+import WeftHTTP
 import WeftModel
 import WeftNet
 import WeftText

@@ -24,7 +24,13 @@ package func limited<Value: Sendable>(
 
 extension Task where Failure == Never {
     /// The value of a task that others may wait for too; whoever is cancelled meanwhile cancels it.
-    var valueUnlessCancelled: Success {
-        get async { await withTaskCancellationHandler { await value } onCancel: { cancel() } }
+    package var valueUnlessCancelled: Success {
+        get async {
+            await withTaskCancellationHandler {
+                await value
+            } onCancel: {
+                cancel()
+            }
+        }
     }
 }
