@@ -105,6 +105,7 @@ let package = Package(
         // Doors to the world.
         cModule(.doors, "CLinux"),
         cModule(.doors, "CSandbox"),
+        cModule(.doors, "CLab"),
         // The load generators of the benchmark.
         cModule(.doors, "CBench"),
         cModule(
@@ -160,7 +161,7 @@ let package = Package(
         module(
             .shells, "WeftLab",
             [
-                "WeftNet", "WeftWire", "WeftLinux", "WeftClient", "WeftSandbox", "CSandbox",
+                "WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftClient", "WeftSandbox", "CSandbox", "CLab",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
 

@@ -43,7 +43,7 @@ private let layers = [
     Layer(
         name: "doors to the world", folder: "doors",
         targets: [
-            "CLinux": [], "CSandbox": [], "CBPF": [], "CBench": [],
+            "CLinux": [], "CSandbox": [], "CLab": [], "CBPF": [], "CBench": [],
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
             "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization"],
@@ -75,7 +75,7 @@ private let layers = [
             "WeftAPI": Set(["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
                 .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
-            "WeftLab": Set(["WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "NIOHTTP1"]).union(system).union(foundation),
+            "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"]).union(system).union(foundation),
         ]),
 ]
 
@@ -173,7 +173,7 @@ struct LayeringTests {
         for layer in layers {
             for (target, allowed) in layer.targets {
                 let own = allowed.filter { layer.targets[$0] != nil }
-                let weft = allowed.filter { $0.hasPrefix("Weft") || ["CLinux", "CSandbox", "CBPF", "CDatapathABI", "CLinuxUAPI"].contains($0) }
+                let weft = allowed.filter { $0.hasPrefix("Weft") || ["CLinux", "CSandbox", "CLab", "CBPF", "CDatapathABI", "CLinuxUAPI"].contains($0) }
                 for name in weft.subtracting(own) {
                     #expect(below.contains(name), "\(target) imports \(name) of a higher layer")
                 }

@@ -1,3 +1,4 @@
+import CLab
 import CSandbox
 import Glibc
 import WeftLinux

@@ -10,7 +10,7 @@
 // /var/lib/docker of its own too, for a container engine. What is kept is under /run/weft-lab, and images under
 // /var/lib/weft-lab; the namespaces live by their bind mounts, whether something runs in them or not.
 
-import CSandbox
+import CLab
 import Glibc
 import WeftLinux
 import WeftNet

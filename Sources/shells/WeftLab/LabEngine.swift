@@ -1,4 +1,4 @@
-import CSandbox
+import CLab
 import Glibc
 import WeftLinux
 

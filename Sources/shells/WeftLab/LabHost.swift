@@ -1,7 +1,8 @@
-import CSandbox
+import CLab
 import Glibc
 import WeftLinux
 import WeftSandbox
+import WeftText
 
 /// A host of the lab.
 package struct LabHost: Sendable {
@@ -76,18 +77,5 @@ package struct LabHost: Sendable {
             var host = clab_host(network: paths[0], mounts: paths[1], uts: paths[2])
             return body(&host)
         }
-    }
-}
-
-/// Passes texts to C as a list that ends with a null pointer.
-func withCStrings<Result>(
-    _ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
-) -> Result {
-    var pointers = texts.map { strdup($0) }
-    pointers.append(nil)
-    defer { for pointer in pointers { free(pointer) } }
-    return pointers.withUnsafeBufferPointer { buffer in
-        guard let base = buffer.baseAddress else { preconditionFailure("a list with its end is not empty") }
-        return body(base)
     }
 }

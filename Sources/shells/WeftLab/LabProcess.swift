@@ -1,6 +1,8 @@
+import CLab
 import CSandbox
 import Glibc
 import WeftLinux
+import WeftText
 
 /// A daemon of a host, that the lab starts and ends.
 package struct LabProcess: Sendable {

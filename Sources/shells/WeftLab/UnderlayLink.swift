@@ -1,4 +1,4 @@
-import CSandbox
+import CLab
 import WeftLinux
 import WeftNet
 import WeftWire

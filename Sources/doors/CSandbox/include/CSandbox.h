@@ -1,19 +1,16 @@
-#ifndef CSANDBOX_H
-#define CSANDBOX_H
-
 /* Namespaces, mounts and process start of sandboxes.
  *
  * Everything that runs between clone and execve is here in C: after a fork only one thread of the
  * parent exists in the child, so nothing of a language runtime with threads or locks may run there.
  * The supervisor `weft-shim` is the caller of csb_create and csb_exec; it is single-threaded.
  * Functions return 0 or a descriptor on success and a negative errno value on failure. */
+#ifndef CSANDBOX_H
+#define CSANDBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#include "CLab.h"
 
 /* A command to run inside a sandbox. */
 struct csb_process {

@@ -2,7 +2,6 @@
  * their end or execve they make only calls that are safe after such a fork. */
 #define _GNU_SOURCE
 #include "CLab.h"
-#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

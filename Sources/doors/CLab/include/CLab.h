@@ -1,7 +1,7 @@
+/* Hosts that are namespaces, for `weft lab`: made, entered and taken down again. In C because a child of a process with many
+ * threads runs nothing but system calls until it becomes another program. Functions return 0 on success and a negative errno value on failure. */
 #ifndef CLAB_H
 #define CLAB_H
-
-/* Hosts that are namespaces. Functions return 0 on success and a negative errno value on failure. */
 
 #include <stddef.h>
 #include <stdint.h>
