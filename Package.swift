@@ -99,7 +99,8 @@ let package = Package(
         module(.machines, "WeftDatapath", ["WeftNet", "WeftModel", "CDatapathABI"]),
         module(.machines, "WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
         module(.machines, "WeftAgentCore", ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"]),
-        module(.machines, "WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
+        module(
+            .machines, "WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
         module(.machines, "WeftTemplate", ["WeftText"]),
 
         // Doors to the world.
@@ -157,7 +158,8 @@ let package = Package(
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
-            ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")] + nioHTTP),
+            ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")]
+                + nioHTTP),
         module(
             .shells, "WeftLab",
             [
@@ -170,7 +172,8 @@ let package = Package(
             "weftd",
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
-                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI", "WeftEngine",
+                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI",
+                "WeftEngine",
                 "WeftPlugin", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
@@ -187,24 +190,32 @@ let package = Package(
         tests("LayeringTests", []),
         tests("WeftNetTests", ["WeftNet"]),
         tests("WeftTextTests", ["WeftText"]),
-        tests("WeftJSONTests", ["WeftJSON"]),
+        tests("WeftJSONTests", ["WeftJSON", "TestSupport"]),
         tests("WeftHTTPTests", ["WeftHTTP", "TestSupport"] + nioHTTP),
         tests("WeftModelTests", ["WeftModel", "WeftNet"]),
-        tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI"]),
-        tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet"]),
+        tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI", "TestSupport"]),
+        tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet", "TestSupport"]),
         tests("WeftControlTests", ["WeftControl", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftManagerTests", ["WeftManager", "WeftControl", "WeftStore", "WeftModel", "WeftNet", logging]),
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
-        tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI"]),
-        tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire"]),
-        tests("WeftAgentTests", ["WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging] + nio),
+        tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI", "TestSupport"]),
+        tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire", "TestSupport"]),
+        tests(
+            "WeftAgentTests",
+            ["WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging]
+                + nio),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
-        tests("WeftTemplateTests", ["WeftTemplate", "WeftText"]),
-        tests("WeftStoreTests", ["WeftStore", "WeftStoreSQLite", "WeftNode", "WeftAgentCore", "WeftModel", "WeftNet", .product(name: "GRDB", package: "GRDB.swift")]),
+        tests("WeftTemplateTests", ["WeftTemplate", "WeftText", "TestSupport"]),
+        tests(
+            "WeftStoreTests",
+            [
+                "WeftStore", "WeftStoreSQLite", "WeftNode", "WeftAgentCore", "WeftModel", "WeftNet",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
         tests(
             "WeftRPCTests",
             [
-                "WeftRPC", "WeftModel", "WeftNet", logging,
+                "WeftRPC", "WeftModel", "WeftNet", "TestSupport", logging,
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -212,7 +223,10 @@ let package = Package(
             ] + nio),
         tests(
             "WeftAPITests",
-            ["WeftText", "WeftHTTP", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging, .product(name: "NIOEmbedded", package: "swift-nio")]
+            [
+                "WeftText", "WeftHTTP", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
                 + nioHTTP),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
@@ -229,9 +243,10 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftRPC",
+                "TestSupport",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),
-        tests("FuzzTests", ["FuzzTargets"]),
+        tests("FuzzTests", ["FuzzTargets", "TestSupport"]),
         tests("SandboxTests", ["WeftSandbox", "WeftSandboxWire", "CSandbox", "weft-shim", "sandbox-driver"]),
     ] + fuzzing
 )

@@ -1,5 +1,6 @@
 import Foundation
 import FuzzTargets
+import TestSupport
 import Testing
 
 /// What hostile bytes do to all that reads them: nothing. The same inputs in every run; scripts/fuzz looks for others.
@@ -22,7 +23,7 @@ struct FuzzTests {
         let target = try #require(FuzzTarget.named(name))
         let inputs = target.samples + (try corpus(target))
         #expect(!inputs.isEmpty)
-        var generator = FuzzGenerator(state: 1)
+        var generator = SplitMix(state: 1)
         for input in inputs { try check(target, input) }
         for _ in 0..<Self.rounds { try check(target, generator.damaged(inputs)) }
     }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import WeftDNS
 import WeftModel
@@ -83,7 +84,7 @@ import WeftWire
     }
 
     @Test func `changes in any order give what a table built at once gives`() throws {
-        var generator = SeededGenerator(state: 29)
+        var generator = SplitMix(state: 29)
         let networks = try (0..<4).map { try network("n\($0)", "10.0.\($0).0/24", isInternal: $0 == 3) }
         let nodes = ["here", "there", "far"]
         for _ in 0..<40 {

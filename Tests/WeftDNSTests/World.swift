@@ -1,20 +1,9 @@
+import TestSupport
 import Testing
 import WeftDNS
 import WeftModel
 import WeftNet
 import WeftWire
-
-/// SplitMix64: the same numbers in every run.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
-}
 
 func ip(_ text: String) throws -> IPv4Address { try #require(IPv4Address(text)) }
 func dnsName(_ text: String) throws -> DNSName { try #require(DNSName(text)) }
@@ -62,7 +51,7 @@ func query(_ name: String, _ type: DNSRecordType = .a, payloadSize: UInt16? = ni
 ///     closed  10.0.3.0/24   quiet   .2 (here)
 struct World {
     var table: NameTable
-    var generator = SeededGenerator(state: 7)
+    var generator = SplitMix(state: 7)
 
     init() throws {
         table = NameTable(

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import WeftIPAM
 import WeftModel
@@ -78,8 +79,7 @@ struct PoolTests {
 
 @Suite("A subnet's layout and leases")
 struct SubnetTests {
-    private func layout(_ subnet: String, _ change: (inout IPAMConfig<IPAddress>) throws -> Void = { _ in }) throws -> SubnetLayout
-    {
+    private func layout(_ subnet: String, _ change: (inout IPAMConfig<IPAddress>) throws -> Void = { _ in }) throws -> SubnetLayout {
         var ipam = IPAMConfig<IPAddress>()
         try change(&ipam)
         return try SubnetLayout(subnet: prefix(subnet), ipam: ipam)
@@ -330,7 +330,7 @@ struct NodeAddressesTests {
 
     @Test("What is counted as it changes is what counting anew finds", arguments: 0..<20 as Range<UInt64>)
     func counts(seed: UInt64) throws {
-        var random = Steps(state: seed)
+        var random = SplitMix(state: seed)
         var addresses = try allocator("10.0.1.8/29", "10.0.1.32/28")
         let blocks = try ["10.0.1.0/29", "10.0.1.8/29", "10.0.1.32/28", "10.0.1.64/30"].map(prefix)
         var now = start
@@ -355,17 +355,5 @@ struct NodeAddressesTests {
             #expect(addresses.freshCount() == free)
             for block in addresses.returnableBlocks() { #expect(!busy.contains(where: block.contains)) }
         }
-    }
-}
-
-/// SplitMix64: the same steps on every run.
-private struct Steps: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

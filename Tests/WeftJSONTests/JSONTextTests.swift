@@ -1,18 +1,7 @@
 import Foundation
+import TestSupport
 import Testing
 import WeftJSON
-
-/// The same numbers in every run.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
-}
 
 @Suite("JSON of others") struct JSONTextTests {
     @Test("is refused when it is deeper than anything meant, whatever it is made of", arguments: [65, 512, 513, 514, 100_000])
@@ -23,9 +12,11 @@ private struct SplitMix: RandomNumberGenerator {
         }
     }
 
-    @Test("is refused in any other encoding, in which brackets are told apart otherwise", arguments: [
-        String.Encoding.utf16, .utf16LittleEndian, .utf16BigEndian, .utf32, .utf32LittleEndian, .utf32BigEndian,
-    ])
+    @Test(
+        "is refused in any other encoding, in which brackets are told apart otherwise",
+        arguments: [
+            String.Encoding.utf16, .utf16LittleEndian, .utf16BigEndian, .utf32, .utf32LittleEndian, .utf32BigEndian,
+        ])
     func otherEncodings(encoding: String.Encoding) throws {
         // U+2200 and U+0022 have the octet of a quotation mark.
         for text in ["[1]", "[\"\u{2200}\",\(String(repeating: "[", count: 600))"] {

@@ -1,18 +1,7 @@
+import TestSupport
 import Testing
 import WeftNet
 import WeftWire
-
-/// SplitMix64: the same numbers in every run.
-struct DNSTestGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
-}
 
 @Suite struct DNSMalformedTests {
     /// A header that announces one question, and what follows it.
@@ -108,7 +97,7 @@ struct DNSTestGenerator: RandomNumberGenerator {
     }
 
     @Test func `mutated messages are refused or survive writing and reading`() throws {
-        var generator = DNSTestGenerator(state: 53)
+        var generator = SplitMix(state: 53)
         var accepted = 0
         for round in 0..<20_000 {
             var bytes = DNSSamples.all[round % DNSSamples.all.count]
@@ -136,7 +125,7 @@ struct DNSTestGenerator: RandomNumberGenerator {
     }
 
     @Test func `random octets never trap`() {
-        var generator = DNSTestGenerator(state: 1035)
+        var generator = SplitMix(state: 1035)
         for _ in 0..<5000 {
             let count = Int.random(in: 0...300, using: &generator)
             var bytes = (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
@@ -149,7 +138,7 @@ struct DNSTestGenerator: RandomNumberGenerator {
     }
 
     @Test func `values drawn at random survive writing and reading`() throws {
-        var generator = DNSTestGenerator(state: 6891)
+        var generator = SplitMix(state: 6891)
         for _ in 0..<2000 {
             let message = DNSRandomMessage.draw(&generator)
             #expect(try DNSMessage(decoding: message.encoded()) == message)
@@ -159,7 +148,7 @@ struct DNSTestGenerator: RandomNumberGenerator {
 
 /// Well-formed messages with everything the codec knows.
 enum DNSRandomMessage {
-    static func draw(_ generator: inout DNSTestGenerator) -> DNSMessage {
+    static func draw(_ generator: inout SplitMix) -> DNSMessage {
         var header = DNSHeader(id: .random(in: .min ... .max, using: &generator))
         header.isResponse = Bool.random(using: &generator)
         header.opcode = DNSOpcode(rawValue: .random(in: 0...15, using: &generator))
@@ -180,23 +169,23 @@ enum DNSRandomMessage {
     }
 
     private static func many<Value>(
-        _ max: Int, _ generator: inout DNSTestGenerator, _ draw: (inout DNSTestGenerator) -> Value
+        _ max: Int, _ generator: inout SplitMix, _ draw: (inout SplitMix) -> Value
     ) -> [Value] {
         (0..<Int.random(in: 0...max, using: &generator)).map { _ in draw(&generator) }
     }
 
-    private static func octets(_ generator: inout DNSTestGenerator, _ max: Int) -> [UInt8] {
+    private static func octets(_ generator: inout SplitMix, _ max: Int) -> [UInt8] {
         many(max, &generator) { UInt8.random(in: .min ... .max, using: &$0) }
     }
 
     /// Few labels, so that names share their ends and pointers are used.
-    private static func name(_ generator: inout DNSTestGenerator) -> DNSName {
+    private static func name(_ generator: inout SplitMix) -> DNSName {
         let labels = ["a", "B", "example", "Example", "com", "x.y", "\u{fc}"]
         let drawn = many(4, &generator) { Array(labels[Int.random(in: 0..<labels.count, using: &$0)].utf8) }
         return DNSName(labels: drawn) ?? .root
     }
 
-    private static func record(_ generator: inout DNSTestGenerator) -> DNSRecord {
+    private static func record(_ generator: inout SplitMix) -> DNSRecord {
         let data: DNSRecordData =
             switch Int.random(in: 0..<10, using: &generator) {
             case 0: .a(IPv4Address(rawValue: .random(in: .min ... .max, using: &generator)))
@@ -207,9 +196,10 @@ enum DNSRandomMessage {
             case 5: .mx(preference: 7, exchange: name(&generator))
             case 6: .txt([octets(&generator, 20), octets(&generator, 3)])
             case 7:
-                .soa(DNSStartOfAuthority(
-                    primary: name(&generator), mailbox: name(&generator), serial: 1, refresh: 2, retry: 3, expire: 4,
-                    minimum: 5))
+                .soa(
+                    DNSStartOfAuthority(
+                        primary: name(&generator), mailbox: name(&generator), serial: 1, refresh: 2, retry: 3, expire: 4,
+                        minimum: 5))
             case 8: .srv(priority: 1, weight: 2, port: 3, target: name(&generator))
             default: .opaque(DNSRecordType(rawValue: 99), octets(&generator, 30))
             }

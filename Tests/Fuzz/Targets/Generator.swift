@@ -1,23 +1,13 @@
-/// SplitMix64: the same numbers in every run.
-package struct FuzzGenerator: RandomNumberGenerator {
-    private var state: UInt64
+package import TestSupport
 
-    package init(state: UInt64) { self.state = state }
-
-    package mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
-
+extension SplitMix {
     /// A sample with one to eight damages, or parts of two samples, or noise.
     package mutating func damaged(_ samples: [[UInt8]]) -> [UInt8] {
         guard var bytes = samples.randomElement(using: &self) else { return noise() }
         if Int.random(in: 0..<50, using: &self) == 0 { return noise() }
         if Int.random(in: 0..<6, using: &self) == 0, let other = samples.randomElement(using: &self) {
-            bytes = Array(bytes.prefix(Int.random(in: 0...bytes.count, using: &self)))
+            bytes =
+                Array(bytes.prefix(Int.random(in: 0...bytes.count, using: &self)))
                 + other.suffix(Int.random(in: 0...other.count, using: &self))
         }
         for _ in 0..<Int.random(in: 1...8, using: &self) { damage(&bytes) }

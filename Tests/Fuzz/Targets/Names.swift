@@ -1,3 +1,4 @@
+import TestSupport
 import WeftDNS
 import WeftModel
 import WeftNet
@@ -42,7 +43,7 @@ extension FuzzTarget {
             _ = Resolver().answer(undecodable: bytes)?.encoded()
             return
         }
-        var generator = FuzzGenerator(state: 7)
+        var generator = SplitMix(state: 7)
         let asker = IPv4Address(rawValue: 0x0a00_0102)
         guard case .reply(let reply) = Resolver().answer(message, from: asker, in: world, using: &generator) else { return }
         try same(reply.header.id, message.header.id, "the answer's id")
