@@ -103,13 +103,13 @@ struct NetworkTests {
     @Test(
         "Nothing is accepted and ignored",
         arguments: [
-            ("encrypted", "", "encryption isn't available"), ("encrypted", "1", "encryption isn't available"), ("encrypted", "true", "encryption isn't available"),
+            ("encrypted", "", "are not available"), ("encrypted", "1", "are not available"), ("encrypted", "true", "are not available"),
             ("com.docker.network.driver.mtu", "100", "between 626 and 65535"),
             ("com.docker.network.driver.mtu", "x", "between"),
             ("com.docker.network.driver.overlay.vxlanid_list", "0", "between 1 and 16777215"),
             ("com.docker.network.driver.overlay.vxlanid_list", "1,2", "one VNI"),
             ("com.docker.network.driver.overlay.vxlanid_list", "4096", "already that of network ingress"),
-            ("dsr", "", "unknown option dsr"),
+            ("dsr", "", "have no option dsr"),
         ])
     func options(key: String, value: String, text: String) throws {
         var swarm = try Swarm()

@@ -272,5 +272,11 @@ struct NodeTests {
             try Swarm(spec: ClusterSpec(addressPools: [prefix("10.0.0.0/8"), prefix("10.1.0.0/16")]))
         }
         #expect(throws: ControlError.self) { try Swarm(spec: ClusterSpec(dataPathPort: 80)) }
+        for length in [7, 31, 33, -1, .max] {
+            var spec = ClusterSpec()
+            spec.subnetLength = length
+            let error = #expect(throws: ControlError.self) { try Swarm(spec: spec) }
+            #expect(error?.message.contains("between /8 and /30") == true)
+        }
     }
 }

@@ -32,7 +32,15 @@ step "network create without attachable" on 1 weft network create -d overlay my_
 step "the same name is refused" refused "already exists" on 1 weft network create -d overlay my_net
 step "an overlapping subnet is refused" refused "overlaps" on 1 weft network create -d overlay --subnet 10.91.0.0/16 my_overlap
 step "a worker refuses to create" refused "manager" on 2 weft network create -d overlay my_w
-step "encryption is refused, not ignored" refused "encrypt" on 1 weft network create -d overlay --opt encrypted my_enc
+step "encryption is refused, not ignored" refused "encrypted networks are not available" on 1 weft network create -d overlay --opt encrypted my_enc
+step "an unknown option is refused, and told which there are" refused "vxlanid_list" on 1 weft network create -d overlay --opt dsr my_dsr
+step "an MTU that is too small is refused" refused "between 626 and 65535" on 1 weft network create -d overlay --opt com.docker.network.driver.mtu=600 my_mtu
+step "a predefined name is refused" refused "predefined host" on 1 weft network create -d overlay host
+step "a network with a VNI of its own" on 1 weft network create -d overlay --opt com.docker.network.driver.overlay.vxlanid_list=5000 my_vni
+step "has it" equals 5000 on 1 weft network inspect my_vni --format '{{index .Options "com.docker.network.driver.overlay.vxlanid_list"}}'
+step "which nothing else can have" refused "5000 is already that of network my_vni" on 1 weft network create --opt com.docker.network.driver.overlay.vxlanid_list=5000 my_vni2
+step "a /30 has room for one" on 1 weft network create --attachable --subnet 10.91.9.0/30 my_30
+step "and is removed" on 1 weft network rm my_vni my_30
 for i in 1 2 3; do step "host $i sees the network" within 5 has my_net on $i weft network ls; done
 step "filters" equals my_sub on 1 weft network ls --filter label=tier=db --format '{{.Name}}'
 step "inspect shows the subnet" equals "10.91.7.0/24 10.91.7.1" on 1 weft network inspect my_sub --format '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}'

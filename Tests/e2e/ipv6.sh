@@ -31,7 +31,7 @@ step "inspect shows both subnets" equals "true 10.91.7.0/24 10.91.7.1 fd00:91:7:
 step "and that there is but one" equals "false" on 1 weft network inspect plain --format '{{.EnableIPv6}}'
 step "an overlapping subnet is refused" refused "overlaps with network sub6" on 1 weft network create --subnet fd00:91:7::/56 again
 step "link-local space is refused" refused "link-local" on 1 weft network create --subnet fe80:1::/64 again
-step "a subnet that is too small is refused" refused "/48 to /120" on 1 weft network create --subnet fd00:93::/126 again
+step "a subnet that is too small is refused" refused "between /48 and /120" on 1 weft network create --subnet fd00:93::/126 again
 
 step "a1 on host 1" on 1 weft run -d --name a1 --network six -- sleep infinity
 step "a2 on host 2" on 2 weft run -d --name a2 --network six -- sleep infinity

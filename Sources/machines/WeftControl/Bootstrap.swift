@@ -22,8 +22,11 @@ extension ControlMachine {
     /// Refuses settings that no network could be made with.
     static func check(_ spec: ClusterSpec) throws(ControlError) {
         guard !spec.addressPools.isEmpty else { throw ControlError(.invalid, "a swarm needs an address pool") }
-        guard (8...30).contains(spec.subnetLength) else {
-            throw ControlError(.invalid, "invalid subnet size /\(spec.subnetLength): it must be between /8 and /30")
+        let lengths = SubnetLayout.lengths(.v4)
+        guard lengths.contains(spec.subnetLength) else {
+            throw ControlError(
+                .invalid,
+                "invalid subnet size /\(spec.subnetLength): it must be between /\(lengths.lowerBound) and /\(lengths.upperBound)")
         }
         for (index, pool) in spec.addressPools.enumerated() {
             guard pool.length <= spec.subnetLength else {

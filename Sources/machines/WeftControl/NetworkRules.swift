@@ -20,7 +20,7 @@ enum NetworkRules {
                 guard ["false", "0"].contains(value.lowercased()) else {
                     throw ControlError(
                         .invalid,
-                        "encryption isn't available in this version of Weft: leave the option \"encrypted\" out, or set it to false"
+                        "encrypted networks are not available in this version of Weft: leave out --opt encrypted, or set it to false"
                     )
                 }
             case mtuOption:
@@ -41,7 +41,7 @@ enum NetworkRules {
             default:
                 throw ControlError(
                     .invalid,
-                    "unknown option \(key): an overlay network takes \(mtuOption), \(vniOption) and \(encryptedOption)=false"
+                    "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(encryptedOption)=false"
                 )
             }
         }

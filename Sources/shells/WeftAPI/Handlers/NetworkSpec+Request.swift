@@ -2,20 +2,17 @@ import WeftModel
 import WeftNet
 
 extension NetworkSpec {
-    /// Reads the body of `POST /networks/create`. What an overlay network of this version cannot do is refused, by name.
+    /// Reads the body of `POST /networks/create`. What cannot be said of an overlay network is refused here, by the member's name;
+    /// what may be said and is not allowed (names, sizes, options) is judged by the manager.
     init(request fields: Fields) throws(APIError) {
         let driver = try fields.text("Driver") ?? "bridge"
         guard driver == "overlay" else {
             throw .unavailable(
-                "networks of driver \(driver) are a container engine's, and none is connected to weftd; use --driver overlay"
+                "driver \(driver) is none of Weft's, which has overlay; bridge, ipvlan, macvlan and those of plugins are a container "
+                    + "engine's, and none is connected to weftd"
             )
         }
-        let name = try fields.string("Name") ?? ""
-        try checkName(name, what: "network name")
-        guard !["bridge", "host", "none", "default"].contains(name) else {
-            throw APIError(403, "operation is not permitted on predefined \(name) network")
-        }
-        self.init(name: name)
+        self.init(name: try fields.string("Name") ?? "")
         if let scope = try fields.text("Scope"), scope != "swarm" {
             throw .badRequest("an overlay network has the scope swarm, not \(scope); leave out --scope")
         }
@@ -32,7 +29,7 @@ extension NetworkSpec {
         isInternal = try fields.bool("Internal")
         attachable = try fields.bool("Attachable")
         labels = try fields.map("Labels")
-        options = try Self.options(try fields.map("Options"))
+        options = try fields.map("Options")
         if try fields.bool("EnableIPv6") { ipam6 = IPAMConfig() }
         if let ipam = try fields.fields("IPAM") { try read(ipam) }
     }
@@ -48,7 +45,7 @@ extension NetworkSpec {
         var families: Set<IPAddress.Family> = []
         for entry in try fields.objects("Config") {
             let config = try IPAMConfig<IPAddress>(entry)
-            let family = config.subnet?.family ?? .v4
+            let family = try config.family
             guard families.insert(family).inserted else {
                 throw .unavailable(
                     "a network has one subnet of \(family) in this version of Weft; give --subnet once for each of IPv4 and IPv6")
@@ -58,29 +55,6 @@ extension NetworkSpec {
             case .v6: ipam6 = config.v6
             }
         }
-    }
-
-    private static let mtuOption = "com.docker.network.driver.mtu"
-
-    private static func options(_ sent: [String: String]) throws(APIError) -> [String: String] {
-        var options: [String: String] = [:]
-        for (key, value) in sent.sorted(by: { $0.key < $1.key }) {
-            switch key {
-            case mtuOption:
-                guard let bytes = Int(value), (576...65535).contains(bytes) else {
-                    throw .badRequest("\(key) is \"\(value)\"; give the MTU in bytes, from 576 to 65535")
-                }
-                options[key] = String(bytes)
-            // Kept as it was said: clients compare what they asked for with what they are shown.
-            case "encrypted" where ["false", "0"].contains(value.lowercased()): options[key] = value
-            case "encrypted":
-                throw .unavailable(
-                    "encrypted networks are not available in this version of Weft; leave out --opt encrypted")
-            default:
-                throw .badRequest("overlay networks have no option \(key); there is \(mtuOption)")
-            }
-        }
-        return options
     }
 }
 
@@ -93,32 +67,18 @@ extension IPAMConfig<IPAddress> {
         for (name, text) in try config.map("AuxiliaryAddresses").sorted(by: { $0.key < $1.key }) {
             auxiliaryAddresses[name] = try Self.address(text, "AuxiliaryAddresses.\(name)")
         }
-        guard let subnet else {
-            if range != nil || gateway != nil || !auxiliaryAddresses.isEmpty {
-                throw .badRequest("a gateway, range or auxiliary address needs the subnet it is in; give --subnet too")
-            }
-            return
-        }
-        let lengths = subnet.family == .v4 ? 8...29 : 48...120
-        guard lengths.contains(subnet.length) else {
-            throw .badRequest(
-                "the subnet \(subnet) is too \(subnet.length < lengths.lowerBound ? "large" : "small"); give a "
-                    + "/\(lengths.lowerBound) to /\(lengths.upperBound)")
-        }
-        if let range, !subnet.contains(range) {
-            throw .badRequest("the range \(range) is not inside the subnet \(subnet)")
-        }
-        if let gateway { try Self.check(gateway, "gateway", in: subnet) }
-        var taken = Set(gateway.map { [$0] } ?? [])
-        for (name, address) in auxiliaryAddresses.sorted(by: { $0.key < $1.key }) {
-            try Self.check(address, "auxiliary address \(name)", in: subnet)
-            guard taken.insert(address).inserted else { throw .badRequest("the address \(address) is given twice") }
-        }
     }
 
-    private static func check(_ address: IPAddress, _ what: String, in subnet: AnyIPPrefix) throws(APIError) {
-        guard subnet.hosts.contains(address) else {
-            throw .badRequest("the \(what) \(address) is no host address of the subnet \(subnet)")
+    /// What the subnet is of, else what else is said.
+    fileprivate var family: IPAddress.Family {
+        get throws(APIError) {
+            let addresses = (gateway.map { [$0] } ?? []) + auxiliaryAddresses.sorted { $0.key < $1.key }.map(\.value)
+            let family = subnet?.family ?? range?.family ?? addresses.first?.family ?? .v4
+            if let other = addresses.first(where: { $0.family != family }) {
+                throw .badRequest("the address \(other) is none of \(family), as the rest of its subnet's settings is")
+            }
+            if let range, range.family != family { throw .badRequest("the range \(range) is none of \(family), as its subnet is") }
+            return family
         }
     }
 

@@ -59,6 +59,7 @@ extension Router {
 }
 
 extension SwarmInitRequest {
+    /// Reads the body of `POST /swarm/init`. Whether a swarm can have such pools, sizes and ports is the machine's to judge.
     init(_ fields: Fields) throws(APIError) {
         self.init()
         let listen = try hostAndPort(fields, "ListenAddr")
@@ -79,20 +80,11 @@ extension SwarmInitRequest {
         let pools = try fields.strings("DefaultAddrPool")
         if !pools.isEmpty { spec.addressPools = try Self.pools(pools) }
         if let length = try fields.integer("SubnetSize"), length != 0 {
-            guard (1...29).contains(length) else {
-                throw .badRequest("SubnetSize is \(length); give a prefix length from 1 to 29")
-            }
-            spec.subnetLength = Int(length)
-        }
-        if let pool = spec.addressPools.first(where: { $0.length > spec.subnetLength }) {
-            throw .badRequest(
-                "no /\(spec.subnetLength) subnet fits into the pool \(pool); choose a larger pool or SubnetSize")
+            spec.subnetLength = Int(clamping: length)
         }
         if let port = try fields.integer("DataPathPort"), port != 0 {
-            guard (1024...49151).contains(port) else {
-                throw .badRequest("DataPathPort is \(port); give a port from 1024 to 49151")
-            }
-            spec.dataPathPort = UInt16(port)
+            guard let number = UInt16(exactly: port) else { throw .badRequest("DataPathPort is \(port), which is no port") }
+            spec.dataPathPort = number
         }
     }
 
@@ -101,9 +93,6 @@ extension SwarmInitRequest {
         for text in texts {
             guard let pool = IPv4Prefix(text) else {
                 throw .badRequest("DefaultAddrPool holds \"\(text)\"; give IPv4 subnets such as 10.20.0.0/16")
-            }
-            if let other = pools.first(where: { $0.overlaps(pool) }) {
-                throw .badRequest("the address pools \(other) and \(pool) overlap; give pools that do not")
             }
             pools.append(pool)
         }
