@@ -86,3 +86,34 @@ func unreachable() async throws {
 func invalid(host: String) {
     #expect(throws: ClientError.invalidHost(host)) { try WeftClient(host: host) }
 }
+
+@Test(
+    "what the Engine API has of gRPC is for its clients, not for people",
+    arguments: [
+        ("rpc error: code = FailedPrecondition desc = network my_net is in use by a1", "network my_net is in use by a1"),
+        (
+            "Could not attach to network n: rpc error: code = PermissionDenied desc = not attachable",
+            "Could not attach to network n: not attachable"
+        ),
+        ("no rpc error: code = here", "no rpc error: code = here"),
+    ])
+func plainSentences(sent: String, shown: String) async throws {
+    let body = #"{"message":"\#(sent)"}"#
+    let server = try CannedServer(["HTTP/1.1 400 Bad Request\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"])
+    await #expect(throws: ClientError.refused(status: 400, message: shown)) { try await connection(server).get("x") }
+}
+
+@Test("the ingress network is removed only if that is confirmed", arguments: [true, false])
+func ingress(isConfirmed: Bool) async throws {
+    func answer(_ body: String) -> String { "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)" }
+    let gone = "HTTP/1.1 204 No Content\r\n\r\n"
+    let server = try CannedServer([answer(#"{"Ingress":true}"#), answer(#"{"Ingress":false}"#), gone] + (isConfirmed ? [gone] : []))
+    var asked = 0
+    try await NetworkRm.remove(["ingress", "my_net"], connection(server)) {
+        asked += 1
+        return isConfirmed
+    }
+    #expect(asked == 1)
+    let removed = server.received.filter { $0.hasPrefix("DELETE ") }.map { $0.split(separator: " ")[1] }
+    #expect(removed == (isConfirmed ? ["/networks/ingress", "/networks/my_net"] : ["/networks/my_net"]))
+}

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Testing
 import WeftTemplate
 
@@ -177,5 +178,72 @@ func tail() throws {
     @Test(arguments: [["network", "ls", "x"], ["frobnicate"], ["run", "netwrok"], []])
     func `what is like no command, or is none, is not guessed`(arguments: [String]) {
         #expect(Suggestion.text(for: arguments) == nil)
+    }
+
+    @Test(arguments: [
+        (["service", "ls"], "Weft does not have `weft service` yet"), (["node", "promote", "n1"], "Weft does not have `weft node promote` yet"),
+        (["-H", "unix:///x", "stack", "deploy"], "Weft does not have `weft stack` yet"),
+        (["frobnicate"], "there is no command `weft frobnicate`"), (["network", "frob", "x"], "there is no command `weft network frob`"),
+    ])
+    func `a command that there is not is called so`(arguments: [String], text: String) async {
+        #expect(Suggestion.refusal(for: arguments)?.hasPrefix(text) == true)
+        #expect(await Weft.execute(arguments) == 1)
+    }
+
+    @Test(arguments: [["network", "ls", "x"], ["network", "ls", "--frob"], ["run", "netwrok"], ["node", "rm"], []])
+    func `other mistakes are the parser's to tell`(arguments: [String]) {
+        #expect(Suggestion.refusal(for: arguments) == nil)
+    }
+}
+
+@Suite struct MistakeTests {
+    @Test(arguments: [
+        (["run", "--network", "n", "--ip", "10.0.1.300", "sh"], "\"10.0.1.300\" for --ip:"),
+        (["run", "--network", "n", "--ip6", "10.0.1.3", "sh"], "\"10.0.1.3\" for --ip6:"),
+        (["run", "--network", "name=n,ip=fd00::1", "sh"], "\"fd00::1\" for ip in --network name=n,ip=fd00::1:"),
+    ])
+    func `an address that is none is told by its option`(arguments: [String], text: String) throws {
+        let command = try #require(try Weft.command(arguments) as? RunCommand)
+        let failure = #expect(throws: CommandFailure.self) { try command.body() }
+        #expect(failure?.message.contains(text) == true && failure?.exitCode == 125)
+    }
+
+    @Test func `connect tells an address that is none by its option`() throws {
+        let command = try #require(try Weft.command(["network", "connect", "--ip", "10.0.1.300", "n", "a1"]) as? NetworkConnect)
+        let failure = #expect(throws: CommandFailure.self) { try command.attachment() }
+        #expect(failure?.message.contains("for --ip:") == true)
+    }
+
+    @Test(arguments: [("0", "at least 1"), ("-1", "at least 1"), ("201", "at most 200")])
+    func `a lab has hosts, and not too many`(count: String, text: String) {
+        #expect {
+            try Weft.command(["lab", "up", "--nodes=\(count)"])
+        } throws: { Weft.message(for: $0).contains(text) }
+    }
+
+    @Test func `leaving tells which sandboxes have lost their networks`() {
+        func sandbox(_ name: String, _ networks: TemplateValue) -> TemplateValue { ["Name": .string(name), "Networks": networks] }
+        #expect(SwarmLeave.warning(for: []) == nil && SwarmLeave.warning(for: [sandbox("a", [:])]) == nil)
+        #expect(SwarmLeave.warning(for: [sandbox("a", ["n": [:]])]) == "1 sandbox goes on without its networks: a")
+        let many = (1...7).map { sandbox("a\($0)", ["n": [:]]) }
+        #expect(SwarmLeave.warning(for: many + [sandbox("b", [:])]) == "7 sandboxes go on without their networks: a1, a2, a3, a4, a5, …")
+    }
+}
+
+@Test("the README's commands are there")
+func commandsOfTheReadme() throws {
+    let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent("README.md")
+    let text = try String(contentsOf: readme, encoding: .utf8)
+    let lists = text.matches(of: #/`(?:weft )?(?:(swarm|node|network) )?([a-z-]+(?:\|[a-z-]+)+)`/#)
+    #expect(lists.count >= 4, "the reader of the README sees nothing")
+    for list in lists {
+        var known = Weft.configuration.subcommands
+        if let group = list.1 {
+            known = try #require(known.first { $0.configuration.commandName == String(group) }).configuration.subcommands
+        }
+        for name in list.2.split(separator: "|") {
+            #expect(known.contains { $0.configuration.commandName == String(name) }, "\(list.0) names \(name), which there is not")
+        }
     }
 }

@@ -185,7 +185,7 @@ struct NetworkTests {
             try swarm.refusal(.removeNetwork("net"))
                 == ControlError(
                     .failedPrecondition,
-                    "rpc error: code = FailedPrecondition desc = network \(network.id) is in use by endpoint a1 on node host-w1"
+                    "rpc error: code = FailedPrecondition desc = network \(network.spec.name) is in use by endpoint a1 on node host-w1"
                 ))
         swarm.say(.endpointsChanged(added: [], removed: [endpoint.id]), as: worker)
         _ = try swarm.run(.removeNetwork("net"))

@@ -29,12 +29,20 @@ package enum ClientError: Error, Hashable, CustomStringConvertible {
     /// The HTTP status when weftd refused.
     package var status: Int? { if case .refused(let status, _) = self { status } else { nil } }
 
+    /// Without the words that the Engine API has of gRPC: clients of that API look for them, people have no use for them.
+    static func plain(_ message: String) -> String {
+        guard let code = message.firstRange(of: "rpc error: code = "),
+            let description = message[code.upperBound...].firstRange(of: " desc = ")
+        else { return message }
+        return String(message[..<code.lowerBound] + message[description.upperBound...])
+    }
+
     private struct ErrorBody: Decodable { let message: String }
 
     /// Reads `{"message": …}`; any other body is taken as it is.
     static func refused(status: Int, body: [UInt8]) -> ClientError {
         if let decoded = try? JSONText.decode(ErrorBody.self, from: body) {
-            return .refused(status: status, message: decoded.message)
+            return .refused(status: status, message: plain(decoded.message))
         }
         var text = Substring(decoding: body.prefix(500), as: UTF8.self)
         while text.last?.isWhitespace == true { text.removeLast() }

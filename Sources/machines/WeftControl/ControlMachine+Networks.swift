@@ -88,8 +88,7 @@ extension ControlMachine {
         }
     }
 
-    private static func chooseVNI(_ spec: NetworkSpec, networks: [Network], retired: [VNI]) throws(ControlError) -> VNI
-    {
+    private static func chooseVNI(_ spec: NetworkSpec, networks: [Network], retired: [VNI]) throws(ControlError) -> VNI {
         if let vni = try NetworkRules.vni(spec) {
             if let user = networks.first(where: { $0.vni == vni }) {
                 throw ControlError(.conflict, "the VNI \(vni) is already that of network \(user.spec.name)")
@@ -132,7 +131,7 @@ extension ControlMachine {
             let host = state.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
             throw ControlError(
                 .failedPrecondition,
-                "rpc error: code = FailedPrecondition desc = network \(network.id) is in use by endpoint \(endpoint.name) "
+                "rpc error: code = FailedPrecondition desc = network \(network.spec.name) is in use by endpoint \(endpoint.name) "
                     + "on node \(host)")
         }
         for lease in state.leases.values.filter({ $0.network == network.id }) {

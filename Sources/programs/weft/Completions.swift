@@ -15,8 +15,7 @@ extension CompletionKind {
     }
 
     /// Asks weftd; a shell that completes gets no error texts.
-    private static func dynamic(_ names: @escaping @Sendable (Connection) async throws -> [String]) -> CompletionKind
-    {
+    private static func dynamic(_ names: @escaping @Sendable (Connection) async throws -> [String]) -> CompletionKind {
         .custom { _, _, prefix in
             guard let connection = try? ConnectionOptions.parse([]).connect(),
                 let names = try? await names(connection)

@@ -64,7 +64,8 @@ struct LabCommand: AsyncParsableCommand {
     static func table(_ hosts: [LabHost]) -> String {
         func state(_ process: LabProcess) -> String { process.pid.map { "running (pid \($0))" } ?? "stopped" }
         let hasEngine = hosts.contains { $0.engine != nil }
-        let rows = [["HOST", "ADDRESS", "WEFTD"] + (hasEngine ? ["ENGINE"] : []) + ["SANDBOXES", "SOCKET"]]
+        let rows =
+            [["HOST", "ADDRESS", "WEFTD"] + (hasEngine ? ["ENGINE"] : []) + ["SANDBOXES", "SOCKET"]]
             + hosts.map { host in
                 [host.name, host.address, state(host.daemon)]
                     + (host.engine.map { ["\($0.program) \(state($0))"] } ?? [])
@@ -105,6 +106,8 @@ struct LabUp: AsyncParsableCommand {
     var swarm = true
 
     func validate() throws {
+        guard nodes >= 1 else { throw ValidationError("a lab has at least 1 host, not \(nodes)") }
+        guard nodes <= Lab.hostsMax else { throw ValidationError("a lab has at most \(Lab.hostsMax) hosts, not \(nodes)") }
         guard let dockerd else { return }
         guard engine == .docker else { throw ValidationError("--dockerd is for labs with engines; give --engine docker, too") }
         guard dockerd.hasPrefix("/"), !dockerd.contains(where: \.isNewline), access(dockerd, X_OK) == 0 else {

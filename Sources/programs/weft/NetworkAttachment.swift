@@ -1,3 +1,4 @@
+import WeftNet
 import WeftTemplate
 
 /// One network that a sandbox is to be on.
@@ -30,8 +31,8 @@ struct NetworkAttachment: Equatable {
             switch halves[0].trimmed.lowercased() {
             case "name": network = value
             case "alias": aliases.append(value)
-            case "ip": ipv4 = value
-            case "ip6": ipv6 = value
+            case "ip": ipv4 = try Self.ipv4(value, option: "ip in --network \(argument)")
+            case "ip6": ipv6 = try Self.ipv6(value, option: "ip6 in --network \(argument)")
             default:
                 throw CommandFailure(
                     "invalid field key \(halves[0]) in --network \(argument): name, alias, ip and ip6 are known",
@@ -41,6 +42,21 @@ struct NetworkAttachment: Equatable {
         guard !network.isEmpty else {
             throw CommandFailure("network name is missing in --network \(argument)", exitCode: 125)
         }
+    }
+
+    /// The text, if it is an address: a mistake is told by the option's name, which weftd does not know.
+    static func ipv4(_ text: String, option: String) throws -> String {
+        guard IPv4Address(text) != nil else {
+            throw CommandFailure("invalid address \"\(text)\" for \(option): give an IPv4 address such as 10.9.0.50", exitCode: 125)
+        }
+        return text
+    }
+
+    static func ipv6(_ text: String, option: String) throws -> String {
+        guard IPv6Address(text) != nil else {
+            throw CommandFailure("invalid address \"\(text)\" for \(option): give an IPv6 address such as fd00:9::50", exitCode: 125)
+        }
+        return text
     }
 
     var value: TemplateValue {

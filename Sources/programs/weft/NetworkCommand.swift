@@ -148,8 +148,16 @@ struct NetworkInspect: AsyncParsableCommand {
 
 struct NetworkRm: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rm", abstract: "Removes networks that nobody uses.", discussion: "  weft network rm my_net",
+        commandName: "rm", abstract: "Removes networks that nobody uses.",
+        discussion: "The ingress network is removed only if that is confirmed.\n\n  weft network rm my_net",
         aliases: ["remove"])
+
+    /// The docker command's question, as it has it.
+    static let ingressQuestion = """
+        WARNING! Before removing the routing-mesh network, make sure all the nodes in your swarm run the same docker engine \
+        version. Otherwise, removal may not be effective and functionality of newly create ingress networks will be impaired.
+        Are you sure you want to continue?
+        """
 
     @OptionGroup var connection: ConnectionOptions
     @Argument(help: ArgumentHelp("Names or ids.", valueName: "network"), completion: .networkNames)
@@ -157,7 +165,17 @@ struct NetworkRm: AsyncParsableCommand {
 
     func run() async throws {
         let connection = try connection.connect()
-        try await forEach(networks) { try await connection.delete("networks", $0) }
+        try await Self.remove(networks, connection) { Terminal.confirms(Self.ingressQuestion) }
+    }
+
+    /// Removes them, the ingress network if `confirms` says so. What cannot be looked at is for the removal to tell.
+    static func remove(_ networks: [String], _ connection: Connection, confirms: () -> Bool) async throws {
+        var wanted: [String] = []
+        for name in networks {
+            let isIngress = (try? await connection.get("networks", name))?["Ingress"].bool == true
+            if !isIngress || confirms() { wanted.append(name) }
+        }
+        try await forEach(wanted) { try await connection.delete("networks", $0) }
     }
 }
 
@@ -178,10 +196,15 @@ struct NetworkConnect: AsyncParsableCommand {
     @Argument(completion: .sandboxNames)
     var sandbox: String
 
+    func attachment() throws -> NetworkAttachment {
+        NetworkAttachment(
+            network: network, ipv4: try ip.map { try NetworkAttachment.ipv4($0, option: "--ip") },
+            ipv6: try ip6.map { try NetworkAttachment.ipv6($0, option: "--ip6") }, aliases: alias)
+    }
+
     func run() async throws {
         try await connection.connect().post(
-            "weft", "v1", "sandboxes", sandbox, "connect",
-            body: NetworkAttachment(network: network, ipv4: ip, ipv6: ip6, aliases: alias).value)
+            "weft", "v1", "sandboxes", sandbox, "connect", body: try attachment().value)
     }
 }
 

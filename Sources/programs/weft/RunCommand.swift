@@ -73,8 +73,8 @@ struct RunCommand: AsyncParsableCommand {
                 "conflicting options: cannot specify both \(ip == nil ? "--ip6" : "--ip") and per-network IP address",
                 exitCode: 125)
         }
-        first.ipv4 = ip ?? first.ipv4
-        first.ipv6 = ip6 ?? first.ipv6
+        first.ipv4 = try ip.map { try NetworkAttachment.ipv4($0, option: "--ip") } ?? first.ipv4
+        first.ipv6 = try ip6.map { try NetworkAttachment.ipv6($0, option: "--ip6") } ?? first.ipv6
         first.aliases += networkAlias
         attachments[0] = first
         return attachments

@@ -169,14 +169,31 @@ struct SwarmJoinToken: AsyncParsableCommand {
 struct SwarmLeave: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "leave", abstract: "Leaves the swarm.",
-        discussion: "The last manager takes the swarm with it and must be forced.\n\n  weft swarm leave --force")
+        discussion: """
+            The last manager takes the swarm with it and must be forced. Sandboxes go on, without the swarm's networks.
+
+              weft swarm leave --force
+            """)
 
     @OptionGroup var connection: ConnectionOptions
     @Flag(name: .shortAndLong, help: "Leave even as the last manager.")
     var force = false
 
     func run() async throws {
-        try await connection.connect().post("swarm", "leave", query: force ? [("force", "1")] : [])
+        let connection = try connection.connect()
+        // Nothing is known of them any more once the node has left.
+        let sandboxes = (try? await connection.get("weft", "v1", "sandboxes"))?.array ?? []
+        try await connection.post("swarm", "leave", query: force ? [("force", "1")] : [])
         Terminal.line("Node left the swarm.")
+        if let warning = Self.warning(for: sandboxes) { Terminal.complain("warning: \(warning)") }
+    }
+
+    /// What leaving has cost the sandboxes that ran; nil for nothing.
+    static func warning(for sandboxes: [TemplateValue]) -> String? {
+        let names = sandboxes.filter { $0["Networks"].object?.entries.isEmpty == false }.compactMap { $0["Name"].string }
+        guard !names.isEmpty else { return nil }
+        let shown = names.prefix(5).joined(separator: ", ") + (names.count > 5 ? ", …" : "")
+        return names.count == 1
+            ? "1 sandbox goes on without its networks: \(shown)" : "\(names.count) sandboxes go on without their networks: \(shown)"
     }
 }

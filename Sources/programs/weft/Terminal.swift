@@ -66,6 +66,12 @@ enum Terminal {
         return readLine()
     }
 
+    /// Asks, and takes `y` for yes; the end of the standard input is no.
+    static func confirms(_ question: String) -> Bool {
+        print("\(question) [y/N] ")
+        return readLine().map { $0.lowercased() == "y" } ?? false
+    }
+
     /// A file's text; nil when it cannot be read.
     static func contents(of path: String) -> String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

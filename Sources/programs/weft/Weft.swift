@@ -1,3 +1,5 @@
+// The command line: the docker command's words for swarms, nodes and networks, and sandboxes. Every command is a request or two and a
+// text; an option that the docker command has means the same here or is refused.
 import ArgumentParser
 import WeftClient
 
@@ -59,7 +61,7 @@ struct Weft: AsyncParsableCommand {
                 Terminal.print(text.hasSuffix("\n") || text.isEmpty ? text : text + "\n")
                 return 0
             }
-            Terminal.complain(message(for: error))
+            Terminal.complain(Suggestion.refusal(for: arguments) ?? message(for: error))
             if let suggestion = Suggestion.text(for: arguments) { Terminal.complain(suggestion) }
             // The parser's own text ends in a usage line and where to find help.
             let hint = text.split(separator: "\n").last { $0.contains("--help") }
