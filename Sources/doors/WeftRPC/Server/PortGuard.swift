@@ -3,7 +3,6 @@ internal import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
-internal import NIOTLS
 internal import SwiftASN1
 internal import Synchronization
 internal import WeftModel
@@ -66,7 +65,7 @@ final class PortGuard: Sendable {
     func close() { state.withLock { $0.isClosed = true } }
 
     /// False: the connection is to be closed.
-    fileprivate func admit(_ channel: any Channel) -> Bool {
+    func admit(_ channel: any Channel) -> Bool {
         guard let source = channel.remoteAddress?.ipAddress.flatMap({ IPv4Address($0) }) else { return false }
         let (result, ended) = state.withLock { state -> (Result<PortShares.Admission, PortShares.Refusal>?, (any Channel)?) in
             if state.isClosed { return (nil, nil) }
@@ -100,7 +99,7 @@ final class PortGuard: Sendable {
     }
 
     /// Whether a connection whose handshake is done is a member's.
-    fileprivate func identify(_ channel: any Channel) -> Bool {
+    func identify(_ channel: any Channel) -> Bool {
         guard let chain = try? channel.pipeline.syncOperations.nioSSL_peerValidatedCertificateChain(),
             let certificate = try? Certificate(derEncoded: chain.leaf.toDERBytes()),
             let peer = try? PeerIdentity(certificate: certificate), isMember(peer.node)
@@ -114,7 +113,7 @@ final class PortGuard: Sendable {
     }
 
     /// Descriptors are given out from the lowest: the number tells how many there are.
-    fileprivate func leavesTooFewDescriptors(_ channel: any Channel) -> Bool {
+    func leavesTooFewDescriptors(_ channel: any Channel) -> Bool {
         var limit = rlimit()
         let descriptor = try? channel.pipeline.syncOperations
             .withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 }
@@ -125,7 +124,7 @@ final class PortGuard: Sendable {
     }
 
     /// Counts what was turned away, and says so now and then: its number is the callers' to choose.
-    fileprivate func note(_ reason: String) {
+    func note(_ reason: String) {
         let report = state.withLock { state -> [String: Int] in
             state.refusals[reason, default: 0] += 1
             guard NIODeadline.now() - state.lastReport >= .seconds(10) else { return [:] }
@@ -137,167 +136,5 @@ final class PortGuard: Sendable {
         logger.notice(
             "connections to the managers' port were ended",
             metadata: .init(uniqueKeysWithValues: report.map { ($0.key, "\($0.value)") }))
-    }
-}
-
-/// Turns connections away before anything is made for them, and stops accepting while descriptors are short or nothing but
-/// refusals comes of it.
-private final class AcceptHandler: ChannelDuplexHandler {
-    typealias InboundIn = any Channel
-    typealias InboundOut = any Channel
-    typealias OutboundIn = any Channel
-
-    private let port: PortGuard
-    private var refused = 0
-    private var tenthBegan = NIODeadline.now()
-    private var isPaused = false
-
-    init(port: PortGuard) { self.port = port }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let channel = unwrapInboundIn(data)
-        // One of another loop looks at it itself, later.
-        if channel.eventLoop.inEventLoop, port.leavesTooFewDescriptors(channel) {
-            channel.close(promise: nil)
-            return pause(context, for: .seconds(1))
-        }
-        guard port.admit(channel) else {
-            channel.close(promise: nil)
-            return countRefusal(context)
-        }
-        context.fireChannelRead(data)
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // Out of descriptors or memory: accepting fails until something is closed, and would be tried without end.
-        if error is IOError {
-            port.note("cannot accept: \(error)")
-            pause(context, for: .seconds(1))
-        }
-        context.fireErrorCaught(error)
-    }
-
-    private func countRefusal(_ context: ChannelHandlerContext) {
-        let now = NIODeadline.now()
-        if now - tenthBegan >= .milliseconds(100) {
-            tenthBegan = now
-            refused = 0
-        }
-        refused += 1
-        if refused >= port.limits.refusalsPerTenth { pause(context, for: .milliseconds(100)) }
-    }
-
-    /// The listening socket is not looked at meanwhile; the kernel keeps who comes.
-    private func pause(_ context: ChannelHandlerContext, for time: TimeAmount) {
-        guard !isPaused, let options = context.channel.syncOptions else { return }
-        isPaused = true
-        try? options.setOption(.autoRead, value: false)
-        let channel = context.channel
-        context.eventLoop.assumeIsolated().scheduleTask(in: time) { [self] in
-            isPaused = false
-            try? channel.syncOptions?.setOption(.autoRead, value: true)
-        }
-    }
-}
-
-/// Below TLS: how long a caller may remain unknown, and how much may arrive from it until then.
-private final class ArrivalHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-
-    private let port: PortGuard
-    private let frames: FrameHandler
-    private var bytes = 0
-    private var timers: [Scheduled<Void>] = []
-
-    init(port: PortGuard, frames: FrameHandler) {
-        self.port = port
-        self.frames = frames
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        let loop = context.eventLoop.assumeIsolated()
-        frames.closeNow = { context.close(promise: nil) }
-        timers = [
-            loop.scheduleTask(in: port.limits.handshake) { [port, frames] in
-                guard !frames.isMember, !frames.hasCalled else { return }
-                port.note(frames.isSecure ? "strangers without a call" : "unfinished handshakes")
-                frames.closeNow()
-            },
-            loop.scheduleTask(in: port.limits.strangerLife) { [port, frames] in
-                guard !frames.isMember else { return }
-                port.note("strangers that stayed")
-                frames.closeNow()
-            },
-        ]
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) {
-        for timer in timers { timer.cancel() }
-        frames.closeNow = {}
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        for timer in timers { timer.cancel() }
-        context.fireChannelInactive()
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if !frames.isMember {
-            bytes += unwrapInboundIn(data).readableBytes
-            guard bytes <= port.limits.strangerWireBytes else {
-                port.note(FrameGauge.Violation.connection.rawValue)
-                return context.close(promise: nil)
-            }
-        }
-        context.fireChannelRead(data)
-    }
-}
-
-/// Between TLS and HTTP/2: who calls, and what passes.
-private final class FrameHandler: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let port: PortGuard
-    private var gauge: FrameGauge
-    private(set) var isSecure = false
-    private var isClosed = false
-    /// Closes the connection below TLS, whose orderly close would wait for the caller.
-    var closeNow: () -> Void = {}
-
-    init(port: PortGuard) {
-        self.port = port
-        gauge = FrameGauge(limits: port.limits, now: .now())
-    }
-
-    var isMember: Bool { gauge.caller == .member }
-    var hasCalled: Bool { gauge.hasCalled }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted? = event as? TLSUserEvent {
-            isSecure = true
-            if port.identify(context.channel) { gauge.caller = .member }
-        }
-        context.fireUserInboundEventTriggered(event)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isClosed else { return }
-        do throws(FrameGauge.Violation) {
-            try gauge.receive(unwrapInboundIn(data).readableBytesView, now: .now())
-            context.fireChannelRead(data)
-        } catch {
-            isClosed = true
-            port.note("\(isMember ? "of a member: " : "")\(error.rawValue)")
-            closeNow()
-        }
-    }
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        gauge.sent(unwrapOutboundIn(data).readableBytes)
-        context.write(data, promise: promise)
     }
 }
