@@ -46,7 +46,9 @@ private let layers = [
             "CLinux": [], "CSandbox": [], "CLab": [], "CBPF": [], "CBench": [],
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
             "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
-            "WeftKernel": ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization"],
+            "WeftKernel": [
+                "WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization",
+            ],
             "WeftJSON": foundation.union(["WeftText"]),
             "WeftThreads": nio,
             "WeftSandbox": Set(["WeftText", "WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
@@ -61,7 +63,9 @@ private let layers = [
             ]).union(nio).union(foundation),
             "WeftHTTP": Set(["NIOHTTP1", "Glibc"]).union(nio),
             "WeftClient": Set(["WeftText", "WeftJSON", "WeftHTTP", "NIOHTTP1"]).union(foundation),
-            "WeftEngine": Set(["WeftText", "WeftNet", "WeftModel", "WeftJSON", "WeftHTTP", "Logging", "NIOHTTP1", "Synchronization"]).union(nio).union(foundation),
+            "WeftEngine": Set(["WeftText", "WeftNet", "WeftModel", "WeftJSON", "WeftHTTP", "Logging", "NIOHTTP1", "Synchronization"]).union(
+                nio
+            ).union(foundation),
         ]),
     Layer(
         name: "shells", folder: "shells",
@@ -72,10 +76,14 @@ private let layers = [
                 "Logging",
                 "Synchronization",
             ]).union(nio).union(foundation),
-            "WeftAPI": Set(["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization"])
-                .union(nio).union(foundation),
-            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(foundation),
-            "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"]).union(system).union(foundation),
+            "WeftAPI": Set([
+                "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",
+            ])
+            .union(nio).union(foundation),
+            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(
+                foundation),
+            "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
+                .union(system).union(foundation),
         ]),
 ]
 
@@ -100,7 +108,8 @@ private func sources(of target: String) throws -> [(path: String, text: String)]
 
 private func imports(in text: String) -> [String] {
     // #if-guarded, @_exported, @testable and access-level imports count as well.
-    let pattern = #/^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/#
+    let pattern =
+        #/^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:public|package|internal|fileprivate|private)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/#
     return text.split(separator: "\n").compactMap { line in (try? pattern.firstMatch(in: line)).flatMap { $0 }.map { String($0.1) } }
 }
 
@@ -173,7 +182,9 @@ struct LayeringTests {
         for layer in layers {
             for (target, allowed) in layer.targets {
                 let own = allowed.filter { layer.targets[$0] != nil }
-                let weft = allowed.filter { $0.hasPrefix("Weft") || ["CLinux", "CSandbox", "CLab", "CBPF", "CDatapathABI", "CLinuxUAPI"].contains($0) }
+                let weft = allowed.filter {
+                    $0.hasPrefix("Weft") || ["CLinux", "CSandbox", "CLab", "CBPF", "CDatapathABI", "CLinuxUAPI"].contains($0)
+                }
                 for name in weft.subtracting(own) {
                     #expect(below.contains(name), "\(target) imports \(name) of a higher layer")
                 }
@@ -222,6 +233,26 @@ struct LayeringTests {
                 }
             }
         }
+    }
+
+    @Test("Every target says in one file's head what its job is")
+    func headComments() throws {
+        for (target, folder) in try folders() {
+            let directory = root.appendingPathComponent("Sources/\(folder)/\(target)")
+            let files = try FileManager.default.subpathsOfDirectory(atPath: directory.path)
+            let heads = try files.filter { $0.hasSuffix(".swift") || $0.hasSuffix(".h") || $0.hasSuffix(".c") }.filter {
+                let text = try String(contentsOf: directory.appendingPathComponent($0), encoding: .utf8)
+                return Self.hasHeadComment(text)
+            }
+            #expect(!heads.isEmpty, "\(target) has no file that begins with a comment about the target")
+        }
+    }
+
+    /// True if a text begins with a comment of the file's, of two lines at least, and not with one of a declaration's.
+    private static func hasHeadComment(_ text: String) -> Bool {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        if let first = lines.first, first.hasPrefix("/* ") { return !first.contains("*/") }
+        return lines.prefix { $0.hasPrefix("//") && !$0.hasPrefix("///") }.count >= 2
     }
 
     @Test("ARCHITECTURE.md names every target")

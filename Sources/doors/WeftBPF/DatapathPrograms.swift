@@ -1,3 +1,5 @@
+// The door to eBPF: loads the programs, pins maps and links, attaches at interfaces, reads and writes entries. Decides nothing:
+// `WeftKernel` says what should be where. What is pinned outlives this process.
 import CBPF
 import CDatapathABI
 import Glibc

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
-package import WeftWire
 internal import Synchronization
+package import WeftWire
 
 /// A netlink socket of one network namespace. It stays there whatever thread uses it; requests are taken one at a time.
 package final class NetlinkSocket: Sendable {

@@ -1,3 +1,5 @@
+// Linux for the rest of Weft: descriptors, network namespaces, netlink, nftables, sysctls. Calls block; those that concern a
+// namespace are made on a thread that is in it. Errors name the call and what it was for (`SystemError`).
 internal import CLinux
 internal import Glibc
 

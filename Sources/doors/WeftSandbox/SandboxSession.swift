@@ -185,7 +185,7 @@ private final class Relay {
             if count == -Int(EINTR) { continue }
             if count == -Int(EAGAIN) { return }
             guard count > 0 else {
-                queue = []      // the end shows on the next read, after the last output
+                queue = []  // the end shows on the next read, after the last output
                 inputOpen = false
                 return
             }

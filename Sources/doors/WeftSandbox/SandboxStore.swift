@@ -1,3 +1,5 @@
+// Sandboxes as weftd and the CLI handle them: their directories, the start of their supervisors, conversations with these. All calls
+// block, with limits; what happens inside is weft-shim's (`CSandbox`). A directory is the only record of its sandbox.
 import CSandbox
 import Glibc
 
@@ -45,7 +47,9 @@ package struct SandboxStore: Sendable {
     /// it says so; otherwise all sandboxes are read to find out.
     package func create(_ spec: SandboxSpec, nameIsFree: Bool = false) throws -> SandboxDirectory {
         if let problem = spec.problem { throw SandboxError.invalidSpec(problem) }
-        if !nameIsFree, list().contains(where: { $0.spec.name.lowercased() == spec.name.lowercased() }) { throw SandboxError.nameTaken(spec.name) }
+        if !nameIsFree, list().contains(where: { $0.spec.name.lowercased() == spec.name.lowercased() }) {
+            throw SandboxError.nameTaken(spec.name)
+        }
         let directory = directory(spec.id)
         for path in [path, directory.path] where mkdir(path, 0o711) != 0 && errno != EEXIST {
             throw SandboxError.system("cannot make the directory \(path)", errno: errno)

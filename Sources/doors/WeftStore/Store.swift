@@ -1,3 +1,5 @@
+// The protocol of what keeps the swarm's objects, and its errors. A store checks versions and orders commits; what an object means is
+// none of its affair. Implementations are targets of their own.
 package import WeftModel
 
 /// Keeps the swarm's objects: read a snapshot, commit a transaction guarded by versions, watch from a revision.

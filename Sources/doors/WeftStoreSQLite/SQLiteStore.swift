@@ -1,3 +1,5 @@
+// The store in an SQLite file, for a swarm with one manager. Returns from a commit once it is on the disk. Secrets are sealed by the
+// coder that it is given, so that a file alone opens nothing.
 internal import FoundationEssentials
 internal import GRDB
 package import WeftModel
@@ -67,7 +69,8 @@ package final class SQLiteStore: Store {
 
     private func writing<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         do { return try await queue.write(body) } catch let error as DatabaseError
-        where [.SQLITE_FULL, .SQLITE_IOERR, .SQLITE_READONLY].contains(error.resultCode) {
+            where [.SQLITE_FULL, .SQLITE_IOERR, .SQLITE_READONLY].contains(error.resultCode)
+        {
             throw StoreError.notWritable(path: queue.path, reason: error.message ?? "\(error.resultCode)")
         }
     }

@@ -141,7 +141,9 @@ extension ControlMachine {
         guard let index else { return }
         let ask = asks[index]
         // What is of no use to the request is a refusal, or its holder would be asked the same again.
-        if !isFreed || ask.subnet != subnet || !(ask.address.map { prefix.contains(AnyIPPrefix(host: $0)) } ?? true) { noteRefusal(index, by: node) }
+        if !isFreed || ask.subnet != subnet || !(ask.address.map { prefix.contains(AnyIPPrefix(host: $0)) } ?? true) {
+            noteRefusal(index, by: node)
+        }
     }
 
     /// Whether the addresses are free now.

@@ -1,3 +1,5 @@
+// The manager's machine: all that a manager decides, without anything it does. Inputs and two times in, actions out; no clock, no
+// randomness of its own, no `async`. The shell that owns one is `WeftManager`; its contract stands at `ControlMachine`.
 import WeftIPAM
 package import WeftModel
 import WeftNet

@@ -1,3 +1,5 @@
+// A query and the swarm's records in, a decision out: reply, refuse, or forward. The shell around it (`WeftAgent/DNS`) has the
+// sockets and the clock, says which endpoint asks, and keeps the name table current.
 package import WeftNet
 package import WeftWire
 

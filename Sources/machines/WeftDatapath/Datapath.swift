@@ -1,3 +1,6 @@
+// What the kernel should hold, as a value computed from what a node knows; what it holds; and the difference as idempotent steps.
+// Knows no system call: whoever performs the steps (`WeftKernel`, a test's memory) implements the protocol `Datapath` and may be
+// asked the same step twice.
 package import WeftModel
 package import WeftNet
 

@@ -1,3 +1,5 @@
+// Which address is whose: pools into subnets and VNIs into networks for the manager, blocks of a subnet for nodes, single addresses
+// for endpoints. Works on addresses of either family. Its users keep what it decides: it has no store, and is told what is taken.
 package import WeftModel
 package import WeftNet
 
@@ -122,7 +124,8 @@ package struct NodeAddresses: Hashable, Sendable {
     }
 
     private func firstFresh(from start: UInt128, held: Set<IPAddress>) -> IPAddress? {
-        for (place, block) in blocks.enumerated() where block.last.bits >= start && counts[place].fresh > 0 && layout.range.contains(block) {
+        for (place, block) in blocks.enumerated() where block.last.bits >= start && counts[place].fresh > 0 && layout.range.contains(block)
+        {
             for bits in max(start, block.network.bits)...block.last.bits {
                 if let address = block.network.with(bits: bits), !used.contains(address), resting[address] == nil,
                     !held.contains(address), layout.isAssignable(address)

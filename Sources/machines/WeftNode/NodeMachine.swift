@@ -1,3 +1,5 @@
+// The agent's machine: what one host does with its assignments and its own endpoints, without doing it. The shell that owns one is
+// `WeftAgent`: it saves what the machine notes before it acts on it, and tells it what came of each action.
 import WeftIPAM
 package import WeftModel
 package import WeftNet
@@ -152,8 +154,7 @@ package struct NodeMachine: Sendable {
     }
 
     /// A node as it was when `saved`, or a new one.
-    package init(id: NodeID, description: NodeDescription, dataPathAddress: IPv4Address, saved: SavedNode = SavedNode())
-    {
+    package init(id: NodeID, description: NodeDescription, dataPathAddress: IPv4Address, saved: SavedNode = SavedNode()) {
         self.id = id
         self.nodeDescription = Self.described(description)
         self.dataPathAddress = dataPathAddress

@@ -54,7 +54,8 @@ struct Checker {
     private static func stray(on node: SimNode) -> String? {
         guard let agent = node.agent else { return nil }
         let blocks = Dictionary(grouping: agent.usableLeases, by: \.network)
-        let places = agent.ownEndpoints.flatMap { endpoint in endpoint.addresses.map { (endpoint.network, $0) } }
+        let places =
+            agent.ownEndpoints.flatMap { endpoint in endpoint.addresses.map { (endpoint.network, $0) } }
             + agent.reservedPlaces.map { ($0.network, $0.address) }
         let stray = places.first { network, address in
             !(blocks[network] ?? []).contains { $0.block.contains(address) }

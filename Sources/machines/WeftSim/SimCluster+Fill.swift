@@ -72,7 +72,9 @@ extension SimCluster {
 
     private func attach(_ index: Int, _ request: AttachRequest) throws -> Result<Endpoint, AttachError> {
         let id = newCalmRequest(index)
-        note("\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.endpoint.name) \(request.endpoint.ipv4?.description ?? "")")
+        note(
+            "\(nodes[index].description.hostname) request \(id.rawValue): attach \(request.endpoint.name) \(request.endpoint.ipv4?.description ?? "")"
+        )
         try feed(index, .attach(id, request))
         return try outcome(of: id)
     }
@@ -103,5 +105,4 @@ extension SimCluster {
                 layout.isAssignable(address) && !taken.contains(address) && !away.contains { $0.contains(address) }
             }
     }
-
 }

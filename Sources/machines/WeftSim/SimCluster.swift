@@ -1,3 +1,5 @@
+// A whole swarm in one process under one seed: the machines, a lossy network, stores that may fail, and checkers that look after
+// every step. The same seed is the same run on every machine; a run that fails is told by its seed.
 import WeftControl
 package import WeftModel
 import WeftNet

@@ -1,3 +1,7 @@
+// Go's `text/template` as far as `--format` needs it, with the docker CLI's functions and words. Pure: text and values in, text out.
+// Knows nothing of networks, HTTP or terminals. `%f` expands the exact decimal digits of a number, because sizes are printed with it and
+// Go rounds so.
+
 /// A template of Go's `text/template`: what `--format` takes.
 package struct Template: Sendable {
     private let source: String

@@ -61,8 +61,7 @@ struct TemplateEvaluator {
         return try walk(branches.otherwise, dot)
     }
 
-    private mutating func loop(_ branches: TemplateNode.Branches, _ dot: TemplateValue) throws(TemplateError) -> Flow
-    {
+    private mutating func loop(_ branches: TemplateNode.Branches, _ dot: TemplateValue) throws(TemplateError) -> Flow {
         let scope = variables.count
         defer { variables.removeLast(variables.count - scope) }
         var pipeline = branches.pipeline

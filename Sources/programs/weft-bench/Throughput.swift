@@ -87,8 +87,7 @@ struct Throughput {
     /// On one CPU and before everything else, as the other load generators.
     private static func pinned(_ cpu: Int) -> [String] { ["nice", "-n", "-20", "taskset", "-c", "\(cpu)"] }
 
-    private func load(_ kind: String, in netns: String, cpu: Int, _ address: IPv4Address, milliseconds: Int) -> [String]
-    {
+    private func load(_ kind: String, in netns: String, cpu: Int, _ address: IPv4Address, milliseconds: Int) -> [String] {
         [
             program, "load", kind, "--netns", netns, "--cpu", "\(cpu)", "--address", "\(address)", "--milliseconds",
             "\(milliseconds)",

@@ -1,3 +1,5 @@
+// The benchmark: makes hosts, runs Weft's path, the hosts' own and Docker's layout side by side in one run, and writes figures. Asserts
+// nothing: tests never depend on speed.
 import ArgumentParser
 
 /// Measures Weft beside Docker's layout and the hosts' own path, all in one run on one machine.

@@ -104,7 +104,7 @@ final class RunningProcess {
             } else if errno == EAGAIN {
                 return
             } else if errno != EINTR {
-                closeInput()    // nobody reads it any more
+                closeInput()  // nobody reads it any more
             }
         }
         if inputEnds && inputFD >= 0 { closeInput() }

@@ -45,7 +45,9 @@ extension Daemon: APIBackend {
                     worker: Secret(JoinToken(rootDigest: digest, secret: cluster.workerTokenSecret).exposed),
                     manager: Secret(JoinToken(rootDigest: digest, secret: cluster.managerTokenSecret).exposed))
             }
-            state.managers = [ManagerAddress(node: member.node, address: "\(member.membership.advertiseAddress):\(member.membership.advertisePort)")]
+            state.managers = [
+                ManagerAddress(node: member.node, address: "\(member.membership.advertiseAddress):\(member.membership.advertisePort)")
+            ]
         }
         return state
     }

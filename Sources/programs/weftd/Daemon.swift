@@ -146,7 +146,8 @@ actor Daemon {
             let file = SealFile(directory: directory)
             switch try file.load() {
             case nil where try NodeIdentity.isSealed(in: directory):
-                throw UnreadableState(path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
+                throw UnreadableState(
+                    path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
             case nil: seal = try ManagerSeal.make(settings: settings)
             case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
             case .locked(let key):
@@ -305,7 +306,8 @@ actor Daemon {
                     try files.checkRoom()
                     let dataPath = try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise
                     try await orForget {
-                        let identity = try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: request.token.exposed, manager: manager)
+                        let identity = try await JoinClient(eventLoopGroup: EventLoops.swarm).join(
+                            token: request.token.exposed, manager: manager)
                         let membership = Membership(
                             isManager: false, listenAddress: listen, listenPort: request.listenPort,
                             advertiseAddress: advertise, advertisePort: request.advertisePort, dataPathAddress: dataPath,

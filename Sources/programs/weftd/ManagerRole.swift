@@ -58,7 +58,8 @@ final class ManagerRole: Sendable {
         _ = try CertificateAuthority(rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
         // The last run may have ended between the commit and the file.
         try seal.lock(with: cluster.unlockKey)
-        let service = SwarmService(manager: manager, credentials: credentials, cluster: cluster.id,
+        let service = SwarmService(
+            manager: manager, credentials: credentials, cluster: cluster.id,
             advertised: machine.node(credentials.identity.node), logger: logger)
         let server = try ManagerServer(
             credentials: credentials, service: service,

@@ -1,3 +1,6 @@
+// The daemon's program: reads the options, opens files and sockets, makes the shells and connects them. What can be tested without a
+// process belongs to a target below.
+
 public import ArgumentParser
 import Glibc
 public import Logging
@@ -133,7 +136,12 @@ struct Weftd: AsyncParsableCommand {
             let watcher = EngineWatcher(engine: engine, containers: follower, observer: daemon, logger: logger)
             let group = ServiceGroup(
                 configuration: .init(
-                    services: [.init(service: DaemonService(daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, locks: locks, logger: logger))],
+                    services: [
+                        .init(
+                            service: DaemonService(
+                                daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, locks: locks,
+                                logger: logger))
+                    ],
                     gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
             logger.info("weftd starts", metadata: ["version": "\(weftVersion)"])
             try await group.run()

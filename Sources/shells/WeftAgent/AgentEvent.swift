@@ -1,7 +1,7 @@
 package import WeftAgentCore
 package import WeftModel
-package import WeftNode
 package import WeftNet
+package import WeftNode
 
 /// Queues a message to the manager, without waiting; false when the session is over.
 package typealias SessionSender = @Sendable (NodeMessage) -> Bool

@@ -62,7 +62,8 @@ struct AgentWorker: Sendable {
             let wasAdopting = machine.isAdopting
             handle(.received(message))
             if wasAdopting, !machine.isAdopting {
-                logger.notice("the endpoints of the interfaces found are this node's again", metadata: ["count": "\(machine.ownEndpoints.count)"])
+                logger.notice(
+                    "the endpoints of the interfaces found are this node's again", metadata: ["count": "\(machine.ownEndpoints.count)"])
             }
         case .place(let sandbox, let path, let interfaces):
             placements.place(sandbox, namespacePath: path, interfaces: interfaces)
@@ -269,7 +270,8 @@ struct AgentWorker: Sendable {
         defer { saveFailure = failure }
         guard failure != saveFailure else { return }
         if let failure {
-            logger.error("this node's records cannot be saved; it goes on trying, and attaches nothing meanwhile", metadata: ["error": "\(failure)"])
+            logger.error(
+                "this node's records cannot be saved; it goes on trying, and attaches nothing meanwhile", metadata: ["error": "\(failure)"])
         } else {
             logger.notice("this node's records are saved again")
         }

@@ -1,5 +1,5 @@
-package import WeftModel
 import Synchronization
+package import WeftModel
 
 /// The swarm's newest events, and those to come. It outlives the manager that fills it.
 package final class ClusterEventLog: Sendable {

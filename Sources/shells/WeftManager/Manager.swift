@@ -1,11 +1,11 @@
 // The manager's shell. It owns the ControlMachine: one task drains one bounded queue of commands, session events and
 // ticks, commits what the machine asks for, and only then lets replies and messages out. It decides nothing itself.
 package import Logging
+import Synchronization
 package import WeftControl
 package import WeftModel
 package import WeftNet
 package import WeftStore
-import Synchronization
 
 /// The machine could not take another event: the queue is full.
 package struct ManagerBusy: Error, CustomStringConvertible {

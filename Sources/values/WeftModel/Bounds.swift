@@ -50,7 +50,8 @@ extension NodeDescription {
 extension NetworkSpec {
     /// Roughly what it takes to keep or send it.
     package var sizeBytes: Int {
-        let auxiliaries = [ipam.auxiliaryAddresses.keys.reduce(0) { $0 + $1.utf8.count + 16 }]
+        let auxiliaries =
+            [ipam.auxiliaryAddresses.keys.reduce(0) { $0 + $1.utf8.count + 16 }]
             + [ipam6?.auxiliaryAddresses.keys.reduce(0) { $0 + $1.utf8.count + 32 } ?? 0]
         return name.utf8.count + Bounds.bytes(labels) + Bounds.bytes(options) + auxiliaries.reduce(0, +)
     }

@@ -1,3 +1,6 @@
+// Addresses and what belongs to them: MAC and IP addresses of both families, prefixes, VNI, MTU. Values that cannot be wrong:
+// what is no address does not become one (failable inits, never a trap), and each prints so that it reads the same again.
+
 /// An IPv4 address (RFC 791), kept in host byte order.
 package struct IPv4Address: Hashable, Sendable, Comparable {
     package let rawValue: UInt32

@@ -1,3 +1,6 @@
+// Bytes ↔ values of everything that weft-shim shares with others: the messages of a supervisor's socket and the frames of a
+// sandbox's log. Free of Foundation, for weft-shim's sake. A reader takes bytes in any pieces and refuses what is too long.
+
 /// What goes over a sandbox supervisor's unix socket, in both directions.
 ///
 /// A message is one byte of kind, four bytes of length (little endian), and that many bytes of content.

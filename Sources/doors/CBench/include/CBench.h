@@ -1,3 +1,5 @@
+/* The load generators of weft-bench: one thread each, blocking sockets, nothing but system calls in the measured loops, so that
+ * what is measured is the path and not the generator. Only weft-bench links it. */
 #ifndef WEFT_CBENCH_H
 #define WEFT_CBENCH_H
 

@@ -147,7 +147,7 @@ package final class DispatcherClient: Sendable {
             guard let writer = await writers.first(where: { _ in true }) else { throw SessionError.closed }
             opened.set()
             let failure = await SessionTasks.run(
-                outbox: session.outbox, 
+                outbox: session.outbox,
                 write: { for part in Weft_V1_NodeMessage.parts(of: $0) { try await writer.write(part) } },
                 serve: { try await serve(session, incoming) })
             if let failure { throw failure }

@@ -29,7 +29,8 @@ extension Weft_V1_NodeMessage {
             return parts
         case .endpointsChanged(let added, let removed):
             // Removals first: an address may go from one endpoint to the next.
-            let parts = removed.chunks(limit: limit, \.sizeBytes).map { NodeMessage.endpointsChanged(added: [], removed: $0) }
+            let parts =
+                removed.chunks(limit: limit, \.sizeBytes).map { NodeMessage.endpointsChanged(added: [], removed: $0) }
                 + added.chunks(limit: limit, \.sizeBytes).map { .endpointsChanged(added: $0, removed: []) }
             return parts.count <= 2 && fits(added, removed, limit) ? [Self(message)] : parts.map { Self($0) }
         case .leasesReturned(let leases):

@@ -1,4 +1,5 @@
-/* Kernel constants and structures of the netlink codec. No functions, nothing of the C library. */
+/* Kernel constants and structures of the netlink codec, so that no number of the kernel is typed again in Swift.
+ * No functions, nothing of the C library. */
 #ifndef CLINUX_UAPI_H
 #define CLINUX_UAPI_H
 

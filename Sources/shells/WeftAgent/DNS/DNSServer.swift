@@ -183,7 +183,8 @@ extension DNSServer {
             .channelOption(.datagramVectorReadMessageCount, value: DNSDatagramHandler.messagesPerCall)
             .channelOption(.maxMessagesPerRead, value: UInt(DNSDatagramHandler.callsAtOnce))
             .channelOption(
-                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DNSDatagramHandler.messagesPerCall * 4096))
+                .recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: DNSDatagramHandler.messagesPerCall * 4096)
+            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }

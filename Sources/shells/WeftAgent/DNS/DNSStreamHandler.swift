@@ -140,7 +140,9 @@ extension DNSStreamHandler: StreamTurn {
         case .turnedAway: return context.close(promise: nil)
         case .message(let bytes):
             // A client that asks on and takes no replies is not worth the memory.
-            guard isInTurn || context.channel.isWritable, let framed = DNSStreamDecoder.frame(bytes) else { return context.close(promise: nil) }
+            guard isInTurn || context.channel.isWritable, let framed = DNSStreamDecoder.frame(bytes) else {
+                return context.close(promise: nil)
+            }
             context.write(wrapOutboundOut(context.channel.allocator.buffer(bytes: framed)), promise: nil)
         }
         if !isInTurn {

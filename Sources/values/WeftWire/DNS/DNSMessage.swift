@@ -1,3 +1,6 @@
+// Bytes ↔ values of the protocols that Weft itself speaks: DNS here, netlink in the folder beside. Pure: sockets are the users'
+// affair. All that is read is foreign, so every reader is bounded and none traps; FuzzTests damages samples of each.
+
 /// A DNS message (RFC 1035, 4.1) with EDNS0 (RFC 6891).
 package struct DNSMessage: Hashable, Sendable {
     package var header: DNSHeader

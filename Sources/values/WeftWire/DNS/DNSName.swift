@@ -91,9 +91,13 @@ extension DNSName: LosslessStringConvertible {
         while let octet = rest.popFirst() {
             switch octet {
             case UInt8(ascii: "."):
-                if !rest.isEmpty { labels.append([]) }
+                if !rest.isEmpty {
+                    labels.append([])
+                }
                 // An empty label before the dot is refused below; a last dot opens no label.
-                else if labels.last?.isEmpty == true { return nil }
+                else if labels.last?.isEmpty == true {
+                    return nil
+                }
             case UInt8(ascii: "\\"):
                 guard let unescaped = Self.unescape(&rest) else { return nil }
                 labels[labels.count - 1].append(unescaped)
