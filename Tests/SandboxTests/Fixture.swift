@@ -176,10 +176,12 @@ final class Program {
 
     /// Waits until the program has printed something.
     func expect(_ expected: String, at location: SourceLocation = #_sourceLocation) {
-        Fixture.eventually("no \"\(expected)\" in \"\(text)\"", {
-            readMore()
-            return text.contains(expected)
-        }, at: location)
+        Fixture.eventually(
+            "no \"\(expected)\" in \"\(text)\"",
+            {
+                readMore()
+                return text.contains(expected)
+            }, at: location)
     }
 
     /// Waits for the end and returns the exit code (128 + signal), or nil after five seconds.

@@ -119,8 +119,12 @@ struct SandboxTests {
 
     @Test("names and ids are found, a name is taken once, and only what has ended is removed")
     func store() throws {
-        let (directory, _) = try fixture.start(["sleep", "1000"]) { $0.id = "abc1"; $0.name = "web" }
-        _ = try fixture.launch(["true"]) { $0.id = "abc2"; $0.name = "db" }
+        let (directory, _) = try fixture.start(["sleep", "1000"]) {
+            $0.id = "abc1"; $0.name = "web"
+        }
+        _ = try fixture.launch(["true"]) {
+            $0.id = "abc2"; $0.name = "db"
+        }
         #expect(try fixture.store.find("web").spec.id == "abc1")
         #expect(try fixture.store.find("abc2").spec.name == "db")
         #expect(throws: SandboxError.ambiguous("abc")) { try fixture.store.find("abc") }
@@ -207,7 +211,9 @@ struct SandboxTests {
     @Test("a supervisor that does not answer is told of, keeps no other's end from being noticed, and can be killed")
     func supervisorStops() throws {
         let (stopped, _) = try fixture.start(["sleep", "1000"])
-        let (other, _) = try fixture.start(["sleep", "1000"]) { $0.id = "c0ffee2"; $0.name = "other" }
+        let (other, _) = try fixture.start(["sleep", "1000"]) {
+            $0.id = "c0ffee2"; $0.name = "other"
+        }
         let state = try #require(stopped.state())
         kill(state.shimPID, SIGSTOP)
         #expect(throws: SandboxError.silent("c0ffee1")) { try SandboxControl.signal(stopped, 15) }

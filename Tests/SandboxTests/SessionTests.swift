@@ -109,11 +109,15 @@ struct SessionTests {
 
     @Test("a terminal: its name and size inside, resizing, ctrl-c, the exit code")
     func terminal() throws {
-        let script = "tty; stty size; trap 'stty size; exit 4' INT; trap 'echo resized; stty size' WINCH; echo up; while :; do sleep 0.01; done"
-        let (directory, _) = try fixture.launch(["/bin/sh", "-c", script]) { $0.terminal = true; $0.openStdin = true }
-        let session = try Program([
-            "/bin/sh", "-c", "stty rows 24 cols 80; \(Fixture.driver) attach -t -i -s \(directory.socket); echo code=$?; stty -a",
-        ], terminal: true)
+        let script =
+            "tty; stty size; trap 'stty size; exit 4' INT; trap 'echo resized; stty size' WINCH; echo up; while :; do sleep 0.01; done"
+        let (directory, _) = try fixture.launch(["/bin/sh", "-c", script]) {
+            $0.terminal = true; $0.openStdin = true
+        }
+        let session = try Program(
+            [
+                "/bin/sh", "-c", "stty rows 24 cols 80; \(Fixture.driver) attach -t -i -s \(directory.socket); echo code=$?; stty -a",
+            ], terminal: true)
         session.expect("up\r\n")
         #expect(session.text.hasPrefix("/dev/pts/0\r\n24 80\r\n"))
         session.resize(rows: 50, columns: 132)
@@ -127,7 +131,9 @@ struct SessionTests {
 
     @Test("the detach keys leave the sandbox running, to be attached to again")
     func detach() throws {
-        let (directory, _) = try fixture.launch(["/bin/sh"]) { $0.terminal = true; $0.openStdin = true }
+        let (directory, _) = try fixture.launch(["/bin/sh"]) {
+            $0.terminal = true; $0.openStdin = true
+        }
         let first = try driver("attach", "-t", "-i", "-s", directory.socket, terminal: true)
         first.expect("# ")
         first.write("x=42\r")
@@ -158,7 +164,8 @@ struct SessionTests {
 
     @Test("logs: the last lines, times, both streams, and following to the end")
     func logs() throws {
-        let script = "for i in 1 2 3 4 5; do echo line $i; done; printf part; echo err >&2; until [ -e /dev/shm/go ]; do sleep 0.01; done; echo ial"
+        let script =
+            "for i in 1 2 3 4 5; do echo line $i; done; printf part; echo err >&2; until [ -e /dev/shm/go ]; do sleep 0.01; done; echo ial"
         let (directory, _) = try fixture.start(["/bin/sh", "-c", script])
         try Fixture.eventually("no output") { try fixture.log(directory).error == "err\n" }
         let tail = try driver("logs", "-n", "2", directory.path)

@@ -75,7 +75,10 @@ struct HealthTests {
         var swarm = try Swarm()
         let network = try swarm.create("net")
         let inside = try #require(network.subnet.network.advanced(by: 9))
-        for text in ["0.0.0.0", "0.1.2.3", "127.0.0.1", "127.9.9.9", "169.254.7.7", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "\(inside)"] {
+        for text in [
+            "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.9.9.9", "169.254.7.7", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255",
+            "\(inside)",
+        ] {
             let worker = try swarm.admit("w-\(text)")
             // Though it seems to come from there.
             try swarm.hello(worker, vtep: text, from: text)

@@ -83,7 +83,8 @@ import WeftWire
     }
 
     @Test func `what is no address is passed over`() throws {
-        let text = "nameserver\nnameserver dns.example\nnameserver 1.2.3\nnameserver 0.0.0.0\nnameserver fe80::1%\n"
+        let text =
+            "nameserver\nnameserver dns.example\nnameserver 1.2.3\nnameserver 0.0.0.0\nnameserver fe80::1%\n"
             + "nameserver 224.0.0.251\nnameserverx 192.0.2.1\nnameserver fe80::1%eth0"
         #expect(try servers(text) == ["fe80::1%eth0"])
         #expect(try servers("") == [])

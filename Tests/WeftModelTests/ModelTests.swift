@@ -142,7 +142,8 @@ struct ModelTests {
         #expect(!network.spec.ipv6 && network.subnet6 == nil && network.subnets == [SubnetID(network.id, .v4)])
         let endpoint = try read(
             Endpoint.self,
-            #"{"aliases":[],"id":"e","ipv4":"10.0.1.2","mac":"02:42:0a:00:01:02","name":"a","network":"w1","node":"n","sandbox":"s","version":1}"#)
+            #"{"aliases":[],"id":"e","ipv4":"10.0.1.2","mac":"02:42:0a:00:01:02","name":"a","network":"w1","node":"n","sandbox":"s","version":1}"#
+        )
         #expect(endpoint.ipv6 == nil && endpoint.addresses == [.v4(endpoint.ipv4)])
         let lease = try read(AddressLease.self, #"{"block":"10.0.1.8/29","network":"w1","node":"n","version":1}"#)
         #expect(lease.id == "w1/10.0.1.8/29" && lease.subnet.family == .v4)
@@ -198,7 +199,8 @@ struct ModelTests {
     func `what DNS can express is a name`(text: String) { #expect(Endpoint.isName(text)) }
 
     @Test(arguments: [
-        "", ".", "a.", ".a", "a..b", "bad alias", "tab\there", "new\nline", "back\\slash", "nul\0", "no\u{a0}break", String(repeating: "a", count: 64),
+        "", ".", "a.", ".a", "a..b", "bad alias", "tab\there", "new\nline", "back\\slash", "nul\0", "no\u{a0}break",
+        String(repeating: "a", count: 64),
         Array(repeating: String(repeating: "b", count: 50), count: 5).joined(separator: "."),
     ])
     func `what it cannot is none`(text: String) { #expect(!Endpoint.isName(text)) }

@@ -24,10 +24,11 @@ struct AdoptionTests {
     @Test("It keeps what is in the kernel, with the names that the manager knows, and tells what is gone")
     func adopts() throws {
         var host = try Host()
-        host.feed(.endpointsFound([
-            try found("e1", "10.0.1.2", sandbox: "s-e1"), try found("e2", "10.0.1.3", sandbox: "s-e2"), try found("e3", "10.0.1.4"),
-            try found("e4", "10.0.9.4", vni: 9999),
-        ]))
+        host.feed(
+            .endpointsFound([
+                try found("e1", "10.0.1.2", sandbox: "s-e1"), try found("e2", "10.0.1.3", sandbox: "s-e2"), try found("e3", "10.0.1.4"),
+                try found("e4", "10.0.9.4", vni: 9999),
+            ]))
         host.feed(.sandboxesFound([SandboxID("s-e1"), SandboxID("s-e2")]))
         #expect(host.machine.isAdopting)
         host.feed(.sessionOpened)

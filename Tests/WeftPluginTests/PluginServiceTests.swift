@@ -163,26 +163,32 @@ struct PluginServiceTests {
         #expect(
             try await error(
                 "IpamDriver.RequestAddress",
-                #"{"PoolID":"id-net","Address":"10.77.1.9","Options":{"RequestAddressType":"com.docker.network.gateway"}}"#)
-                .contains("gateway of network net is 10.77.1.1"))
+                #"{"PoolID":"id-net","Address":"10.77.1.9","Options":{"RequestAddressType":"com.docker.network.gateway"}}"#
+            )
+            .contains("gateway of network net is 10.77.1.1"))
         // Before CreateNetwork, an address is an --aux-address.
-        #expect(try await error("IpamDriver.RequestAddress", #"{"PoolID":"id-net","Address":"10.77.1.7","Options":null}"#).contains("--aux-address"))
+        #expect(
+            try await error("IpamDriver.RequestAddress", #"{"PoolID":"id-net","Address":"10.77.1.7","Options":null}"#).contains(
+                "--aux-address"))
         #expect(
             try await call("IpamDriver.RequestAddress", #"{"PoolID":"id-net","Address":"10.77.1.5","Options":null}"#)
                 == #"{"Address":"10.77.1.5/24","Data":{}}"#)
         let network = "NetworkDriver.CreateNetwork"
         #expect(
-            try await error(network, #"{"NetworkID":"d","Options":{"com.docker.network.generic":{}},"IPv4Data":[]}"#).contains("-o weft.id=ID"))
+            try await error(network, #"{"NetworkID":"d","Options":{"com.docker.network.generic":{}},"IPv4Data":[]}"#).contains(
+                "-o weft.id=ID"))
         #expect(
             try await error(
                 network,
-                #"{"NetworkID":"d","Options":{"com.docker.network.generic":{"weft.id":"net"}},"IPv4Data":[{"AddressSpace":"LocalDefault","Pool":"10.77.1.0/24"}]}"#)
-                .contains("--ipam-driver weft"))
+                #"{"NetworkID":"d","Options":{"com.docker.network.generic":{"weft.id":"net"}},"IPv4Data":[{"AddressSpace":"LocalDefault","Pool":"10.77.1.0/24"}]}"#
+            )
+            .contains("--ipam-driver weft"))
         #expect(
             try await error(
                 network,
-                #"{"NetworkID":"d","Options":{"com.docker.network.generic":{"weft.id":"net","encrypted":""}},"IPv4Data":[]}"#)
-                .contains("-o encrypted"))
+                #"{"NetworkID":"d","Options":{"com.docker.network.generic":{"weft.id":"net","encrypted":""}},"IPv4Data":[]}"#
+            )
+            .contains("-o encrypted"))
         #expect(
             try await error("NetworkDriver.CreateEndpoint", #"{"NetworkID":"unknown","EndpointID":"e"}"#).contains("docker network rm"))
         #expect(try await error("IpamDriver.RequestAddress", "[1]").contains("not what the plugin protocol says"))
@@ -193,15 +199,18 @@ struct PluginServiceTests {
         }
         try await createNetwork()
         for mac in ["01:00:5e:00:00:01", "00:00:00:00:00:00", "xyz"] {
-            let body = #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"","MacAddress":"\#(mac)"}}"#
+            let body =
+                #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"","MacAddress":"\#(mac)"}}"#
             #expect(try await error("NetworkDriver.CreateEndpoint", body).contains(mac))
         }
         #expect(
             try await error(
                 "NetworkDriver.CreateEndpoint",
-                #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"fd00::2/64","MacAddress":""}}"#)
-                .contains("--ip6"))
-        #expect(try await error("NetworkDriver.Join", #"{"NetworkID":"d1","EndpointID":"none","SandboxKey":"/k"}"#).contains("endpoint none"))
+                #"{"NetworkID":"d1","EndpointID":"e","Interface":{"Address":"10.77.1.2/24","AddressIPv6":"fd00::2/64","MacAddress":""}}"#
+            )
+            .contains("--ip6"))
+        #expect(
+            try await error("NetworkDriver.Join", #"{"NetworkID":"d1","EndpointID":"none","SandboxKey":"/k"}"#).contains("endpoint none"))
     }
 
     @Test("Outside a swarm, taking away succeeds and making is refused")
@@ -220,7 +229,8 @@ struct PluginServiceTests {
 
     @Test("What a former version saved of its endpoints is read")
     func formerState() throws {
-        let text = #"{"endpoints":{"e1":{"ipv4":"10.77.1.2","mac":"02:42:0a:4d:01:02","network":"id-a","resolverLength":31,"sandbox":"/s"}},"networks":{"l":"id-a"}}"#
+        let text =
+            #"{"endpoints":{"e1":{"ipv4":"10.77.1.2","mac":"02:42:0a:4d:01:02","network":"id-a","resolverLength":31,"sandbox":"/s"}},"networks":{"l":"id-a"}}"#
         let state = try JSONDecoder().decode(PluginState.self, from: Data(text.utf8))
         let endpoint = try #require(state.endpoints["e1"])
         #expect(

@@ -169,7 +169,8 @@ private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
     @Test("lets a stranger say one small message, however it is cut", arguments: [1, 2, 7, 9, 10, 1000, 100_000])
     func smallMessage(pieces: Int) {
-        let bytes = Self.preface + frame(4, stream: 0, length: 0) + frame(1, length: 80) + frame(0, length: 16_384)
+        let bytes =
+            Self.preface + frame(4, stream: 0, length: 0) + frame(1, length: 80) + frame(0, length: 16_384)
             + frame(0, length: 16_384)
         let (violation, gauge) = feed(bytes, pieces: pieces)
         #expect(violation == nil)

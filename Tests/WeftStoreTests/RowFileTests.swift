@@ -31,7 +31,9 @@ struct RowFileTests {
 
     @Test("What is no such file is told from a disk that does not take it")
     func damage() throws {
-        for content in ["no database at all, but long enough to be looked at as one", "SQLite format 3\u{0}" + String(repeating: "x", count: 4096)] {
+        for content in [
+            "no database at all, but long enough to be looked at as one", "SQLite format 3\u{0}" + String(repeating: "x", count: 4096),
+        ] {
             try withFile { path in
                 try Data(content.utf8).write(to: URL(fileURLWithPath: path))
                 let error = #expect(throws: (any Error).self) { _ = try RowFile(path: path).bodies("a") }

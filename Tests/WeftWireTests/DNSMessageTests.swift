@@ -111,12 +111,13 @@ enum DNSSamples {
 
     @Test func `mail, text, service and unknown records read right`() throws {
         let message = try DNSMessage(decoding: DNSSamples.various)
-        #expect(message.answers.map(\.data) == [
-            .mx(preference: 10, exchange: try name("mx.example.net")),
-            .txt([Array("v=spf1".utf8), Array("-al".utf8)]),
-            .srv(priority: 5, weight: 1, port: 5060, target: try name("mx.example.net")),
-            .opaque(DNSRecordType(rawValue: 65), [0, 1, 0]),
-        ])
+        #expect(
+            message.answers.map(\.data) == [
+                .mx(preference: 10, exchange: try name("mx.example.net")),
+                .txt([Array("v=spf1".utf8), Array("-al".utf8)]),
+                .srv(priority: 5, weight: 1, port: 5060, target: try name("mx.example.net")),
+                .opaque(DNSRecordType(rawValue: 65), [0, 1, 0]),
+            ])
         #expect(message.authorities.first?.data == .ns(try name("ns.example.net")))
         #expect(try DNSMessage(decoding: message.encoded()) == message)
     }

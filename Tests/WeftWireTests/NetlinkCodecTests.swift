@@ -193,10 +193,11 @@ import WeftWire
     @Test("no input traps: truncated, mutated and random bytes")
     func fuzz() throws {
         var generator = Xorshift(state: 0x5eed_0001)
-        let seeds = try Self.all.map { try bytes($0) } + [
-            NetlinkWriter.createVXLAN(name: "weft_vxlan", port: 4789, mac: MACAddress(rawValue: 1)).message(sequence: 1),
-            NetlinkWriter.setLink(index: 3, LinkChange(alias: "weft:x", reversePathFilter: 1)).message(sequence: 2),
-        ]
+        let seeds =
+            try Self.all.map { try bytes($0) } + [
+                NetlinkWriter.createVXLAN(name: "weft_vxlan", port: 4789, mac: MACAddress(rawValue: 1)).message(sequence: 1),
+                NetlinkWriter.setLink(index: 3, LinkChange(alias: "weft:x", reversePathFilter: 1)).message(sequence: 2),
+            ]
         var accepted = 0
         for round in 0..<60_000 {
             var sample = seeds[round % seeds.count]
