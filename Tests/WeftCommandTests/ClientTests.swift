@@ -117,3 +117,13 @@ func ingress(isConfirmed: Bool) async throws {
     let removed = server.received.filter { $0.hasPrefix("DELETE ") }.map { $0.split(separator: " ")[1] }
     #expect(removed == (isConfirmed ? ["/networks/ingress", "/networks/my_net"] : ["/networks/my_net"]))
 }
+
+@Test("a driver that nobody has is told beside those there are")
+func unknownDriver() async throws {
+    let body = #"{"message":"plugin \"overlya\" not found"}"#
+    let server = try CannedServer(["HTTP/1.1 404 Not Found\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"])
+    let command = try #require(
+        try Weft.command(["network", "create", "-d", "overlya", "-H", "unix://\(server.path)", "n"]) as? NetworkCreate)
+    let failure = await #expect(throws: CommandFailure.self) { try await command.run() }
+    #expect(failure?.message == "plugin \"overlya\" not found: \(NetworkCreate.drivers)")
+}

@@ -1,4 +1,5 @@
 import ArgumentParser
+import WeftClient
 import WeftTemplate
 
 struct NetworkCommand: AsyncParsableCommand {
@@ -47,6 +48,9 @@ struct NetworkCreate: AsyncParsableCommand {
     @Argument(help: "The network's name.")
     var name: String
 
+    /// For who named a driver that the engine does not find.
+    static let drivers = "Weft's driver is overlay; bridge, ipvlan, macvlan and those of plugins are the container engine's"
+
     /// As the docker CLI sends it.
     func body() throws -> TemplateValue {
         let pools = try AddressPools(
@@ -64,7 +68,12 @@ struct NetworkCreate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let created = try await connection.connect().post("networks", "create", body: try body())
+        let created: TemplateValue
+        do {
+            created = try await connection.connect().post("networks", "create", body: try body())
+        } catch let error as ClientError where error.status == 404 && driver != "overlay" {
+            throw CommandFailure("\(error): \(Self.drivers)")
+        }
         if let warning = created["Warning"].string, !warning.isEmpty { Terminal.complain("warning: \(warning)") }
         Terminal.line(created["Id"].string ?? "")
     }
