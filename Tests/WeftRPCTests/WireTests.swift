@@ -195,6 +195,17 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         #expect(skipped.compactMap(\.object) == .init(repeating: String(repeating: "x", count: 128), count: 5))
 
         guard case .assignments(let good) = try read(Weft_V1_ManagerMessage(.assignments(try assignments()))) else { return }
+        var one = Weft_V1_Endpoint(try #require(good.endpoints.first))
+        one.aliases.append("\u{1b}")
+        wire.endpointsChanged.added = [one]
+        wire.endpointsChanged.removed = []
+        skipped = []
+        let kept = try NodeMessage(wire: wire, skipped: &skipped)
+        guard case .endpointsChanged(let added, _) = kept else { return }
+        #expect(added.count == 1 && skipped.first?.object == one.id)
+        #expect(skipped.first?.description.hasSuffix("; the endpoint is known without it") == true)
+
+        wire.endpointsChanged.removed = .init(repeating: "no id", count: 10)
         var aliases = Weft_V1_Endpoint(try #require(good.endpoints.first))
         aliases.aliases = .init(repeating: "\u{1b}", count: 1000)
         wire.endpointsChanged.added = .init(repeating: aliases, count: 100)

@@ -2,7 +2,7 @@
 package struct WireError: Error, Hashable, CustomStringConvertible {
     /// Path of the field, `assignments.networks[2].vni`.
     package let field: String
-    package let problem: String
+    package private(set) var problem: String
 
     /// The object it is in, if that has an id.
     package var object: String?
@@ -13,6 +13,12 @@ package struct WireError: Error, Hashable, CustomStringConvertible {
     package init(field: String, problem: String) {
         self.field = field
         self.problem = problem
+    }
+
+    /// Something of an object, which is taken without it.
+    mutating func leaves(_ object: String, _ what: String) {
+        self.object = object
+        problem += "; the \(what) is known without it"
     }
 
     package var description: String {

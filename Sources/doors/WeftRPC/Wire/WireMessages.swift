@@ -53,7 +53,9 @@ extension Wire {
         let endpoints = list(wire, field, &skipped, object: \.id) { endpoint, field throws(WireError) in
             let known = parts.count
             let result = try Endpoint(wire: endpoint, field, &parts)
-            for index in parts.indices.dropFirst(known) { parts[index].object = shown(endpoint.id, max: Bounds.idBytes) }
+            for index in parts.indices.dropFirst(known) {
+                parts[index].leaves(shown(endpoint.id, max: Bounds.idBytes), "endpoint")
+            }
             return result
         }
         for part in parts { note(part, in: &skipped) }
