@@ -41,7 +41,8 @@ extension FuzzTarget {
         guard let again = try? JSON(parsing: value.utf8) else {
             throw FuzzFinding("what was written does not read: \(String(decoding: value.utf8, as: UTF8.self))")
         }
-        if again != value { throw FuzzFinding("written and read: \(String(decoding: value.utf8, as: UTF8.self))") }
+        // Not the values: 1e2 is a number that is written as the integer 100.
+        try same(again.text, value.text, "written and read")
     }
 
     static let templateJSON = FuzzTarget(name: "template-json", samples: documents) { bytes throws(FuzzFinding) in
