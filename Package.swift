@@ -127,16 +127,25 @@ let package = Package(
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ]),
         module(
+            .doors, "WeftIdentity",
+            [
+                "WeftModel", "WeftJSON",
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]),
+        module(
             .doors, "WeftRPC",
             [
-                "WeftNet", "WeftModel", "WeftJSON",
+                "WeftNet", "WeftModel", "WeftIdentity",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOCertificateReloading", package: "swift-nio-extras"),
                 nioTLS, logging,
@@ -172,7 +181,7 @@ let package = Package(
             "weftd",
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
-                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI",
+                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI",
                 "WeftEngine",
                 "WeftPlugin", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -213,9 +222,11 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         tests(
+            "WeftIdentityTests", ["WeftIdentity", "WeftModel", .product(name: "X509", package: "swift-certificates")]),
+        tests(
             "WeftRPCTests",
             [
-                "WeftRPC", "WeftModel", "WeftNet", "TestSupport", logging,
+                "WeftRPC", "WeftIdentity", "WeftModel", "WeftNet", "TestSupport", logging,
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -242,7 +253,7 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftRPC",
+                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftIdentity", "WeftRPC",
                 "TestSupport",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Regenerates Sources/WeftRPC/Generated from weft.proto. Needs protoc, and builds its two plugins.
+# Regenerates Sources/doors/WeftRPC/Generated from weft.proto. Needs protoc, and builds its two plugins.
 set -eu
 cd "$(dirname "$0")/.."
 plugins=${WEFT_PROTOC_PLUGINS:-.build/debug}
@@ -8,6 +8,6 @@ for plugin in protoc-gen-swift protoc-gen-grpc-swift-2; do
 done
 protoc --plugin=protoc-gen-swift="$plugins/protoc-gen-swift" \
     --plugin=protoc-gen-grpc-swift-2="$plugins/protoc-gen-grpc-swift-2" \
-    -I proto --swift_out=Sources/WeftRPC/Generated --swift_opt=Visibility=Internal \
-    --grpc-swift-2_out=Sources/WeftRPC/Generated --grpc-swift-2_opt=Visibility=Internal \
+    -I proto --swift_out=Sources/doors/WeftRPC/Generated --swift_opt=Visibility=Internal \
+    --grpc-swift-2_out=Sources/doors/WeftRPC/Generated --grpc-swift-2_opt=Visibility=Internal \
     proto/weft.proto

@@ -56,9 +56,12 @@ private let layers = [
             "WeftStoreSQLite": Set([
                 "WeftNet", "WeftModel", "WeftNode", "WeftAgentCore", "WeftLinux", "WeftStore", "WeftJSON", "GRDB", "GRDBSQLite",
             ]).union(foundation),
+            "WeftIdentity": Set([
+                "WeftModel", "WeftJSON", "X509", "SwiftASN1", "Crypto", "NIOCore", "NIOSSL", "Synchronization", "Glibc",
+            ]).union(foundation),
             "WeftRPC": Set([
-                "WeftNet", "WeftModel", "WeftJSON", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
-                "SwiftProtobuf", "X509", "SwiftASN1", "Crypto", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",
+                "WeftNet", "WeftModel", "WeftIdentity", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
+                "SwiftProtobuf", "X509", "SwiftASN1", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),
             "WeftHTTP": Set(["NIOHTTP1", "Glibc"]).union(nio),

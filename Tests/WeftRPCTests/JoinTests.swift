@@ -4,6 +4,7 @@ import Testing
 import WeftModel
 import WeftNet
 
+@testable import WeftIdentity
 @testable import WeftRPC
 
 @Suite("Joining", .timeLimit(.minutes(1))) struct JoinTests {

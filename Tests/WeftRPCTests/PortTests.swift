@@ -7,6 +7,7 @@ import Testing
 import WeftModel
 import WeftNet
 
+@testable import WeftIdentity
 @testable import WeftRPC
 
 private func address(_ number: UInt32) -> IPv4Address { IPv4Address(rawValue: 0x0a00_0000 + number) }

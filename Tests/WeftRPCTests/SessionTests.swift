@@ -8,6 +8,7 @@ import Testing
 import WeftModel
 import WeftNet
 
+@testable import WeftIdentity
 @testable import WeftRPC
 
 /// What a node's client went through.

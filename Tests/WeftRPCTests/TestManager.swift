@@ -6,6 +6,7 @@ import Testing
 import WeftModel
 import WeftNet
 
+@testable import WeftIdentity
 @testable import WeftRPC
 
 /// A directory of its own, removed with it.

@@ -1,6 +1,5 @@
 // What crosses port 2377, and who may cross it; the only target that imports gRPC.
 //
-// Identity/   the swarm's CA, join tokens, node certificates and the file they are kept in
 // Wire/       messages of weft.proto ↔ values of WeftModel; refuses what a peer cannot mean, by the field's path
 // Session/    the bounded queue and the message streams that both ends of a session have
 // Server/     a manager's port: `ManagerServer` in front of a `ManagerService`

@@ -1,13 +1,13 @@
 import WeftAPI
 import WeftAgent
 import WeftControl
+import WeftIdentity
 import WeftKernel
 import WeftLinux
 import WeftManager
 import WeftModel
 import WeftNet
 import WeftNode
-import WeftRPC
 import WeftSandbox
 
 /// What the API asks for. Errors of the parts become the API's here.

@@ -3,6 +3,7 @@ import NIOPosix
 import WeftAPI
 import WeftAgent
 import WeftEngine
+import WeftIdentity
 import WeftKernel
 import WeftLinux
 import WeftManager

@@ -1,6 +1,7 @@
 import Logging
 import WeftAPI
 import WeftControl
+import WeftIdentity
 import WeftLinux
 import WeftManager
 import WeftModel

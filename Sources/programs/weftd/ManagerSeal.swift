@@ -1,6 +1,6 @@
 import Synchronization
+import WeftIdentity
 import WeftModel
-import WeftRPC
 
 /// A manager's data key in use, and what locks it on disk.
 final class ManagerSeal: Sendable {

@@ -5,6 +5,7 @@ import WeftAgent
 import WeftAgentCore
 import WeftBPF
 import WeftDatapath
+import WeftIdentity
 import WeftKernel
 import WeftLinux
 import WeftManager

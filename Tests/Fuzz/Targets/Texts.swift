@@ -1,4 +1,5 @@
 import WeftAPI
+import WeftIdentity
 import WeftNet
 import WeftRPC
 import WeftTemplate

@@ -2,6 +2,7 @@ internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 internal import Logging
 internal import NIOPosix
+internal import WeftIdentity
 internal import WeftModel
 internal import WeftNet
 

@@ -3,6 +3,7 @@ internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
 internal import Logging
 internal import SwiftProtobuf
+internal import WeftIdentity
 internal import WeftModel
 
 /// Renews a node's certificate at a random point within a span of its life, so that nodes that joined together do not

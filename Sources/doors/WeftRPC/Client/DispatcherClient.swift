@@ -3,6 +3,7 @@ internal import GRPCNIOTransportHTTP2Posix
 package import Logging
 package import NIOPosix
 internal import Synchronization
+package import WeftIdentity
 internal import WeftModel
 package import WeftNet
 

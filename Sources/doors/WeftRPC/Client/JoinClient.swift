@@ -3,8 +3,8 @@ internal import GRPCNIOTransportHTTP2Posix
 package import NIOPosix
 internal import NIOSSL
 internal import SwiftProtobuf
+package import WeftIdentity
 internal import WeftModel
-internal import X509
 
 /// Why a node did not get into a swarm.
 package enum JoinError: Error, CustomStringConvertible {
@@ -66,15 +66,13 @@ package struct JoinClient: Sendable {
 
     private func join(_ token: JoinToken, _ address: HostPort) async throws -> NodeIdentity {
         let key = NodeKey()
-        let stranger = try NodeCredentials.tls(key: key, certificate: key.selfSigned())
+        let stranger = try key.strangerTLS()
 
         let offered = try await calling(address, certificate: stranger, verify: TrustRoots.acceptingAnyone()) {
             try await $0.rootCertificate(.init(), options: ManagerTransport.callOptions).rootCertificatePem
         }
-        let root = try PEM.certificates(offered).first { try PEM.digest($0) == token.rootDigest }
-        guard let root else { throw JoinError.otherSwarm(address) }
+        guard let trust = try token.trust(among: offered) else { throw JoinError.otherSwarm(address) }
 
-        let trust = TrustRoots([root])
         let request = try Weft_V1_JoinRequest.with {
             $0.secret = token.secret.exposed
             $0.csrPem = try key.requestPEM()
@@ -82,7 +80,7 @@ package struct JoinClient: Sendable {
         let response = try await calling(address, certificate: stranger, verify: trust.verifyingManager(of: nil)) {
             try await $0.join(request, options: ManagerTransport.callOptions)
         }
-        _ = try await trust.verify(PEM.certificates(response.certificatePem))
+        try await trust.verify(pem: response.certificatePem)
         let identity = try await NodeIdentity(
             key: key, certificatePEM: response.certificatePem, rootCertificatesPEM: response.rootCertificatesPem)
         guard identity.node.rawValue == response.nodeID, identity.cluster.rawValue == response.clusterID else {

@@ -3,6 +3,7 @@ internal import GRPCNIOTransportHTTP2Posix
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
+internal import WeftIdentity
 internal import WeftNet
 
 /// Connections to managers.

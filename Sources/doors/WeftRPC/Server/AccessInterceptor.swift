@@ -1,5 +1,6 @@
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2Posix
+internal import WeftIdentity
 internal import WeftModel
 internal import X509
 

@@ -3,6 +3,7 @@ internal import GRPCNIOTransportHTTP2Posix
 package import Logging
 internal import NIOCore
 package import NIOPosix
+package import WeftIdentity
 internal import WeftModel
 package import WeftNet
 

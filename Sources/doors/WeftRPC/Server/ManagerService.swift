@@ -1,3 +1,4 @@
+package import WeftIdentity
 package import WeftModel
 package import WeftNet
 

@@ -1,4 +1,5 @@
 internal import GRPCCore
+internal import WeftIdentity
 internal import WeftModel
 
 /// Joins and renewals.

@@ -5,6 +5,7 @@ internal import NIOPosix
 internal import NIOSSL
 internal import SwiftASN1
 internal import Synchronization
+internal import WeftIdentity
 internal import WeftModel
 internal import WeftNet
 internal import X509

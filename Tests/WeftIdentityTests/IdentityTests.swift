@@ -3,7 +3,7 @@ import Testing
 import WeftModel
 import X509
 
-@testable import WeftRPC
+@testable import WeftIdentity
 
 @Suite("Identities") struct IdentityTests {
     @Test("survive their directory, in one file for the owner only")
@@ -73,67 +73,6 @@ import X509
             node: NodeID("n"), role: .worker, cluster: ClusterID("c"), lifetimeSeconds: 60,
             now: Instant.now + .seconds(-120))
         await #expect(throws: IdentityError.untrusted) { try await TrustRoots(old.roots).verify([old.certificate]) }
-    }
-}
-
-@Suite("Join tokens") struct JoinTokenTests {
-    @Test("are read back from what they print")
-    func roundTrip() throws {
-        let authority = try CertificateAuthority.make(now: .now)
-        var generator = SystemRandomNumberGenerator()
-        let token = JoinToken(rootDigest: try authority.rootDigest, secret: JoinToken.randomSecret(using: &generator))
-        #expect(token.exposed.count == 85)
-        #expect(try JoinToken(parsing: token.exposed) == token)
-    }
-
-    @Test("say which part of them is wrong")
-    func errors() {
-        let digest = String(repeating: "a", count: 50)
-        let secret = String(repeating: "b", count: 25)
-        let cases: [(String, JoinTokenError)] = [
-            ("", .prefix), ("swmtkn-1-x", .prefix), ("SWMTKN", .version("")),
-            ("SWMTKN-2-\(digest)-\(secret)", .version("2")),
-            ("SWMTKN-1-\(digest)", .parts(3)), ("SWMTKN-1-\(digest)-\(secret)-", .parts(5)),
-            ("SWMTKN-1-\(digest)a-\(secret)", .digest), ("SWMTKN-1-\(digest.dropLast())A-\(secret)", .digest),
-            ("SWMTKN-1-\(digest)-\(secret)b", .secret), ("SWMTKN-1-\(digest)-\(secret.dropLast())ß", .secret),
-        ]
-        for (text, error) in cases {
-            #expect(throws: error) { try JoinToken(parsing: text) }
-        }
-    }
-
-    @Test("write numbers in base 36 with leading zeros")
-    func base36() {
-        #expect(Base36.encode([0], count: 3) == "000")
-        #expect(Base36.encode([35], count: 2) == "0z")
-        #expect(Base36.encode([0x01, 0x00], count: 1) == "74")
-        // 2^256 − 1, from `python3 -c` with divmod.
-        #expect(
-            Base36.encode([UInt8](repeating: 255, count: 32), count: 50)
-                == "6dp5qcb22im238nr3wvp0ic7q99w035jmy2iw7i6n43d37jtof")
-    }
-
-    @Test("give the role of their secret and of no other")
-    func roles() throws {
-        let manager = try TestManager()
-        let cluster = manager.cluster
-        #expect(JoinToken.role(forSecret: cluster.workerTokenSecret.exposed, in: cluster) == .worker)
-        #expect(JoinToken.role(forSecret: cluster.managerTokenSecret.exposed, in: cluster) == .manager)
-        #expect(JoinToken.role(forSecret: "", in: cluster) == nil)
-        #expect(JoinToken.role(forSecret: cluster.workerTokenSecret.exposed + "0", in: cluster) == nil)
-    }
-}
-
-@Suite("Addresses of managers") struct HostPortTests {
-    @Test("are read with or without a port")
-    func parsing() throws {
-        #expect(try HostPort(parsing: "172.30.0.1") == HostPort(host: "172.30.0.1", port: 2377))
-        #expect(try HostPort(parsing: "m1.example:99").description == "m1.example:99")
-        #expect(throws: HostPortError.host(":2377")) { try HostPort(parsing: ":2377") }
-        #expect(throws: HostPortError.host("172.30.0:1")) { try HostPort(parsing: "172.30.0:1") }
-        #expect(throws: HostPortError.port("a:0")) { try HostPort(parsing: "a:0") }
-        #expect(throws: HostPortError.port("a:65536")) { try HostPort(parsing: "a:65536") }
-        #expect(throws: HostPortError.notIPv4("::1")) { try HostPort(parsing: "::1") }
     }
 
     @Test("A root that the operator brings is checked")

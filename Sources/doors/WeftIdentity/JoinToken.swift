@@ -35,6 +35,12 @@ package struct JoinToken: Sendable, Hashable {
         Secret(randomText(count: secretLength, using: &generator))
     }
 
+    /// The root that this token names, among the certificates of a text; nil when it is none of them.
+    package func trust(among certificatesPEM: String) throws -> TrustRoots? {
+        let root = try PEM.certificates(certificatesPEM).first { try PEM.digest($0) == rootDigest }
+        return root.map { TrustRoots([$0]) }
+    }
+
     static func digest(ofDER certificate: [UInt8]) -> String {
         Base36.encode(SHA256.hash(data: certificate), count: digestLength)
     }

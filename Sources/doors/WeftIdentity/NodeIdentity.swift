@@ -1,5 +1,6 @@
 internal import Crypto
 internal import FoundationEssentials
+package import NIOSSL
 internal import SwiftASN1
 package import WeftModel
 internal import X509
@@ -18,6 +19,11 @@ package struct NodeKey: Sendable {
             version: .v1, subject: DistinguishedName { CommonName("weft") }, privateKey: value,
             attributes: CertificateSigningRequest.Attributes(), signatureAlgorithm: .ecdsaWithSHA256)
         return try request.serializeAsPEM().pemString
+    }
+
+    /// For the handshakes of one that has no certificate of the swarm yet.
+    package func strangerTLS() throws -> NIOSSLContextConfigurationOverride {
+        try NodeCredentials.tls(key: self, certificate: selfSigned())
     }
 
     /// What a joiner shows in place of a certificate of the swarm: one it signed itself.
@@ -62,7 +68,7 @@ package struct NodeIdentity: Sendable {
     }
 
     /// Puts together what a manager answered, after checking that it fits.
-    init(key: NodeKey, certificatePEM: String, rootCertificatesPEM: String) async throws {
+    package init(key: NodeKey, certificatePEM: String, rootCertificatesPEM: String) async throws {
         guard let certificate = try PEM.certificates(certificatePEM).first else {
             throw IdentityError.unreadable(what: "certificate", reason: "empty")
         }

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import WeftModel
 
-@testable import WeftRPC
+@testable import WeftIdentity
 
 @Suite("A manager's seal") struct SealTests {
     @Test("opens what it sealed, and nothing that was changed or sealed with another key")

@@ -1,5 +1,4 @@
-internal import NIOCertificateReloading
-internal import NIOSSL
+package import NIOSSL
 internal import SwiftASN1
 internal import Synchronization
 internal import X509
@@ -12,11 +11,12 @@ package final class NodeCredentials: Sendable {
     private let directory: String
     private let dataKey: DataKey?
     private let followers = Mutex<Followers>(Followers())
-    let trust: TrustRoots
+    package let trust: TrustRoots
 
     private struct State {
         var identity: NodeIdentity
-        var tls: NIOSSLContextConfigurationOverride
+        /// What a handshake of the moment shows.
+    package var tls: NIOSSLContextConfigurationOverride
     }
 
     private struct Followers {
@@ -49,7 +49,8 @@ package final class NodeCredentials: Sendable {
     }
 
     package var identity: NodeIdentity { state.withLock { $0.identity } }
-    var tls: NIOSSLContextConfigurationOverride { state.withLock { $0.tls } }
+    /// What a handshake of the moment shows.
+    package var tls: NIOSSLContextConfigurationOverride { state.withLock { $0.tls } }
 
     /// Saves the new identity; handshakes from now on use it.
     package func replace(with identity: NodeIdentity) throws { try update(.identity(identity)) }
@@ -115,15 +116,4 @@ package final class NodeCredentials: Sendable {
         override.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: Array(pem.utf8), format: .pem))
         return override
     }
-}
-
-/// Shows the credentials' certificate of the moment in every handshake.
-struct LiveCertificate: CertificateReloader {
-    let credentials: NodeCredentials
-    var sslContextConfigurationOverride: NIOSSLContextConfigurationOverride { credentials.tls }
-}
-
-/// A certificate that is used once, to join with.
-struct FixedCertificate: CertificateReloader {
-    let sslContextConfigurationOverride: NIOSSLContextConfigurationOverride
 }

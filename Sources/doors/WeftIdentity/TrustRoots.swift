@@ -1,12 +1,12 @@
-internal import NIOCore
-internal import NIOSSL
+package import NIOCore
+package import NIOSSL
 internal import SwiftASN1
 internal import Synchronization
-internal import WeftModel
+package import WeftModel
 internal import X509
 
 /// The roots that certificates of the swarm lead to; they may change while connections are open.
-final class TrustRoots: Sendable {
+package final class TrustRoots: Sendable {
     private let roots: Mutex<[Certificate]>
 
     init(_ roots: [Certificate]) { self.roots = Mutex(roots) }
@@ -24,11 +24,14 @@ final class TrustRoots: Sendable {
         }
     }
 
-    typealias Callback = @Sendable ([NIOSSLCertificate], EventLoopPromise<NIOSSLVerificationResultWithMetadata>) -> Void
+    /// As `verify`, of certificates in a text.
+    package func verify(pem: String) async throws { _ = try await verify(PEM.certificates(pem)) }
+
+    package typealias Callback = @Sendable ([NIOSSLCertificate], EventLoopPromise<NIOSSLVerificationResultWithMetadata>) -> Void
 
     /// For a server: members are verified; who shows a certificate signed by itself is let in without an identity. Another
     /// swarm's members are refused, though their root may be the same.
-    func verifyingClients(of cluster: ClusterID) -> Callback {
+    package func verifyingClients(of cluster: ClusterID) -> Callback {
         { certificates, promise in
             promise.completeWithTask {
                 let chain = try Self.parse(certificates)
@@ -42,7 +45,7 @@ final class TrustRoots: Sendable {
     }
 
     /// For a client: the server must be a manager of the swarm; nil for one that is about to learn which it joins.
-    func verifyingManager(of cluster: ClusterID?) -> Callback {
+    package func verifyingManager(of cluster: ClusterID?) -> Callback {
         { certificates, promise in
             promise.completeWithTask {
                 let chain = try Self.parse(certificates)
@@ -55,7 +58,7 @@ final class TrustRoots: Sendable {
     }
 
     /// For a joiner that has yet to learn the root: it may hear anything, and must say nothing secret.
-    static func acceptingAnyone() -> Callback {
+    package static func acceptingAnyone() -> Callback {
         { _, promise in promise.succeed(.certificateVerified(VerificationMetadata(nil))) }
     }
 

@@ -1,6 +1,6 @@
 internal import SwiftASN1
 package import WeftModel
-internal import X509
+package import X509
 
 /// Who a certificate of the swarm says its holder is: CN node, OU role, O cluster, as Swarm writes them.
 package struct PeerIdentity: Sendable, Hashable {
@@ -8,13 +8,14 @@ package struct PeerIdentity: Sendable, Hashable {
     package let role: NodeRole
     package let cluster: ClusterID
 
-    init(node: NodeID, role: NodeRole, cluster: ClusterID) {
+    package init(node: NodeID, role: NodeRole, cluster: ClusterID) {
         self.node = node
         self.role = role
         self.cluster = cluster
     }
 
-    init(certificate: Certificate) throws(IdentityError) {
+    /// Reads it from a certificate, which somebody else has verified.
+    package init(certificate: Certificate) throws(IdentityError) {
         func part(_ type: ASN1ObjectIdentifier, _ name: String) throws(IdentityError) -> String {
             let attribute = certificate.subject.lazy.flatMap { $0 }.first { $0.type == type }
             guard let attribute, let text = String(attribute.value), !text.isEmpty else {

@@ -28,5 +28,5 @@ extension NodeIdentity {
     }
 
     /// False while a root is being replaced and the node's certificate is of another than the first.
-    var isOfWantedRoot: Bool { issuingRoot == roots.first }
+    package var isOfWantedRoot: Bool { issuingRoot == roots.first }
 }
