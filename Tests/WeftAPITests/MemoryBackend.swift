@@ -4,7 +4,7 @@ import WeftModel
 import WeftNet
 
 /// A backend that keeps everything in memory: a real one in small, with versions, conflicts and refusals.
-final class MemoryBackend: APIBackend {
+final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
     struct State {
         var swarm = SwarmState.outside
         var nodes: [Node] = []

@@ -9,7 +9,9 @@ func serve(
 ) async throws {
     let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let server = APIServer(
-        router: Router(backend: backend, engine: engine, containers: containers, logger: logger, extra: extra),
+        router: Router(
+            backend: backend, sandboxes: backend, namespaces: backend, engine: engine, containers: containers, logger: logger,
+            extra: extra),
         socketPath: path, logger: logger)
     let (started, signal) = AsyncStream<Void>.makeStream()
     try await withThrowingTaskGroup(of: Void.self) { group in

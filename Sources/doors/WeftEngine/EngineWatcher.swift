@@ -3,7 +3,7 @@ import Synchronization
 package import WeftModel
 
 /// What the watcher asks and tells of.
-package protocol EngineObserver: ContainerObserver {
+package protocol EngineObserver: Sendable {
     /// The swarm's networks as this node knows them, none outside a swarm; nil when it cannot tell.
     func swarmNetworks() async -> [Network]?
     /// The wall clock.

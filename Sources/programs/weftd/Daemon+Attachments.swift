@@ -10,7 +10,12 @@ import WeftNode
 import WeftWire
 
 /// Interfaces in network namespaces that others made.
-extension Daemon {
+struct NamespaceVerbs: NamespaceBackend {
+    let membership: Membership
+    let attachments: AttachmentKeeper
+    let threads: NIOThreadPool
+    private var member: Member? { membership.member }
+
     func namespaceAttachments() async throws -> [NamespaceAttachment] {
         var result: [NamespaceAttachment] = []
         for record in await attachments.records { result.append(try await attachment(record)) }
@@ -21,7 +26,7 @@ extension Daemon {
         do {
             return try await attachment(try await attachments.attach(request).record)
         } catch {
-            throw Self.attachmentError(error)
+            throw APIError(of: error)
         }
     }
 
@@ -33,12 +38,12 @@ extension Daemon {
             attachment.problem = try await threads.runIfActive { Self.problem(with: seen) }
             return attachment
         } catch {
-            throw Self.attachmentError(error)
+            throw APIError(of: error)
         }
     }
 
     func namespaceDetach(_ sandbox: SandboxID, interface: String) async throws {
-        do { try await attachments.detach(sandbox, interface: interface) } catch { throw Self.attachmentError(error) }
+        do { try await attachments.detach(sandbox, interface: interface) } catch { throw APIError(of: error) }
     }
 
     private func attachment(_ record: AttachmentRecord) async throws -> NamespaceAttachment {
@@ -82,15 +87,6 @@ extension Daemon {
             return ""
         } catch {
             return "\(error)"
-        }
-    }
-
-    static func attachmentError(_ error: any Error) -> APIError {
-        guard let error = error as? AttachmentError else { return apiError(error) }
-        return switch error {
-        case .noNamespace: APIError(400, "\(error)")
-        case .otherNamespace, .exists: APIError(409, "\(error)")
-        case .notFound: APIError(404, "\(error)")
         }
     }
 }

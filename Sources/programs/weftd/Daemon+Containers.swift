@@ -6,9 +6,15 @@ import WeftModel
 import WeftNode
 
 /// Containers of an engine that takes no network driver, as the API asks for them.
-extension Daemon: ContainerNetworking {
-    func containers() async -> [ContainerStatus] {
-        let own = (try? await member?.agent.read { $0.ownEndpoints }) ?? []
+struct ContainerVerbs: ContainerNetworking {
+    let membership: Membership
+    let workloads: Workloads
+    let follower: ContainerFollower
+    private var member: Member? { membership.member }
+    private var prepared: ContainerKeeper { workloads.containers }
+
+    func containers() async throws -> [ContainerStatus] {
+        let own = try await translated { try await member?.agent.read { $0.ownEndpoints } ?? [] }
         let endpoints = Dictionary(grouping: own, by: \.sandbox)
         return await prepared.records.map { record in
             let present = record.container.flatMap { endpoints[$0] } ?? []
@@ -20,13 +26,15 @@ extension Daemon: ContainerNetworking {
     }
 
     func prepare(_ container: PreparedContainer) async throws -> String {
-        guard member != nil else { throw APIError.notInSwarm }
-        return try await translated { try await prepared.prepare(container) }
+        try await translated {
+            _ = try membership.required
+            return try await prepared.prepare(container)
+        }
     }
 
     func created(token: String, container: SandboxID, name: String) async throws {
         try await translated { try await prepared.created(token: token, container: container, name: name) }
-        await useUpstreams()
+        await workloads.useUpstreams(of: member)
     }
 
     func discard(token: String) async { await prepared.discard(token: token) }
@@ -38,7 +46,7 @@ extension Daemon: ContainerNetworking {
     }
 
     func settle(_ container: SandboxID, isStop: Bool) async {
-        await follower?.look(at: container.rawValue)
+        await follower.look(at: container.rawValue)
         if isStop { await prepared.ended(container) }
     }
 
@@ -62,12 +70,15 @@ extension Daemon: ContainerNetworking {
             case .alreadyConnected: throw APIError(403, "\(error)")
             case .notConnected: throw APIError(404, "\(error)")
             }
-        } catch let error as EngineError { throw error } catch { throw Self.attachmentError(error) }
+        } catch let error as EngineError { throw error } catch { throw APIError(of: error) }
     }
 }
 
 /// What the engine says of its containers.
-extension Daemon: ContainerObserver {
+struct ContainerNews: ContainerObserver {
+    let prepared: ContainerKeeper
+    let logger: Logger
+
     func containerRuns(_ container: SandboxID, name: String, namespacePath: String) async {
         await claim(container, name: name, namespacePath: namespacePath)
         await prepared.observe(container, name: name, .running)

@@ -8,15 +8,22 @@ import WeftPlugin
 
 /// What the engine's driver asks of this node. Without a swarm, what makes something is refused at once, and what takes
 /// something away succeeds: there is nothing.
-extension Daemon: PluginBackend {
+struct EngineDriver: PluginBackend {
+    let membership: Membership
+    let names: ContainerNames
+    let starts: ContainerStarts
+    let logger: Logger
+    private var member: Member? { membership.member }
+
     /// How long to wait for the news of a network that a manager made just now.
     private static let newsTime: Duration = .seconds(3)
 
     private var pluginMember: Member {
         get throws {
-            guard let member else {
+            let standing = membership.standing
+            guard let member = standing.member else {
                 throw PluginError(
-                    startFailure
+                    standing.failure
                         ?? "this node is not part of a swarm of Weft's: use `weft swarm init` or `weft swarm join` first")
             }
             return member
@@ -42,8 +49,9 @@ extension Daemon: PluginBackend {
     }
 
     func reserve(_ subnet: SubnetID, _ address: IPAddress?) async throws -> IPAddress {
-        try await pluginMember.agent.reserveAddress(
-            subnet, address, for: containersStarting.isEmpty ? .unknown : .among(containersStarting))
+        let starting = starts.underWay
+        return try await pluginMember.agent.reserveAddress(
+            subnet, address, for: starting.isEmpty ? .unknown : .among(starting))
     }
 
     func freeMAC(for ipv4: IPv4Address, on network: NetworkID) async throws -> MACAddress {

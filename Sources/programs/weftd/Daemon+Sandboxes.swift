@@ -11,9 +11,16 @@ import WeftNode
 import WeftSandbox
 import WeftWire
 
-extension Daemon {
-    func sandboxes() async -> [SandboxSummary] {
-        let known = (try? await member?.agent.read { ($0.ownEndpoints, $0.networks) }) ?? nil
+/// What the API asks for of sandboxes.
+struct SandboxVerbs: SandboxBackend {
+    let membership: Membership
+    let workloads: Workloads
+    private var member: Member? { membership.member }
+    private var keeper: SandboxKeeper { workloads.sandboxes }
+
+    func sandboxes() async throws -> [SandboxSummary] {
+        let known: ([Endpoint], [Network])?
+        do { known = try await member?.agent.read { ($0.ownEndpoints, $0.networks) } } catch { throw APIError(of: error) }
         let networks = Dictionary((known?.1 ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let endpoints = Dictionary(grouping: known?.0 ?? [], by: \.sandbox)
         return await keeper.list().map { entry in
@@ -61,7 +68,7 @@ extension Daemon {
         spec.upstreams = upstreams
         do {
             if !request.dns.isEmpty {
-                await useUpstreams(adding: [id: request.dns])
+                await workloads.useUpstreams(of: member, adding: [id: request.dns])
             }
             let entry = try await keeper.create(
                 spec,
@@ -69,7 +76,7 @@ extension Daemon {
             return SandboxCreated(
                 id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
         } catch {
-            throw Self.apiError(error)
+            throw APIError(of: error)
         }
     }
 
@@ -108,8 +115,8 @@ extension Daemon {
     }
 
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws {
-        guard let agent = member?.agent else { throw APIError.notInSwarm }
         try await translating {
+            let agent = try membership.required.agent
             let endpoint = try await agent.read { machine in
                 machine.ownEndpoints(of: id).first { $0.network == network }
             }
@@ -119,51 +126,6 @@ extension Daemon {
     }
 
     private func translating(_ body: () async throws -> Void) async throws {
-        do { try await body() } catch { throw Self.apiError(error) }
-    }
-
-    func status() async throws -> NodeStatus {
-        var status = NodeStatus()
-        status.problem = startFailure ?? ""
-        guard let member else { return status }
-        let (endpoints, networks, peers, revision, refusals) = try await member.agent.read { machine in
-            let endpoints = machine.ownEndpoints
-            let refusals = endpoints.compactMap { endpoint in machine.refusal(of: endpoint.id).map { (endpoint.id, $0) } }
-            return (endpoints, machine.networks, machine.peers, machine.appliedRevision, Dictionary(uniqueKeysWithValues: refusals))
-        }
-        let kernel = member.kernel
-        let counters = try await threads.runIfActive { try kernel.counters() }
-        let session = member.sessionState
-        status.nodeID = member.node
-        status.session = .init(
-            isConnected: session.isConnected, manager: session.manager, appliedRevision: revision,
-            problem: session.problem)
-        status.peers = peers
-        let names = Dictionary(networks.map { ($0.id, $0.spec.name) }, uniquingKeysWith: { first, _ in first })
-        status.endpoints = endpoints.map { endpoint in
-            var entry = NodeStatus.EndpointCounters(
-                id: endpoint.id, name: endpoint.name, network: names[endpoint.network] ?? endpoint.network.rawValue,
-                ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, interface: hostInterfaceName(endpoint.id))
-            entry.problem = refusals[endpoint.id] ?? ""
-            if let counted = counters[endpoint.id] {
-                entry.sentPackets = counted.sentPackets
-                entry.sentBytes = counted.sentBytes
-                entry.receivedPackets = counted.receivedPackets
-                entry.receivedBytes = counted.receivedBytes
-                entry.drops = Self.drops(counted)
-            }
-            return entry
-        }
-        let address = member.membership.dataPathAddress
-        let interface = try HostInterfaces.read().link(with: address)?.name ?? ""
-        let (port, mtu) = member.reconciler.underlay
-        status.underlay = .init(
-            interface: interface, address: address, mtu: mtu, port: port, attachment: member.kernel.attachment.rawValue)
-        status.underlay?.drops = counters[nil].map(Self.drops) ?? [:]
-        return status
-    }
-
-    private static func drops(_ counters: EndpointCounters) -> [String: UInt64] {
-        Dictionary(uniqueKeysWithValues: counters.dropped.map { ("\($0.key)", $0.value) })
+        do { try await body() } catch { throw APIError(of: error) }
     }
 }

@@ -55,23 +55,40 @@ enum Host {
         switch given {
         case .address(let address):
             guard interfaces.link(with: address) != nil else {
-                throw APIError.badRequest("\(option) \(address) is no address of this host; `ip address` lists them")
+                throw HostAddressError.notHere(option: option, address)
             }
             return address
         case .interface(let name):
             guard interfaces.link(name: name) != nil else {
-                throw APIError.badRequest("\(option) \(name): this host has no such interface; `ip link` lists them")
+                throw HostAddressError.noInterface(option: option, name)
             }
             guard let address = interfaces.address(ofInterface: name) else {
-                throw APIError.badRequest("\(option) \(name): the interface has no IPv4 address")
+                throw HostAddressError.noAddress(option: option, interface: name)
             }
             return address
         case nil:
             guard let address = interfaces.defaultAddress else {
-                throw APIError.badRequest(
-                    "could not choose an address of this host: it has no default route; give one with \(option)")
+                throw HostAddressError.noDefault(option: option)
             }
             return address
+        }
+    }
+}
+
+/// Why an address of this host cannot be used; `option` is how the operator gives one.
+enum HostAddressError: Error, Hashable, CustomStringConvertible {
+    case notHere(option: String, IPv4Address)
+    case noInterface(option: String, String)
+    case noAddress(option: String, interface: String)
+    case noDefault(option: String)
+
+    var description: String {
+        switch self {
+        case .notHere(let option, let address): "\(option) \(address) is no address of this host; `ip address` lists them"
+        case .noInterface(let option, let name): "\(option) \(name): this host has no such interface; `ip link` lists them"
+        case .noAddress(let option, let interface): "\(option) \(interface): the interface has no IPv4 address"
+        case .noDefault(let option):
+            "could not choose an address of this host: it has no default route; give one with \(option)"
         }
     }
 }

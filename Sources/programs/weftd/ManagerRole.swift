@@ -26,7 +26,7 @@ final class ManagerRole: Sendable {
 
     /// Opens the store that `bootstrap` filled.
     static func open(
-        settings: Settings, membership: Membership, credentials: NodeCredentials, seal: ManagerSeal,
+        settings: Settings, membership: SavedMembership, credentials: NodeCredentials, seal: ManagerSeal,
         eventLog: ClusterEventLog, logger: Logger
     ) async throws -> ManagerRole {
         // An empty one made in its place would look like a swarm that never was.
@@ -48,7 +48,7 @@ final class ManagerRole: Sendable {
     }
 
     private static func open(
-        store: SQLiteStore, settings: Settings, membership: Membership, credentials: NodeCredentials, seal: ManagerSeal,
+        store: SQLiteStore, settings: Settings, membership: SavedMembership, credentials: NodeCredentials, seal: ManagerSeal,
         eventLog: ClusterEventLog, logger: Logger
     ) async throws -> ManagerRole {
         let manager = try await Manager(store: store, eventLog: eventLog, wallClock: Host.now, clock: Host.steadyNow, logger: logger)
@@ -72,7 +72,7 @@ final class ManagerRole: Sendable {
     /// Replaces the swarm's settings, and what the update asks for besides. When it returns the data key on disk is
     /// locked as the settings say.
     func update(version: Version, spec: ClusterSpec, rotate: SwarmRotation) async throws {
-        guard let cluster = try await manager.read({ $0.cluster }) else { throw APIError.notAManagerOutsideSwarm }
+        guard let cluster = try await manager.read({ $0.cluster }) else { throw NotInSwarm() }
         var rotation = ClusterRotation()
         rotation.tokens = Set(rotate.tokens.map { $0 == .worker ? .worker : .manager })
         rotation.unlockKey = rotate.unlockKey
@@ -90,7 +90,7 @@ final class ManagerRole: Sendable {
 
     /// Fills the store of a new swarm and makes its first manager's identity.
     static func bootstrap(
-        settings: Settings, membership: Membership, request: SwarmInitRequest, seal: ManagerSeal
+        settings: Settings, membership: SavedMembership, request: SwarmInitRequest, seal: ManagerSeal
     ) async throws -> NodeIdentity {
         var generator = SystemRandomNumberGenerator()
         let now = Host.now()
@@ -157,13 +157,9 @@ final class ManagerRole: Sendable {
 }
 
 extension SigningCA {
-    func authority(replacing current: String) throws -> CertificateAuthority {
-        do {
-            return try CertificateAuthority.given(
-                certificatePEM: certificatePEM, privateKeyPEM: keyPEM, replacing: current, now: Host.now())
-        } catch {
-            throw APIError.badRequest("rpc error: code = InvalidArgument desc = \(error)")
-        }
+    func authority(replacing current: String) throws(RootRefusal) -> CertificateAuthority {
+        try CertificateAuthority.given(
+            certificatePEM: certificatePEM, privateKeyPEM: keyPEM, replacing: current, now: Host.now())
     }
 }
 

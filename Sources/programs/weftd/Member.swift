@@ -1,9 +1,11 @@
 import Logging
 import NIOPosix
 import Synchronization
+import WeftAPI
 import WeftAgent
 import WeftAgentCore
 import WeftBPF
+import WeftControl
 import WeftDatapath
 import WeftIdentity
 import WeftKernel
@@ -26,7 +28,7 @@ struct Participation: Sendable {
 /// This node's life in a swarm: agent, session, resolver, data plane, and on a manager its role. A locked manager has
 /// neither session nor role, nor has a node with a file that cannot be used; what is attached goes on with what the node knew last.
 final class Member: Sendable {
-    let membership: Membership
+    let membership: SavedMembership
     let node: NodeID
     /// Nil while the node is locked, or cannot take part.
     let credentials: NodeCredentials?
@@ -61,8 +63,8 @@ final class Member: Sendable {
 
     /// Sets everything up from the state directory; what the kernel has is adopted.
     static func start(
-        settings: Settings, membership: Membership, node: NodeID, participation: Participation?,
-        sandboxes: SandboxKeeper, attachments: AttachmentKeeper, logger: Logger
+        settings: Settings, membership: SavedMembership, node: NodeID, participation: Participation?,
+        workloads: Workloads, logger: Logger
     ) async throws -> Member {
         let role = participation?.role
         var serving: Task<Void, any Error>?
@@ -71,13 +73,9 @@ final class Member: Sendable {
             let member = try await Member(
                 settings: settings, membership: membership, node: node, credentials: participation?.credentials,
                 role: role, serving: serving, logger: logger)
-            await sandboxes.use(member.agent)
-            // First of all: endpoints whose sandboxes live must not be taken for leftovers.
-            await attachments.use(member.agent)
-            let others = await attachments.namespaces
-            let namespaces = await sandboxes.namespaces().merging(others) { own, _ in own }
+            let namespaces = await workloads.adopt(by: member.agent)
             if member.isMemoryLost {
-                let names = Dictionary(await sandboxes.list().map { (SandboxID($0.spec.id), $0.spec.name) }) { first, _ in first }
+                let names = await workloads.sandboxNames
                 member.agent.interfacesFound(try member.interfaces(in: namespaces, names: names))
             }
             member.agent.sandboxesFound(namespaces)
@@ -117,7 +115,7 @@ final class Member: Sendable {
     }
 
     private init(
-        settings: Settings, membership: Membership, node: NodeID, credentials: NodeCredentials?, role: ManagerRole?,
+        settings: Settings, membership: SavedMembership, node: NodeID, credentials: NodeCredentials?, role: ManagerRole?,
         serving: Task<Void, any Error>?, logger: Logger
     ) async throws {
         self.membership = membership
@@ -238,15 +236,6 @@ final class Member: Sendable {
         if let description { agent.describe(description) }
     }
 
-    /// Sandboxes that were given resolvers of their own, and those about to be made.
-    func useUpstreams(of sandboxes: SandboxKeeper, adding new: [SandboxID: [IPv4Address]]) async {
-        var upstreams = new
-        for entry in await sandboxes.list() where !entry.spec.upstreams.isEmpty {
-            upstreams[SandboxID(entry.spec.id)] = entry.spec.upstreams.compactMap { IPv4Address($0) }
-        }
-        resolver.use(upstreams: upstreams)
-    }
-
     /// Tells the manager that this node leaves, and waits a little for its word.
     func sayGoodbye() async {
         guard sessionState.isConnected else { return }
@@ -271,5 +260,32 @@ final class Member: Sendable {
         await resolver.stop()
         try? role?.close()
         try? file.close()
+    }
+
+    // MARK: What is known of the swarm
+
+    /// On a manager what the last commit made, else what a manager said last.
+    var networks: [Network] {
+        get async throws {
+            if let role { return try await role.manager.read { $0.networks } }
+            return try await agent.read { $0.networks }
+        }
+    }
+
+    func snapshot() async throws -> ClusterSnapshot {
+        var snapshot = ClusterSnapshot()
+        if let role {
+            (snapshot.networks, snapshot.endpoints, snapshot.peers) = try await role.manager.read {
+                ($0.networks, $0.endpoints, $0.peers)
+            }
+        } else {
+            (snapshot.networks, snapshot.endpoints, snapshot.peers) = try await agent.read {
+                ($0.networks, $0.endpoints, $0.peers)
+            }
+        }
+        // About its own endpoints the node knows best.
+        let own = try await agent.read { $0.ownEndpoints }
+        snapshot.endpoints = snapshot.endpoints.filter { $0.node != node } + own
+        return snapshot
     }
 }

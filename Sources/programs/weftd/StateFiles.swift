@@ -6,7 +6,7 @@ import WeftNet
 import WeftPlugin
 
 /// How this node takes part in its swarm; the identity itself lies beside it.
-struct Membership: Codable, Sendable {
+struct SavedMembership: Codable, Sendable {
     var isManager: Bool
     /// Where a manager listens; 0.0.0.0 for every address.
     var listenAddress: IPv4Address
@@ -27,8 +27,8 @@ struct StateFiles: Sendable {
     private var membershipPath: String { "\(directory)/membership.json" }
     private var pluginPath: String { "\(directory)/plugin.json" }
 
-    func loadMembership() throws -> Membership? { try read(membershipPath) }
-    func save(_ membership: Membership) throws { try write(membership, to: membershipPath) }
+    func loadMembership() throws -> SavedMembership? { try read(membershipPath) }
+    func save(_ membership: SavedMembership) throws { try write(membership, to: membershipPath) }
 
     /// Throws when the directory's file system has no room for what a member keeps.
     func checkRoom() throws {

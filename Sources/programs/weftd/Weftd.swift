@@ -1,6 +1,5 @@
 // The daemon's program: reads the options, opens files and sockets, makes the shells and connects them. What can be tested without a
 // process belongs to a target below.
-
 public import ArgumentParser
 import Glibc
 public import Logging
@@ -9,11 +8,8 @@ import NIOPosix
 import ServiceLifecycle
 import UnixSignals
 import WeftAPI
-import WeftAgent
 import WeftBPF
-import WeftEngine
 import WeftLinux
-import WeftPlugin
 
 @main
 struct Weftd: AsyncParsableCommand {
@@ -120,29 +116,15 @@ struct Weftd: AsyncParsableCommand {
             try FileSystem.makeDirectory(settings.stateDirectory, mode: 0o700)
             // Two daemons would undo each other's work. The pin directory is locked by the member: it comes and goes with a swarm.
             let locks = try [settings.runDirectory, settings.stateDirectory].map { try DirectoryLock($0) }
-            let threads = NIOThreadPool(numberOfThreads: 8)
-            threads.start()
-            let sandboxes = try SandboxKeeper(
-                runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable,
-                descriptors: descriptors.former, threads: threads, logger: logger)
             let secure: SecureListener? =
                 if let tcp, let tlsCa, let tlsCert, let tlsKey {
                     try SecureListener(address: tcp, authority: tlsCa, certificate: tlsCert, key: tlsKey)
                 } else { nil }
-            let engine = LocalEngine(socketPath: settings.engineSocketPath)
-            let daemon = Daemon(settings: settings, keeper: sandboxes, engine: engine, threads: threads, logger: logger)
-            let follower = ContainerFollower(engine: engine, observer: daemon, logger: logger)
-            await daemon.use(follower)
-            let watcher = EngineWatcher(engine: engine, containers: follower, observer: daemon, logger: logger)
+            let daemon = try Daemon(
+                settings: settings, sandboxDescriptors: descriptors.former, secure: secure, locks: locks, logger: logger)
             let group = ServiceGroup(
                 configuration: .init(
-                    services: [
-                        .init(
-                            service: DaemonService(
-                                daemon: daemon, engine: engine, watcher: watcher, secure: secure, settings: settings, locks: locks,
-                                logger: logger))
-                    ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                    services: [.init(service: daemon)], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
             logger.info("weftd starts", metadata: ["version": "\(weftVersion)"])
             try await group.run()
         } catch {
@@ -178,57 +160,3 @@ enum AttachmentChoice: String, ExpressibleByArgument, CaseIterable {
 }
 
 extension Logger.Level: @retroactive ExpressibleByArgument {}
-
-/// Membership and API, from start to the signal that ends them.
-private struct DaemonService: Service {
-    let daemon: Daemon
-    let engine: LocalEngine
-    let watcher: EngineWatcher
-    let secure: SecureListener?
-    let settings: Settings
-    /// Held as long as the daemon runs.
-    let locks: [DirectoryLock]
-    let logger: Logger
-
-    func run() async throws {
-        await daemon.start()
-        try await cancelWhenGracefulShutdown {
-            try await withThrowingTaskGroup { group in
-                group.addTask { await watcher.run() }
-                group.addTask { await servePlugin() }
-                group.addTask {
-                    try await APIServer(
-                        backend: daemon, engine: engine, containers: daemon, socketPath: settings.socketPath,
-                        inherited: settings.inheritedSockets[settings.socketPath], secure: secure, logger: logger
-                    ).run()
-                }
-                // The watcher ends only when it is cancelled.
-                try await group.next()
-                group.cancelAll()
-            }
-        }
-        await daemon.stop()
-    }
-
-    /// The engine's driver, until cancelled. Without it the rest works all the same.
-    private func servePlugin() async {
-        guard let path = settings.pluginSocketPath else { return await pause() }
-        do {
-            let plugin = try PluginService(
-                backend: daemon, store: StateFiles(directory: settings.stateDirectory), logger: logger)
-            await daemon.use(plugin)
-            let inherited = settings.inheritedSockets[path]
-            if inherited == nil, let slash = path.lastIndex(of: "/") {
-                try FileSystem.makeDirectory(String(path[..<slash]))
-            }
-            try await PluginServer(service: plugin, socketPath: path, inherited: inherited, logger: logger).run(group: EventLoops.plugin)
-        } catch {
-            logger.error("dockerd gets no network driver from this daemon", metadata: ["error": "\(error)"])
-        }
-        await pause()
-    }
-
-    private func pause() async {
-        while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
-    }
-}

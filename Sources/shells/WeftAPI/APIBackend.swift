@@ -1,7 +1,8 @@
 package import WeftModel
 
-/// What the API server asks of weftd. The server shapes JSON, checks what a request says by itself and knows who may ask
-/// for what (swarm verbs outside a swarm, verbs of managers on a worker); the backend does the work.
+/// What the API server asks of weftd: of the swarm, and of this node in it. The server shapes JSON, checks what a request
+/// says by itself and knows who may ask for what (swarm verbs outside a swarm, verbs of managers on a worker); the
+/// backend does the work.
 ///
 /// A method that cannot do what it was asked throws an `APIError` with a sentence for the user. Any other error becomes a
 /// 500 with that error's description.
@@ -9,7 +10,7 @@ package protocol APIBackend: Sendable {
     /// Describes the host. Called for `/info` and `/version`, in a swarm or not.
     func hostInformation() async -> HostInformation
     /// Tells what this node knows of its own membership. Called on nearly every request: answer from memory.
-    func swarmState() async -> SwarmState
+    func swarmState() async throws(APIError) -> SwarmState
 
     /// Somebody has a container of the engine's started, by its id, the beginning of that, or its name; `body` does it.
     func starting<Answer: Sendable>(
@@ -39,16 +40,22 @@ package protocol APIBackend: Sendable {
 
     /// Returns what this node knows of networks, endpoints and peers (itself among them), on managers and workers alike.
     /// On a manager it holds what the last successful write made, though the agent may not have been told yet.
-    func clusterSnapshot() async -> ClusterSnapshot
+    func clusterSnapshot() async throws -> ClusterSnapshot
     /// The snapshot's networks: asked for often, and without walking all endpoints.
-    func clusterNetworks() async -> [Network]
+    func clusterNetworks() async throws -> [Network]
     /// Makes an overlay network and returns its id; managers only. Throws `.networkExists` for a taken name.
     func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID
     /// Removes a network; managers only. Throws `.networkInUse` while an endpoint is on it, on any node.
     func networkRemove(_ id: NetworkID) async throws
 
+    /// Reports the node's session, endpoints and underlay with their counters.
+    func status() async throws -> NodeStatus
+}
+
+/// What the API server asks of weftd of sandboxes. Errors as `APIBackend`'s.
+package protocol SandboxBackend: Sendable {
     /// Lists this node's sandboxes, running or not, in any order.
-    func sandboxes() async -> [SandboxSummary]
+    func sandboxes() async throws -> [SandboxSummary]
     /// Makes a sandbox with its endpoints. Its command does not run before `sandboxStart`.
     func sandboxCreate(_ request: SandboxCreateRequest) async throws -> SandboxCreated
     /// Runs the sandbox's command. On a running sandbox it does nothing.
@@ -63,7 +70,10 @@ package protocol APIBackend: Sendable {
     func sandboxConnect(_ id: SandboxID, _ attachment: EndpointSpec) async throws
     /// Detaches a sandbox from a network, running or not.
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws
+}
 
+/// What the API server asks of weftd of interfaces in network namespaces that others made. Errors as `APIBackend`'s.
+package protocol NamespaceBackend: Sendable {
     /// Lists this node's interfaces in namespaces of others', in any order.
     func namespaceAttachments() async throws -> [NamespaceAttachment]
     /// Makes an interface in a namespace that someone else made, complete when it returns. Refuses one that is there.
@@ -72,9 +82,6 @@ package protocol APIBackend: Sendable {
     func namespaceAttachment(_ sandbox: SandboxID, interface: String) async throws -> NamespaceAttachment
     /// Removes such an interface. On one that is gone it does nothing.
     func namespaceDetach(_ sandbox: SandboxID, interface: String) async throws
-
-    /// Reports the node's session, endpoints and underlay with their counters.
-    func status() async throws -> NodeStatus
 }
 
 /// Which of a swarm's two join tokens.

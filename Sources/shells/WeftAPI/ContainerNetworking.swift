@@ -5,7 +5,7 @@ package import WeftModel
 /// published ports. What cannot be done throws an `APIError`.
 package protocol ContainerNetworking: Sendable {
     /// All containers that weftd prepared, in any order.
-    func containers() async -> [ContainerStatus]
+    func containers() async throws -> [ContainerStatus]
     /// Makes the namespace of a container to be, and returns its path.
     func prepare(_ container: PreparedContainer) async throws -> String
     /// The engine created the container.

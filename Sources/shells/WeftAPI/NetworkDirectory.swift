@@ -76,7 +76,7 @@ extension Router {
     ///
     /// - Parameter onlySwarm: what is named cannot be the engine's, whose networks count only against the beginning of an id.
     func networks(for texts: [String], onlySwarm: Bool = false) async throws -> NetworkDirectory {
-        let swarm = await backend.clusterNetworks()
+        let swarm = try await backend.clusterNetworks()
         let known = Set(swarm.map(\.id.rawValue) + (onlySwarm ? swarm.map(\.spec.name) : []))
         guard let engine, !texts.allSatisfy(known.contains) else { return NetworkDirectory(swarm: swarm) }
         do {

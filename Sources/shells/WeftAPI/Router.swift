@@ -12,7 +12,7 @@ import WeftText
 /// The target is a shell: it turns HTTP and Docker's JSON into `APIBackend` calls with the model's values, and back.
 /// It holds no state of the swarm, knows no kernel, store or session, and imports none of them.
 ///
-///     unix socket ─ APIServer ─ ConnectionHandler ─ Router ─ RouteTable ─ Handlers/* ─ APIBackend (weftd)
+///     unix socket ─ APIServer ─ ConnectionHandler ─ Router ─ RouteTable ─ Handlers/* ─ APIBackend and its like (weftd)
 ///                   (HTTP/)     one a connection             one function a route
 ///
 /// What a request says wrongly by itself is refused here with a sentence; what depends on the swarm's state is the
@@ -28,6 +28,8 @@ package struct Router: Sendable {
     }
 
     let backend: any APIBackend
+    let sandboxes: any SandboxBackend
+    let namespaces: any NamespaceBackend
     let logger: Logger
     /// Nil: there is none, and containers are nobody's.
     let engine: LocalEngine?
@@ -37,10 +39,12 @@ package struct Router: Sendable {
 
     /// - Parameter extra: routes besides weftd's own, which they do not replace.
     package init(
-        backend: any APIBackend, engine: LocalEngine? = nil, containers: (any ContainerNetworking)? = nil, logger: Logger,
-        extra: [Route] = []
+        backend: any APIBackend, sandboxes: any SandboxBackend, namespaces: any NamespaceBackend, engine: LocalEngine? = nil,
+        containers: (any ContainerNetworking)? = nil, logger: Logger, extra: [Route] = []
     ) {
         self.backend = backend
+        self.sandboxes = sandboxes
+        self.namespaces = namespaces
         self.engine = engine
         self.containers = containers
         self.logger = logger
@@ -132,7 +136,7 @@ package struct Router: Sendable {
 
     /// The swarm's state, on a manager; else the error that says why not.
     func managerState() async throws(APIError) -> (swarm: SwarmState, cluster: Cluster) {
-        let state = await backend.swarmState()
+        let state = try await backend.swarmState()
         guard state.membership != .inactive else { throw .notAManagerOutsideSwarm }
         guard state.membership != .locked else { throw .swarmLocked }
         if state.membership == .error, !state.error.isEmpty { throw APIError(503, state.error) }

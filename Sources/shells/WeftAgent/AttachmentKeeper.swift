@@ -71,7 +71,7 @@ package actor AttachmentKeeper {
     /// Returns once the interface is complete. Nothing is left when it throws.
     package func attach(_ wanted: NamespaceAttachmentRequest) async throws -> (record: AttachmentRecord, endpoint: Endpoint) {
         guard let agent else {
-            throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
+            throw NotInSwarm()
         }
         let key = Key(sandbox: wanted.sandbox, interface: wanted.interface)
         guard busy.insert(key).inserted else { throw AttachmentError.exists(key.sandbox, interface: key.interface) }

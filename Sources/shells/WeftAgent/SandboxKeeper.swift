@@ -85,7 +85,7 @@ package actor SandboxKeeper {
         let name = spec.name.lowercased()
         guard !names.values.contains(where: { $0.lowercased() == name }) else { throw SandboxError.nameTaken(spec.name) }
         guard endpoints.isEmpty || agent != nil else {
-            throw AttachError.datapath("this node is not part of a swarm, so there are no networks to attach to")
+            throw NotInSwarm()
         }
         let directory = try store.create(spec, nameIsFree: true)
         names[spec.id] = spec.name
@@ -111,7 +111,7 @@ package actor SandboxKeeper {
     }
 
     private func attach(_ sandbox: SandboxID, name: String, _ wanted: EndpointSpec) async throws -> Endpoint {
-        guard let agent else { throw AttachError.datapath("this node has left the swarm") }
+        guard let agent else { throw NotInSwarm() }
         var endpoint = wanted
         endpoint.name = name
         endpoint.aliases.append(String(sandbox.rawValue.prefix(12)))
@@ -217,7 +217,7 @@ package actor SandboxKeeper {
     }
 
     package func disconnect(_ id: String, _ endpoint: Endpoint) async throws {
-        guard let agent else { throw AttachError.datapath("this node has left the swarm") }
+        guard let agent else { throw NotInSwarm() }
         try await agent.detach(endpoint.id)
         var entry = try entry(id)
         let gone = endpoint.addresses.map(\.description)

@@ -120,7 +120,7 @@ struct DriverFlavour: EngineFlavour {
         guard ["start", "restart"].contains(request.path.last),
             let container = try await inspect(request.path[1]), !container.isRunning
         else { return APIResponse(try await router.ask(engine, request)) }
-        let networks = await router.backend.clusterNetworks()
+        let networks = try await router.backend.clusterNetworks()
         var used: [(network: Network, settings: JSON)] = []
         for (name, settings) in container.attachments where !Router.isEnginesOwn(name) {
             let present = try await engine.engine.network(name)

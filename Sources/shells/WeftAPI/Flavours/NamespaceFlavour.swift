@@ -48,7 +48,7 @@ struct NamespaceFlavour: EngineFlavour {
 
     func read(_ request: APIRequest) async throws -> APIResponse {
         let shapes = ContainerShapes(
-            containers: await containers.containers(), networks: await router.backend.clusterNetworks())
+            containers: try await containers.containers(), networks: try await router.backend.clusterNetworks())
         if request.path == ["containers", "json"] { return try await list(request, shapes) }
         let answer = try await router.ask(engine, request)
         guard let json = answer.json, let shown = shapes.inspected(json) else { return APIResponse(answer) }
@@ -85,7 +85,7 @@ struct NamespaceFlavour: EngineFlavour {
 
     func change(_ request: APIRequest) async throws -> APIResponse {
         let id = try await engine.engine.container(request.path[1])?.Id
-        guard let id, let token = await status(of: id)?.container.token else {
+        guard let id, let token = try await status(of: id)?.container.token else {
             return APIResponse(try await router.ask(engine, request))
         }
         let response: EngineResponse
@@ -103,8 +103,8 @@ struct NamespaceFlavour: EngineFlavour {
         return APIResponse(response)
     }
 
-    private func status(of id: String) async -> ContainerStatus? {
-        await containers.containers().first { $0.container.container?.rawValue == id }
+    private func status(of id: String) async throws -> ContainerStatus? {
+        try await containers.containers().first { $0.container.container?.rawValue == id }
     }
 
     // MARK: Networks
@@ -135,7 +135,7 @@ struct NamespaceFlavour: EngineFlavour {
         guard let container = try await engine.engine.container(name) else {
             throw APIError.notFound("No such container: \(name)")
         }
-        guard let status = await status(of: container.Id) else {
+        guard let status = try await status(of: container.Id) else {
             throw APIError(
                 409,
                 "container \(name) was made without a network of the swarm, in a namespace of podman's own, which no further "

@@ -3,7 +3,7 @@ package import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
-package import WeftEngine
+import WeftEngine
 
 /// The Engine API on a unix socket: HTTP/1.1, one pipeline for weftd's own routes.
 package struct APIServer: Sendable {
@@ -33,15 +33,6 @@ package struct APIServer: Sendable {
 
     /// - Parameter socketPath: at most 107 bytes; its directory exists. A socket that is left there is replaced.
     ///   `inherited`: a listening socket at that path that somebody else made and keeps. `secure`: serve there as well.
-    package init(
-        backend: any APIBackend, engine: LocalEngine? = nil, containers: (any ContainerNetworking)? = nil,
-        socketPath: String, inherited: CInt? = nil, secure: SecureListener? = nil, logger: Logger
-    ) {
-        self.init(
-            router: Router(backend: backend, engine: engine, containers: containers, logger: logger),
-            socketPath: socketPath, inherited: inherited, secure: secure, logger: logger)
-    }
-
     package init(
         router: Router, socketPath: String, inherited: CInt? = nil, secure: SecureListener? = nil, logger: Logger
     ) {

@@ -13,7 +13,7 @@ extension Router {
     ]
 
     private func attachmentList(_ request: APIRequest) async throws -> APIResponse {
-        .json(.array(try await backend.namespaceAttachments().map(attachmentJSON)))
+        .json(.array(try await namespaces.namespaceAttachments().map(attachmentJSON)))
     }
 
     private func attachmentCreate(_ request: APIRequest) async throws -> APIResponse {
@@ -21,20 +21,20 @@ extension Router {
         guard let network = try fields.text("Network") else {
             throw APIError.badRequest("Network is missing; give a network's name or id")
         }
-        guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
+        guard try await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
         let attachment = try attachment(
             to: try await swarmNetwork(network), addresses: fields, aliases: try fields.strings("Aliases"))
-        let made = try await backend.namespaceAttach(try NamespaceAttachmentRequest(fields, attachment))
+        let made = try await namespaces.namespaceAttach(try NamespaceAttachmentRequest(fields, attachment))
         return .json(attachmentJSON(made), status: .created)
     }
 
     private func attachmentInspect(_ request: APIRequest) async throws -> APIResponse {
         let (sandbox, interface) = (SandboxID(request.path[3]), request.path[4])
-        return .json(attachmentJSON(try await backend.namespaceAttachment(sandbox, interface: interface)))
+        return .json(attachmentJSON(try await namespaces.namespaceAttachment(sandbox, interface: interface)))
     }
 
     private func attachmentRemove(_ request: APIRequest) async throws -> APIResponse {
-        try await backend.namespaceDetach(SandboxID(request.path[3]), interface: request.path[4])
+        try await namespaces.namespaceDetach(SandboxID(request.path[3]), interface: request.path[4])
         return .noContent
     }
 

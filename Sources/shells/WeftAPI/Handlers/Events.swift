@@ -15,7 +15,7 @@ extension Router {
         let engine = try localEngine()
         let choice = try EventChoice(request)
         let swarm = backend.clusterEvents()
-        let uri = try await choice.engineURI(request, names: networkNames(swarm.past))
+        let uri = try choice.engineURI(request, names: try await networkNames(swarm.past))
         let (lines, queue) = AsyncThrowingStream<[UInt8], any Error>.makeStream(
             bufferingPolicy: .bufferingOldest(Self.eventsWaitingMax))
         let (heads, head) = AsyncThrowingStream<HTTPResponseHead, any Error>.makeStream()
@@ -141,10 +141,10 @@ extension Router {
     }
 
     /// What the swarm's networks are or were called, by id.
-    private func networkNames(_ past: [ClusterEvent]) async -> [String: String] {
+    private func networkNames(_ past: [ClusterEvent]) async throws -> [String: String] {
         var names: [String: String] = [:]
         for event in past where event.kind == .network { names[event.id] = event.attributes["name"] }
-        for network in await backend.clusterNetworks() { names[network.id.rawValue] = network.spec.name }
+        for network in try await backend.clusterNetworks() { names[network.id.rawValue] = network.spec.name }
         return names
     }
 

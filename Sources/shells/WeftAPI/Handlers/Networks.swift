@@ -16,7 +16,7 @@ extension Router {
         for text in filters["dangling"] where truth(text) == nil {
             throw APIError.badRequest("invalid filter 'dangling=\(text)'; give true or false")
         }
-        let (snapshot, shapes) = await networkView()
+        let (snapshot, shapes) = try await networkView()
         let networks = snapshot.networks.sorted { ($0.spec.name, $0.id) < ($1.spec.name, $1.id) }.filter { network in
             filters.matches("driver") { $0 == "overlay" }
                 && filters.matches("id") { fitsPattern(network.id.rawValue, $0) }
@@ -47,10 +47,10 @@ extension Router {
         // Who reads by a whole name, or asks for the swarm's alone, waits for no engine.
         let directory =
             scope == "swarm"
-            ? NetworkDirectory(swarm: await backend.clusterNetworks()) : try await networks(for: [name], onlySwarm: true)
+            ? NetworkDirectory(swarm: try await backend.clusterNetworks()) : try await networks(for: [name], onlySwarm: true)
         switch try directory.meaning(of: name) {
         case .swarm(let network)? where scope == nil || scope == "swarm":
-            let (_, shapes) = await networkView()
+            let (_, shapes) = try await networkView()
             return .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
         case .engine(let id, let known)? where scope != "swarm": return try await ask(request, onNetwork: id, named: known)
         default: throw APIError.networkNotFound(name)
@@ -59,7 +59,7 @@ extension Router {
 
     func networkCreate(_ request: APIRequest) async throws -> APIResponse {
         let fields = try request.fields()
-        let present = await backend.clusterNetworks()
+        let present = try await backend.clusterNetworks()
         if engine != nil, try fields.text("Driver") != "overlay" {
             if let name = try fields.text("Name") {
                 try checkFree(name, among: present.flatMap { [$0.spec.name, $0.id.rawValue] })
@@ -113,10 +113,10 @@ extension Router {
     }
 
     /// Removes at once what stood for networks that are gone; whatever stands in the way, the next round takes it up.
-    /// `known`: networks that are there even if the backend cannot say so just now.
+    /// `known`: networks that are there, though the backend may not have heard of them.
     private func collectShadows(keeping known: [Network]) async {
-        guard let engine else { return }
-        let networks = known + (await backend.clusterNetworks())
+        guard let engine, let present = try? await backend.clusterNetworks() else { return }
+        let networks = known + present
         try? await limited(to: engine.patience, cancels: false, late: EngineError.silent(path: engine.client.socketPath)) {
             try await engine.shadows.collect(keeping: networks)
         }
@@ -126,9 +126,9 @@ extension Router {
     func networkPrune(_ request: APIRequest) async throws -> APIResponse {
         let filters = try Filters(request, allowed: ["label", "label!", "until"])
         let until = try filters["until"].map { try instant(until: $0) }.min()
-        let (snapshot, shapes) = await networkView()
+        let (snapshot, shapes) = try await networkView()
         var removed: [String] = []
-        if await backend.swarmState().isManager {
+        if try await backend.swarmState().isManager {
             for network in snapshot.networks.sorted(by: { $0.spec.name < $1.spec.name }) {
                 let isMeant =
                     !network.spec.ingress && !shapes.isUsed(network)
@@ -154,7 +154,7 @@ extension Router {
                 removed += names.compactMap { if case .string(let name) = $0 { name } else { nil } }
             }
             // A Docker swarm holds on to its own.
-            if let engine, let index = removed.firstIndex(of: Engine.gatewayBridge), await backend.swarmState().membership == .active {
+            if let engine, let index = removed.firstIndex(of: Engine.gatewayBridge), try await backend.swarmState().membership == .active {
                 try await engine.engine.ensureGatewayBridge()
                 removed.remove(at: index)
             }
@@ -206,7 +206,7 @@ extension Router {
         }
         let ipam = try config?.fields("IPAMConfig")
         let attachment = try attachment(to: network, addresses: ipam, aliases: try config?.strings("Aliases") ?? [])
-        try await backend.sandboxConnect(sandbox.id, attachment)
+        try await sandboxes.sandboxConnect(sandbox.id, attachment)
         return .ok
     }
 
@@ -216,7 +216,7 @@ extension Router {
         }
         let sandbox = try await sandbox(ofContainer: try request.fields())
         let network = try await swarmNetwork(request.path[1])
-        try await backend.sandboxDisconnect(sandbox.id, network: network.id)
+        try await sandboxes.sandboxDisconnect(sandbox.id, network: network.id)
         return .ok
     }
 
@@ -254,9 +254,9 @@ extension Router {
         }
     }
 
-    private func networkView() async -> (ClusterSnapshot, NetworkShapes) {
-        let snapshot = await backend.clusterSnapshot()
-        return (snapshot, NetworkShapes(snapshot: snapshot, local: await backend.swarmState().nodeID))
+    private func networkView() async throws -> (ClusterSnapshot, NetworkShapes) {
+        let snapshot = try await backend.clusterSnapshot()
+        return (snapshot, NetworkShapes(snapshot: snapshot, local: try await backend.swarmState().nodeID))
     }
 
     /// Checks what a request says about one attachment against the network.

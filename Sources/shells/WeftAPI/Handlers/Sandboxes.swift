@@ -7,7 +7,7 @@ extension Router {
     /// Running sandboxes, or all with `?all=1`; oldest first.
     func sandboxList(_ request: APIRequest) async throws -> APIResponse {
         let all = request.query.flag("all")
-        let sandboxes = await backend.sandboxes().filter { all || $0.state == .running }
+        let sandboxes = try await self.sandboxes.sandboxes().filter { all || $0.state == .running }
             .sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
         return .json(.array(sandboxes.map(sandboxJSON)))
     }
@@ -20,7 +20,7 @@ extension Router {
         let fields = try request.fields()
         var create = try SandboxCreateRequest(fields)
         create.networks = try await attachments(fields)
-        let created = try await backend.sandboxCreate(create)
+        let created = try await sandboxes.sandboxCreate(create)
         return .json(
             [
                 "Id": .string(created.id.rawValue), "Name": .string(created.name), "Socket": .string(created.socket),
@@ -46,7 +46,7 @@ extension Router {
 
     /// A node outside of a swarm has no networks that a sandbox could be on, whatever they are called.
     private func requireSwarm() async throws {
-        guard await backend.swarmState().membership == .inactive else { return }
+        guard try await backend.swarmState().membership == .inactive else { return }
         throw APIError(
             503,
             APIError.notInSwarm.message + ", so a sandbox has no networks to be on here. Make one with \"weft swarm init\", or "
@@ -62,7 +62,7 @@ extension Router {
     }
 
     func sandboxStart(_ request: APIRequest) async throws -> APIResponse {
-        try await backend.sandboxStart(try await sandbox(request.path[3]).id)
+        try await sandboxes.sandboxStart(try await sandbox(request.path[3]).id)
         return .noContent
     }
 
@@ -71,7 +71,7 @@ extension Router {
         guard let seconds = Int64(text), (0...86400).contains(seconds) else {
             throw APIError.badRequest("t is \"\(text)\"; give whole seconds from 0 to 86400")
         }
-        try await backend.sandboxStop(try await sandbox(request.path[3]).id, timeout: .seconds(seconds))
+        try await sandboxes.sandboxStop(try await sandbox(request.path[3]).id, timeout: .seconds(seconds))
         return .noContent
     }
 
@@ -82,7 +82,7 @@ extension Router {
         }
         let sandbox = try await sandbox(request.path[3])
         guard sandbox.state == .running else { throw APIError(409, "sandbox \(sandbox.name) is not running") }
-        try await backend.sandboxKill(sandbox.id, signal: signal)
+        try await sandboxes.sandboxKill(sandbox.id, signal: signal)
         return .noContent
     }
 
@@ -92,7 +92,7 @@ extension Router {
         guard force || sandbox.state != .running else {
             throw APIError(409, "sandbox \(sandbox.name) is running; stop it first, or remove it with --force")
         }
-        try await backend.sandboxRemove(sandbox.id, force: force)
+        try await sandboxes.sandboxRemove(sandbox.id, force: force)
         return .noContent
     }
 
@@ -105,7 +105,7 @@ extension Router {
         if sandbox.endpoints.contains(where: { $0.endpoint.network == attachment.network }) {
             throw APIError(403, "sandbox \(sandbox.name) is attached to this network already")
         }
-        try await backend.sandboxConnect(sandbox.id, attachment)
+        try await sandboxes.sandboxConnect(sandbox.id, attachment)
         return .noContent
     }
 
@@ -118,13 +118,13 @@ extension Router {
         guard sandbox.endpoints.contains(where: { $0.endpoint.network == network.id }) else {
             throw APIError(403, "sandbox \(sandbox.name) is not connected to network \(network.spec.name)")
         }
-        try await backend.sandboxDisconnect(sandbox.id, network: network.id)
+        try await sandboxes.sandboxDisconnect(sandbox.id, network: network.id)
         return .noContent
     }
 
     /// Finds a sandbox of this node by id, by name, or by a unique start of its id.
     func sandbox(_ name: String) async throws -> SandboxSummary {
-        let sandboxes = await backend.sandboxes()
+        let sandboxes = try await self.sandboxes.sandboxes()
         if let sandbox = sandboxes.first(where: { $0.id.rawValue == name }) { return sandbox }
         if let sandbox = sandboxes.first(where: { $0.name == name }) { return sandbox }
         let found = sandboxes.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }

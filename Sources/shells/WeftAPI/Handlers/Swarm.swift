@@ -9,19 +9,19 @@ extension Router {
     }
 
     func swarmInit(_ request: APIRequest) async throws -> APIResponse {
-        guard await backend.swarmState().membership == .inactive else { throw APIError.alreadyInSwarm }
+        guard try await backend.swarmState().membership == .inactive else { throw APIError.alreadyInSwarm }
         let id = try await backend.swarmInit(try SwarmInitRequest(try request.fields()))
         return .json(.string(id.rawValue))
     }
 
     func swarmJoin(_ request: APIRequest) async throws -> APIResponse {
-        guard await backend.swarmState().membership == .inactive else { throw APIError.alreadyInSwarm }
+        guard try await backend.swarmState().membership == .inactive else { throw APIError.alreadyInSwarm }
         try await backend.swarmJoin(try SwarmJoinRequest(try request.fields()))
         return .ok
     }
 
     func swarmLeave(_ request: APIRequest) async throws -> APIResponse {
-        guard await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
+        guard try await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
         try await backend.swarmLeave(force: request.query.flag("force"))
         return .ok
     }
@@ -48,7 +48,7 @@ extension Router {
 
     func swarmUnlock(_ request: APIRequest) async throws -> APIResponse {
         let key = Secret(try request.fields().string("UnlockKey") ?? "")
-        let state = await backend.swarmState()
+        let state = try await backend.swarmState()
         guard state.membership != .inactive else { throw APIError.notAManagerOutsideSwarm }
         guard state.membership == .locked else {
             throw state.isManager ? APIError.notLocked : APIError.notAManagerOnWorker

@@ -6,7 +6,8 @@ import WeftText
 
 extension Router {
     func ping(_ request: APIRequest) async throws -> APIResponse {
-        let state = await backend.swarmState()
+        // A node that is too busy to say is there all the same.
+        let state = (try? await backend.swarmState()) ?? SwarmState(membership: .pending)
         let swarm =
             state.membership == .active
             ? "active/\(state.isManager ? "manager" : "worker")" : state.membership.rawValue
@@ -55,8 +56,8 @@ extension Router {
 
     /// Docker's `/info` as far as it is true without an engine: no containers, no images, no storage driver.
     func info(_ request: APIRequest) async throws -> APIResponse {
-        let state = await backend.swarmState()
-        let snapshot = await backend.clusterSnapshot()
+        let state = try await backend.swarmState()
+        let snapshot = try await backend.clusterSnapshot()
         var warnings: [String] = []
         switch try await hear(request) {
         case .answer(let answer):

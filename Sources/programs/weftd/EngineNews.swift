@@ -1,5 +1,5 @@
 import Logging
-import WeftAPI
+import Synchronization
 import WeftAgent
 import WeftEngine
 import WeftHTTP
@@ -8,18 +8,32 @@ import WeftModel
 import WeftNet
 
 /// What the engine's watcher asks and tells of.
-extension Daemon: EngineObserver {
-    func swarmNetworks() async -> [Network]? {
-        if member != nil {
-            // A swarm has its ingress network at least: a node that knows of none has not been told yet.
-            let networks = await clusterNetworks()
-            return networks.isEmpty ? nil : networks
-        }
-        // A swarm that cannot be taken part in for now may be needed again.
-        return startFailure == nil && !isChanging ? [] : nil
+final class EngineNews: EngineObserver {
+    private let membership: Membership
+    private let names: ContainerNames
+    private let logger: Logger
+    /// Names of containers that were told to be none, each with its container.
+    private let refusedNames = Mutex<Set<String>>([])
+    private var member: Member? { membership.member }
+
+    init(membership: Membership, names: ContainerNames, logger: Logger) {
+        self.membership = membership
+        self.names = names
+        self.logger = logger
     }
 
-    nonisolated func now() -> Instant { Host.steadyNow() }
+    func swarmNetworks() async -> [Network]? {
+        let standing = membership.standing
+        if let member = standing.member {
+            // A swarm has its ingress network at least: a node that knows of none has not been told yet.
+            guard let networks = try? await member.networks, !networks.isEmpty else { return nil }
+            return networks
+        }
+        // A swarm that cannot be taken part in for now may be needed again.
+        return standing.failure == nil && !standing.isChanging ? [] : nil
+    }
+
+    func now() -> Instant { Host.steadyNow() }
 
     func engineEndpoints(_ all: Set<EndpointID>, asOf: Instant) async {
         member?.resolver.followEngine()
@@ -57,6 +71,15 @@ extension Daemon: EngineObserver {
             upstreams: servers.filter { $0 != own }.compactMap { IPv4Address($0) }.filter { !$0.isLoopback }, of: container)
     }
 
+    /// True for the first time since the container left.
+    private func isNew(refused name: String, of container: SandboxID) -> Bool {
+        refusedNames.withLock { $0.insert("\(container) \(name)").inserted }
+    }
+
+    private func forgetRefusedNames(of container: SandboxID) {
+        refusedNames.withLock { names in names = names.filter { !$0.hasPrefix("\(container) ") } }
+    }
+
     func engineContainerRemoved(_ container: SandboxID) async { member?.agent.containerGone(container) }
 
     func engineContainerLeft(_ container: SandboxID) async {
@@ -66,29 +89,4 @@ extension Daemon: EngineObserver {
     }
 
     func engineContainers(_ all: Set<SandboxID>) async { await names.endAll(but: all) }
-
-    /// What stood for the swarm's networks is of no use any more. One that a container is still on stays until it is not.
-    func forgetNetworks() async {
-        await askedFor { [engine] in try? await engine.shadows.collect(keeping: []) }
-    }
-
-    /// Containers on overlays reach the outside by a bridge that is there from the start. Without an engine there is nothing to do.
-    func prepareEngine() async { await askedFor { await self.ensureGatewayBridge() } }
-
-    /// What an operator's request has the engine do. It goes on by itself when the engine takes long, and the request is answered.
-    private func askedFor(_ body: @escaping @Sendable () async -> Void) async {
-        let silence = EngineError.silent(path: engine.client.socketPath)
-        do { try await limited(to: engine.patience, cancels: false, late: silence, body) } catch {
-            logger.warning("\(silence)")
-        }
-    }
-
-    private func ensureGatewayBridge() async {
-        do {
-            guard try await engine.kind() == .docker else { return }
-            try await engine.engine.ensureGatewayBridge()
-        } catch EngineError.absent {} catch {
-            logger.warning("the engine makes no \(Engine.gatewayBridge)", metadata: ["reason": "\(error)"])
-        }
-    }
 }

@@ -1,0 +1,36 @@
+import WeftModel
+
+/// Why a change of this node's membership is refused.
+enum MembershipError: Error, Hashable, CustomStringConvertible {
+    case alreadyInSwarm
+    /// Another change is under way.
+    case changing
+    /// A node can join in no state but active.
+    case availability(NodeAvailability)
+    /// Leaving would be the end of the swarm.
+    case lastManager
+    /// The manager waits for its unlock key.
+    case locked
+    case notLocked
+    /// What was given is no unlock key.
+    case noUnlockKey
+    case wrongUnlockKey
+    /// The node is in a swarm that it cannot take part in.
+    case cannotTakePart(reason: String)
+
+    var description: String {
+        switch self {
+        case .alreadyInSwarm: "this node is in a swarm already"
+        case .changing: "this node is just joining or leaving a swarm; try again in a moment"
+        case .availability(let availability):
+            "a node joins as active in this version of Weft; set its availability on a manager afterwards: "
+                + "weft node update --availability \(availability.rawValue) NODE"
+        case .lastManager: "this node is the swarm's last manager"
+        case .locked: "this manager is locked"
+        case .notLocked: "this node is not locked"
+        case .noUnlockKey: "that is no unlock key"
+        case .wrongUnlockKey: "that is not the unlock key"
+        case .cannotTakePart(let reason): reason
+        }
+    }
+}
