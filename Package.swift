@@ -157,7 +157,7 @@ let package = Package(
         // Shells.
         module(
             .shells, "WeftManager",
-            ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", logging]),
+            ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", logging]),
         module(
             .shells, "WeftAgent",
             [
@@ -205,7 +205,12 @@ let package = Package(
         tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI", "TestSupport"]),
         tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet", "TestSupport"]),
         tests("WeftControlTests", ["WeftControl", "WeftModel", "WeftNet", "WeftIPAM"]),
-        tests("WeftManagerTests", ["WeftManager", "WeftControl", "WeftStore", "WeftModel", "WeftNet", logging]),
+        tests(
+            "WeftManagerTests",
+            [
+                "WeftManager", "WeftControl", "WeftIdentity", "WeftStore", "WeftModel", "WeftNet", logging,
+                .product(name: "X509", package: "swift-certificates"), .product(name: "SwiftASN1", package: "swift-asn1"),
+            ]),
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI", "TestSupport"]),
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire", "TestSupport"]),

@@ -73,7 +73,7 @@ private let layers = [
     Layer(
         name: "shells", folder: "shells",
         targets: [
-            "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftIPAM", "WeftStore", "Logging", "Synchronization"],
+            "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", "Logging", "Synchronization"],
             "WeftAgent": Set([
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "WeftThreads",
                 "Logging",

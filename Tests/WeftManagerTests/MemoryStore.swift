@@ -14,6 +14,8 @@ final class MemoryStore: Store {
 
     private let state: Mutex<State>
 
+    init() { state = Mutex(State(revision: .none)) }
+
     init(_ transaction: Transaction) {
         var first = State(revision: Version(1))
         for case .put(var object, _) in transaction.writes {

@@ -2,7 +2,6 @@ import Logging
 import Synchronization
 import WeftAgent
 import WeftEngine
-import WeftHTTP
 import WeftKernel
 import WeftModel
 import WeftNet

@@ -1,5 +1,6 @@
 import Logging
 import WeftEngine
+import WeftHTTP
 
 /// What this node's coming into a swarm and leaving it means for the engine.
 struct EngineUpkeep: Sendable {

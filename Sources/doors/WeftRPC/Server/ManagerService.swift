@@ -2,22 +2,6 @@ package import WeftIdentity
 package import WeftModel
 package import WeftNet
 
-/// What a new node gets.
-package struct JoinGrant: Sendable, Hashable {
-    package var node: NodeID
-    package var cluster: ClusterID
-    package var certificatePEM: String
-    /// Trust roots, concatenated.
-    package var rootCertificatesPEM: String
-
-    package init(node: NodeID, cluster: ClusterID, certificatePEM: String, rootCertificatesPEM: String) {
-        self.node = node
-        self.cluster = cluster
-        self.certificatePEM = certificatePEM
-        self.rootCertificatesPEM = rootCertificatesPEM
-    }
-}
-
 /// What a member is told that shows an address.
 package struct AddressReply: Sendable, Hashable {
     /// The member's data path address, as the swarm has it.
@@ -29,27 +13,6 @@ package struct AddressReply: Sendable, Hashable {
         self.dataPathAddress = dataPathAddress
         self.managerAddresses = managerAddresses
     }
-}
-
-/// A refusal that the caller is to read.
-package struct Refusal: Error, Hashable, CustomStringConvertible {
-    package enum Kind: Sendable, Hashable {
-        /// The secret or the caller is not accepted; trying again is of no use.
-        case denied
-        /// What was sent makes no sense.
-        case invalid
-        /// Not now: the swarm is not in a state for it.
-        case unavailable
-    }
-    package let kind: Kind
-    /// What is wrong, and what to do.
-    package let sentence: String
-
-    package init(_ kind: Kind, _ sentence: String) {
-        self.kind = kind
-        self.sentence = sentence
-    }
-    package var description: String { sentence }
 }
 
 /// What stands behind a `ManagerServer`. Errors other than `Refusal` reach the caller as internal errors, with their
