@@ -117,7 +117,8 @@ let package = Package(
         module(.doors, "WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
         module(.doors, "WeftJSON", ["WeftText"]),
         module(.doors, "WeftThreads", nio),
-        module(.doors, "WeftSandbox", ["WeftText", "WeftSandboxWire", "WeftJSON", "CSandbox"]),
+        module(.doors, "WeftFiles", ["WeftLinux", "WeftJSON"]),
+        module(.doors, "WeftSandbox", ["WeftText", "WeftSandboxWire", "WeftLinux", "WeftJSON", "CSandbox"]),
         module(.doors, "WeftStore", ["WeftNet", "WeftModel"]),
         module(
             .doors, "WeftStoreSQLite",
@@ -129,7 +130,7 @@ let package = Package(
         module(
             .doors, "WeftIdentity",
             [
-                "WeftModel", "WeftJSON",
+                "WeftNet", "WeftModel", "WeftLinux", "WeftFiles",
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -164,7 +165,7 @@ let package = Package(
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "WeftThreads",
                 logging,
             ] + nio),
-        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", logging] + nioHTTP),
+        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
             ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")]
@@ -183,7 +184,7 @@ let package = Package(
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI",
                 "WeftEngine",
-                "WeftPlugin", "WeftJSON", "WeftHTTP", "WeftThreads",
+                "WeftPlugin", "WeftFiles", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio),
@@ -201,6 +202,7 @@ let package = Package(
         tests("WeftTextTests", ["WeftText"]),
         tests("WeftJSONTests", ["WeftJSON", "TestSupport"]),
         tests("WeftHTTPTests", ["WeftHTTP", "TestSupport"] + nioHTTP),
+        tests("WeftFilesTests", ["WeftFiles", "WeftLinux"]),
         tests("WeftModelTests", ["WeftModel", "WeftNet"]),
         tests("WeftWireTests", ["WeftWire", "WeftNet", "CLinuxUAPI", "TestSupport"]),
         tests("WeftIPAMTests", ["WeftIPAM", "WeftModel", "WeftNet", "TestSupport"]),
@@ -227,7 +229,7 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         tests(
-            "WeftIdentityTests", ["WeftIdentity", "WeftModel", .product(name: "X509", package: "swift-certificates")]),
+            "WeftIdentityTests", ["WeftIdentity", "WeftFiles", "WeftModel", "WeftNet", .product(name: "X509", package: "swift-certificates")]),
         tests(
             "WeftRPCTests",
             [

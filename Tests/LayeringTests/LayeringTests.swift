@@ -51,13 +51,14 @@ private let layers = [
             ],
             "WeftJSON": foundation.union(["WeftText"]),
             "WeftThreads": nio,
-            "WeftSandbox": Set(["WeftText", "WeftSandboxWire", "WeftJSON", "CSandbox"]).union(system).union(foundation),
+            "WeftFiles": Set(["WeftLinux", "WeftJSON"]).union(foundation),
+            "WeftSandbox": Set(["WeftText", "WeftSandboxWire", "WeftLinux", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
             "WeftStoreSQLite": Set([
                 "WeftNet", "WeftModel", "WeftNode", "WeftAgentCore", "WeftLinux", "WeftStore", "WeftJSON", "GRDB", "GRDBSQLite",
             ]).union(foundation),
             "WeftIdentity": Set([
-                "WeftModel", "WeftJSON", "X509", "SwiftASN1", "Crypto", "NIOCore", "NIOSSL", "Synchronization", "Glibc",
+                "WeftNet", "WeftModel", "WeftLinux", "WeftFiles", "X509", "SwiftASN1", "Crypto", "NIOCore", "NIOSSL", "Synchronization",
             ]).union(foundation),
             "WeftRPC": Set([
                 "WeftNet", "WeftModel", "WeftIdentity", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
@@ -83,7 +84,7 @@ private let layers = [
                 "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",
             ])
             .union(nio).union(foundation),
-            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(
+            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"]).union(nio).union(
                 foundation),
             "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
                 .union(system).union(foundation),

@@ -9,7 +9,6 @@ package enum IdentityError: Error, Hashable, CustomStringConvertible {
     case subjectIncomplete(part: String)
     /// No chain leads from the certificate to one of the roots.
     case untrusted
-    case systemCall(String, path: String, errno: Int32)
 
     package var description: String {
         switch self {
@@ -19,7 +18,6 @@ package enum IdentityError: Error, Hashable, CustomStringConvertible {
         case .keyMismatch: "the certificate belongs to another key"
         case .subjectIncomplete(let part): "the certificate does not say its \(part)"
         case .untrusted: "the certificate is not of this swarm, or has expired"
-        case .systemCall(let call, let path, let errno): "\(call) of \(path) failed with error \(errno)"
         }
     }
 }

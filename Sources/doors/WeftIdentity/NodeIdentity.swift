@@ -2,6 +2,7 @@ internal import Crypto
 internal import FoundationEssentials
 package import NIOSSL
 internal import SwiftASN1
+internal import WeftLinux
 package import WeftModel
 internal import X509
 
@@ -97,7 +98,7 @@ package struct NodeIdentity: Sendable {
                 derBytes: try sealing.seal(Array(document.pemString.utf8), purpose: Self.purpose))
         }
         let text = try document.pemString + "\n" + PEM.text(certificate) + rootCertificatesPEM
-        try PrivateFile.replace(Self.path(in: directory), with: Array(text.utf8))
+        try FileSystem.writeAtomically(Array(text.utf8), to: Self.path(in: directory))
     }
 
     /// Reads what `save` wrote; nil when there is nothing.
@@ -127,7 +128,7 @@ package struct NodeIdentity: Sendable {
     }
 
     private static func documents(in directory: String) throws -> [PEMDocument]? {
-        guard let bytes = try PrivateFile.read(path(in: directory)) else { return nil }
+        guard let bytes = try FileSystem.contents(path(in: directory)) else { return nil }
         let documents: [PEMDocument]
         do { documents = try PEMDocument.parseMultiple(pemString: String(decoding: bytes, as: UTF8.self)) } catch {
             throw IdentityError.unreadable(what: "file \(path(in: directory))", reason: "\(error)")
@@ -139,5 +140,5 @@ package struct NodeIdentity: Sendable {
     }
 
     /// Removes what `save` wrote; no error when there is nothing.
-    package static func remove(from directory: String) throws { try PrivateFile.remove(path(in: directory)) }
+    package static func remove(from directory: String) throws { try FileSystem.removeTree(path(in: directory)) }
 }

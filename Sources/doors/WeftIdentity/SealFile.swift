@@ -1,6 +1,6 @@
 internal import Crypto
 internal import FoundationEssentials
-internal import WeftJSON
+internal import WeftFiles
 package import WeftModel
 
 /// Where a manager keeps its data key: as it is, or locked with the swarm's unlock key. Locking, unlocking and a new
@@ -18,20 +18,16 @@ package struct SealFile: Sendable {
         var lockedDataKey: Data?
     }
 
-    private let path: String
+    private let file: RecordFile<Form>
 
-    package init(directory: String) { path = directory + "/seal.json" }
+    package init(directory: String) { file = RecordFile(directory + "/seal.json") }
 
     /// Nil when there is none.
     package func load() throws -> Content? {
-        guard let bytes = try PrivateFile.read(path) else { return nil }
-        let form: Form
-        do { form = try JSONText.decode(Form.self, from: bytes) } catch {
-            throw IdentityError.unreadable(what: "file \(path)", reason: "\(error)")
-        }
+        guard let form = try file.load() else { return nil }
         if let key = form.dataKey { return .open(try DataKey(bytes: Array(key))) }
         guard let salt = form.salt, let sealed = form.lockedDataKey else {
-            throw IdentityError.unreadable(what: "file \(path)", reason: "there is no key in it")
+            throw UnreadableRecord(path: file.path, reason: "there is no key in it")
         }
         return .locked(LockedDataKey(salt: Array(salt), sealed: Array(sealed)))
     }
@@ -46,7 +42,7 @@ package struct SealFile: Sendable {
         } else {
             form.dataKey = Data(key.bytes)
         }
-        try PrivateFile.replace(path, with: Array(try JSONEncoder().encode(form)))
+        try file.save(form)
     }
 }
 

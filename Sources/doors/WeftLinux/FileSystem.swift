@@ -9,6 +9,11 @@ package enum FileSystem {
         return try file.readToEnd("read \(path)")
     }
 
+    /// Reads a file whole; nil when there is none.
+    package static func contents(_ path: String) throws(SystemError) -> [UInt8]? {
+        do { return try read(path) } catch where error.code == ENOENT { return nil }
+    }
+
     /// Reads a file as UTF-8, repairing what is not.
     package static func readText(_ path: String) throws(SystemError) -> String {
         String(decoding: try read(path), as: UTF8.self)
@@ -26,9 +31,11 @@ package enum FileSystem {
     package static func writeAtomically(
         _ bytes: some Collection<UInt8>, to path: String, mode: UInt32 = 0o600
     ) throws(SystemError) {
-        let temporary = "\(path).\(getpid()).new"
+        let temporary = path + unfinished
+        // What a crash left may have another mode or owner.
+        unlink(temporary)
         do throws(SystemError) {
-            let file = try OwnedDescriptor(opening: temporary, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
+            let file = try OwnedDescriptor(opening: temporary, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
             guard fchmod(file.rawValue, mode) == 0 else { throw SystemError.last("set the mode of \(temporary)") }
             try file.writeAll(bytes, "write \(temporary)")
             guard fsync(file.rawValue) == 0 else { throw SystemError.last("sync \(temporary)") }
@@ -40,6 +47,11 @@ package enum FileSystem {
         let folder = try OwnedDescriptor(opening: parent(of: path), flags: O_RDONLY | O_DIRECTORY)
         guard fsync(folder.rawValue) == 0 else { throw .last("sync \(parent(of: path))") }
     }
+
+    private static let unfinished = ".new"
+
+    /// Whether a file of this name is what a crash left of `writeAtomically`.
+    package static func isUnfinished(_ name: String) -> Bool { name.hasSuffix(unfinished) }
 
     /// The bytes of a file; nil when it is not there.
     package static func size(_ path: String) throws(SystemError) -> Int? {

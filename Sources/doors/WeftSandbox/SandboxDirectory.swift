@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import WeftJSON
+import WeftLinux
 
 /// The paths of a sandbox's directory, and the files in it that appear inside the sandbox.
 package struct SandboxDirectory: Equatable, Sendable {
@@ -51,14 +52,7 @@ package struct SandboxDirectory: Equatable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         let bytes = [UInt8](try encoder.encode(value))
-        let new = file + ".new"
-        let fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard fd >= 0 else { throw SandboxError.system("cannot write \(new)", errno: errno) }
-        let count = write(fd, bytes, bytes.count)
-        close(fd)
-        guard count == bytes.count, rename(new, file) == 0 else {
-            throw SandboxError.system("cannot write \(file)", errno: errno)
-        }
+        try FileSystem.writeAtomically(bytes, to: file)
     }
 
     func read<Value: Decodable>(_ type: Value.Type, from file: String) -> Value? {

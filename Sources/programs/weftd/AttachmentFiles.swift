@@ -1,43 +1,32 @@
-import FoundationEssentials
 import Glibc
 import Logging
 import WeftAgent
-import WeftJSON
+import WeftFiles
 import WeftLinux
 import WeftModel
 
 /// One file per attachment, in the run directory.
 struct AttachmentFiles: AttachmentStore {
-    let directory: String
+    private let folder: RecordFolder<AttachmentRecord>
     private let logger: Logger
 
     init(runDirectory: String, logger: Logger) {
-        directory = "\(runDirectory)/attachments"
+        folder = RecordFolder("\(runDirectory)/attachments")
         self.logger = logger
     }
 
     func load() throws -> [AttachmentRecord] {
-        guard FileSystem.exists(directory) else { return [] }
-        return try FileSystem.list(directory).compactMap { name in
-            let path = "\(directory)/\(name)"
-            do { return try JSONText.decode(AttachmentRecord.self, from: FileSystem.read(path)) } catch {
-                // A file that a crash left half named, or an older version wrote.
-                logger.warning(
-                    "the record of an attachment cannot be read: its endpoint goes as one without a record",
-                    metadata: ["file": "\(path)", "error": "\(error)"])
-                return nil
-            }
+        try folder.load { error in
+            // An older version wrote it, perhaps.
+            logger.warning(
+                "the record of an attachment cannot be read: its endpoint goes as one without a record",
+                metadata: ["error": "\(error)"])
         }
     }
 
-    func save(_ record: AttachmentRecord) throws {
-        try FileSystem.makeDirectory(directory, mode: 0o700)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        try FileSystem.writeAtomically([UInt8](try encoder.encode(record)), to: path(record))
-    }
+    func save(_ record: AttachmentRecord) throws { try folder.save(record, as: Self.name(record)) }
 
-    func remove(_ record: AttachmentRecord) throws { try FileSystem.removeTree(path(record)) }
+    func remove(_ record: AttachmentRecord) throws { try folder.remove(Self.name(record)) }
 
     func namespace(at path: String) throws -> UInt64? {
         do {
@@ -49,5 +38,5 @@ struct AttachmentFiles: AttachmentStore {
     }
 
     /// Container ids hold no `@`, and neither holds a slash.
-    private func path(_ record: AttachmentRecord) -> String { "\(directory)/\(record.sandbox)@\(record.interface)" }
+    private static func name(_ record: AttachmentRecord) -> String { "\(record.sandbox)@\(record.interface)" }
 }

@@ -1,8 +1,7 @@
-import FoundationEssentials
 import Glibc
 import Logging
 import WeftAgent
-import WeftJSON
+import WeftFiles
 import WeftKernel
 import WeftLinux
 import WeftModel
@@ -12,39 +11,28 @@ import WeftWire
 /// A file per prepared container in the state directory, as the engine's containers survive boots too; a mount per namespace
 /// in the run directory.
 struct ContainerFiles: PreparedContainerStore {
-    static let folder = "containers"
-    let directory: String
-    let namespaces: String
+    static let folderName = "containers"
+    private let folder: RecordFolder<PreparedContainer>
+    private let namespaces: String
     private let logger: Logger
 
     init(runDirectory: String, stateDirectory: String, logger: Logger) {
         self.logger = logger
-        directory = "\(stateDirectory)/\(Self.folder)"
+        folder = RecordFolder("\(stateDirectory)/\(Self.folderName)")
         namespaces = "\(runDirectory)/netns"
     }
 
     func load() throws -> [PreparedContainer] {
-        guard FileSystem.exists(directory) else { return [] }
-        return try FileSystem.list(directory).compactMap { name in
-            let path = "\(directory)/\(name)"
-            do { return try JSONText.decode(PreparedContainer.self, from: FileSystem.read(path)) } catch {
-                // What a crash left half named, perhaps.
-                logger.warning(
-                    "the record of a prepared container cannot be read: the container cannot start, and says so",
-                    metadata: ["file": "\(path)", "error": "\(error)"])
-                return nil
-            }
+        try folder.load { error in
+            logger.warning(
+                "the record of a prepared container cannot be read: the container cannot start, and says so",
+                metadata: ["error": "\(error)"])
         }
     }
 
-    func save(_ container: PreparedContainer) throws {
-        try FileSystem.makeDirectory(directory, mode: 0o700)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        try FileSystem.writeAtomically([UInt8](try encoder.encode(container)), to: "\(directory)/\(container.token)")
-    }
+    func save(_ container: PreparedContainer) throws { try folder.save(container, as: container.token) }
 
-    func remove(token: String) throws { try FileSystem.removeTree("\(directory)/\(token)") }
+    func remove(token: String) throws { try folder.remove(token) }
 
     func namespacePath(token: String) -> String { "\(namespaces)/\(token)" }
 

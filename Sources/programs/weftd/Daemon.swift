@@ -5,6 +5,7 @@ import ServiceLifecycle
 import WeftAPI
 import WeftAgent
 import WeftEngine
+import WeftIdentity
 import WeftLinux
 import WeftManager
 import WeftModel
@@ -66,7 +67,7 @@ struct Daemon: Service {
     ) throws -> Workloads {
         let attachments = AttachmentKeeper(
             store: AttachmentFiles(runDirectory: settings.runDirectory, logger: logger), threads: threads, logger: logger)
-        let files = StateFiles(directory: settings.stateDirectory)
+        let files = StateDirectory(settings.stateDirectory)
         return Workloads(
             sandboxes: try SandboxKeeper(
                 runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable,
@@ -85,7 +86,7 @@ struct Daemon: Service {
         guard settings.pluginSocketPath != nil else { return nil }
         do {
             return try PluginService(
-                backend: driver, store: StateFiles(directory: settings.stateDirectory), logger: logger)
+                backend: driver, store: PluginFile(directory: settings.stateDirectory), logger: logger)
         } catch {
             logger.error("dockerd gets no network driver from this daemon", metadata: ["error": "\(error)"])
             return nil

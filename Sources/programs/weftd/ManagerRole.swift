@@ -1,6 +1,7 @@
 import Logging
 import WeftAPI
 import WeftControl
+import WeftFiles
 import WeftIdentity
 import WeftLinux
 import WeftManager
@@ -31,11 +32,11 @@ final class ManagerRole: Sendable {
     ) async throws -> ManagerRole {
         // An empty one made in its place would look like a swarm that never was.
         guard try FileSystem.size(settings.storePath) ?? 0 > 0 else {
-            throw UnreadableState(path: settings.storePath, reason: "it is missing or empty")
+            throw UnreadableRecord(path: settings.storePath, reason: "it is missing or empty")
         }
         let store: SQLiteStore
         do { store = try SQLiteStore(path: settings.storePath, seal: seal.key.secretSeal) } catch {
-            throw UnreadableState(path: settings.storePath, reason: "\(error)")
+            throw UnreadableRecord(path: settings.storePath, reason: "\(error)")
         }
         do {
             return try await open(
@@ -54,7 +55,7 @@ final class ManagerRole: Sendable {
         let manager = try await Manager(store: store, eventLog: eventLog, wallClock: Host.now, clock: Host.steadyNow, logger: logger)
         let machine = ControlMachine(snapshot: try await store.snapshot())
         guard let cluster = machine.cluster, let root = machine.joiningRoot else {
-            throw UnreadableState(path: settings.storePath, reason: "it holds no swarm")
+            throw UnreadableRecord(path: settings.storePath, reason: "it holds no swarm")
         }
         _ = try CertificateAuthority(rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
         // The last run may have ended between the commit and the file.

@@ -34,3 +34,14 @@ enum MembershipError: Error, Hashable, CustomStringConvertible {
         }
     }
 }
+
+/// What stands in the way of a node that is a member of a swarm, with the way out.
+struct CannotTakePart: Error, CustomStringConvertible {
+    let reason: String
+    init(_ error: any Error) { reason = "\(error)" }
+
+    var description: String {
+        "this node cannot take part in its swarm: \(reason). What is attached goes on as it is. It tries again every few seconds: put "
+            + "right what is wrong, restore the file from a backup, or give the swarm up with `weft swarm leave --force` and join again"
+    }
+}

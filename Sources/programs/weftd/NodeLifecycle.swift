@@ -2,6 +2,7 @@ import Logging
 import NIOPosix
 import WeftAPI
 import WeftAgent
+import WeftFiles
 import WeftIdentity
 import WeftKernel
 import WeftLinux
@@ -23,7 +24,7 @@ actor NodeLifecycle {
     private var locked: LockedDataKey? { didSet { membership.change { $0.isLocked = locked != nil } } }
     private var watching: Task<Void, Never>?
 
-    private var files: StateFiles { StateFiles(directory: settings.stateDirectory) }
+    private var files: StateDirectory { StateDirectory(settings.stateDirectory) }
     private var member: Member? {
         get { membership.member }
         set { membership.change { $0.member = newValue } }
@@ -82,7 +83,7 @@ actor NodeLifecycle {
         do {
             guard let membership = try files.loadMembership() else {
                 guard try NodeIdentity.peer(in: settings.stateDirectory) == nil else {
-                    throw UnreadableState(
+                    throw UnreadableRecord(
                         path: "\(settings.stateDirectory)/membership.json", reason: "it is missing, and a certificate is there")
                 }
                 startFailure = nil
@@ -105,7 +106,7 @@ actor NodeLifecycle {
     private func resume(_ membership: SavedMembership) async throws {
         let directory = settings.stateDirectory
         guard let peer = try NodeIdentity.peer(in: directory) else {
-            throw UnreadableState(path: "\(directory)/node.pem", reason: "it is missing")
+            throw UnreadableRecord(path: "\(directory)/node.pem", reason: "it is missing")
         }
         var membership = membership
         if membership.node == nil {
@@ -117,8 +118,8 @@ actor NodeLifecycle {
             let file = SealFile(directory: directory)
             switch try file.load() {
             case nil where try NodeIdentity.isSealed(in: directory):
-                throw UnreadableState(path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
-            case nil: seal = try ManagerSeal.make(settings: settings)
+                throw UnreadableRecord(path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
+            case nil: seal = try ManagerSeal.make(directory: settings.stateDirectory)
             case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
             case .locked(let key):
                 guard locked == nil || member == nil else { return }
@@ -143,7 +144,7 @@ actor NodeLifecycle {
     private func takePart(_ membership: SavedMembership, _ seal: ManagerSeal?) async throws {
         let directory = settings.stateDirectory
         guard let credentials = try NodeCredentials.load(from: directory, sealing: seal?.key) else {
-            throw UnreadableState(path: "\(directory)/node.pem", reason: "it is missing")
+            throw UnreadableRecord(path: "\(directory)/node.pem", reason: "it is missing")
         }
         let participation = try await participation(membership, credentials, seal)
         await stopWaiting()
@@ -228,7 +229,7 @@ actor NodeLifecycle {
                 dataPathAddress: try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise,
                 managers: ["\(advertise):\(request.advertisePort)"])
             return try await orForget {
-                let seal = try ManagerSeal.make(settings: settings)
+                let seal = try ManagerSeal.make(directory: settings.stateDirectory)
                 let identity = try await ManagerRole.bootstrap(
                     settings: settings, membership: membership, request: request, seal: seal)
                 let credentials = try NodeCredentials(
@@ -292,7 +293,7 @@ actor NodeLifecycle {
             }
             startFailure = nil
             await workloads.plugin?.forget()
-            try files.wipe()
+            try files.wipe(keeping: [ContainerFiles.folderName])
             let pins = settings.bpfDirectory
             try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
         }
@@ -306,7 +307,7 @@ actor NodeLifecycle {
             member = nil
             await workloads.release()
             do {
-                try files.wipe()
+                try files.wipe(keeping: [ContainerFiles.folderName])
                 let pins = settings.bpfDirectory
                 try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
             } catch {
