@@ -171,6 +171,8 @@ let package = Package(
             ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")]
                 + nioHTTP),
         module(
+            .shells, "WeftMembership", ["WeftNet", "WeftModel", "WeftFiles", "WeftIdentity", "WeftAPI", logging]),
+        module(
             .shells, "WeftLab",
             [
                 "WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftClient", "WeftSandbox", "CSandbox", "CLab",
@@ -183,7 +185,7 @@ let package = Package(
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI",
-                "WeftEngine",
+                "WeftEngine", "WeftMembership",
                 "WeftPlugin", "WeftFiles", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
@@ -246,6 +248,9 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
                 + nioHTTP),
+        tests(
+            "WeftMembershipTests",
+            ["WeftMembership", "WeftAPI", "WeftFiles", "WeftIdentity", "WeftModel", "WeftNet", logging]),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.

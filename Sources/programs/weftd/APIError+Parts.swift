@@ -3,6 +3,7 @@ import WeftAgent
 import WeftControl
 import WeftIdentity
 import WeftManager
+import WeftMembership
 import WeftModel
 import WeftNode
 import WeftSandbox

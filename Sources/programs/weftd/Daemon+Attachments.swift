@@ -4,6 +4,7 @@ import WeftAgent
 import WeftDatapath
 import WeftKernel
 import WeftLinux
+import WeftMembership
 import WeftModel
 import WeftNet
 import WeftNode
@@ -11,7 +12,7 @@ import WeftWire
 
 /// Interfaces in network namespaces that others made.
 struct NamespaceVerbs: NamespaceBackend {
-    let membership: Membership
+    let membership: NodeMembership<Member>
     let attachments: AttachmentKeeper
     let threads: NIOThreadPool
     private var member: Member? { membership.member }

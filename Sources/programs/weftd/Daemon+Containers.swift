@@ -2,12 +2,13 @@ import Logging
 import WeftAPI
 import WeftAgent
 import WeftEngine
+import WeftMembership
 import WeftModel
 import WeftNode
 
 /// Containers of an engine that takes no network driver, as the API asks for them.
 struct ContainerVerbs: ContainerNetworking {
-    let membership: Membership
+    let membership: NodeMembership<Member>
     let workloads: Workloads
     let follower: ContainerFollower
     private var member: Member? { membership.member }

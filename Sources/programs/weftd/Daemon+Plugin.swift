@@ -1,6 +1,7 @@
 import Logging
 import WeftAgent
 import WeftDatapath
+import WeftMembership
 import WeftModel
 import WeftNet
 import WeftNode
@@ -9,7 +10,7 @@ import WeftPlugin
 /// What the engine's driver asks of this node. Without a swarm, what makes something is refused at once, and what takes
 /// something away succeeds: there is nothing.
 struct EngineDriver: PluginBackend {
-    let membership: Membership
+    let membership: NodeMembership<Member>
     let names: ContainerNames
     let starts: ContainerStarts
     let logger: Logger

@@ -5,6 +5,7 @@ import WeftBPF
 import WeftDatapath
 import WeftKernel
 import WeftLinux
+import WeftMembership
 import WeftModel
 import WeftNet
 import WeftNode
@@ -13,7 +14,7 @@ import WeftWire
 
 /// What the API asks for of sandboxes.
 struct SandboxVerbs: SandboxBackend {
-    let membership: Membership
+    let membership: NodeMembership<Member>
     let workloads: Workloads
     private var member: Member? { membership.member }
     private var keeper: SandboxKeeper { workloads.sandboxes }

@@ -8,13 +8,14 @@ import WeftEngine
 import WeftIdentity
 import WeftLinux
 import WeftManager
+import WeftMembership
 import WeftModel
 import WeftPlugin
 
 /// All of weftd, put together in one go: what each part needs is there before it, and nobody is told of others afterwards.
 struct Daemon: Service {
     private let settings: Settings
-    private let lifecycle: NodeLifecycle
+    private let lifecycle: NodeLifecycle<WeftParts, Workloads>
     private let watcher: EngineWatcher
     private let plugin: PluginService?
     private let api: APIServer
@@ -30,7 +31,7 @@ struct Daemon: Service {
         self.logger = logger
         let threads = NIOThreadPool(numberOfThreads: 8)
         threads.start()
-        let membership = Membership()
+        let membership = NodeMembership<Member>()
         let eventLog = ClusterEventLog()
         let starts = ContainerStarts()
         let engine = LocalEngine(socketPath: settings.engineSocketPath)
@@ -41,7 +42,10 @@ struct Daemon: Service {
         let workloads = try Self.workloads(
             settings, sandboxDescriptors: sandboxDescriptors, names: names, plugin: plugin, threads: threads, logger: logger)
         lifecycle = NodeLifecycle(
-            settings: settings, membership: membership, workloads: workloads, eventLog: eventLog, threads: threads, logger: logger)
+            parts: WeftParts(
+                settings: settings, workloads: workloads, eventLog: eventLog, threads: threads, logger: logger),
+            followers: workloads, membership: membership, files: StateDirectory(settings.stateDirectory),
+            keeping: [ContainerFiles.folderName], logger: logger)
 
         let follower = ContainerFollower(
             engine: engine, observer: ContainerNews(prepared: workloads.containers, logger: logger), logger: logger)

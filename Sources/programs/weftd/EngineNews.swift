@@ -3,19 +3,20 @@ import Synchronization
 import WeftAgent
 import WeftEngine
 import WeftKernel
+import WeftMembership
 import WeftModel
 import WeftNet
 
 /// What the engine's watcher asks and tells of.
 final class EngineNews: EngineObserver {
-    private let membership: Membership
+    private let membership: NodeMembership<Member>
     private let names: ContainerNames
     private let logger: Logger
     /// Names of containers that were told to be none, each with its container.
     private let refusedNames = Mutex<Set<String>>([])
     private var member: Member? { membership.member }
 
-    init(membership: Membership, names: ContainerNames, logger: Logger) {
+    init(membership: NodeMembership<Member>, names: ContainerNames, logger: Logger) {
         self.membership = membership
         self.names = names
         self.logger = logger

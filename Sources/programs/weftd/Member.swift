@@ -11,6 +11,7 @@ import WeftIdentity
 import WeftKernel
 import WeftLinux
 import WeftManager
+import WeftMembership
 import WeftModel
 import WeftNet
 import WeftNode
@@ -27,7 +28,7 @@ struct Participation: Sendable {
 
 /// This node's life in a swarm: agent, session, resolver, data plane, and on a manager its role. A locked manager has
 /// neither session nor role, nor has a node with a file that cannot be used; what is attached goes on with what the node knew last.
-final class Member: Sendable {
+final class Member: MemberLife {
     let membership: SavedMembership
     let node: NodeID
     /// Nil while the node is locked, or cannot take part.
@@ -37,6 +38,7 @@ final class Member: Sendable {
     let kernel: KernelDatapath
     let reconciler: KernelReconciler<KernelDatapath>
     let role: ManagerRole?
+    var isManaging: Bool { role != nil }
     let resolver: DNSServer
     private let client: DispatcherClient?
     private let file: NodeFile

@@ -8,6 +8,7 @@ import WeftIdentity
 import WeftKernel
 import WeftLinux
 import WeftManager
+import WeftMembership
 import WeftModel
 import WeftNet
 import WeftNode
@@ -16,8 +17,8 @@ import WeftWire
 /// What the API asks for of swarm, nodes and networks. Errors of the parts become the API's here.
 struct SwarmVerbs: APIBackend {
     let settings: Settings
-    let membership: Membership
-    let lifecycle: NodeLifecycle
+    let membership: NodeMembership<Member>
+    let lifecycle: NodeLifecycle<WeftParts, Workloads>
     let eventLog: ClusterEventLog
     let upkeep: EngineUpkeep
     let starts: ContainerStarts

@@ -1,13 +1,14 @@
 import Logging
 import NIOPosix
 import WeftAgent
+import WeftMembership
 import WeftModel
 import WeftNet
 import WeftPlugin
 import WeftSandbox
 
 /// All on this host that has endpoints: they go along with its memberships.
-struct Workloads: Sendable {
+struct Workloads: MemberFollowers {
     let sandboxes: SandboxKeeper
     let attachments: AttachmentKeeper
     let containers: ContainerKeeper
@@ -62,6 +63,10 @@ struct Workloads: Sendable {
             await names.join(endpoint, path: path, mayCome: false, by: member.resolver)
         }
     }
+
+    func closeDoors() async { await names.endAll() }
+
+    func forget() async { await plugin?.forget() }
 
     /// There is no member any more.
     func release() async {

@@ -3,24 +3,26 @@ import WeftModel
 
 /// What this node is to its swarm at the moment. Everybody who needs the member looks here, each time anew; only
 /// `NodeLifecycle` changes it.
-final class Membership: Sendable {
-    struct Standing: Sendable {
-        var member: Member?
+package final class NodeMembership<Member: Sendable>: Sendable {
+    package struct Standing: Sendable {
+        package var member: Member?
         /// Membership could not be taken up; why.
-        var failure: String?
-        /// The data key of a manager that waits for its unlock key.
-        var isLocked = false
+        package var failure: String?
+        /// This node is a manager that waits for its unlock key.
+        package var isLocked = false
         /// An init, join or leave is under way.
-        var isChanging = false
+        package var isChanging = false
     }
 
     private let state = Mutex(Standing())
 
-    var standing: Standing { state.withLock { $0 } }
-    var member: Member? { state.withLock { $0.member } }
+    package init() {}
+
+    package var standing: Standing { state.withLock { $0 } }
+    package var member: Member? { state.withLock { $0.member } }
 
     /// The member, for what can be done in a swarm only.
-    var required: Member {
+    package var required: Member {
         get throws(NotInSwarm) {
             let standing = standing
             guard let member = standing.member else { throw NotInSwarm(reason: standing.failure) }

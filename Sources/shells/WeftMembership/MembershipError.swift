@@ -1,7 +1,7 @@
-import WeftModel
+package import WeftModel
 
 /// Why a change of this node's membership is refused.
-enum MembershipError: Error, Hashable, CustomStringConvertible {
+package enum MembershipError: Error, Hashable, CustomStringConvertible {
     case alreadyInSwarm
     /// Another change is under way.
     case changing
@@ -18,7 +18,7 @@ enum MembershipError: Error, Hashable, CustomStringConvertible {
     /// The node is in a swarm that it cannot take part in.
     case cannotTakePart(reason: String)
 
-    var description: String {
+    package var description: String {
         switch self {
         case .alreadyInSwarm: "this node is in a swarm already"
         case .changing: "this node is just joining or leaving a swarm; try again in a moment"
@@ -36,11 +36,11 @@ enum MembershipError: Error, Hashable, CustomStringConvertible {
 }
 
 /// What stands in the way of a node that is a member of a swarm, with the way out.
-struct CannotTakePart: Error, CustomStringConvertible {
-    let reason: String
-    init(_ error: any Error) { reason = "\(error)" }
+package struct CannotTakePart: Error, CustomStringConvertible {
+    package let reason: String
+    package init(_ error: any Error) { reason = "\(error)" }
 
-    var description: String {
+    package var description: String {
         "this node cannot take part in its swarm: \(reason). What is attached goes on as it is. It tries again every few seconds: put "
             + "right what is wrong, restore the file from a backup, or give the swarm up with `weft swarm leave --force` and join again"
     }

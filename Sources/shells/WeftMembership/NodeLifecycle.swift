@@ -1,31 +1,28 @@
-import Logging
-import NIOPosix
-import WeftAPI
-import WeftAgent
+// A node's life outside a swarm, in one, and the ways between: init, join, leave and unlock, and the start of weftd, which finds
+// in the state directory what this node is. It decides the order of things, so that a step that fails leaves the node what it
+// was, and nothing of a swarm that it is not in. What a member is made of is behind `NodeParts`; nobody else changes `NodeMembership`.
+package import Logging
+package import WeftAPI
+package import WeftIdentity
+package import WeftModel
 import WeftFiles
-import WeftIdentity
-import WeftKernel
-import WeftLinux
-import WeftManager
-import WeftModel
 import WeftNet
-import WeftPlugin
-import WeftRPC
 
 /// Takes this node into a swarm and out of it, and makes it at a start what its files say it is.
-actor NodeLifecycle {
-    private let settings: Settings
-    private let membership: Membership
-    private let workloads: Workloads
-    private let eventLog: ClusterEventLog
-    private let threads: NIOThreadPool
+package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.Member>> {
+    private let parts: Parts
+    private let followers: Followers
+    private let membership: NodeMembership<Parts.Member>
+    private let files: StateDirectory
+    /// Folders of the state directory that are not the swarm's.
+    private let kept: Set<String>
+    private let retry: Duration
     private let logger: Logger
     /// The data key of a manager that waits for its unlock key.
     private var locked: LockedDataKey? { didSet { membership.change { $0.isLocked = locked != nil } } }
     private var watching: Task<Void, Never>?
 
-    private var files: StateDirectory { StateDirectory(settings.stateDirectory) }
-    private var member: Member? {
+    private var member: Parts.Member? {
         get { membership.member }
         set { membership.change { $0.member = newValue } }
     }
@@ -40,37 +37,39 @@ actor NodeLifecycle {
         set { membership.change { $0.isChanging = newValue } }
     }
 
-    init(
-        settings: Settings, membership: Membership, workloads: Workloads, eventLog: ClusterEventLog, threads: NIOThreadPool,
-        logger: Logger
+    /// - Parameters:
+    ///   - kept: folders of the state directory that outlive a swarm.
+    ///   - retry: until what could not be taken up is tried again.
+    package init(
+        parts: Parts, followers: Followers, membership: NodeMembership<Parts.Member>, files: StateDirectory, keeping kept: Set<String>,
+        retry: Duration = .seconds(5), logger: Logger
     ) {
-        self.settings = settings
+        self.parts = parts
+        self.followers = followers
         self.membership = membership
-        self.workloads = workloads
-        self.eventLog = eventLog
-        self.threads = threads
+        self.files = files
+        self.kept = kept
+        self.retry = retry
         self.logger = logger
     }
 
     /// Takes up the membership that an earlier run had. What stands in the way is told by the API, so that the operator can act, and
     /// tried again.
-    func start() async {
-        await workloads.start()
+    package func start() async {
+        await followers.start()
         watching = Task {
             await withTaskGroup { group in
-                group.addTask { await self.workloads.run() }
+                group.addTask { await self.followers.run() }
                 group.addTask { await self.keepTrying() }
             }
         }
         await takeUp()
     }
 
-    private static let retry = Duration.seconds(5)
-
     /// A full disk gets room, a file is restored.
     private func keepTrying() async {
         while !Task.isCancelled {
-            try? await Task.sleep(for: Self.retry)
+            try? await Task.sleep(for: retry)
             guard startFailure != nil, !isChanging, !Task.isCancelled else { continue }
             isChanging = true
             await takeUp()
@@ -82,16 +81,16 @@ actor NodeLifecycle {
     private func takeUp() async {
         do {
             guard let membership = try files.loadMembership() else {
-                guard try NodeIdentity.peer(in: settings.stateDirectory) == nil else {
+                guard try NodeIdentity.peer(in: files.path) == nil else {
                     throw UnreadableRecord(
-                        path: "\(settings.stateDirectory)/membership.json", reason: "it is missing, and a certificate is there")
+                        path: "\(files.path)/membership.json", reason: "it is missing, and a certificate is there")
                 }
                 startFailure = nil
                 return
             }
             do { try await resume(membership) } catch {
                 // Names and interfaces go on with what the node knew last.
-                if member == nil, let node = try membership.node ?? NodeIdentity.peer(in: settings.stateDirectory)?.node {
+                if member == nil, let node = try membership.node ?? NodeIdentity.peer(in: files.path)?.node {
                     try await begin(membership, node, nil)
                 }
                 throw error
@@ -104,7 +103,7 @@ actor NodeLifecycle {
     }
 
     private func resume(_ membership: SavedMembership) async throws {
-        let directory = settings.stateDirectory
+        let directory = files.path
         guard let peer = try NodeIdentity.peer(in: directory) else {
             throw UnreadableRecord(path: "\(directory)/node.pem", reason: "it is missing")
         }
@@ -119,7 +118,7 @@ actor NodeLifecycle {
             switch try file.load() {
             case nil where try NodeIdentity.isSealed(in: directory):
                 throw UnreadableRecord(path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
-            case nil: seal = try ManagerSeal.make(directory: settings.stateDirectory)
+            case nil: seal = try ManagerSeal.make(directory: files.path)
             case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
             case .locked(let key):
                 guard locked == nil || member == nil else { return }
@@ -142,22 +141,13 @@ actor NodeLifecycle {
 
     /// Begins with the identity that lies in the state directory; nothing has changed when that cannot be read.
     private func takePart(_ membership: SavedMembership, _ seal: ManagerSeal?) async throws {
-        let directory = settings.stateDirectory
+        let directory = files.path
         guard let credentials = try NodeCredentials.load(from: directory, sealing: seal?.key) else {
             throw UnreadableRecord(path: "\(directory)/node.pem", reason: "it is missing")
         }
-        let participation = try await participation(membership, credentials, seal)
+        let participation = try await parts.prepare(membership, credentials, seal)
         await stopWaiting()
         try await begin(membership, credentials.identity.node, participation)
-    }
-
-    private func participation(
-        _ membership: SavedMembership, _ credentials: NodeCredentials, _ seal: ManagerSeal?
-    ) async throws -> Participation {
-        guard let seal else { return Participation(credentials: credentials, role: nil) }
-        let role = try await ManagerRole.open(
-            settings: settings, membership: membership, credentials: credentials, seal: seal, eventLog: eventLog, logger: logger)
-        return Participation(credentials: credentials, role: role)
     }
 
     /// Ends the life of a node without session and role, for a whole one. What it answers inside containers ends with it, as its
@@ -165,19 +155,19 @@ actor NodeLifecycle {
     private func stopWaiting() async {
         guard let waiting = member else { return }
         member = nil
-        await workloads.names.endAll()
+        await followers.closeDoors()
         await waiting.stop()
     }
 
     /// Ends the wait: the same as a restart that finds the key open.
-    func unlock(with key: Secret) async throws {
+    package func unlock(with key: Secret) async throws {
         try await changing {
             guard let locked, let waiting = member else { throw MembershipError.notLocked }
             let dataKey: DataKey
             do { dataKey = try locked.open(with: key) } catch UnlockError.noKey {
                 throw MembershipError.noUnlockKey
             } catch UnlockError.wrongKey { throw MembershipError.wrongUnlockKey }
-            let file = SealFile(directory: settings.stateDirectory)
+            let file = SealFile(directory: files.path)
             do {
                 try await takePart(waiting.membership, ManagerSeal(key: dataKey, file: file, lockedBy: key))
                 self.locked = nil
@@ -193,19 +183,17 @@ actor NodeLifecycle {
         }
     }
 
-    func stop() async {
-        await workloads.names.endAll()
+    package func stop() async {
+        await followers.closeDoors()
         await member?.stop()
         watching?.cancel()
-        await workloads.stop()
+        await followers.stop()
     }
 
-    private func begin(_ membership: SavedMembership, _ node: NodeID, _ participation: Participation?) async throws {
-        let member = try await Member.start(
-            settings: settings, membership: membership, node: node, participation: participation, workloads: workloads,
-            logger: logger)
+    private func begin(_ membership: SavedMembership, _ node: NodeID, _ participation: Parts.Participation?) async throws {
+        let member = try await parts.begin(membership, node, participation)
         self.member = member
-        await workloads.follow(member)
+        await followers.follow(member)
         startFailure = nil
     }
 
@@ -217,58 +205,57 @@ actor NodeLifecycle {
         return try await body()
     }
 
-    func initialise(_ request: SwarmInitRequest) async throws -> NodeID {
+    package func initialise(_ request: SwarmInitRequest) async throws -> NodeID {
         try await changing {
             guard member == nil, startFailure == nil else { throw MembershipError.alreadyInSwarm }
-            let advertise = try Host.address(request.advertiseAddress, option: "--advertise-addr")
+            let advertise = try parts.address(request.advertiseAddress, option: "--advertise-addr")
             try files.checkRoom()
             var membership = SavedMembership(
                 isManager: true,
                 listenAddress: try listenAddress(request.listenAddress), listenPort: request.listenPort,
                 advertiseAddress: advertise, advertisePort: request.advertisePort,
-                dataPathAddress: try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise,
+                dataPathAddress: try request.dataPathAddress.map { try parts.address($0, option: "--data-path-addr") } ?? advertise,
                 managers: ["\(advertise):\(request.advertisePort)"])
             return try await orForget {
-                let seal = try ManagerSeal.make(directory: settings.stateDirectory)
-                let identity = try await ManagerRole.bootstrap(
-                    settings: settings, membership: membership, request: request, seal: seal)
+                let seal = try ManagerSeal.make(directory: files.path)
+                let identity = try await parts.found(request, as: membership, seal)
                 let credentials = try NodeCredentials(
-                    identity, directory: settings.stateDirectory, sealing: seal.key)
+                    identity, directory: files.path, sealing: seal.key)
                 membership.node = identity.node
                 try files.save(membership)
-                try await begin(membership, identity.node, try await participation(membership, credentials, seal))
+                try await begin(membership, identity.node, try await parts.prepare(membership, credentials, seal))
                 return identity.node
             }
         }
     }
 
-    func join(_ request: SwarmJoinRequest) async throws {
+    package func join(_ request: SwarmJoinRequest) async throws {
         try await changing {
             guard member == nil, startFailure == nil else { throw MembershipError.alreadyInSwarm }
             guard request.availability == .active else {
                 throw MembershipError.availability(request.availability)
             }
             let listen = try listenAddress(request.listenAddress)
-            var failure: JoinError?
+            var failure: JoinFailure?
             for remote in request.remotes {
                 let manager = "\(remote.host):\(remote.port)"
                 do {
                     // Before anything is said to the manager: a join that cannot be used must leave no node behind.
-                    let advertise = try await advertiseAddress(request, towards: remote)
+                    let advertise = try advertiseAddress(request, towards: remote)
                     try files.checkRoom()
-                    let dataPath = try request.dataPathAddress.map { try Host.address($0, option: "--data-path-addr") } ?? advertise
+                    let dataPath = try request.dataPathAddress.map { try parts.address($0, option: "--data-path-addr") } ?? advertise
                     try await orForget {
-                        let identity = try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: request.token.exposed, manager: manager)
+                        let identity = try await parts.join(request.token, manager: manager)
                         let membership = SavedMembership(
                             isManager: false, listenAddress: listen, listenPort: request.listenPort,
                             advertiseAddress: advertise, advertisePort: request.advertisePort, dataPathAddress: dataPath,
                             node: identity.node, managers: [manager])
                         try files.save(membership)
-                        let credentials = try NodeCredentials(identity, directory: settings.stateDirectory)
-                        try await begin(membership, identity.node, Participation(credentials: credentials, role: nil))
+                        let credentials = try NodeCredentials(identity, directory: files.path)
+                        try await begin(membership, identity.node, try await parts.prepare(membership, credentials, nil))
                     }
                     return
-                } catch let error as JoinError {
+                } catch let error as JoinFailure {
                     failure = error
                 }
             }
@@ -276,15 +263,15 @@ actor NodeLifecycle {
         }
     }
 
-    func leave(force: Bool) async throws {
+    package func leave(force: Bool) async throws {
         try await changing {
             if let startFailure, !force { throw MembershipError.cannotTakePart(reason: startFailure) }
             if let member {
                 if locked != nil, !force { throw MembershipError.locked }
-                if member.role != nil, !force { throw MembershipError.lastManager }
+                if member.isManaging, !force { throw MembershipError.lastManager }
                 if !member.membership.isManager { await member.sayGoodbye() }
-                await workloads.release()
-                await workloads.names.endAll()
+                await followers.release()
+                await followers.closeDoors()
                 await member.stop()
                 self.member = nil
                 locked = nil
@@ -292,10 +279,9 @@ actor NodeLifecycle {
                 throw NotInSwarm()
             }
             startFailure = nil
-            await workloads.plugin?.forget()
-            try files.wipe(keeping: [ContainerFiles.folderName])
-            let pins = settings.bpfDirectory
-            try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
+            await followers.forget()
+            try files.wipe(keeping: kept)
+            try await parts.clearKernel()
         }
     }
 
@@ -305,11 +291,10 @@ actor NodeLifecycle {
             return try await body()
         } catch {
             member = nil
-            await workloads.release()
+            await followers.release()
             do {
-                try files.wipe(keeping: [ContainerFiles.folderName])
-                let pins = settings.bpfDirectory
-                try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
+                try files.wipe(keeping: kept)
+                try await parts.clearKernel()
             } catch {
                 logger.error("something of the swarm is left on this node", metadata: ["error": "\(error)"])
             }
@@ -321,18 +306,16 @@ actor NodeLifecycle {
         switch given {
         case nil: IPv4Address(rawValue: 0)
         case .address(let address) where address.isUnspecified: address
-        case let given: try Host.address(given, option: "--listen-addr")
+        case let given: try parts.address(given, option: "--listen-addr")
         }
     }
 
     /// The address that packets to the manager leave from, unless one is given.
     private func advertiseAddress(
         _ request: SwarmJoinRequest, towards remote: SwarmJoinRequest.Remote
-    ) async throws -> IPv4Address {
-        if let given = request.advertiseAddress { return try Host.address(given, option: "--advertise-addr") }
-        if let manager = IPv4Address(remote.host), let source = try HostInterfaces.read().sourceAddress(towards: manager) {
-            return source
-        }
-        return try Host.address(nil, option: "--advertise-addr")
+    ) throws -> IPv4Address {
+        if let given = request.advertiseAddress { return try parts.address(given, option: "--advertise-addr") }
+        if let source = try parts.sourceAddress(towards: remote.host) { return source }
+        return try parts.address(nil, option: "--advertise-addr")
     }
 }

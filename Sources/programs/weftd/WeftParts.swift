@@ -1,0 +1,59 @@
+import Logging
+import NIOPosix
+import WeftAPI
+import WeftIdentity
+import WeftKernel
+import WeftLinux
+import WeftManager
+import WeftMembership
+import WeftModel
+import WeftNet
+import WeftRPC
+
+/// What this node is made of: kernel, agent, session, and on a manager its role.
+struct WeftParts: NodeParts {
+    let settings: Settings
+    let workloads: Workloads
+    let eventLog: ClusterEventLog
+    let threads: NIOThreadPool
+    let logger: Logger
+
+    func address(_ given: HostAddress?, option: String) throws -> IPv4Address { try Host.address(given, option: option) }
+
+    func sourceAddress(towards host: String) throws -> IPv4Address? {
+        guard let address = IPv4Address(host) else { return nil }
+        return try HostInterfaces.read().sourceAddress(towards: address)
+    }
+
+    func found(
+        _ request: SwarmInitRequest, as membership: SavedMembership, _ seal: ManagerSeal
+    ) async throws -> NodeIdentity {
+        try await ManagerRole.bootstrap(settings: settings, membership: membership, request: request, seal: seal)
+    }
+
+    func join(_ token: Secret, manager: String) async throws -> NodeIdentity {
+        do {
+            return try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: token.exposed, manager: manager)
+        } catch { throw JoinFailure(error) }
+    }
+
+    func prepare(
+        _ membership: SavedMembership, _ credentials: NodeCredentials, _ seal: ManagerSeal?
+    ) async throws -> Participation {
+        guard let seal else { return Participation(credentials: credentials, role: nil) }
+        let role = try await ManagerRole.open(
+            settings: settings, membership: membership, credentials: credentials, seal: seal, eventLog: eventLog, logger: logger)
+        return Participation(credentials: credentials, role: role)
+    }
+
+    func begin(_ membership: SavedMembership, _ node: NodeID, _ participation: Participation?) async throws -> Member {
+        try await Member.start(
+            settings: settings, membership: membership, node: node, participation: participation, workloads: workloads,
+            logger: logger)
+    }
+
+    func clearKernel() async throws {
+        let pins = settings.bpfDirectory
+        try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
+    }
+}
