@@ -25,6 +25,20 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         var lastAttachment: NamespaceAttachmentRequest?
         /// Containers that were started, as they were called.
         var started: [String] = []
+        /// What it knows cannot be read for now.
+        var isBusy = false
+    }
+
+    struct Busy: KindedError {
+        var errorKind: ErrorKind { .unavailable }
+        var description: String { "busy; try again" }
+    }
+
+    /// Reads what the agent or the manager would have to answer for.
+    private func known<Value: Sendable>(_ body: (State) -> Value) throws -> Value {
+        let value = read { state in state.isBusy ? nil : body(state) }
+        guard let value else { throw Busy() }
+        return value
     }
 
     static let epoch = Instant(nanoseconds: 1_795_254_443_122_615_443)
@@ -53,7 +67,9 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         return try await body()
     }
 
-    func swarmState() -> SwarmState { read { $0.swarm } }
+    func swarmState() throws(APIError) -> SwarmState {
+        do { return try known { $0.swarm } } catch { throw APIError(of: error) }
+    }
 
     func swarmInit(_ request: SwarmInitRequest) throws -> NodeID {
         let address = IPv4Address(rawValue: 0xac1e_0001)
@@ -173,7 +189,7 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         }
     }
 
-    func nodes() -> [Node] { read { $0.nodes } }
+    func nodes() throws -> [Node] { try known { $0.nodes } }
 
     func nodeUpdate(_ id: NodeID, version: Version, spec: NodeSpec) throws {
         let isCurrent = read { state in
@@ -194,8 +210,8 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         read { $0.nodes.removeAll { $0.id == id } }
     }
 
-    func clusterSnapshot() -> ClusterSnapshot { read { $0.snapshot } }
-    func clusterNetworks() -> [Network] { read { $0.snapshot.networks } }
+    func clusterSnapshot() throws -> ClusterSnapshot { try known { $0.snapshot } }
+    func clusterNetworks() throws -> [Network] { try known { $0.snapshot.networks } }
 
     func networkCreate(_ spec: NetworkSpec) throws -> NetworkID {
         let id: NetworkID? = read { state in
@@ -225,7 +241,7 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         read { $0.snapshot.networks.removeAll { $0.id == id } }
     }
 
-    func sandboxes() -> [SandboxSummary] { read { $0.sandboxes } }
+    func sandboxes() throws -> [SandboxSummary] { try known { $0.sandboxes } }
 
     func sandboxCreate(_ request: SandboxCreateRequest) throws -> SandboxCreated {
         if let name = request.name, let other = read({ $0.sandboxes.first { $0.name == name } }) {

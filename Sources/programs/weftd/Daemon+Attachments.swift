@@ -24,27 +24,19 @@ struct NamespaceVerbs: NamespaceBackend {
     }
 
     func namespaceAttach(_ request: NamespaceAttachmentRequest) async throws -> NamespaceAttachment {
-        do {
-            return try await attachment(try await attachments.attach(request).record)
-        } catch {
-            throw APIError(of: error)
-        }
+        return try await attachment(try await attachments.attach(request).record)
     }
 
     /// Looks into the namespace too.
     func namespaceAttachment(_ sandbox: SandboxID, interface: String) async throws -> NamespaceAttachment {
-        do {
-            var attachment = try await attachment(try await attachments.record(sandbox, interface: interface))
-            let seen = attachment
-            attachment.problem = try await threads.runIfActive { Self.problem(with: seen) }
-            return attachment
-        } catch {
-            throw APIError(of: error)
-        }
+        var attachment = try await attachment(try await attachments.record(sandbox, interface: interface))
+        let seen = attachment
+        attachment.problem = try await threads.runIfActive { Self.problem(with: seen) }
+        return attachment
     }
 
     func namespaceDetach(_ sandbox: SandboxID, interface: String) async throws {
-        do { try await attachments.detach(sandbox, interface: interface) } catch { throw APIError(of: error) }
+        try await attachments.detach(sandbox, interface: interface)
     }
 
     private func attachment(_ record: AttachmentRecord) async throws -> NamespaceAttachment {

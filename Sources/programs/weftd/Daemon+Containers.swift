@@ -15,7 +15,7 @@ struct ContainerVerbs: ContainerNetworking {
     private var prepared: ContainerKeeper { workloads.containers }
 
     func containers() async throws -> [ContainerStatus] {
-        let own = try await translated { try await member?.agent.read { $0.ownEndpoints } ?? [] }
+        let own = try await member?.agent.read { $0.ownEndpoints } ?? []
         let endpoints = Dictionary(grouping: own, by: \.sandbox)
         return await prepared.records.map { record in
             let present = record.container.flatMap { endpoints[$0] } ?? []
@@ -27,14 +27,12 @@ struct ContainerVerbs: ContainerNetworking {
     }
 
     func prepare(_ container: PreparedContainer) async throws -> String {
-        try await translated {
-            _ = try membership.required
-            return try await prepared.prepare(container)
-        }
+        _ = try membership.required
+        return try await prepared.prepare(container)
     }
 
     func created(token: String, container: SandboxID, name: String) async throws {
-        try await translated { try await prepared.created(token: token, container: container, name: name) }
+        try await prepared.created(token: token, container: container, name: name)
         await workloads.useUpstreams(of: member)
     }
 
@@ -43,7 +41,7 @@ struct ContainerVerbs: ContainerNetworking {
     func starting(
         token: String, _ body: @Sendable @escaping () async throws -> EngineResponse
     ) async throws -> EngineResponse {
-        try await translated { try await prepared.starting(token, body) }
+        try await prepared.starting(token, body)
     }
 
     func settle(_ container: SandboxID, isStop: Bool) async {
@@ -54,24 +52,11 @@ struct ContainerVerbs: ContainerNetworking {
     func connect(
         token: String, _ attachment: InterfaceSpec, networkName: String, isRunning: Bool
     ) async throws {
-        try await translated {
-            try await prepared.connect(token, attachment, networkName: networkName, isRunning: isRunning)
-        }
+        try await prepared.connect(token, attachment, networkName: networkName, isRunning: isRunning)
     }
 
     func disconnect(token: String, network: NetworkID, networkName: String) async throws {
-        try await translated { try await prepared.disconnect(token, network: network, networkName: networkName) }
-    }
-
-    private func translated<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
-        do { return try await body() } catch let error as PreparedContainerError {
-            switch error {
-            case .portTaken: throw APIError(500, "\(error)")
-            case .noWayOut: throw APIError(400, "\(error)")
-            case .alreadyConnected: throw APIError(403, "\(error)")
-            case .notConnected: throw APIError(404, "\(error)")
-            }
-        } catch let error as EngineError { throw error } catch { throw APIError(of: error) }
+        try await prepared.disconnect(token, network: network, networkName: networkName)
     }
 }
 

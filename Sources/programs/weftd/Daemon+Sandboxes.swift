@@ -20,8 +20,7 @@ struct SandboxVerbs: SandboxBackend {
     private var keeper: SandboxKeeper { workloads.sandboxes }
 
     func sandboxes() async throws -> [SandboxSummary] {
-        let known: ([Endpoint], [Network])?
-        do { known = try await member?.agent.read { ($0.ownEndpoints, $0.networks) } } catch { throw APIError(of: error) }
+        let known = try await member?.agent.read { ($0.ownEndpoints, $0.networks) }
         let networks = Dictionary((known?.1 ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let endpoints = Dictionary(grouping: known?.0 ?? [], by: \.sandbox)
         return await keeper.list().map { entry in
@@ -67,18 +66,14 @@ struct SandboxVerbs: SandboxBackend {
             networks: "")
         spec.autoRemove = request.autoRemove
         spec.upstreams = upstreams
-        do {
-            if !request.dns.isEmpty {
-                await workloads.useUpstreams(of: member, adding: [id: request.dns])
-            }
-            let entry = try await keeper.create(
-                spec,
-                endpoints: request.networks)
-            return SandboxCreated(
-                id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
-        } catch {
-            throw APIError(of: error)
+        if !request.dns.isEmpty {
+            await workloads.useUpstreams(of: member, adding: [id: request.dns])
         }
+        let entry = try await keeper.create(
+            spec,
+            endpoints: request.networks)
+        return SandboxCreated(
+            id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
     }
 
     /// A sandbox on a network asks weftd, one without asks the host's resolvers.
@@ -94,39 +89,38 @@ struct SandboxVerbs: SandboxBackend {
     }
 
     func sandboxStart(_ id: SandboxID) async throws {
-        try await translating { try await keeper.startProcess(id.rawValue) }
+        try await keeper.startProcess(id.rawValue)
     }
 
     func sandboxStop(_ id: SandboxID, timeout: Duration) async throws {
-        try await translating { try await keeper.stopProcess(id.rawValue, timeout: timeout) }
+        try await keeper.stopProcess(id.rawValue, timeout: timeout)
     }
 
     func sandboxKill(_ id: SandboxID, signal: Int32) async throws {
-        try await translating { try await keeper.signal(id.rawValue, signal) }
+        try await keeper.signal(id.rawValue, signal)
     }
 
     func sandboxRemove(_ id: SandboxID, force: Bool) async throws {
-        try await translating { try await keeper.remove(id.rawValue, force: force) }
+        try await keeper.remove(id.rawValue, force: force)
     }
 
     func sandboxConnect(_ id: SandboxID, _ endpoint: EndpointSpec) async throws {
-        try await translating {
-            try await keeper.connect(id.rawValue, endpoint)
-        }
+        try await keeper.connect(id.rawValue, endpoint)
     }
 
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws {
-        try await translating {
-            let agent = try membership.required.agent
-            let endpoint = try await agent.read { machine in
-                machine.ownEndpoints(of: id).first { $0.network == network }
-            }
-            guard let endpoint else { throw APIError(404, "sandbox \(id) is not connected to network \(network)") }
-            try await keeper.disconnect(id.rawValue, endpoint)
+        let agent = try membership.required.agent
+        let endpoint = try await agent.read { machine in
+            machine.ownEndpoints(of: id).first { $0.network == network }
         }
+        guard let endpoint else { throw NotConnected(sandbox: id, network: network) }
+        try await keeper.disconnect(id.rawValue, endpoint)
     }
+}
 
-    private func translating(_ body: () async throws -> Void) async throws {
-        do { try await body() } catch { throw APIError(of: error) }
-    }
+private struct NotConnected: KindedError {
+    let sandbox: SandboxID
+    let network: NetworkID
+    var errorKind: ErrorKind { .notFound }
+    var description: String { "sandbox \(sandbox) is not connected to network \(network)" }
 }

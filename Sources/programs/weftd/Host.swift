@@ -76,11 +76,13 @@ enum Host {
 }
 
 /// Why an address of this host cannot be used; `option` is how the operator gives one.
-enum HostAddressError: Error, Hashable, CustomStringConvertible {
+enum HostAddressError: KindedError, Hashable {
     case notHere(option: String, IPv4Address)
     case noInterface(option: String, String)
     case noAddress(option: String, interface: String)
     case noDefault(option: String)
+
+    var errorKind: ErrorKind { .invalid }
 
     var description: String {
         switch self {

@@ -14,7 +14,7 @@ import WeftNet
 import WeftNode
 import WeftWire
 
-/// What the API asks for of swarm, nodes and networks. Errors of the parts become the API's here.
+/// What the API asks for of swarm, nodes and networks.
 struct SwarmVerbs: APIBackend {
     let settings: Settings
     let membership: NodeMembership<Member>
@@ -76,33 +76,27 @@ struct SwarmVerbs: APIBackend {
     }
 
     func swarmInit(_ request: SwarmInitRequest) async throws -> NodeID {
-        do {
-            let node = try await lifecycle.initialise(request)
-            await upkeep.prepare()
-            return node
-        } catch { throw APIError(of: error) }
+        let node = try await lifecycle.initialise(request)
+        await upkeep.prepare()
+        return node
     }
 
     func swarmJoin(_ request: SwarmJoinRequest) async throws {
-        do {
-            try await lifecycle.join(request)
-            await upkeep.prepare()
-        } catch { throw APIError(of: error) }
+        try await lifecycle.join(request)
+        await upkeep.prepare()
     }
 
     func swarmLeave(force: Bool) async throws {
-        do { try await lifecycle.leave(force: force) } catch { throw APIError(of: error) }
+        try await lifecycle.leave(force: force)
         await upkeep.forgetNetworks()
     }
 
     func swarmUpdate(version: Version, spec: ClusterSpec, rotate: SwarmRotation) async throws {
         guard let role = member?.role else { throw APIError.notAManagerOnWorker }
-        do { try await role.update(version: version, spec: spec, rotate: rotate) } catch { throw APIError(of: error) }
+        try await role.update(version: version, spec: spec, rotate: rotate)
     }
 
-    func swarmUnlock(_ key: Secret) async throws {
-        do { try await lifecycle.unlock(with: key) } catch { throw APIError(of: error) }
-    }
+    func swarmUnlock(_ key: Secret) async throws { try await lifecycle.unlock(with: key) }
 
     func clusterEvents() -> (past: [ClusterEvent], live: AsyncStream<ClusterEvent>) { eventLog.follow() }
 
@@ -121,12 +115,10 @@ struct SwarmVerbs: APIBackend {
     func nodeRemove(_ id: NodeID, force: Bool) async throws { _ = try await command(.removeNode(id, force: force)) }
 
     func clusterSnapshot() async throws -> ClusterSnapshot {
-        do { return try await member?.snapshot() ?? ClusterSnapshot() } catch { throw APIError(of: error) }
+        try await member?.snapshot() ?? ClusterSnapshot()
     }
 
-    func clusterNetworks() async throws -> [Network] {
-        do { return try await member?.networks ?? [] } catch { throw APIError(of: error) }
-    }
+    func clusterNetworks() async throws -> [Network] { try await member?.networks ?? [] }
 
     func networkCreate(_ spec: NetworkSpec) async throws -> NetworkID {
         // What the node reports of itself comes late for a route that was made just now, or while weftd did not run.
@@ -143,12 +135,12 @@ struct SwarmVerbs: APIBackend {
 
     private func control<Value: Sendable>(_ body: @escaping @Sendable (ControlMachine) -> Value) async throws -> Value {
         guard let role = member?.role else { throw APIError.notAManagerOnWorker }
-        do { return try await role.manager.read(body) } catch { throw APIError(of: error) }
+        return try await role.manager.read(body)
     }
 
     private func command(_ command: ControlCommand) async throws -> ControlReply {
         guard let role = member?.role else { throw APIError.notAManagerOnWorker }
-        do { return try await role.manager.perform(command) } catch { throw APIError(of: error) }
+        return try await role.manager.perform(command)
     }
 
     func status() async throws -> NodeStatus {

@@ -4,8 +4,8 @@ package import WeftModel
 /// says by itself and knows who may ask for what (swarm verbs outside a swarm, verbs of managers on a worker); the
 /// backend does the work.
 ///
-/// A method that cannot do what it was asked throws an `APIError` with a sentence for the user. Any other error becomes a
-/// 500 with that error's description.
+/// A method that cannot do what it was asked throws an error that says of what kind it is (`KindedError`), with a sentence for the
+/// user. Any other error becomes a 500 with that error's description.
 package protocol APIBackend: Sendable {
     /// Describes the host. Called for `/info` and `/version`, in a swarm or not.
     func hostInformation() async -> HostInformation

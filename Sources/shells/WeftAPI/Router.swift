@@ -92,6 +92,8 @@ package struct Router: Sendable {
             response = try await operation(self, request)
         } catch let error as APIError {
             response = .failure(error)
+        } catch let error as any KindedError {
+            response = .failure(APIError(of: error))
         } catch EngineError.absent {
             response = .failure(.noEngine)
         } catch let error as EngineError {

@@ -8,7 +8,8 @@ package import WeftNet
 package import WeftStore
 
 /// The machine could not take another event: the queue is full.
-package struct ManagerBusy: Error, CustomStringConvertible {
+package struct ManagerBusy: KindedError {
+    package var errorKind: ErrorKind { .unavailable }
     package var description: String { "the manager is busy: more than \(Manager.queueLimit) changes wait; try again" }
 }
 

@@ -1,7 +1,8 @@
 package import WeftModel
+import WeftAPI
 
 /// Why a change of this node's membership is refused.
-package enum MembershipError: Error, Hashable, CustomStringConvertible {
+package enum MembershipError: KindedError, Hashable {
     case alreadyInSwarm
     /// Another change is under way.
     case changing
@@ -18,18 +19,29 @@ package enum MembershipError: Error, Hashable, CustomStringConvertible {
     /// The node is in a swarm that it cannot take part in.
     case cannotTakePart(reason: String)
 
+    package var errorKind: ErrorKind {
+        switch self {
+        case .alreadyInSwarm, .changing, .lastManager, .locked, .cannotTakePart: .unavailable
+        case .availability: .unsupported
+        case .notLocked: .conflict
+        case .noUnlockKey: .invalid
+        case .wrongUnlockKey: .unauthorized
+        }
+    }
+
+    /// Docker's words where it has any, as clients compare them.
     package var description: String {
         switch self {
-        case .alreadyInSwarm: "this node is in a swarm already"
+        case .alreadyInSwarm: APIError.alreadyInSwarm.message
         case .changing: "this node is just joining or leaving a swarm; try again in a moment"
         case .availability(let availability):
             "a node joins as active in this version of Weft; set its availability on a manager afterwards: "
                 + "weft node update --availability \(availability.rawValue) NODE"
-        case .lastManager: "this node is the swarm's last manager"
-        case .locked: "this manager is locked"
-        case .notLocked: "this node is not locked"
-        case .noUnlockKey: "that is no unlock key"
-        case .wrongUnlockKey: "that is not the unlock key"
+        case .lastManager: APIError.lastManager.message
+        case .locked: APIError.lockedLeave.message
+        case .notLocked: APIError.notLocked.message
+        case .noUnlockKey: APIError.badUnlockKey.message
+        case .wrongUnlockKey: APIError.wrongUnlockKey.message
         case .cannotTakePart(let reason): reason
         }
     }

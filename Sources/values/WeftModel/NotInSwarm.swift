@@ -1,7 +1,9 @@
 /// What was asked for needs a swarm, and this node is in none.
-package struct NotInSwarm: Error, Hashable, CustomStringConvertible {
+package struct NotInSwarm: KindedError, Hashable {
     /// Why a node that is to be in one is not; nil: it is not to be.
     package let reason: String?
+
+    package var errorKind: ErrorKind { .unavailable }
 
     package init(reason: String? = nil) { self.reason = reason }
 

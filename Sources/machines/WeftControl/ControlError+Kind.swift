@@ -1,0 +1,15 @@
+package import WeftModel
+
+extension ControlError: KindedError {
+    package var errorKind: ErrorKind {
+        switch kind {
+        case .notFound: .notFound
+        case .conflict: .conflict
+        case .invalid, .failedPrecondition: .invalid
+        case .forbidden: .forbidden
+        case .unavailable: .unavailable
+        // As Docker has it.
+        case .outOfSequence: .failed
+        }
+    }
+}
