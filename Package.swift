@@ -162,7 +162,7 @@ let package = Package(
         module(
             .shells, "WeftAgent",
             [
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "WeftThreads",
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox", "WeftThreads",
                 logging,
             ] + nio),
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", logging] + nioHTTP),

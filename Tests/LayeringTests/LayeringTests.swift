@@ -76,9 +76,8 @@ private let layers = [
         targets: [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", "Logging", "Synchronization"],
             "WeftAgent": Set([
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftSandbox", "WeftThreads",
-                "Logging",
-                "Synchronization",
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox", "WeftThreads",
+                "Logging", "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set([
                 "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",

@@ -68,7 +68,7 @@ struct EngineDriver: PluginBackend {
         let sandbox = sandboxKey.isEmpty ? id.rawValue : ContainerNames.key(ofPath: sandboxKey)
         _ = try await pluginMember.agent.attachEngine(
             EngineAttachment(id: id, endpoint, sandbox: SandboxID(sandbox)))
-        await names.join(id, path: sandboxKey, by: try pluginMember.resolver)
+        await names.join(id, path: sandboxKey, by: try pluginMember.doors)
         return engineInterfaceName(id)
     }
 

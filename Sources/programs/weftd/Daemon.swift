@@ -35,7 +35,7 @@ struct Daemon: Service {
         let eventLog = ClusterEventLog()
         let starts = ContainerStarts()
         let engine = LocalEngine(socketPath: settings.engineSocketPath)
-        let names = ContainerNames(threads: threads, logger: logger)
+        let names = ContainerNames(logger: logger)
 
         let driver = EngineDriver(membership: membership, names: names, starts: starts, logger: logger)
         plugin = Self.plugin(driver, settings, logger)

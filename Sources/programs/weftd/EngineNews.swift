@@ -63,11 +63,11 @@ final class EngineNews: EngineObserver {
     func engineContainer(
         _ container: SandboxID, process: Int32, namespaceKey: String, endpoints: [EndpointID], servers: [String]
     ) async {
-        guard let resolver = member?.resolver else { return }
-        await names.serve(container, process: process, key: namespaceKey, endpoints: endpoints, by: resolver)
+        guard let member else { return }
+        await names.serve(container, process: process, key: namespaceKey, endpoints: endpoints, by: member.doors)
         let own = KernelDatapath.resolverAddress.description
         // A loopback address would be the container's, which weftd does not ask in.
-        resolver.use(
+        member.resolver.use(
             upstreams: servers.filter { $0 != own }.compactMap { IPv4Address($0) }.filter { !$0.isLoopback }, of: container)
     }
 

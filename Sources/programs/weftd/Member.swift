@@ -40,6 +40,8 @@ final class Member: MemberLife {
     let role: ManagerRole?
     var isManaging: Bool { role != nil }
     let resolver: DNSServer
+    /// What the resolver answers by inside containers.
+    let doors: NamespaceDoors
     private let client: DispatcherClient?
     private let file: NodeFile
     /// Nothing was saved of this node, as if it were new.
@@ -66,7 +68,7 @@ final class Member: MemberLife {
     /// Sets everything up from the state directory; what the kernel has is adopted.
     static func start(
         settings: Settings, membership: SavedMembership, node: NodeID, participation: Participation?,
-        workloads: Workloads, logger: Logger
+        workloads: Workloads, threads: NIOThreadPool, logger: Logger
     ) async throws -> Member {
         let role = participation?.role
         var serving: Task<Void, any Error>?
@@ -74,7 +76,7 @@ final class Member: MemberLife {
             serving = try await role?.listen()
             let member = try await Member(
                 settings: settings, membership: membership, node: node, credentials: participation?.credentials,
-                role: role, serving: serving, logger: logger)
+                role: role, serving: serving, threads: threads, logger: logger)
             let namespaces = await workloads.adopt(by: member.agent)
             if member.isMemoryLost {
                 let names = await workloads.sandboxNames
@@ -118,7 +120,7 @@ final class Member: MemberLife {
 
     private init(
         settings: Settings, membership: SavedMembership, node: NodeID, credentials: NodeCredentials?, role: ManagerRole?,
-        serving: Task<Void, any Error>?, logger: Logger
+        serving: Task<Void, any Error>?, threads: NIOThreadPool, logger: Logger
     ) async throws {
         self.membership = membership
         self.credentials = credentials
@@ -141,6 +143,7 @@ final class Member: MemberLife {
             address: KernelDatapath.resolverAddress, port: 53, node: node, limits: DNSLimits(descriptors: settings.descriptors),
             on: EventLoops.names.next(), drained: { kernel.resolverDrained($0 == .udp ? .udp : .tcp) }, logger: logger)
         self.resolver = resolver
+        doors = NamespaceDoors(resolver: resolver, threads: threads)
         let (dismissal, dismiss) = AsyncStream<String>.makeStream()
         self.dismissal = dismissal
         agent = Agent(

@@ -49,7 +49,7 @@ struct WeftParts: NodeParts {
     func begin(_ membership: SavedMembership, _ node: NodeID, _ participation: Participation?) async throws -> Member {
         try await Member.start(
             settings: settings, membership: membership, node: node, participation: participation, workloads: workloads,
-            logger: logger)
+            threads: threads, logger: logger)
     }
 
     func clearKernel() async throws {

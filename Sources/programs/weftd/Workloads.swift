@@ -60,7 +60,7 @@ struct Workloads: MemberFollowers {
         await useUpstreams(of: member)
         // None has a door of an earlier member's: those went with its resolver.
         for (endpoint, path) in await plugin?.joined ?? [:] {
-            await names.join(endpoint, path: path, mayCome: false, by: member.resolver)
+            await names.join(endpoint, path: path, mayCome: false, by: member.doors)
         }
     }
 

@@ -32,7 +32,7 @@ package struct ContainerResolver: Sendable {
 }
 
 /// Sockets in one container on which a `DNSServer` answers.
-package struct ContainerDoor: Sendable {
+package struct ContainerSockets: Sendable {
     let channels: [any Channel]
 
     package func close() async {

@@ -126,11 +126,11 @@ package final class DNSServer: Sendable {
     }
 
     /// Answers on sockets in a container, which it takes over.
-    package func open(_ container: ContainerResolver, datagram: Int32, stream: Int32) async throws -> ContainerDoor {
+    package func open(_ container: ContainerResolver, datagram: Int32, stream: Int32) async throws -> ContainerSockets {
         let udp = try await Self.datagramBootstrap(responder.eventLoop, responder, container).withBoundSocket(datagram).get()
         do {
             let tcp = try await Self.streamBootstrap(responder.eventLoop, responder, container).withBoundSocket(stream).get()
-            return ContainerDoor(channels: [udp, tcp])
+            return ContainerSockets(channels: [udp, tcp])
         } catch {
             try? await udp.close()
             throw error

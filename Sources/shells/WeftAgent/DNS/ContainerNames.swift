@@ -1,10 +1,20 @@
-import Logging
-import NIOCore
-import NIOPosix
+package import Logging
 import Synchronization
-import WeftAgent
-import WeftLinux
-import WeftModel
+package import WeftModel
+
+/// Opens what answers names inside a container.
+package protocol ContainerDoors: Sendable {
+    /// There is a network namespace at the path, not just a file that one may be mounted on.
+    func isThere(_ path: String) -> Bool
+    /// Answers in the namespace at the path, for the endpoints that `endpoints` names when it is asked. Nothing is open when it
+    /// throws.
+    func open(at path: String, endpoints: @escaping @Sendable () -> [EndpointID]) async throws -> any ContainerDoor
+}
+
+/// One that is open.
+package protocol ContainerDoor: Sendable {
+    func close() async
+}
 
 /// Names inside the containers of an engine that takes Weft's driver: weftd answers there, in front of the engine's resolver.
 ///
@@ -12,24 +22,14 @@ import WeftModel
 /// path at which that will be. Docker before version 28 makes the namespace only then, so that it is waited for: it is there some
 /// tens of milliseconds before the container's first process, and so is weftd. What the engine says of the container later makes
 /// up for a path that cannot be seen from here.
-actor ContainerNames {
+package actor ContainerNames {
     /// One namespace, for as long as it has endpoints on the swarm's networks.
     private struct Room {
         let endpoints = Endpoints()
         var container: SandboxID?
         var waiting: Task<Void, Never>?
         var isOpening = false
-        var door: Door?
-    }
-
-    private struct Door {
-        let sockets: ContainerDoor
-        let diversion: EmbeddedResolver.Diversion
-
-        func close() async {
-            diversion.end()
-            await sockets.close()
-        }
+        var door: (any ContainerDoor)?
     }
 
     /// Of one container, as the resolver reads them with every query.
@@ -50,31 +50,26 @@ actor ContainerNames {
     private static let interval = Duration.milliseconds(2)
     private static let patience = Duration.seconds(60)
 
-    private let threads: NIOThreadPool
     private let logger: Logger
     /// By the engine's key of the namespace.
     private var rooms: [String: Room] = [:]
 
-    init(threads: NIOThreadPool, logger: Logger) {
-        self.threads = threads
-        self.logger = logger
-    }
+    package init(logger: Logger) { self.logger = logger }
 
     /// The engine's key of a namespace, out of the path that it gives for it.
-    static func key(ofPath path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+    package static func key(ofPath path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 
     /// An endpoint joins the container whose namespace is at `path`, or will be. Where it is already, names of the swarm resolve
     /// there once this returns. `mayCome` false: one that is not there is gone.
-    func join(_ endpoint: EndpointID, path: String, mayCome: Bool = true, by resolver: DNSServer) async {
+    package func join(_ endpoint: EndpointID, path: String, mayCome: Bool = true, by doors: any ContainerDoors) async {
         let key = Self.key(ofPath: path)
-        let namespace = NetworkNamespace(path: path)
-        guard mayCome || namespace.isThere else { return }
+        guard mayCome || doors.isThere(path) else { return }
         let room = room(key)
         room.endpoints.insert(endpoint)
         guard room.door == nil, room.waiting == nil else { return }
-        if namespace.isThere { return await open(key, namespace, resolver) }
+        if doors.isThere(path) { return await open(key, path, doors) }
         rooms[key]?.waiting = Task {
-            await self.wait(key, namespace, resolver)
+            await self.wait(key, path, doors)
             self.update(key, room.endpoints) { $0.waiting = nil }
         }
     }
@@ -95,7 +90,7 @@ actor ContainerNames {
     }
 
     /// An endpoint is no more.
-    func leave(_ endpoint: EndpointID) async {
+    package func leave(_ endpoint: EndpointID) async {
         for (key, room) in rooms where room.endpoints.all.contains(endpoint) {
             if room.endpoints.remove(endpoint) { await close(key) }
         }
@@ -103,65 +98,49 @@ actor ContainerNames {
 
     /// The container that runs as `process` has these endpoints, and the engine calls its namespace by `key`. Returns once names of
     /// the swarm resolve there.
-    func serve(
-        _ container: SandboxID, process: Int32, key: String, endpoints: [EndpointID], by resolver: DNSServer
+    package func serve(
+        _ container: SandboxID, process: Int32, key: String, endpoints: [EndpointID], by doors: any ContainerDoors
     ) async {
         for (other, room) in rooms where room.container == container && other != key { await close(other) }
         let room = room(key)
         for endpoint in endpoints { room.endpoints.insert(endpoint) }
         rooms[key]?.container = container
-        if room.door == nil { await open(key, NetworkNamespace(path: "/proc/\(process)/ns/net"), resolver) }
+        if room.door == nil { await open(key, "/proc/\(process)/ns/net", doors) }
     }
 
     /// The container does not run, or is on none of the swarm's networks: its names are left to its engine.
-    func end(_ container: SandboxID) async {
+    package func end(_ container: SandboxID) async {
         for (key, room) in rooms where room.container == container { await close(key) }
     }
 
     /// All containers but these are gone.
-    func endAll(but kept: Set<SandboxID>) async {
+    package func endAll(but kept: Set<SandboxID>) async {
         for (key, room) in rooms { if let container = room.container, !kept.contains(container) { await close(key) } }
     }
 
-    func endAll() async { for key in rooms.keys { await close(key) } }
+    package func endAll() async { for key in rooms.keys { await close(key) } }
 
-    private func wait(_ key: String, _ namespace: NetworkNamespace, _ resolver: DNSServer) async {
+    private func wait(_ key: String, _ path: String, _ doors: any ContainerDoors) async {
         let end = ContinuousClock.now + Self.patience
         while !Task.isCancelled, ContinuousClock.now < end {
-            if namespace.isThere { return await open(key, namespace, resolver) }
+            if doors.isThere(path) { return await open(key, path, doors) }
             try? await Task.sleep(for: Self.interval)
         }
     }
 
-    private func open(_ key: String, _ namespace: NetworkNamespace, _ resolver: DNSServer) async {
+    private func open(_ key: String, _ path: String, _ doors: any ContainerDoors) async {
         guard let room = rooms[key], room.door == nil, !room.isOpening else { return }
         rooms[key]?.isOpening = true
         do {
-            let door = try await door(in: namespace, for: room.endpoints, resolver)
+            let endpoints = room.endpoints
+            let door = try await doors.open(at: path) { endpoints.all }
             let isOpen = update(key, room.endpoints) { ($0.isOpening, $0.door) = (false, door) }
             if !isOpen { await door.close() }
         } catch {
             update(key, room.endpoints) { $0.isOpening = false }
             logger.warning(
                 "a container does not get the swarm's names from weftd first",
-                metadata: ["namespace": "\(namespace)", "reason": "\(error)"])
-        }
-    }
-
-    private func door(
-        in namespace: NetworkNamespace, for endpoints: Endpoints, _ resolver: DNSServer
-    ) async throws -> Door {
-        let embedded = EmbeddedResolver(in: namespace)
-        let server = try SocketAddress(ipAddress: EmbeddedResolver.address, port: 53)
-        let opened = try await threads.runIfActive { try embedded.listen() }
-        let sockets = try await resolver.open(
-            ContainerResolver(endpoints: { endpoints.all }, server: server) { try embedded.connect(overTCP: $0) },
-            datagram: opened.datagram, stream: opened.stream)
-        do {
-            return Door(sockets: sockets, diversion: try await threads.runIfActive { try embedded.divert(to: opened.port) })
-        } catch {
-            await sockets.close()
-            throw error
+                metadata: ["namespace": "\(path)", "reason": "\(error)"])
         }
     }
 
