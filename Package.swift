@@ -35,8 +35,10 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         name: name, dependencies: dependencies, path: "Sources/\(Layer.programs.rawValue)/\(name)", swiftSettings: swift)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: swift)
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], plugins: [Target.PluginUsage] = []
+) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: swift, plugins: plugins)
 }
 
 let nio: [Target.Dependency] = [
@@ -113,7 +115,8 @@ let package = Package(
             .doors, "CBPF", ["CDatapathABI"],
             libraries: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
         module(.doors, "WeftLinux", ["WeftNet", "WeftWire", "CLinux"]),
-        module(.doors, "WeftBPF", ["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
+        module(
+            .doors, "WeftBPF", ["WeftNet", "WeftWire", "WeftDatapath", "WeftLinux", "CBPF", "CDatapathABI"], plugins: ["EmbedBPF"]),
         module(.doors, "WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
         module(.doors, "WeftJSON", ["WeftText"]),
         module(.doors, "WeftThreads", nio),
@@ -256,7 +259,8 @@ let package = Package(
         // Tests that need root: namespaces of their own.
         tests(
             "NetnsTests",
-            ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CBPF", "CDatapathABI"]),
+            ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CBPF", "CDatapathABI"],
+            plugins: ["EmbedBPF"]),
         .executableTarget(
             name: "sandbox-driver", dependencies: ["WeftSandbox"], path: "Tests/SandboxDriver", swiftSettings: swift),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: swift),

@@ -45,7 +45,7 @@ private let layers = [
         targets: [
             "CLinux": [], "CSandbox": [], "CLab": [], "CBPF": [], "CBench": [],
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
-            "WeftBPF": Set(["WeftNet", "WeftWire", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
+            "WeftBPF": Set(["WeftNet", "WeftWire", "WeftDatapath", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": [
                 "WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "WeftWire", "CDatapathABI", "Synchronization",
             ],

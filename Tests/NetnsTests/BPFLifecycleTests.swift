@@ -2,6 +2,7 @@ import Glibc
 import Synchronization
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftLinux
 import WeftNet
 
@@ -89,16 +90,16 @@ struct BPFLifecycleTests {
         let programs = try DatapathPrograms.open(pinDirectory: directory)
         let vni = try #require(VNI(5000))
         let vtep = try #require(IPv4Address("172.31.0.2"))
-        let entries: [(ForwardKey, ForwardTarget)] = (0..<100_000).map {
+        let entries: [(OverlayAddress, ForwardTarget)] = (0..<100_000).map {
             let address = IPv4Address(rawValue: 0x0a00_0000 + UInt32($0))
-            return (ForwardKey(vni: vni, address: address), .remote(vtep: vtep, mac: MACAddress(forIPv4: address)))
+            return (OverlayAddress(vni: vni, address: address), .remote(vtep: vtep, mac: MACAddress(forIPv4: address)))
         }
         try programs.putForward(entries)
         #expect(try programs.forward() == Dictionary(uniqueKeysWithValues: entries))
         try programs.removeForward(entries[7].0)
         try programs.removeForward(entries[7].0)
         #expect(try programs.forward().count == 99_999)
-        let members = (0..<3000).map { VTEPMembership(vni: vni, vtep: IPv4Address(rawValue: 0xac1f_0000 + UInt32($0))) }
+        let members = (0..<3000).map { Membership(vni: vni, vtep: IPv4Address(rawValue: 0xac1f_0000 + UInt32($0))) }
         try programs.putVTEPs(members)
         #expect(try programs.vteps() == Set(members))
         let subnets = [try #require(AnyIPPrefix("10.0.0.0/8")), try #require(AnyIPPrefix("fd00::/8"))]

@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftLinux
 import WeftNet
 

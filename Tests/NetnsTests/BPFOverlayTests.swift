@@ -1,6 +1,7 @@
 import Glibc
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftLinux
 import WeftNet
 
@@ -84,7 +85,7 @@ struct BPFOverlayTests {
                 a1.forwardKey, .remote(vtep: try #require(IPv4Address("172.31.0.9")), mac: a1.endpoint.mac))
             #expect(try !a1.pings("10.77.0.21"))
             #expect(try net.b.drops(.forgedSource) > 0)
-            try net.b.programs.removeVTEP(VTEPMembership(vni: b1.endpoint.vni, vtep: net.a.vtep))
+            try net.b.programs.removeVTEP(Membership(vni: b1.endpoint.vni, vtep: net.a.vtep))
             #expect(try !a1.pings("10.77.0.21"))
             #expect(try net.b.drops(.unknownVTEP) > 0)
         }

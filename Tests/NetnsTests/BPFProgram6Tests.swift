@@ -1,5 +1,6 @@
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftNet
 
 /// IPv6, one program and one packet at a time, as in BPFProgramTests: interface 1 is the host end of fd77::11.
@@ -22,10 +23,10 @@ final class BPFProgram6Tests {
             DatapathConfig(underlayInterface: 1, vtep: try #require(IPv4Address("172.31.0.1")), port: 4789))
         try setEndpoint()
         try programs.putForward([
-            (ForwardKey(vni: vni, address: try address(Self.own)), .local(interface: 1, mac: try mac(Self.mine))),
-            (ForwardKey(vni: vni, address: try address("fd77::21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
+            (OverlayAddress(vni: vni, address: try address(Self.own)), .local(interface: 1, mac: try mac(Self.mine))),
+            (OverlayAddress(vni: vni, address: try address("fd77::21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
         ])
-        try programs.putVTEPs([VTEPMembership(vni: vni, vtep: vtep)])
+        try programs.putVTEPs([Membership(vni: vni, vtep: vtep)])
         try programs.putSubnet(try #require(AnyIPPrefix("fd77::/64")), vni)
         try programs.putSubnet(try #require(AnyIPPrefix("fd88::/48")), try #require(VNI(4097)))
     }
@@ -36,11 +37,11 @@ final class BPFProgram6Tests {
     private func mac(_ text: String) throws -> MACAddress { try #require(MACAddress(text)) }
 
     private func setEndpoint(isInternal: Bool = false, hasIPv6: Bool = true) throws {
-        let ipv6 = LocalEndpoint.IPv6(
+        let ipv6 = EndpointIPv6(
             address: try address(Self.own), subnet: try #require(IPv6Prefix("fd77::/64")), gateway: try address("fd77::1"))
-        let endpoint = LocalEndpoint(
+        let endpoint = EndpointEntry(
             vni: try #require(VNI(4096)), address: try #require(IPv4Address("10.77.0.11")), mac: try mac(Self.mine),
-            subnet: try #require(IPv4Prefix("10.77.0.0/24")), gateway: IPv4Address("10.77.0.1"), isInternal: isInternal,
+            subnet: try #require(IPv4Prefix("10.77.0.0/24")), gateway: try #require(IPv4Address("10.77.0.1")), isInternal: isInternal,
             ipv6: hasIPv6 ? ipv6 : nil)
         try programs.putEndpoint(endpoint, interface: 1)
         #expect(try programs.endpoints() == [1: endpoint])
@@ -269,7 +270,7 @@ final class BPFProgram6Tests {
         let vni = try #require(VNI(4096))
         func setMTU(_ bytes: Int) throws {
             try programs.putForward(
-                ForwardKey(vni: vni, address: try address("fd77::21")),
+                OverlayAddress(vni: vni, address: try address("fd77::21")),
                 .remote(vtep: try #require(IPv4Address("172.31.0.2")), mac: try mac(Self.remote), mtu: MTU(bytes)))
         }
         func packet(_ size: Int) -> [UInt8] {

@@ -1,5 +1,6 @@
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftNet
 
 /// One program and one packet at a time (BPF_PROG_TEST_RUN): what leaves, byte by byte, and what is counted.
@@ -22,10 +23,10 @@ final class BPFProgramTests {
             DatapathConfig(underlayInterface: 1, vtep: try #require(IPv4Address("172.31.0.1")), port: 4789))
         try setEndpoint(isInternal: false)
         try programs.putForward([
-            (ForwardKey(vni: vni, address: try address("10.77.0.11")), .local(interface: 1, mac: try mac(Self.mine))),
-            (ForwardKey(vni: vni, address: try address("10.77.0.21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
+            (OverlayAddress(vni: vni, address: try address("10.77.0.11")), .local(interface: 1, mac: try mac(Self.mine))),
+            (OverlayAddress(vni: vni, address: try address("10.77.0.21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
         ])
-        try programs.putVTEPs([VTEPMembership(vni: vni, vtep: vtep)])
+        try programs.putVTEPs([Membership(vni: vni, vtep: vtep)])
         try programs.putSubnet(try #require(AnyIPPrefix("10.77.0.0/24")), vni)
         try programs.putSubnet(try #require(AnyIPPrefix("10.88.0.0/16")), try #require(VNI(4097)))
     }
@@ -37,7 +38,7 @@ final class BPFProgramTests {
 
     private func setEndpoint(isInternal: Bool, isNoExit: Bool = false) throws {
         try programs.putEndpoint(
-            LocalEndpoint(
+            EndpointEntry(
                 vni: try #require(VNI(4096)), address: address("10.77.0.11"), mac: mac(Self.mine),
                 subnet: try #require(IPv4Prefix("10.77.0.0/24")), gateway: address("10.77.0.1"), isInternal: isInternal,
                 isNoExit: isNoExit),
@@ -266,7 +267,7 @@ final class BPFProgramTests {
     func tooBig(fragment: Int) throws {
         let vni = try #require(VNI(4096))
         try programs.putForward(
-            ForwardKey(vni: vni, address: try address("10.77.0.21")),
+            OverlayAddress(vni: vni, address: try address("10.77.0.21")),
             .remote(vtep: try address("172.31.0.2"), mac: try mac(Self.remote), mtu: MTU(1250)))
         func packet(_ size: Int, _ fragment: Int) -> [UInt8] {
             let data = (0..<size - 28).map { UInt8(truncatingIfNeeded: $0) }

@@ -2,6 +2,7 @@ import Glibc
 import Synchronization
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftLinux
 import WeftNet
 
@@ -56,8 +57,8 @@ private let topologies = Atomic<Int>(0)
 struct BPFSandbox: Sendable {
     let namespace: NetworkNamespace
     let interface: UInt32
-    let endpoint: LocalEndpoint
-    var forwardKey: ForwardKey { ForwardKey(vni: endpoint.vni, address: endpoint.address) }
+    let endpoint: EndpointEntry
+    var forwardKey: OverlayAddress { OverlayAddress(vni: endpoint.vni, address: endpoint.address) }
 
     /// Whether `count` pings to an address are all answered.
     func pings(_ address: String, count: Int = 1, options: String = "") throws -> Bool {
@@ -164,12 +165,12 @@ final class BPFTopology: Sendable {
         let ipv4 = try #require(IPv4Address(address))
         let mac = MACAddress(forIPv4: ipv4)
         let prefix = try #require(IPv4Prefix(subnet))
-        let endpoint = LocalEndpoint(
-            vni: try #require(VNI(vni)), address: ipv4, mac: mac, subnet: prefix, gateway: IPv4Address(gateway),
+        let endpoint = EndpointEntry(
+            vni: try #require(VNI(vni)), address: ipv4, mac: mac, subnet: prefix, gateway: try #require(IPv4Address(gateway)),
             isInternal: isInternal,
             ipv6: try ipv6.map { text in
                 let address = try #require(IPv6Address(text))
-                return LocalEndpoint.IPv6(
+                return EndpointIPv6(
                     address: address, subnet: try #require(IPv6Prefix(address, length: 64)),
                     gateway: try #require(IPv6Address("fd77::1")))
             })
@@ -196,10 +197,10 @@ final class BPFTopology: Sendable {
                 other === host ? .local(interface: interface, mac: mac) : .remote(vtep: host.vtep, mac: mac)
             try other.programs.putForward(result.forwardKey, target)
             if let address = endpoint.ipv6?.address {
-                try other.programs.putForward(ForwardKey(vni: endpoint.vni, address: address), target)
+                try other.programs.putForward(OverlayAddress(vni: endpoint.vni, address: address), target)
             }
             try other.programs.putSubnet(.v4(prefix), endpoint.vni)
-            if other !== host { try other.programs.putVTEPs([VTEPMembership(vni: endpoint.vni, vtep: host.vtep)]) }
+            if other !== host { try other.programs.putVTEPs([Membership(vni: endpoint.vni, vtep: host.vtep)]) }
         }
         return result
     }

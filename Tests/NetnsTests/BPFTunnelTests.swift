@@ -3,6 +3,7 @@ import CDatapathABI
 import Glibc
 import Testing
 import WeftBPF
+import WeftDatapath
 import WeftNet
 
 /// What the programs do with entries of another kind of tunnel than VXLAN in the clear, and with maps of another version.
@@ -23,7 +24,7 @@ struct BPFTunnelTests {
             #expect(try net.b.drops(.wrongTunnel) == 2)
             // Nobody of Weft wrote that entry: it counts as missing, and is written again.
             #expect(try net.b.programs.vteps().isEmpty)
-            try net.b.programs.putVTEPs([VTEPMembership(vni: b1.endpoint.vni, vtep: net.a.vtep)])
+            try net.b.programs.putVTEPs([Membership(vni: b1.endpoint.vni, vtep: net.a.vtep)])
             for target in targets { #expect(try a1.pings(target)) }
 
             let key = weft_forward_key(vni: b1.endpoint.vni.rawValue, ipv4: b1.endpoint.address.networkOrder)

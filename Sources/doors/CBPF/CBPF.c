@@ -147,6 +147,13 @@ int cbpf_object_program(struct cbpf_object *box, const char *name)
     return program ? duplicate(bpf_program__fd(program)) : -ENOENT;
 }
 
+int cbpf_object_attach_type(struct cbpf_object *box, const char *name)
+{
+    struct bpf_program *program = bpf_object__find_program_by_name(box->object, name);
+
+    return program ? (int)bpf_program__expected_attach_type(program) : -ENOENT;
+}
+
 /* --- pins and links --- */
 
 int cbpf_pin(int descriptor, const char *path) { return bpf_obj_pin(descriptor, path); }
@@ -181,6 +188,25 @@ int64_t cbpf_tcx_ifindex(int link)
         return -EMEDIUMTYPE;
     /* struct { __u32 ifindex; __u32 attach_type; } tcx, at the same place as xdp's index. */
     return info.xdp.ifindex;
+}
+
+int cbpf_cgroup_attach(int program, int cgroup, uint32_t attach_type)
+{
+    return bpf_link_create(program, cgroup, (enum bpf_attach_type)attach_type, NULL);
+}
+
+int cbpf_cgroup_of_link(int link, uint64_t *cgroup)
+{
+    struct bpf_link_info info;
+    uint32_t length = sizeof(info);
+    int error;
+
+    memset(&info, 0, sizeof(info));
+    error = bpf_obj_get_info_by_fd(link, &info, &length);
+    if (error)
+        return error;
+    *cgroup = info.type == BPF_LINK_TYPE_CGROUP ? info.cgroup.cgroup_id : 0;
+    return 0;
 }
 
 /* --- maps --- */
@@ -291,16 +317,20 @@ int64_t cbpf_map_dump(int map, void **all_keys, void **all_values)
 
 int cbpf_possible_cpus(void) { return libbpf_num_possible_cpus(); }
 
-/* --- the BPF file system --- */
+/* --- file systems --- */
 
-int cbpf_is_bpffs(const char *path)
+static int has_file_system(const char *path, uint32_t magic)
 {
     struct statfs information;
 
     if (statfs(path, &information) != 0)
         return failure();
-    return (uint32_t)information.f_type == BPF_FS_MAGIC;
+    return (uint32_t)information.f_type == magic;
 }
+
+int cbpf_is_bpffs(const char *path) { return has_file_system(path, BPF_FS_MAGIC); }
+
+int cbpf_is_cgroup2(const char *path) { return has_file_system(path, CGROUP2_SUPER_MAGIC); }
 
 int cbpf_mount_bpffs(const char *path)
 {

@@ -1,18 +1,15 @@
-import WeftLinux
+package import WeftLinux
 
-/// A failed operation on the kernel's BPF objects.
-package struct BPFError: Error, Sendable, CustomStringConvertible {
-    /// What was being done, with the object's name: "pin map weft_forward".
-    package let operation: String
-    /// The kernel's error number, positive.
-    package let errno: Int32
-    /// What libbpf and the verifier said; empty when nothing.
-    package let log: String
+/// An operation on the kernel's BPF objects that could not be done.
+package enum BPFError: Error, Sendable, CustomStringConvertible {
+    /// The kernel refused. `operation`: what was being done, with the object's name: "pin map weft_forward". `errno`: the kernel's error
+    /// number, positive. `log`: what libbpf and the verifier said; empty when nothing.
+    case failed(operation: String, errno: Int32, log: String)
+    /// The kernel has no such thing.
+    case unsupported(UnsupportedKernelFeature)
 
-    package init(operation: String, errno: Int32, log: String = "") {
-        self.operation = operation
-        self.errno = errno
-        self.log = log
+    init(operation: String, errno: Int32, log: String = "") {
+        self = .failed(operation: operation, errno: errno, log: log)
     }
 
     init(_ error: SystemError) {
@@ -20,7 +17,11 @@ package struct BPFError: Error, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        let reason = "cannot \(operation): \(errorText(errno))"
-        return log.isEmpty ? reason : "\(reason)\n\(log)"
+        switch self {
+        case .failed(let operation, let errno, let log):
+            let reason = "cannot \(operation): \(errorText(errno))"
+            return log.isEmpty ? reason : "\(reason)\n\(log)"
+        case .unsupported(let feature): return feature.description
+        }
     }
 }

@@ -13,23 +13,17 @@ package final class DatapathPrograms: Sendable {
     /// What `open` found in the pin directory.
     package struct Adoption: Sendable, Hashable {
         /// Maps that kept their contents.
-        package var adopted: [String] = []
+        package let adopted: [String]
         /// Maps made empty: there was none, or it was of another ABI version or shape.
-        package var created: [String] = []
+        package let created: [String]
         /// Interfaces whose running program was replaced by this one.
-        package var updatedInterfaces: [UInt32] = []
+        package let updatedInterfaces: [UInt32]
         /// Interfaces that run the former program on the former maps until `updateLinks()`.
-        package var pendingInterfaces: [UInt32] = []
+        package let pendingInterfaces: [UInt32]
     }
 
     package let adoption: Adoption
-    let pins: PinDirectory
-    private let endpointProgram: Descriptor
-    private let underlayProgram: Descriptor
-    private let vxlanProgram: Descriptor
-    private let attachments: any Attachments
-    /// Programs that were attached the other way, as long as there are some.
-    private let former: Mutex<(any Attachments)?>
+    private let interfaces: InterfacePrograms
     let configMap: BPFMap<UInt32, weft_config>
     let endpointMap: BPFMap<weft_endpoint_key, weft_endpoint>
     let forwardMap: BPFMap<weft_forward_key, weft_forward>
@@ -60,30 +54,15 @@ package final class DatapathPrograms: Sendable {
     /// Detaches everything from the namespace's interfaces and removes the pin directory. Traffic stops.
     package static func removeAll(pinDirectory: String, namespace: NetworkNamespace = .current) throws(BPFError) {
         let pins = try PinDirectory(path: pinDirectory)
-        let filters = try attachments(.tc, pins, namespace)
-        for interface in try filters.all().keys { try filters.remove(at: interface) }
+        try InterfacePrograms.removeAll(pins: pins, namespace: namespace)
         try pins.removeAll()
     }
 
     private init(
         _ pins: PinDirectory, _ namespace: NetworkNamespace, _ sizes: MapSizes, _ wanted: AttachmentKind?
     ) throws(BPFError) {
-        let object = try OverlayObject(sizes: sizes)
-        var adoption = Adoption()
-        if try Self.hasCurrentVersion(pins) {
-            for name in MapName.allCases {
-                if let map = try Descriptor(pinnedAt: pins.map(name.rawValue)), try object.reuse(name, map) {
-                    adoption.adopted.append(name.rawValue)
-                }
-            }
-        }
-        try object.load()
-        adoption.created = MapName.allCases.map(\.rawValue).filter { !adoption.adopted.contains($0) }
-
-        self.pins = pins
-        endpointProgram = try object.program(.endpoint)
-        underlayProgram = try object.program(.underlay)
-        vxlanProgram = try object.program(.vxlan)
+        var loader = ObjectLoader(pins: pins, adopts: try Self.hasCurrentVersion(pins))
+        let object = try loader.load(.overlay(sizes))
         configMap = try object.map(.config, UInt32.self, weft_config.self)
         endpointMap = try object.map(.endpoint, weft_endpoint_key.self, weft_endpoint.self)
         forwardMap = try object.map(.forward, weft_forward_key.self, weft_forward.self)
@@ -98,29 +77,22 @@ package final class DatapathPrograms: Sendable {
         for transport in ResolverTransport.allCases { rounds[transport.number] = try resolverRoundMap.get(transport.number) }
         resolverRounds = Mutex(rounds)
         // The version is in place before the maps get their names: a process that dies between leaves no map without one.
-        if adoption.created.contains(MapName.config.rawValue) {
+        if object.created.contains(MapName.config.rawValue) {
             try configMap.put(
                 0, weft_config(abi_version: WEFT_ABI_VERSION, underlay_ifindex: 0, vtep_ipv4: 0, vxlan_port: 0))
         }
         try counterMap.putIfAbsent(weft_counter_key(ifindex: 0))
-        for name in adoption.created {
-            guard let name = MapName(rawValue: name) else { continue }
-            try pins.pin(try object.map(name), at: pins.map(name.rawValue))
-        }
+        try object.pinCreatedMaps(in: pins)
 
-        attachment = try Self.kind(wanted, for: endpointProgram)
-        attachments = try Self.attachments(attachment, pins, namespace)
-        let other = try Self.attachments(attachment == .tcx ? .tc : .tcx, pins, namespace)
-        let others = try other.all()
-        former = Mutex(others.isEmpty ? nil : other)
-        let running = try attachments.all().merging(others) { own, _ in own }.keys.sorted()
-        if adoption.created.isEmpty {
-            adoption.updatedInterfaces = running
-        } else {
-            adoption.pendingInterfaces = running
-        }
-        self.adoption = adoption
-        if adoption.created.isEmpty { try updateLinks() }
+        var programs: [AttachmentRole: BPFProgram] = [:]
+        for role in AttachmentRole.allCases { programs[role] = try object.program(role.program) }
+        interfaces = try InterfacePrograms(programs, pins: pins, namespace: namespace, wanted: wanted)
+        let running = try interfaces.all().keys.sorted()
+        let isWhole = object.created.isEmpty
+        adoption = Adoption(
+            adopted: object.adopted, created: object.created, updatedInterfaces: isWhole ? running : [],
+            pendingInterfaces: isWhole ? [] : running)
+        if isWhole { try interfaces.update() }
     }
 
     private static func hasCurrentVersion(_ pins: PinDirectory) throws(BPFError) -> Bool {
@@ -129,116 +101,37 @@ package final class DatapathPrograms: Sendable {
         var shape = cbpf_map_shape()
         try call("inspect pinned map \(MapName.config.rawValue)") { cbpf_map_shape(number, &shape) }
         guard shape.value_size == MemoryLayout<weft_config>.size else { return false }
-        let map = BPFMap<UInt32, weft_config>(name: MapName.config.rawValue, descriptor: descriptor)
+        let map = BPFMap<UInt32, weft_config>(name: MapName.config.rawValue, descriptor: SharedDescriptor(descriptor))
         return try map.get(0)?.abi_version == WEFT_ABI_VERSION
-    }
-
-    /// The programs' descriptors, for test runs and for attaching.
-    @discardableResult
-    func withProgram<Result>(
-        _ role: AttachmentRole, _ body: (Int32) throws(BPFError) -> Result
-    ) throws(BPFError) -> Result {
-        switch role {
-        case .endpoint: try body(endpointProgram.rawValue)
-        case .underlay: try body(underlayProgram.rawValue)
-        case .vxlan: try body(vxlanProgram.rawValue)
-        }
     }
 
     // MARK: Attachment
 
     /// How this object attaches programs.
-    package let attachment: AttachmentKind
+    package var attachment: AttachmentKind { interfaces.kind }
 
     /// Puts the endpoint's program at the host end of a veth. Write its entry first: packets of an unknown interface are dropped.
-    package func attachEndpoint(interface: UInt32) throws(BPFError) { try attach(interface, .endpoint) }
+    package func attachEndpoint(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .endpoint) }
     /// Puts the underlay's program at the interface that leads to the other nodes.
-    package func attachUnderlay(interface: UInt32) throws(BPFError) { try attach(interface, .underlay) }
+    package func attachUnderlay(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .underlay) }
     /// Puts the vxlan device's program at it.
-    package func attachVXLAN(interface: UInt32) throws(BPFError) { try attach(interface, .vxlan) }
-
-    /// An interface that has the program already gets this version of it.
-    package func attach(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) {
-        try withProgram(role) { program throws(BPFError) in try attachments.put(program, role, at: interface) }
-        try former.withLock { $0 }?.remove(at: interface)
-    }
+    package func attachVXLAN(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .vxlan) }
 
     /// Takes the program off an interface. None there, or no interface, is no error.
-    package func detach(interface: UInt32) throws(BPFError) {
-        try attachments.remove(at: interface)
-        try former.withLock { $0 }?.remove(at: interface)
-    }
+    package func detach(interface: UInt32) throws(BPFError) { try interfaces.detach(interface: interface) }
 
     /// Interfaces that have a program of ours, by index.
-    package func attachedInterfaces() throws(BPFError) -> [UInt32: AttachmentRole] {
-        let others = try former.withLock { $0 }?.all() ?? [:]
-        return try attachments.all().merging(others) { own, _ in own }
-    }
+    package func attachedInterfaces() throws(BPFError) -> [UInt32: AttachmentRole] { try interfaces.all() }
 
     /// Which program of ours an interface has.
-    package func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? {
-        if let role = try attachments.role(at: interface) { return role }
-        return try former.withLock { $0 }?.role(at: interface)
-    }
+    package func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? { try interfaces.role(at: interface) }
 
     /// Replaces the programs on all interfaces by this version of them. Each one changes atomically; no packet is lost unless the way
     /// they are attached changes.
-    package func updateLinks() throws(BPFError) {
-        for (interface, role) in try attachments.all() {
-            // False: the interface has gone since, and its program with it.
-            _ = try withProgram(role) { program throws(BPFError) in try attachments.replace(program, role, at: interface) }
-        }
-        guard let former = former.withLock({ $0 }) else { return }
-        // This kind's program is in place before the other's goes: a packet that both see is judged the same by both.
-        for (interface, role) in try former.all() { try attach(interface, role) }
-        self.former.withLock { $0 = nil }
-    }
+    package func updateLinks() throws(BPFError) { try interfaces.update() }
 
-    /// tcx where the kernel has it, unless something else is wanted.
-    private static func kind(_ wanted: AttachmentKind?, for program: borrowing Descriptor) throws(BPFError) -> AttachmentKind {
-        if wanted == .tc { return .tc }
-        let number = program.rawValue
-        if try call("find out whether the kernel has tcx", { cbpf_tcx_supported(number) }) == 1 { return .tcx }
-        guard wanted == nil else {
-            throw BPFError(operation: "attach programs by tcx, which needs Linux 6.6; by tc it can be done", errno: ENOTSUP)
-        }
-        return .tc
-    }
-
-    private static func attachments(
-        _ kind: AttachmentKind, _ pins: PinDirectory, _ namespace: NetworkNamespace
-    ) throws(BPFError) -> any Attachments {
-        switch kind {
-        case .tcx: TCXLinks(pins: pins, namespace: namespace)
-        case .tc: try TCFilters(pinDirectory: pins.path, namespace: namespace)
-        }
-    }
-}
-
-extension DatapathPrograms {
-    /// What a program did to a packet that it was given.
-    package struct TestRun: Sendable, Hashable {
-        /// −1 next, 0 pass, 2 drop, 7 redirect.
-        package let action: Int32
-        /// The packet as the program left it, with its Ethernet header.
-        package let packet: [UInt8]
-
-        package init(action: Int32, packet: [UInt8]) {
-            self.action = action
-            self.packet = packet
-        }
-    }
-
-    /// Runs a program once over a packet as if it came in at the loopback interface (index 1), without sending anything on.
-    package func testRun(_ role: AttachmentRole, packet: [UInt8]) throws(BPFError) -> TestRun {
-        var output = [UInt8](repeating: 0, count: packet.count + 256)
-        var length = UInt32(output.count)
-        var action: Int32 = 0
-        try withProgram(role) { program throws(BPFError) in
-            try call("run \(role.program)") {
-                cbpf_test_run(program, packet, UInt32(packet.count), &output, &length, &action)
-            }
-        }
-        return TestRun(action: action, packet: Array(output.prefix(Int(length))))
+    /// Runs a program once over a packet.
+    package func testRun(_ role: AttachmentRole, packet: [UInt8]) throws(BPFError) -> BPFProgram.TestRun {
+        try interfaces.program(role).testRun(packet: packet)
     }
 }

@@ -36,3 +36,11 @@ struct Descriptor: ~Copyable, Sendable {
 
     deinit { close(rawValue) }
 }
+
+/// A descriptor with several users, closed when the last of them has gone.
+final class SharedDescriptor: Sendable {
+    let descriptor: Descriptor
+    var rawValue: Int32 { descriptor.rawValue }
+
+    init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+}

@@ -1,64 +1,64 @@
-import CBPF
-import Glibc
+extension ObjectDeclaration {
+    /// The overlay's data plane, bpf/overlay.bpf.c.
+    static func overlay(_ sizes: MapSizes) -> ObjectDeclaration {
+        ObjectDeclaration(
+            name: "overlay", code: overlayObjectHex,
+            maps: MapName.allCases.map { MapDeclaration($0.rawValue, entries: sizes.entries(of: $0)) },
+            programs: AttachmentRole.allCases.map(\.program))
+    }
+}
 
-/// The compiled programs, opened but not yet in the kernel.
-struct OverlayObject: ~Copyable {
-    private let object: OpaquePointer
+extension BPFObject {
+    func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+        _ name: MapName, _: Key.Type, _: Value.Type
+    ) throws(BPFError) -> BPFMap<Key, Value> {
+        try map(name.rawValue, Key.self, Value.self)
+    }
+}
 
-    init(sizes: MapSizes) throws(BPFError) {
-        object = try Self.open()
-        for map in MapName.allCases {
-            // Refused only for a map that the object lacks, which reuse and load report.
-            cbpf_object_set_max_entries(object, map.rawValue, sizes.entries(of: map))
+/// The overlay's maps, by their names in the object file and in the pin directory.
+enum MapName: String, CaseIterable {
+    case config = "weft_config"
+    case endpoint = "weft_endpoint"
+    case forward = "weft_forward"
+    case forward6 = "weft_forward6"
+    case vtep = "weft_vtep"
+    case subnet = "weft_subnet"
+    case subnet6 = "weft_subnet6"
+    case counter = "weft_counter"
+    case resolverRound = "weft_resolver_round"
+    case resolverShare = "weft_resolver_share"
+}
+
+/// The most entries that each map takes. Changing a size makes the maps anew at the next start.
+package struct MapSizes: Sendable, Hashable {
+    package var endpoints: UInt32
+    package var forwardEntries: UInt32
+    package var forward6Entries: UInt32
+    package var vteps: UInt32
+    package var subnets: UInt32
+
+    package init(
+        endpoints: UInt32, forwardEntries: UInt32, forward6Entries: UInt32, vteps: UInt32, subnets: UInt32
+    ) {
+        self.endpoints = endpoints
+        self.forwardEntries = forwardEntries
+        self.forward6Entries = forward6Entries
+        self.vteps = vteps
+        self.subnets = subnets
+    }
+
+    func entries(of map: MapName) -> UInt32 {
+        switch map {
+        case .config: 1
+        case .endpoint: endpoints
+        case .forward: forwardEntries
+        case .forward6: forward6Entries
+        case .vtep: vteps
+        case .subnet, .subnet6: subnets
+        case .counter: endpoints + 1
+        case .resolverRound: UInt32(ResolverTransport.allCases.count)
+        case .resolverShare: endpoints * UInt32(ResolverTransport.allCases.count)
         }
-    }
-
-    private static func open() throws(BPFError) -> OpaquePointer {
-        let bytes = Self.bytes()
-        var opened: OpaquePointer?
-        try call("open the embedded BPF object") { cbpf_object_open(bytes, bytes.count, &opened) }
-        guard let opened else { throw BPFError(operation: "open the embedded BPF object", errno: ENOEXEC) }
-        return opened
-    }
-
-    deinit { cbpf_object_close(object) }
-
-    /// The build plugin writes two hex digits a byte.
-    private static func bytes() -> [UInt8] {
-        overlayObjectHex.withUTF8Buffer { digits in
-            func digit(_ character: UInt8) -> UInt8 { character < 0x61 ? character & 0xf : character - 0x57 }
-            return (0..<digits.count / 2).map { digit(digits[2 * $0]) << 4 | digit(digits[2 * $0 + 1]) }
-        }
-    }
-
-    /// Uses an existing map; false when its shape is not the one the programs need.
-    func reuse(_ name: MapName, _ map: borrowing Descriptor) throws(BPFError) -> Bool {
-        let number = map.rawValue
-        var wanted = cbpf_map_shape()
-        var found = cbpf_map_shape()
-        try call("inspect map \(name.rawValue)") { cbpf_object_map_shape(object, name.rawValue, &wanted) }
-        try call("inspect pinned map \(name.rawValue)") { cbpf_map_shape(number, &found) }
-        guard wanted.type == found.type, wanted.key_size == found.key_size, wanted.value_size == found.value_size,
-            wanted.max_entries == found.max_entries, wanted.flags == found.flags
-        else { return false }
-        try call("reuse map \(name.rawValue)") { cbpf_object_reuse_map(object, name.rawValue, number) }
-        return true
-    }
-
-    /// Creates the maps that are not reused, and has the programs verified.
-    func load() throws(BPFError) {
-        try call("load the BPF programs") { cbpf_object_load(object) }
-    }
-
-    func map(_ name: MapName) throws(BPFError) -> Descriptor {
-        Descriptor(try call("find map \(name.rawValue)") { cbpf_object_map(object, name.rawValue) })
-    }
-
-    func map<Key, Value>(_ name: MapName, _: Key.Type, _: Value.Type) throws(BPFError) -> BPFMap<Key, Value> {
-        BPFMap(name: name.rawValue, descriptor: try map(name))
-    }
-
-    func program(_ role: AttachmentRole) throws(BPFError) -> Descriptor {
-        Descriptor(try call("find program \(role.program)") { cbpf_object_program(object, role.program) })
     }
 }

@@ -11,6 +11,9 @@ internal import WeftWire
 
 /// The data plane in the kernel: veth pairs by netlink, programs and maps by BPF, the way out by nftables.
 ///
+/// Each kind of thing in the kernel has a part of its own (`HostSetting`, `EndpointInterfaces`, `AddressTables`), which performs its operations
+/// and observes what is there; this type puts the parts together.
+///
 /// All calls block, attaching an endpoint for some 15 ms: they belong on a thread of their own. What is pinned works on without it,
 /// and a new instance with the same pin directory adopts it.
 package final class KernelDatapath: Datapath, Sendable {
@@ -27,12 +30,11 @@ package final class KernelDatapath: Datapath, Sendable {
     static let routingRule = RuleMessage(table: routingTable, priority: 100)
     static let vxlanName = "weft_vxlan"
 
-    let namespace: NetworkNamespace
     let programs: DatapathPrograms
     let netlink: NetlinkSocket
-    let firewall: FirewallTable
-    /// Interface indexes of the host ends of finished endpoints.
-    let interfaces = Mutex<[EndpointID: UInt32]>([:])
+    let setting: HostSetting
+    let endpoints: EndpointInterfaces
+    let tables: AddressTables
     /// True until the programs of a former version run on the maps of this one.
     private let hasPendingLinks: Mutex<Bool>
 
@@ -43,11 +45,14 @@ package final class KernelDatapath: Datapath, Sendable {
         attachment: AttachmentKind? = nil
     ) throws {
         _ = try PinDirectory.mountFileSystemIfAbsent()
-        self.namespace = namespace
-        programs = try DatapathPrograms.open(
+        let programs = try DatapathPrograms.open(
             pinDirectory: pinDirectory, namespace: namespace, sizes: sizes, attachment: attachment)
-        netlink = try NetlinkSocket.open(in: namespace)
-        firewall = FirewallTable(in: namespace)
+        let netlink = try NetlinkSocket.open(in: namespace)
+        self.programs = programs
+        self.netlink = netlink
+        setting = HostSetting(namespace: namespace, netlink: netlink, programs: programs)
+        endpoints = EndpointInterfaces(namespace: namespace, netlink: netlink, programs: programs)
+        tables = AddressTables(programs: programs)
         hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
     }
 
@@ -64,6 +69,7 @@ package final class KernelDatapath: Datapath, Sendable {
     package func apply(_ operations: [DatapathOperation]) -> [DatapathFailure] {
         var failures: [DatapathFailure] = []
         var rest = operations[...]
+        let entries = HostEntries(netlink)
         while let operation = rest.first {
             let batch = batch(rest)
             rest = rest.dropFirst(batch.count)
@@ -72,7 +78,7 @@ package final class KernelDatapath: Datapath, Sendable {
                 continue
             }
             do {
-                try perform(operation, batch)
+                try perform(operation, batch, entries)
             } catch {
                 failures += batch.map { DatapathFailure(operation: $0, reason: "\(error)") }
             }
@@ -100,47 +106,43 @@ package final class KernelDatapath: Datapath, Sendable {
         return run.isEmpty ? operations.prefix(1) : run.prefix(4096)
     }
 
-    private func perform(_ operation: DatapathOperation, _ batch: ArraySlice<DatapathOperation>) throws {
+    private func perform(
+        _ operation: DatapathOperation, _ batch: ArraySlice<DatapathOperation>, _ entries: HostEntries
+    ) throws {
         switch operation {
-        case .prepareHost(let part, let host): try prepare(part, host)
+        case .prepareHost(let part, let host): try setting.prepare(part, host)
         case .removeStrayProgram(let interface): try programs.detach(interface: interface)
         case .removeStrayEntry(let interface): try programs.removeEndpoint(interface: interface)
-        case .removeLocation(let address): try programs.removeForward(ForwardKey(address))
-        case .removeMember(let member): try programs.removeVTEP(VTEPMembership(vni: member.vni, vtep: member.vtep))
-        case .removeSubnet(let subnet): try programs.removeSubnet(subnet)
-        case .removeEndpoint(let name): try removeEndpoint(hostInterface: name)
-        case .setSubnet(let subnet, let vni): try programs.putSubnet(subnet, vni)
+        case .removeEndpoint(let name): try endpoints.remove(hostInterface: name)
+        case .createEndpoint(let endpoint, let name): try endpoints.create(endpoint, hostInterface: name)
+        case .repairEndpoint(let endpoint, let name): try endpoints.repair(endpoint, hostInterface: name, entries)
+        case .removeMember(let member): try tables.remove(member)
         case .addMember:
-            try programs.putVTEPs(
-                batch.compactMap {
-                    if case .addMember(let member) = $0 { VTEPMembership(vni: member.vni, vtep: member.vtep) } else { nil }
-                })
-        case .createEndpoint(let endpoint, let name): try createEndpoint(endpoint, hostInterface: name)
-        case .repairEndpoint(let endpoint, let name): try repairEndpoint(endpoint, hostInterface: name)
+            try tables.add(batch.compactMap { if case .addMember(let member) = $0 { member } else { nil } })
+        case .removeSubnet(let subnet): try tables.remove(subnet)
+        case .setSubnet(let subnet, let vni): try tables.set(subnet, vni)
+        case .removeLocation(let address): try tables.remove(address)
         case .setLocation(let address, .local(let id, let mac)):
-            guard let interface = interfaces.withLock({ $0[id] }) else {
-                throw KernelDatapathError("endpoint \(id) has no interface on this host")
-            }
-            try programs.putForward(ForwardKey(address), .local(interface: interface, mac: mac))
+            try tables.set(address, .local(interface: endpoints.existingInterface(of: id), mac: mac))
         case .setLocation:
-            try programs.putForward(
+            try tables.set(
                 batch.compactMap {
                     guard case .setLocation(let address, .remote(let vtep, let mac, let mtu)) = $0 else { return nil }
-                    return (ForwardKey(address), .remote(vtep: vtep, mac: mac, mtu: mtu))
+                    return (address, .remote(vtep: vtep, mac: mac, mtu: mtu))
                 })
         }
     }
 
     /// What passed and what was dropped, of every endpoint here. Nil: the underlay, and interfaces without an endpoint.
     package func counters() throws -> [EndpointID?: EndpointCounters] {
-        let names = interfaces.withLock { $0 }.reduce(into: [UInt32: EndpointID]()) { $0[$1.value] = $1.key }
-        return try programs.counters().reduce(into: [:]) { result, entry in
-            if entry.key == 0 || names[entry.key] != nil { result[names[entry.key]] = entry.value }
+        try programs.counters().reduce(into: [:]) { result, entry in
+            let endpoint = endpoints.endpoint(at: entry.key)
+            if entry.key == 0 || endpoint != nil { result[endpoint] = entry.value }
         }
     }
 
     /// The host end's interface index of an endpoint here: who asks when a DNS query comes in on it.
-    package func interface(of endpoint: EndpointID) -> UInt32? { interfaces.withLock { $0[endpoint] } }
+    package func interface(of endpoint: EndpointID) -> UInt32? { endpoints.interface(of: endpoint) }
 
     /// The resolver has taken all that had arrived, so that what every endpoint may have waiting is its whole share again.
     package func resolverDrained(_ transport: ResolverTransport) {
@@ -162,8 +164,4 @@ package struct KernelDatapathError: Error, Hashable, Sendable, CustomStringConve
 
 extension DatapathOperation {
     fileprivate var isCreation: Bool { if case .createEndpoint = self { true } else { false } }
-}
-
-extension ForwardKey {
-    init(_ address: OverlayAddress) { self.init(vni: address.vni, address: address.address) }
 }

@@ -36,6 +36,9 @@ int cbpf_object_load(struct cbpf_object *object);
 int cbpf_object_map(struct cbpf_object *object, const char *map);
 int cbpf_object_program(struct cbpf_object *object, const char *program);
 
+/* Where a program is attached, by the section of its source (enum bpf_attach_type). */
+int cbpf_object_attach_type(struct cbpf_object *object, const char *program);
+
 int cbpf_pin(int descriptor, const char *path);
 int cbpf_get_pinned(const char *path);
 
@@ -46,6 +49,11 @@ int cbpf_tcx_supported(int program);
 int cbpf_link_update(int link, int program);
 /* 0 when the interface is gone; a negative errno when the descriptor is no tcx ingress link. */
 int64_t cbpf_tcx_ifindex(int link);
+
+/* A link to a control group, of which `cgroup` is an open directory. */
+int cbpf_cgroup_attach(int program, int cgroup, uint32_t attach_type);
+/* The number of the link's control group: 0 when that is gone, or the link is to something else. */
+int cbpf_cgroup_of_link(int link, uint64_t *cgroup);
 
 int cbpf_map_shape(int map, struct cbpf_map_shape *shape);
 int cbpf_map_lookup(int map, const void *key, void *value);
@@ -61,6 +69,8 @@ int cbpf_possible_cpus(void);
 
 /* 1 when `path` lies on a mounted BPF file system, 0 when not. */
 int cbpf_is_bpffs(const char *path);
+/* 1 when `path` is a directory of cgroup2, 0 when not. */
+int cbpf_is_cgroup2(const char *path);
 int cbpf_mount_bpffs(const char *path);
 
 /* Runs a program once over `packet` (BPF_PROG_TEST_RUN), written to `output` as it left. Returns the program's action in `action`. */

@@ -9,7 +9,7 @@ package struct PinDirectory: Sendable {
     let path: String
 
     /// Makes the directory if need be. Fails when it would not lie on a BPF file system.
-    init(path: String) throws(BPFError) {
+    package init(path: String) throws(BPFError) {
         self.path = path
         // The nearest ancestor that exists tells the file system.
         var existing = path
@@ -35,13 +35,12 @@ package struct PinDirectory: Sendable {
     var links: String { path + "/links" }
 
     func map(_ name: String) -> String { maps + "/" + name }
-    func link(_ interface: UInt32, _ role: AttachmentRole) -> String { "\(links)/\(interface)-\(role.rawValue)" }
+    func link(_ name: String) -> String { links + "/" + name }
 
     /// Puts a map or link under a name, in the place of whatever had it.
-    func pin(_ descriptor: borrowing Descriptor, at path: String) throws(BPFError) {
-        let number = descriptor.rawValue
+    func pin(_ descriptor: Int32, at path: String) throws(BPFError) {
         try remove(path)
-        try call("pin \(path)") { cbpf_pin(number, path) }
+        try call("pin \(path)") { cbpf_pin(descriptor, path) }
     }
 
     /// Takes a name away. A link without name and descriptor detaches.
@@ -49,27 +48,27 @@ package struct PinDirectory: Sendable {
         try call("remove \(path)") { unlink(path) == 0 || errno == ENOENT ? 0 : -errno }
     }
 
-    /// The pinned links by name: interface index and role. Other names are not ours and left alone.
-    func pinnedLinks() throws(BPFError) -> [(interface: UInt32, role: AttachmentRole)] {
-        guard let directory = opendir(links) else {
-            throw BPFError(operation: "list \(links)", errno: errno)
+    /// The names of the pinned links, sorted.
+    func linkNames() throws(BPFError) -> [String] { try names(in: links) }
+
+    private func names(in path: String) throws(BPFError) -> [String] {
+        guard let directory = opendir(path) else {
+            if errno == ENOENT { return [] }
+            throw BPFError(operation: "list \(path)", errno: errno)
         }
         defer { closedir(directory) }
-        var found: [(interface: UInt32, role: AttachmentRole)] = []
+        var found: [String] = []
         while let entry = readdir(directory) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            let parts = name.split(separator: "-", omittingEmptySubsequences: false)
-            guard parts.count == 2, let interface = UInt32(parts[0]), let role = AttachmentRole(rawValue: String(parts[1]))
-            else { continue }
-            found.append((interface, role))
+            if name != "." && name != ".." { found.append(name) }
         }
-        return found.sorted { ($0.interface, $0.role.rawValue) < ($1.interface, $1.role.rawValue) }
+        return found.sorted()
     }
 
     /// Removes every pin and the directory. Everything that nobody else holds detaches.
-    func removeAll() throws(BPFError) {
-        for (interface, role) in try pinnedLinks() { try remove(link(interface, role)) }
-        for name in MapName.allCases { try remove(map(name.rawValue)) }
+    package func removeAll() throws(BPFError) {
+        for name in try names(in: links) { try remove(link(name)) }
+        for name in try names(in: maps) { try remove(map(name)) }
         for directory in [maps, links, path] {
             try call("remove \(directory)") { rmdir(directory) == 0 || errno == ENOENT ? 0 : -errno }
         }

@@ -3,14 +3,28 @@ import Glibc
 import WeftLinux
 
 /// Attachment by tcx: a link per program, pinned under the interface's index and the role.
-struct TCXLinks: Attachments {
+struct TCXLinks: InterfaceAttachments {
     let pins: PinDirectory
     let namespace: NetworkNamespace
 
     func all() throws(BPFError) -> [UInt32: AttachmentRole] {
         var live: [UInt32: AttachmentRole] = [:]
-        for (interface, role) in try pins.pinnedLinks() where try link(interface, role) != nil { live[interface] = role }
+        for name in try pins.linkNames() {
+            guard let (interface, role) = Self.parse(name), try link(interface, role) != nil else { continue }
+            live[interface] = role
+        }
         return live
+    }
+
+    /// Where a link is pinned: "12-endpoint".
+    private func pin(_ interface: UInt32, _ role: AttachmentRole) -> String { pins.link("\(interface)-\(role.rawValue)") }
+
+    /// Nil for the name of another's link.
+    private static func parse(_ name: String) -> (interface: UInt32, role: AttachmentRole)? {
+        let parts = name.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2, let interface = UInt32(parts[0]), let role = AttachmentRole(rawValue: String(parts[1]))
+        else { return nil }
+        return (interface, role)
     }
 
     func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? {
@@ -18,34 +32,35 @@ struct TCXLinks: Attachments {
         return nil
     }
 
-    func put(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) {
-        for other in AttachmentRole.allCases where other != role { try pins.remove(pins.link(interface, other)) }
+    func put(_ program: BPFProgram, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) {
+        for other in AttachmentRole.allCases where other != role { try pins.remove(pin(interface, other)) }
         if try replace(program, role, at: interface) { return }
         let link = try inNamespace { () throws(BPFError) in
-            try call("attach \(role.program) to interface \(interface)") { cbpf_tcx_attach(program, interface) }
+            try call("attach \(program.name) to interface \(interface)") { cbpf_tcx_attach(program.number, interface) }
         }
-        try pins.pin(Descriptor(link), at: pins.link(interface, role))
+        let pinned = Descriptor(link)
+        try pins.pin(pinned.rawValue, at: pin(interface, role))
     }
 
-    func replace(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool {
+    func replace(_ program: BPFProgram, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool {
         guard let link = try link(interface, role) else { return false }
         let number = link.rawValue
-        let result = try call("update \(role.program) at interface \(interface)") {
-            let result = cbpf_link_update(number, program)
+        let result = try call("update \(program.name) at interface \(interface)") {
+            let result = cbpf_link_update(number, program.number)
             // The interface went away since we looked.
             return result == -ENOLINK ? 1 : result
         }
-        if result == 1 { try pins.remove(pins.link(interface, role)) }
+        if result == 1 { try pins.remove(pin(interface, role)) }
         return result == 0
     }
 
     func remove(at interface: UInt32) throws(BPFError) {
-        for role in AttachmentRole.allCases { try pins.remove(pins.link(interface, role)) }
+        for role in AttachmentRole.allCases { try pins.remove(pin(interface, role)) }
     }
 
     /// The pinned link when it is still attached to that interface; removes its pin when not.
     private func link(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) -> Descriptor? {
-        let path = pins.link(interface, role)
+        let path = pin(interface, role)
         guard let link = try Descriptor(pinnedAt: path) else { return nil }
         let number = link.rawValue
         let index = try call("inspect link \(path)") {

@@ -1,18 +1,18 @@
 import CBPF
 import Glibc
 
-/// One of the kernel's maps. `Key` and `Value` are the ABI header's structures, which have no padding.
-struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable {
+/// One of the kernel's maps. `Key` and `Value` are the C structures of its declaration, which have no padding.
+package struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: Sendable {
     let name: String
-    let descriptor: Descriptor
+    let descriptor: SharedDescriptor
 
-    init(name: String, descriptor: consuming Descriptor) {
+    init(name: String, descriptor: SharedDescriptor) {
         self.name = name
         self.descriptor = descriptor
     }
 
     /// Sets one entry.
-    func put(_ key: Key, _ value: Value) throws(BPFError) {
+    package func put(_ key: Key, _ value: Value) throws(BPFError) {
         try call("write map \(name)") {
             withUnsafeBytes(of: key) { key in
                 withUnsafeBytes(of: value) { value in
@@ -33,7 +33,7 @@ struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable
     }
 
     /// Sets many entries; after a failure some of them are set.
-    func put(_ entries: [(Key, Value)]) throws(BPFError) {
+    package func put(_ entries: [(Key, Value)]) throws(BPFError) {
         guard !entries.isEmpty else { return }
         let keys = entries.map(\.0)
         let values = entries.map(\.1)
@@ -43,7 +43,7 @@ struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable
     }
 
     /// Takes an entry away; one that is not there is no error.
-    func remove(_ key: Key) throws(BPFError) {
+    package func remove(_ key: Key) throws(BPFError) {
         try call("delete from map \(name)") {
             let result = withUnsafeBytes(of: key) { cbpf_map_delete(descriptor.rawValue, $0.baseAddress) }
             return result == -ENOENT ? 0 : result
@@ -51,7 +51,7 @@ struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable
     }
 
     /// The key's value; nil when it has none. Not for per-CPU maps.
-    func get(_ key: Key) throws(BPFError) -> Value? {
+    package func get(_ key: Key) throws(BPFError) -> Value? {
         try withUnsafeTemporaryAllocation(of: Value.self, capacity: 1) { buffer throws(BPFError) -> Value? in
             let result = try call("read map \(name)") {
                 let result = withUnsafeBytes(of: key) {
@@ -64,7 +64,7 @@ struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable
     }
 
     /// All entries, in no order. Entries that change meanwhile may be seen before or after the change.
-    func all() throws(BPFError) -> [(Key, Value)] {
+    package func all() throws(BPFError) -> [(Key, Value)] {
         try dump(copies: 1) { key, values in (key, values[0]) }
     }
 

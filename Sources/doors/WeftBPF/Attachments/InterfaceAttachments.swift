@@ -8,17 +8,17 @@ package enum AttachmentKind: String, Sendable, Hashable, CaseIterable {
 }
 
 /// The programs at one namespace's interfaces, of one kind and one pin directory. An interface has one at most.
-protocol Attachments: Sendable {
+protocol InterfaceAttachments: Sendable {
     /// The interfaces that have a program. What is left of interfaces that are gone is removed on the way.
     func all() throws(BPFError) -> [UInt32: AttachmentRole]
 
     func role(at interface: UInt32) throws(BPFError) -> AttachmentRole?
 
     /// Puts a program at an interface, in the place of the one that it has.
-    func put(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError)
+    func put(_ program: BPFProgram, _ role: AttachmentRole, at interface: UInt32) throws(BPFError)
 
     /// Puts a program in the place of a former version of it; false if the interface has none.
-    func replace(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool
+    func replace(_ program: BPFProgram, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool
 
     /// Takes the program off. None there, or no interface, is no error.
     func remove(at interface: UInt32) throws(BPFError)

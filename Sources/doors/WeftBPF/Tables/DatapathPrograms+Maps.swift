@@ -1,6 +1,7 @@
 import CBPF
 import CDatapathABI
 import Synchronization
+package import WeftDatapath
 package import WeftNet
 
 extension MapSizes {
@@ -23,10 +24,10 @@ extension DatapathPrograms {
 
     // MARK: Local endpoints, by the host end's interface index
 
-    package func endpoints() throws(BPFError) -> [UInt32: LocalEndpoint] {
-        var found: [UInt32: LocalEndpoint] = [:]
+    package func endpoints() throws(BPFError) -> [UInt32: EndpointEntry] {
+        var found: [UInt32: EndpointEntry] = [:]
         for (key, value) in try endpointMap.all() {
-            guard let endpoint = LocalEndpoint(value) else {
+            guard let endpoint = EndpointEntry(value) else {
                 try endpointMap.remove(key)
                 continue
             }
@@ -36,7 +37,7 @@ extension DatapathPrograms {
     }
 
     /// Sets the entry; counters start at 0 unless the interface has some.
-    package func putEndpoint(_ endpoint: LocalEndpoint, interface: UInt32) throws(BPFError) {
+    package func putEndpoint(_ endpoint: EndpointEntry, interface: UInt32) throws(BPFError) {
         try counterMap.putIfAbsent(weft_counter_key(ifindex: interface))
         try endpointMap.put(weft_endpoint_key(ifindex: interface), endpoint.value)
     }
@@ -63,18 +64,18 @@ extension DatapathPrograms {
 
     // MARK: Where addresses live
 
-    package func forward() throws(BPFError) -> [ForwardKey: ForwardTarget] {
+    package func forward() throws(BPFError) -> [OverlayAddress: ForwardTarget] {
         let (entries, entries6) = (try forwardMap.all(), try forward6Map.all())
-        var found: [ForwardKey: ForwardTarget] = Dictionary(minimumCapacity: entries.count + entries6.count)
+        var found: [OverlayAddress: ForwardTarget] = Dictionary(minimumCapacity: entries.count + entries6.count)
         for (key, value) in entries {
-            guard let name = ForwardKey(key), let target = ForwardTarget(value) else {
+            guard let name = OverlayAddress(key), let target = ForwardTarget(value) else {
                 try forwardMap.remove(key)
                 continue
             }
             found[name] = target
         }
         for (key, value) in entries6 {
-            guard let name = ForwardKey(key), let target = ForwardTarget(value) else {
+            guard let name = OverlayAddress(key), let target = ForwardTarget(value) else {
                 try forward6Map.remove(key)
                 continue
             }
@@ -83,7 +84,7 @@ extension DatapathPrograms {
         return found
     }
 
-    package func putForward(_ key: ForwardKey, _ target: ForwardTarget) throws(BPFError) {
+    package func putForward(_ key: OverlayAddress, _ target: ForwardTarget) throws(BPFError) {
         switch key.inKernel {
         case .v4(let key): try forwardMap.put(key, target.value)
         case .v6(let key): try forward6Map.put(key, target.value)
@@ -91,12 +92,12 @@ extension DatapathPrograms {
     }
 
     /// One system call for all of a family; after a failure some of them are set.
-    package func putForward(_ entries: [(ForwardKey, ForwardTarget)]) throws(BPFError) {
+    package func putForward(_ entries: [(OverlayAddress, ForwardTarget)]) throws(BPFError) {
         try forwardMap.put(entries.compactMap { entry in entry.0.inKernel.v4.map { ($0, entry.1.value) } })
         try forward6Map.put(entries.compactMap { entry in entry.0.inKernel.v6.map { ($0, entry.1.value) } })
     }
 
-    package func removeForward(_ key: ForwardKey) throws(BPFError) {
+    package func removeForward(_ key: OverlayAddress) throws(BPFError) {
         switch key.inKernel {
         case .v4(let key): try forwardMap.remove(key)
         case .v6(let key): try forward6Map.remove(key)
@@ -105,10 +106,10 @@ extension DatapathPrograms {
 
     // MARK: Members
 
-    package func vteps() throws(BPFError) -> Set<VTEPMembership> {
-        var found: Set<VTEPMembership> = []
+    package func vteps() throws(BPFError) -> Set<Membership> {
+        var found: Set<Membership> = []
         for (key, value) in try vtepMap.all() {
-            guard let membership = VTEPMembership(key, value) else {
+            guard let membership = Membership(key, value) else {
                 try vtepMap.remove(key)
                 continue
             }
@@ -117,11 +118,11 @@ extension DatapathPrograms {
         return found
     }
 
-    package func putVTEPs(_ memberships: [VTEPMembership]) throws(BPFError) {
+    package func putVTEPs(_ memberships: [Membership]) throws(BPFError) {
         try vtepMap.put(memberships.map { ($0.key, $0.value) })
     }
 
-    package func removeVTEP(_ membership: VTEPMembership) throws(BPFError) { try vtepMap.remove(membership.key) }
+    package func removeVTEP(_ membership: Membership) throws(BPFError) { try vtepMap.remove(membership.key) }
 
     // MARK: Subnets of the swarm
 

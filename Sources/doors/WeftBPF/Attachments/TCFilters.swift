@@ -2,7 +2,7 @@ import WeftLinux
 import WeftWire
 
 /// Attachment by traffic control: a filter per program, told by its handle from those of other pin directories and other programs.
-struct TCFilters: Attachments {
+struct TCFilters: InterfaceAttachments {
     /// Before those that the kernel numbers by itself, and unlikely to be another's, whose filters of another kind it would exclude.
     private static let priority: UInt16 = 77
 
@@ -37,12 +37,12 @@ struct TCFilters: Attachments {
         }
     }
 
-    func put(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) {
-        try converting { () throws(SystemError) in try filters.put(filter(role, interface), program: program) }
+    func put(_ program: BPFProgram, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) {
+        try converting { () throws(SystemError) in try filters.put(filter(role, interface), program: program.number) }
     }
 
-    func replace(_ program: Int32, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool {
-        try converting { () throws(SystemError) in try filters.replace(filter(role, interface), program: program) }
+    func replace(_ program: BPFProgram, _ role: AttachmentRole, at interface: UInt32) throws(BPFError) -> Bool {
+        try converting { () throws(SystemError) in try filters.replace(filter(role, interface), program: program.number) }
     }
 
     func remove(at interface: UInt32) throws(BPFError) {

@@ -1,4 +1,5 @@
 import CDatapathABI
+import WeftDatapath
 import WeftNet
 
 // Between the ABI's structures and the values above. An entry that cannot be read was not written by Weft: nil.
@@ -45,22 +46,22 @@ extension DatapathConfig {
     }
 }
 
-extension LocalEndpoint {
+extension EndpointEntry {
     init?(_ value: weft_endpoint) {
         let mask = UInt32(bigEndian: value.subnet_mask)
-        guard let vni = VNI(value.vni),
+        guard let vni = VNI(value.vni), value.gateway_ipv4 != 0,
             let subnet = IPv4Prefix(IPv4Address(networkOrder: value.subnet_ipv4), length: mask.nonzeroBitCount)
         else { return nil }
         self.init(
             vni: vni, address: IPv4Address(networkOrder: value.ipv4), mac: MACAddress(bytes: value.mac), subnet: subnet,
-            gateway: value.gateway_ipv4 == 0 ? nil : IPv4Address(networkOrder: value.gateway_ipv4),
+            gateway: IPv4Address(networkOrder: value.gateway_ipv4),
             isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0,
-            isNoExit: value.flags & WEFT_ENDPOINT_NO_EXIT.rawValue != 0, ipv6: IPv6(value))
+            isNoExit: value.flags & WEFT_ENDPOINT_NO_EXIT.rawValue != 0, ipv6: EndpointIPv6(value))
     }
 
     var value: weft_endpoint {
         weft_endpoint(
-            vni: vni.rawValue, ipv4: address.networkOrder, gateway_ipv4: gateway?.networkOrder ?? 0,
+            vni: vni.rawValue, ipv4: address.networkOrder, gateway_ipv4: gateway.networkOrder,
             subnet_ipv4: subnet.network.networkOrder, subnet_mask: subnet.netmask.networkOrder,
             flags: (isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0) | (isNoExit ? WEFT_ENDPOINT_NO_EXIT.rawValue : 0),
             mac: mac.bytes, reserved: (0, 0),
@@ -69,7 +70,7 @@ extension LocalEndpoint {
     }
 }
 
-extension LocalEndpoint.IPv6 {
+extension EndpointIPv6 {
     /// Nil for an endpoint without.
     init?(_ value: weft_endpoint) {
         let address = IPv6Address(words: value.ipv6)
@@ -84,7 +85,7 @@ extension IPv6Address {
     fileprivate init(maskOfLength length: Int) { self.init(rawValue: length == 0 ? 0 : ~0 << UInt128(128 - length)) }
 }
 
-extension ForwardKey {
+extension OverlayAddress {
     /// The key in the map of its family.
     enum InKernel {
         case v4(weft_forward_key)
@@ -135,7 +136,7 @@ extension ForwardTarget {
     }
 }
 
-extension VTEPMembership {
+extension Membership {
     init?(_ key: weft_vtep_key, _ value: weft_vtep) {
         guard let vni = VNI(key.vni), value.tunnel == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
         self.init(vni: vni, vtep: IPv4Address(networkOrder: key.vtep_ipv4))

@@ -6,14 +6,62 @@ internal import WeftModel
 internal import WeftNet
 internal import WeftWire
 
-extension KernelDatapath {
+/// The veth pairs of the endpoints here, and what belongs to each: its program and entry, addresses and routes inside and outside.
+final class EndpointInterfaces: Sendable {
+    let namespace: NetworkNamespace
+    let netlink: NetlinkSocket
+    let programs: DatapathPrograms
+    /// The host ends of finished endpoints.
+    private let known = Mutex(Indexes())
+
+    private struct Indexes {
+        var interfaces: [EndpointID: UInt32] = [:]
+        var endpoints: [UInt32: EndpointID] = [:]
+
+        mutating func set(_ endpoint: EndpointID, _ interface: UInt32) {
+            if let former = interfaces.updateValue(interface, forKey: endpoint) { endpoints[former] = nil }
+            endpoints[interface] = endpoint
+        }
+
+        mutating func remove(_ interface: UInt32) {
+            // Another interface may have taken the endpoint over meanwhile.
+            guard let endpoint = endpoints.removeValue(forKey: interface), interfaces[endpoint] == interface else { return }
+            interfaces[endpoint] = nil
+        }
+    }
+
+    init(namespace: NetworkNamespace, netlink: NetlinkSocket, programs: DatapathPrograms) {
+        self.namespace = namespace
+        self.netlink = netlink
+        self.programs = programs
+    }
+
+    func interface(of endpoint: EndpointID) -> UInt32? { known.withLock { $0.interfaces[endpoint] } }
+
+    func endpoint(at interface: UInt32) -> EndpointID? { known.withLock { $0.endpoints[interface] } }
+
+    func existingInterface(of endpoint: EndpointID) throws -> UInt32 {
+        guard let interface = interface(of: endpoint) else {
+            throw KernelDatapathError("endpoint \(endpoint) has no interface on this host")
+        }
+        return interface
+    }
+
+    /// Takes over what was observed.
+    func note(_ found: [(EndpointID, UInt32)]) {
+        known.withLock { known in
+            known = Indexes()
+            for (endpoint, interface) in found { known.set(endpoint, interface) }
+        }
+    }
+
     /// Makes the veth pair with its far end where it belongs, then everything around it; the alias, last, says that it is
     /// finished.
-    func createEndpoint(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
+    func create(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
         let operation = "make interface \(endpoint.interfaceName) for endpoint \(endpoint.id)"
         // Left by an attempt that was interrupted after the last observation.
-        try removeEndpoint(hostInterface: name)
-        let host = VethEnd(name: name, mac: Self.gatewayMAC, mtu: endpoint.mtu.bytes)
+        try remove(hostInterface: name)
+        let host = VethEnd(name: name, mac: KernelDatapath.gatewayMAC, mtu: endpoint.mtu.bytes)
         let peer = VethEnd(name: endpoint.interfaceName, mac: endpoint.entry.mac, mtu: endpoint.mtu.bytes)
         switch endpoint.placement {
         case .namespace(let path):
@@ -23,8 +71,8 @@ extension KernelDatapath {
             try netlink.change(.createVeth(host: host, peer: peer, peerNamespace: nil), operation)
         }
         do {
-            let index = try link(name).index
-            try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: index)
+            let index = try netlink.existingLink(name).index
+            try programs.putEndpoint(endpoint.entry, interface: index)
             try programs.attachEndpoint(interface: index)
             // The end that is set up last has its queue at once. The other's waits for the kernel's link watch, and drops what is sent
             // until then: hardly anything, as packets from other endpoints do not pass the host end's queue.
@@ -33,42 +81,33 @@ extension KernelDatapath {
             try finish(endpoint, index)
         } catch {
             // What is half made would be removed by the next observation; the error is worth more than a failure here.
-            try? removeEndpoint(hostInterface: name)
+            try? remove(hostInterface: name)
             throw error
         }
     }
 
     /// Brings an endpoint that is there to what is desired.
-    func repairEndpoint(_ endpoint: DesiredEndpoint, hostInterface name: String) throws {
-        let link = try link(name)
-        if try programs.endpoints()[link.index] != LocalEndpoint(endpoint.entry) {
-            try programs.putEndpoint(LocalEndpoint(endpoint.entry), interface: link.index)
-        }
+    func repair(_ endpoint: DesiredEndpoint, hostInterface name: String, _ entries: HostEntries) throws {
+        let link = try netlink.existingLink(name)
+        try programs.putEndpoint(endpoint.entry, interface: link.index)
         if try programs.role(at: link.index) != .endpoint { try programs.attachEndpoint(interface: link.index) }
         if link.mtu != endpoint.mtu.bytes {
             try netlink.change(.setLink(index: link.index, LinkChange(mtu: endpoint.mtu.bytes)), "set the MTU of \(name)")
         }
         try configureInside(endpoint)
-        try removeWrongRoutes(endpoint, link.index)
+        try removeWrongRoutes(endpoint, link.index, entries)
         try configureHostEnd(endpoint, name, link.index)
         try finish(endpoint, link.index)
     }
 
     /// Removes the pair and what refers to it; entries first, as interface indexes are used again.
-    func removeEndpoint(hostInterface name: String) throws {
+    func remove(hostInterface name: String) throws {
         guard let found = try netlink.link(named: name) else { return }
         try programs.removeEndpoint(interface: found.index)
         // The interface before its program: taking the program off by itself would wait for the kernel once more.
         try netlink.remove(.deleteLink(index: found.index), "remove interface \(name)")
         try programs.detach(interface: found.index)
-        interfaces.withLock { table in table = table.filter { $0.value != found.index } }
-    }
-
-    func link(_ name: String) throws -> LinkMessage {
-        guard let link = try netlink.link(named: name) else {
-            throw KernelDatapathError("The interface \(name) is gone.")
-        }
-        return link
+        known.withLock { $0.remove(found.index) }
     }
 
     /// Nothing for an engine's, which does it itself.
@@ -85,7 +124,7 @@ extension KernelDatapath {
         try inside.change(.setLink(index: link.index, LinkChange(isUp: true, mtu: mtu)), "set up \(name)")
 
         let toResolver = RouteMessage(
-            destination: IPv4Prefix(host: Self.resolverAddress), interface: link.index, isLinkScope: true)
+            destination: IPv4Prefix(host: KernelDatapath.resolverAddress), interface: link.index, isLinkScope: true)
         try inside.ensure(toResolver, isWanted: endpoint.routes.toResolver, "the resolver's route by \(name)")
         if let everything = IPv4Prefix(IPv4Address(rawValue: 0), length: 0) {
             let gateway = RouteMessage(destination: everything, interface: link.index, gateway: endpoint.entry.gateway)
@@ -119,9 +158,9 @@ extension KernelDatapath {
         } catch let error as SystemError where error.isNotFound {
             // A kernel without IPv6.
             guard isOn else { return }
-            throw KernelDatapathError(
-                "This host's kernel has no IPv6, which the network of \(interface) needs; "
-                    + "start it without ipv6.disable=1, or make the network without IPv6.")
+            throw UnsupportedKernelFeature(
+                "IPv6, which the network of \(interface) needs",
+                advice: "start it without ipv6.disable=1, or make the network without IPv6")
         }
     }
 
@@ -140,31 +179,32 @@ extension KernelDatapath {
     private func finish(_ endpoint: DesiredEndpoint, _ index: UInt32) throws {
         let alias = EndpointAlias(id: endpoint.id, routes: endpoint.routes).text
         try netlink.change(.setLink(index: index, LinkChange(alias: alias)), "name the interface of \(endpoint.id)")
-        interfaces.withLock { $0[endpoint.id] = index }
+        known.withLock { $0.set(endpoint.id, index) }
     }
 
-    private func removeWrongRoutes(_ endpoint: DesiredEndpoint, _ index: UInt32) throws {
-        let routes = try netlink.dump(.dumpRoutes(table: Self.routingTable), "list routes") { RouteMessage($0) }
-        for route in routes
-        where route.interface == index
-            && route.destination != IPv4Prefix(host: endpoint.entry.address)
-        {
+    private func removeWrongRoutes(_ endpoint: DesiredEndpoint, _ index: UInt32, _ entries: HostEntries) throws {
+        let address = endpoint.entry.address
+        for route in try entries.routes(at: index) where route.destination != IPv4Prefix(host: address) {
             try netlink.ensure(route, isWanted: false, "the route to \(route.destination)")
         }
-        let neighbours = try netlink.dump(.dumpNeighbours(), "list neighbours") { NeighbourMessage($0) }
-        for neighbour in neighbours
-        where neighbour.interface == index && neighbour.isPermanent && neighbour.address != endpoint.entry.address {
+        for neighbour in try entries.neighbours(at: index) where neighbour.address != address {
             try netlink.remove(.deleteNeighbour(neighbour), "remove the neighbour \(neighbour.address)")
         }
     }
 
     private func hostRoute(_ address: IPv4Address, _ index: UInt32) -> RouteMessage {
         RouteMessage(
-            destination: IPv4Prefix(host: address), table: Self.routingTable, interface: index, isLinkScope: true)
+            destination: IPv4Prefix(host: address), table: KernelDatapath.routingTable, interface: index, isLinkScope: true)
     }
 }
 
 extension NetlinkSocket {
+    /// The interface with this name.
+    func existingLink(_ name: String) throws -> LinkMessage {
+        guard let link = try link(named: name) else { throw KernelDatapathError("The interface \(name) is gone.") }
+        return link
+    }
+
     /// Sets or removes a route.
     fileprivate func ensure(_ route: RouteMessage, isWanted: Bool, _ what: String) throws(SystemError) {
         if isWanted {
@@ -173,20 +213,4 @@ extension NetlinkSocket {
             try remove(.deleteRoute(route), "remove \(what)")
         }
     }
-}
-
-extension LocalEndpoint {
-    init(_ entry: EndpointEntry) {
-        self.init(
-            vni: entry.vni, address: entry.address, mac: entry.mac, subnet: entry.subnet, gateway: entry.gateway,
-            isInternal: entry.isInternal, isNoExit: entry.isNoExit, ipv6: entry.ipv6.map { IPv6($0) })
-    }
-}
-
-extension LocalEndpoint.IPv6 {
-    init(_ ipv6: EndpointIPv6) { self.init(address: ipv6.address, subnet: ipv6.subnet, gateway: ipv6.gateway) }
-}
-
-extension EndpointIPv6 {
-    init(_ ipv6: LocalEndpoint.IPv6) { self.init(address: ipv6.address, subnet: ipv6.subnet, gateway: ipv6.gateway) }
 }

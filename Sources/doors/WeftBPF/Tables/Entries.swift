@@ -17,82 +17,12 @@ package struct DatapathConfig: Hashable, Sendable {
     }
 }
 
-/// The endpoint behind the host end of a veth.
-package struct LocalEndpoint: Hashable, Sendable {
-    package var vni: VNI
-    package var address: IPv4Address
-    package var mac: MACAddress
-    package var subnet: IPv4Prefix
-    package var gateway: IPv4Address?
-    /// Its network has no way out.
-    package var isInternal: Bool
-    /// Its container goes out by another interface.
-    package var isNoExit: Bool
-    /// Nil where its network has none.
-    package var ipv6: IPv6?
-
-    package struct IPv6: Hashable, Sendable {
-        package var address: IPv6Address
-        package var subnet: IPv6Prefix
-        package var gateway: IPv6Address
-
-        package init(address: IPv6Address, subnet: IPv6Prefix, gateway: IPv6Address) {
-            self.address = address
-            self.subnet = subnet
-            self.gateway = gateway
-        }
-    }
-
-    package init(
-        vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address?, isInternal: Bool,
-        isNoExit: Bool = false, ipv6: IPv6? = nil
-    ) {
-        self.vni = vni
-        self.address = address
-        self.mac = mac
-        self.subnet = subnet
-        self.gateway = gateway
-        self.isInternal = isInternal
-        self.isNoExit = isNoExit
-        self.ipv6 = ipv6
-    }
-}
-
-/// An address of a network.
-package struct ForwardKey: Hashable, Sendable, Comparable {
-    package var vni: VNI
-    package var address: IPAddress
-
-    package init(vni: VNI, address: IPAddress) {
-        self.vni = vni
-        self.address = address
-    }
-
-    package init(vni: VNI, address: IPv4Address) { self.init(vni: vni, address: IPAddress.v4(address)) }
-    package init(vni: VNI, address: IPv6Address) { self.init(vni: vni, address: IPAddress.v6(address)) }
-
-    package static func < (left: Self, right: Self) -> Bool { (left.vni, left.address) < (right.vni, right.address) }
-}
-
-/// Where an address of a network lives.
+/// Where an address of a network lives: `Location` as the kernel knows it, which has indexes of interfaces for endpoints.
 package enum ForwardTarget: Hashable, Sendable {
     /// Behind the host end with this index.
     case local(interface: UInt32, mac: MACAddress)
     /// On the node with this data-path address. `mtu`: the largest IP packet that its tunnel carries; nil: not known.
     case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil)
-}
-
-/// A node that may send for a network.
-package struct VTEPMembership: Hashable, Sendable, Comparable {
-    package var vni: VNI
-    package var vtep: IPv4Address
-
-    package init(vni: VNI, vtep: IPv4Address) {
-        self.vni = vni
-        self.vtep = vtep
-    }
-
-    package static func < (left: Self, right: Self) -> Bool { (left.vni, left.vtep) < (right.vni, right.vtep) }
 }
 
 /// Why the data plane drops a packet. The names are those of metrics and of `enum weft_drop_reason`.

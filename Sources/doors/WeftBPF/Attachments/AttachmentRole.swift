@@ -1,0 +1,22 @@
+/// Which program sits at an interface's ingress.
+package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
+    /// The host end of an endpoint's veth.
+    case endpoint
+    /// The interface that leads to the other nodes.
+    case underlay
+    /// The collect_md vxlan device, for what the underlay's program leaves to the stack.
+    case vxlan
+
+    var program: String {
+        switch self {
+        case .endpoint: "weft_from_container"
+        case .underlay: "weft_from_underlay"
+        case .vxlan: "weft_from_vxlan"
+        }
+    }
+
+    init?(program: String) {
+        guard let role = Self.allCases.first(where: { $0.program == program }) else { return nil }
+        self = role
+    }
+}

@@ -1,0 +1,29 @@
+internal import WeftBPF
+internal import WeftDatapath
+internal import WeftNet
+
+/// The maps that say where addresses are, who may send for a network, and which subnets are the swarm's.
+struct AddressTables: Sendable {
+    let programs: DatapathPrograms
+
+    func remove(_ address: OverlayAddress) throws { try programs.removeForward(address) }
+    func remove(_ member: Membership) throws { try programs.removeVTEP(member) }
+    func remove(_ subnet: AnyIPPrefix) throws { try programs.removeSubnet(subnet) }
+    func add(_ members: [Membership]) throws { try programs.putVTEPs(members) }
+    func set(_ subnet: AnyIPPrefix, _ vni: VNI) throws { try programs.putSubnet(subnet, vni) }
+    func set(_ address: OverlayAddress, _ target: ForwardTarget) throws { try programs.putForward(address, target) }
+    func set(_ entries: [(OverlayAddress, ForwardTarget)]) throws { try programs.putForward(entries) }
+
+    /// Reads the maps. Of entries that lead to an interface, `endpoints` tells whose it is.
+    func observe(into state: inout ObservedState, endpoints: EndpointInterfaces) throws {
+        for (address, target) in try programs.forward() {
+            state.locations[address] =
+                switch target {
+                case .remote(let vtep, let mac, let mtu): .remote(vtep: vtep, mac: mac, mtu: mtu)
+                case .local(let interface, let mac): endpoints.endpoint(at: interface).map { .local($0, mac: mac) } ?? .stale
+                }
+        }
+        state.members = try programs.vteps()
+        state.subnets = try programs.subnets()
+    }
+}
