@@ -19,11 +19,17 @@ struct SandboxVerbs: SandboxBackend {
     private var member: Member? { membership.member }
     private var keeper: SandboxKeeper { workloads.sandboxes }
 
-    func sandboxes() async throws -> [SandboxSummary] {
+    func sandboxes() async throws -> [SandboxSummary] { try await summaries(of: keeper.list()) }
+
+    func sandboxes(matching reference: String) async throws -> [SandboxSummary] {
+        try await summaries(of: keeper.matching(reference))
+    }
+
+    private func summaries(of entries: [SandboxStore.Entry]) async throws -> [SandboxSummary] {
         let known = try await member?.agent.read { ($0.ownEndpoints, $0.networks) }
         let networks = Dictionary((known?.1 ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let endpoints = Dictionary(grouping: known?.0 ?? [], by: \.sandbox)
-        return await keeper.list().map { entry in
+        return entries.map { entry in
             summary(entry, endpoints: endpoints[SandboxID(entry.spec.id)] ?? [], networks: networks)
         }
     }

@@ -56,6 +56,8 @@ package protocol APIBackend: Sendable {
 package protocol SandboxBackend: Sendable {
     /// Lists this node's sandboxes, running or not, in any order.
     func sandboxes() async throws -> [SandboxSummary]
+    /// Those of them that a user may mean by a name, an id, or the beginning of an id; others too if that is no more work.
+    func sandboxes(matching reference: String) async throws -> [SandboxSummary]
     /// Makes a sandbox with its endpoints. Its command does not run before `sandboxStart`.
     func sandboxCreate(_ request: SandboxCreateRequest) async throws -> SandboxCreated
     /// Runs the sandbox's command. On a running sandbox it does nothing.
@@ -86,3 +88,7 @@ package protocol NamespaceBackend: Sendable {
 
 /// Which of a swarm's two join tokens.
 package enum JoinTokenKind: Hashable, Sendable { case worker, manager }
+
+extension SandboxBackend {
+    package func sandboxes(matching reference: String) async throws -> [SandboxSummary] { try await sandboxes() }
+}

@@ -73,6 +73,13 @@ package actor SandboxKeeper {
 
     package func list() -> [SandboxStore.Entry] { store.list() }
 
+    /// Those that a user may mean by a name, an id, or the beginning of an id. However many there are, only the files of these are read.
+    package func matching(_ reference: String) -> [SandboxStore.Entry] {
+        guard !reference.isEmpty else { return [] }
+        let ids = names.filter { $0.value == reference || $0.key.hasPrefix(reference) }.keys
+        return ids.sorted().compactMap { store.load(id: $0) }
+    }
+
     /// By name, id, or the beginning of an id.
     package func find(_ reference: String) throws -> SandboxStore.Entry { try store.find(reference) }
 

@@ -124,7 +124,7 @@ extension Router {
 
     /// Finds a sandbox of this node by id, by name, or by a unique start of its id.
     func sandbox(_ name: String) async throws -> SandboxSummary {
-        let sandboxes = try await self.sandboxes.sandboxes()
+        let sandboxes = try await self.sandboxes.sandboxes(matching: name)
         if let sandbox = sandboxes.first(where: { $0.id.rawValue == name }) { return sandbox }
         if let sandbox = sandboxes.first(where: { $0.name == name }) { return sandbox }
         let found = sandboxes.filter { !name.isEmpty && $0.id.rawValue.hasPrefix(name) }
