@@ -10,8 +10,10 @@ struct EmbedBPF: BuildToolPlugin {
     func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
         // From the target, not from the package: the target may be reached by a symbolic link.
         let location = target.directoryURL.resolvingSymlinksInPath()
-        guard let programs = nearest("bpf", above: location), let package = nearest("Package.swift", above: location)?.deletingLastPathComponent()
-        else { throw NoPrograms(target: target.name) }
+        guard let programs = nearest("bpf", above: location), let manifest = nearest("Package.swift", above: location) else {
+            throw NoPrograms(target: target.name)
+        }
+        let package = manifest.deletingLastPathComponent()
         let includes = [package.appending(path: "bpf"), package.appending(path: "Sources/headers/CDatapathABI/include")]
         let headers = try includes.flatMap { try inputs(in: $0, ["h"]) } + inputs(in: programs, ["h"])
         let clang = try context.tool(named: "clang").url

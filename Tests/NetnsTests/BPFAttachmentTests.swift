@@ -4,7 +4,7 @@ import Testing
 import WeftBPF
 import WeftLinux
 
-/// What this kernel does when nothing is said.
+/// How programs are attached when nothing is said: by tcx if this kernel has it.
 private let preferred: AttachmentKind? = {
     let directory = "/sys/fs/bpf/weft-test/probe\(getpid())"
     defer { try? DatapathPrograms.removeAll(pinDirectory: directory) }
@@ -45,6 +45,38 @@ struct BPFAttachmentTests {
                 }
                 #expect(try eventually { try a1.pings("10.77.0.21") })
             }
+        }
+    }
+
+    @Test("When nothing is said, a new endpoint gets a filter, and its link later", .enabled(if: kinds.count == 2))
+    func unsaid() throws {
+        try BPFTopology.with(attachment: nil) { net in
+            #expect(net.b.programs.attachment == .tcx)
+            // What is there stays as it is attached, and is replaced there.
+            let a1 = try net.addSandbox(on: net.a, "10.77.0.11")
+            _ = try net.addSandbox(on: net.b, "10.77.0.21")
+            let restarts = try pinging(net, from: a1) {
+                let again = try net.b.open(attachment: nil)
+                #expect(again.adoption.updatedInterfaces.count == 3)
+            }
+            #expect(restarts >= 3)
+            for interface in ["under", "weft_vxlan"] { #expect(try filters(of: net.b, interface).isEmpty) }
+            #expect(try filters(of: net.b, "wv2").count == 1)
+
+            let interface = try net.b.namespace.run { if_nametoindex("wv2") }
+            let pin = "\(net.b.pinDirectory)/links/\(interface)-endpoint"
+            #expect(access(pin, F_OK) != 0)
+            let again = try net.b.open(attachment: nil)
+            let answered = try pinging(net, from: a1) {
+                while try again.settle() {}
+                #expect(access(pin, F_OK) == 0)
+            }
+            #expect(answered > 0)
+            #expect(try again.attachedInterfaces().count == 3)
+            #expect(try again.role(at: interface) == .endpoint)
+            try again.detach(interface: interface)
+            #expect(try again.role(at: interface) == nil)
+            #expect(try filters(of: net.b, "wv2").isEmpty)
         }
     }
 
@@ -113,6 +145,10 @@ struct BPFAttachmentTests {
     private func pinging(_ net: BPFTopology, _ body: () throws -> Void) throws -> Int {
         let a1 = try net.addSandbox(on: net.a, "10.77.0.11")
         _ = try net.addSandbox(on: net.b, "10.77.0.21")
+        return try pinging(net, from: a1, body)
+    }
+
+    private func pinging(_ net: BPFTopology, from a1: BPFSandbox, _ body: () throws -> Void) throws -> Int {
         #expect(try a1.pings("10.77.0.21"))
         let outcome = Mutex<Bool?>(nil)
         let thread = Thread {

@@ -8,7 +8,7 @@ package import WeftLinux
 
 /// The overlay's programs and maps in the kernel, held by a pin directory: they work on when this object and its process are gone.
 ///
-/// Blocking calls; attaching waits for the kernel (about 13 ms). Safe to use from several threads.
+/// Blocking calls; attaching by tcx waits for the kernel (about 13 ms). Safe to use from several threads.
 package final class DatapathPrograms: Sendable {
     /// What `open` found in the pin directory.
     package struct Adoption: Sendable, Hashable {
@@ -42,8 +42,8 @@ package final class DatapathPrograms: Sendable {
     /// Running programs are replaced at once, link by link and without losing a packet, when all maps were adopted.
     /// When a map had to be made anew they go on with the former maps: fill the maps, then call `updateLinks()`.
     ///
-    /// `namespace` has the interfaces. `attachment`: how programs are attached; nil: by tcx where the kernel has it. Programs that are
-    /// attached the other way change over where those of the same way are replaced.
+    /// `namespace` has the interfaces. `attachment`: how programs are attached, those that are attached the other way included; nil: as
+    /// `InterfacePrograms` finds best.
     package static func open(
         pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard,
         attachment: AttachmentKind? = nil
@@ -107,8 +107,11 @@ package final class DatapathPrograms: Sendable {
 
     // MARK: Attachment
 
-    /// How this object attaches programs.
+    /// How programs are attached in the end; a new endpoint's by a filter first.
     package var attachment: AttachmentKind { interfaces.kind }
+
+    /// Finishes the attachment of one endpoint's program where that could wait; false when there is none left.
+    package func settle() throws(BPFError) -> Bool { try interfaces.settle() }
 
     /// Puts the endpoint's program at the host end of a veth. Write its entry first: packets of an unknown interface are dropped.
     package func attachEndpoint(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .endpoint) }

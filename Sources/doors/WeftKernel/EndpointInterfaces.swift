@@ -113,13 +113,21 @@ final class EndpointInterfaces: Sendable {
     /// Nothing for an engine's, which does it itself.
     private func configureInside(_ endpoint: DesiredEndpoint) throws {
         guard case .namespace(let path) = endpoint.placement else { return }
-        let inside = try NetlinkSocket.open(in: NetworkNamespace(path: path))
         let name = endpoint.interfaceName
+        let hasIPv6 = try hasIPv6(endpoint)
+        // One visit for both: each takes a thread of its own.
+        let inside = try NetworkNamespace(path: path).run {
+            try Self.setIPv6(hasIPv6, of: name)
+            return try NetlinkSocket.open()
+        }
         let link = try inside.get(.getLink(name: name), "find interface \(name) in its sandbox") { LinkMessage($0) }
         let address = AddressMessage(
             interface: link.index, address: endpoint.entry.address, prefixLength: endpoint.entry.subnet.length)
         try inside.create(.addAddress(address), "give \(endpoint.entry.address) to \(name)")
-        try configureIPv6(endpoint, link.index, NetworkNamespace(path: path), inside)
+        if let ipv6 = endpoint.entry.ipv6 {
+            let address = IPv6AddressMessage(interface: link.index, address: ipv6.address, prefixLength: ipv6.subnet.length)
+            try inside.create(.addAddress(address), "give \(ipv6.address) to \(name)")
+        }
         let mtu = link.mtu == endpoint.mtu.bytes ? nil : endpoint.mtu.bytes
         try inside.change(.setLink(index: link.index, LinkChange(isUp: true, mtu: mtu)), "set up \(name)")
 
@@ -132,32 +140,28 @@ final class EndpointInterfaces: Sendable {
         }
     }
 
-    /// Gives the interface its IPv6 address, or keeps IPv6 off it: without one it would only look for routers. A host's
-    /// default may be either.
-    private func configureIPv6(
-        _ endpoint: DesiredEndpoint, _ index: UInt32, _ sandbox: NetworkNamespace, _ inside: NetlinkSocket
-    ) throws {
-        let name = endpoint.interfaceName
-        guard let ipv6 = endpoint.entry.ipv6 else { return try setIPv6(false, of: name, in: sandbox) }
+    /// Whether the interface is to have IPv6 at all: without an address it would only look for routers. A host's default may be either.
+    private func hasIPv6(_ endpoint: DesiredEndpoint) throws -> Bool {
+        guard endpoint.entry.ipv6 != nil else { return false }
         guard endpoint.mtu.bytes >= Self.smallestIPv6MTU else {
             throw KernelDatapathError(
                 "An MTU of \(endpoint.mtu.bytes) is too small for IPv6, which needs \(Self.smallestIPv6MTU); "
                     + "make the network without IPv6, or with a larger com.docker.network.driver.mtu.")
         }
-        try setIPv6(true, of: name, in: sandbox)
-        let address = IPv6AddressMessage(interface: index, address: ipv6.address, prefixLength: ipv6.subnet.length)
-        try inside.create(.addAddress(address), "give \(ipv6.address) to \(name)")
+        return true
     }
 
     /// RFC 8200, 5.
     private static let smallestIPv6MTU = 1280
 
-    private func setIPv6(_ isOn: Bool, of interface: String, in namespace: NetworkNamespace) throws {
+    /// Of an interface in the calling thread's namespace.
+    private static func setIPv6(_ isOn: Bool, of interface: String) throws {
         do {
-            try Sysctl(in: namespace).write("net/ipv6/conf/\(interface)/disable_ipv6", isOn ? "0" : "1")
+            try Sysctl().write("net/ipv6/conf/\(interface)/disable_ipv6", isOn ? "0" : "1")
         } catch let error as SystemError where error.isNotFound {
-            // A kernel without IPv6.
             guard isOn else { return }
+            // The interface has gone.
+            guard !FileSystem.exists("/proc/sys/net/ipv6/conf/all") else { throw error }
             throw UnsupportedKernelFeature(
                 "IPv6, which the network of \(interface) needs",
                 advice: "start it without ipv6.disable=1, or make the network without IPv6")
@@ -167,7 +171,7 @@ final class EndpointInterfaces: Sendable {
     private func configureHostEnd(_ endpoint: DesiredEndpoint, _ name: String, _ index: UInt32) throws {
         let entry = endpoint.entry
         // The host has no part in the overlay's IPv6, and would ask every sandbox for routers.
-        try setIPv6(false, of: name, in: namespace)
+        try namespace.run { try Self.setIPv6(false, of: name) }
         try netlink.change(
             .setLink(index: index, LinkChange(isUp: true, reversePathFilter: 0)), "set up the interface of \(endpoint.id)")
         try netlink.change(

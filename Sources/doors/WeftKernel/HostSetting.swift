@@ -61,15 +61,16 @@ struct HostSetting: Sendable {
     }
 
     private func makeVXLANDevice(port: UInt16) throws {
-        try removeLink(KernelDatapath.vxlanName)
+        let name = KernelDatapath.vxlanName
+        try removeLink(name)
         do {
             try netlink.change(
-                .createVXLAN(name: KernelDatapath.vxlanName, port: port, mac: KernelDatapath.gatewayMAC), "make the interface \(KernelDatapath.vxlanName)")
-            let index = try netlink.existingLink(KernelDatapath.vxlanName).index
+                .createVXLAN(name: name, port: port, mac: KernelDatapath.gatewayMAC), "make the interface \(name)")
+            let index = try netlink.existingLink(name).index
             // The socket is opened here: the kernel refuses only now a port that is taken.
-            try netlink.change(.setLink(index: index, LinkChange(isUp: true)), "set up the interface \(KernelDatapath.vxlanName)")
+            try netlink.change(.setLink(index: index, LinkChange(isUp: true)), "set up the interface \(name)")
         } catch let error as SystemError where error.isPortTaken {
-            try? removeLink(KernelDatapath.vxlanName)
+            try? removeLink(name)
             throw KernelDatapathError(try portTaken(port))
         }
     }

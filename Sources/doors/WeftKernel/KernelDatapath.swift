@@ -14,7 +14,7 @@ internal import WeftWire
 /// Each kind of thing in the kernel has a part of its own (`HostSetting`, `EndpointInterfaces`, `AddressTables`), which performs its operations
 /// and observes what is there; this type puts the parts together.
 ///
-/// All calls block, attaching an endpoint for some 15 ms: they belong on a thread of their own. What is pinned works on without it,
+/// All calls block, removing an endpoint for some 15 ms: they belong on a thread of their own. What is pinned works on without it,
 /// and a new instance with the same pin directory adopts it.
 package final class KernelDatapath: Datapath, Sendable {
     /// What all host ends and gateways have.
@@ -35,11 +35,13 @@ package final class KernelDatapath: Datapath, Sendable {
     let setting: HostSetting
     let endpoints: EndpointInterfaces
     let tables: AddressTables
+    /// Finishes attachments once nothing has changed for a second: it keeps all changes of interfaces waiting for some 13 ms each.
+    private let settling: IdleWork
     /// True until the programs of a former version run on the maps of this one.
     private let hasPendingLinks: Mutex<Bool>
 
     /// Loads the programs, adopting what is pinned. `namespace` is the host's, where the underlay is; `attachment` says how programs
-    /// are put at interfaces, nil: as the kernel can.
+    /// are put at interfaces, nil: as is best.
     package init(
         pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard,
         attachment: AttachmentKind? = nil
@@ -53,6 +55,8 @@ package final class KernelDatapath: Datapath, Sendable {
         setting = HostSetting(namespace: namespace, netlink: netlink, programs: programs)
         endpoints = EndpointInterfaces(namespace: namespace, netlink: netlink, programs: programs)
         tables = AddressTables(programs: programs)
+        settling = IdleWork("weft.settling", rest: .seconds(1)) { (try? programs.settle()) ?? true }
+        settling.postpone()
         hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
     }
 
@@ -70,6 +74,8 @@ package final class KernelDatapath: Datapath, Sendable {
         var failures: [DatapathFailure] = []
         var rest = operations[...]
         let entries = HostEntries(netlink)
+        defer { settling.postpone() }
+        settling.postpone()
         while let operation = rest.first {
             let batch = batch(rest)
             rest = rest.dropFirst(batch.count)

@@ -38,7 +38,8 @@ package struct CgroupLinks: Sendable {
         let directory = Descriptor(try call("open cgroup \(path)") { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC).orErrno })
         guard try call("look at cgroup \(path)", { cbpf_is_cgroup2(path) }) == 1 else {
             throw .unsupported(
-                UnsupportedKernelFeature("programs on \(path), which is no cgroup2 directory", advice: "mount one: mount -t cgroup2 none DIR"))
+                UnsupportedKernelFeature(
+                    "programs on \(path), which is no cgroup2 directory", advice: "mount one: mount -t cgroup2 none DIR"))
         }
         var status = stat()
         try call("inspect cgroup \(path)") { fstat(directory.rawValue, &status).orErrno }

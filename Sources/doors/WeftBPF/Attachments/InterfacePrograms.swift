@@ -3,29 +3,41 @@ import Glibc
 import Synchronization
 import WeftLinux
 
-/// The overlay's programs at the interfaces of one namespace, attached in one way, and as long as there are some in another.
+/// The overlay's programs at the interfaces of one namespace. What is attached in another way than a new one would be counts as attached:
+/// it is replaced in its place.
+///
+/// Left to itself (`wanted` nil), it attaches by tcx where the kernel has it, but to an endpoint's interface by a filter of tc first: the
+/// kernel puts that at an interface that is not yet up at once, whereas a tcx link waits for a grace period of RCU, some 13 ms, and keeps
+/// all other changes of interfaces waiting meanwhile. The link, by which a packet passes some 90 ns sooner, follows when there is time
+/// (`settle`). It decides alone then; the filter stays, as taking it away would stop what the interface sends for a moment.
 final class InterfacePrograms: Sendable {
-    /// How programs are attached.
-    let kind: AttachmentKind
     private let programs: [AttachmentRole: BPFProgram]
-    private let attachments: any InterfaceAttachments
-    /// Programs that were attached the other way, as long as there are some.
-    private let former: Mutex<(any InterfaceAttachments)?>
+    private let wanted: AttachmentKind?
+    /// How programs are attached in the end.
+    let kind: AttachmentKind
+    private let links: TCXLinks
+    private let filters: TCFilters
+    /// Interfaces of endpoints that have a filter alone and are to get a link.
+    private let unsettled: Mutex<Set<UInt32>>
 
-    /// - Parameter wanted: nil: tcx where the kernel has it.
     init(
         _ programs: [AttachmentRole: BPFProgram], pins: PinDirectory, namespace: NetworkNamespace, wanted: AttachmentKind?
     ) throws(BPFError) {
         self.programs = programs
+        self.wanted = wanted
         kind = try Self.kind(wanted, for: programs.values)
-        attachments = try Self.attachments(kind, pins, namespace)
-        let other = try Self.attachments(kind == .tcx ? .tc : .tcx, pins, namespace)
-        former = Mutex(try other.all().isEmpty ? nil : other)
+        links = TCXLinks(pins: pins, namespace: namespace)
+        filters = try TCFilters(pinDirectory: pins.path, namespace: namespace)
+        unsettled = Mutex([])
+        guard wanted == nil, kind == .tcx else { return }
+        let linked = try links.all()
+        let alone = try filters.all().filter { $0.value == .endpoint && linked[$0.key] == nil }.keys
+        unsettled.withLock { $0 = Set(alone) }
     }
 
     /// Takes the programs of a pin directory off their interfaces, as far as those hold them.
     static func removeAll(pins: PinDirectory, namespace: NetworkNamespace) throws(BPFError) {
-        let filters = try attachments(.tc, pins, namespace)
+        let filters = try TCFilters(pinDirectory: pins.path, namespace: namespace)
         for interface in try filters.all().keys { try filters.remove(at: interface) }
     }
 
@@ -36,36 +48,64 @@ final class InterfacePrograms: Sendable {
 
     /// An interface that has the program already gets this version of it.
     func attach(_ interface: UInt32, _ role: AttachmentRole) throws(BPFError) {
-        try attachments.put(program(role), role, at: interface)
-        try former.withLock { $0 }?.remove(at: interface)
+        if wanted == nil, kind == .tcx, role == .endpoint, try putFilter(at: interface) { return }
+        try attachments(kind).put(program(role), role, at: interface)
+        // Where both are for a moment, a packet that both see is judged the same by both.
+        try attachments(kind.other).remove(at: interface)
+    }
+
+    /// The quick way to attach the program of an endpoint; false where the kernel lacks what it takes.
+    private func putFilter(at interface: UInt32) throws(BPFError) -> Bool {
+        let program = try program(.endpoint)
+        // Left by an interface that had the same index.
+        try links.remove(at: interface)
+        do { try filters.put(program, .endpoint, at: interface) } catch { return false }
+        unsettled.withLock { _ = $0.insert(interface) }
+        return true
+    }
+
+    /// Gives one interface that has a filter alone a link, which takes some 13 ms; false when there is none left.
+    func settle() throws(BPFError) -> Bool {
+        guard let interface = unsettled.withLock({ $0.popFirst() }) else { return false }
+        if try filters.role(at: interface) == .endpoint { try links.put(program(.endpoint), .endpoint, at: interface) }
+        return true
     }
 
     func detach(interface: UInt32) throws(BPFError) {
-        try attachments.remove(at: interface)
-        try former.withLock { $0 }?.remove(at: interface)
+        unsettled.withLock { _ = $0.remove(interface) }
+        try links.remove(at: interface)
+        try filters.remove(at: interface)
     }
 
     func all() throws(BPFError) -> [UInt32: AttachmentRole] {
-        let others = try former.withLock { $0 }?.all() ?? [:]
-        return try attachments.all().merging(others) { own, _ in own }
+        try links.all().merging(filters.all()) { first, _ in first }
     }
 
     func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? {
-        if let role = try attachments.role(at: interface) { return role }
-        return try former.withLock { $0 }?.role(at: interface)
+        if let role = try links.role(at: interface) { return role }
+        return try filters.role(at: interface)
     }
 
-    /// Replaces the programs on all interfaces by this version of them. Each one changes atomically; no packet is lost unless the way
-    /// they are attached changes.
+    /// Replaces the programs on all interfaces by this version of them. Each one changes atomically; no packet is lost unless another way
+    /// of attaching is asked for than the one by which it is attached.
     func update() throws(BPFError) {
-        for (interface, role) in try attachments.all() {
-            // False: the interface has gone since, and its program with it.
-            _ = try attachments.replace(program(role), role, at: interface)
+        for kind in AttachmentKind.allCases {
+            for (interface, role) in try attachments(kind).all() {
+                if let wanted, wanted != kind {
+                    try attach(interface, role)
+                } else {
+                    // False: the interface has gone since, and its program with it.
+                    _ = try attachments(kind).replace(program(role), role, at: interface)
+                }
+            }
         }
-        guard let former = former.withLock({ $0 }) else { return }
-        // This kind's program is in place before the other's goes: a packet that both see is judged the same by both.
-        for (interface, role) in try former.all() { try attach(interface, role) }
-        self.former.withLock { $0 = nil }
+    }
+
+    private func attachments(_ kind: AttachmentKind) -> any InterfaceAttachments {
+        switch kind {
+        case .tcx: links
+        case .tc: filters
+        }
     }
 
     private static func kind(
@@ -79,13 +119,8 @@ final class InterfacePrograms: Sendable {
         }
         return .tc
     }
+}
 
-    private static func attachments(
-        _ kind: AttachmentKind, _ pins: PinDirectory, _ namespace: NetworkNamespace
-    ) throws(BPFError) -> any InterfaceAttachments {
-        switch kind {
-        case .tcx: TCXLinks(pins: pins, namespace: namespace)
-        case .tc: try TCFilters(pinDirectory: pins.path, namespace: namespace)
-        }
-    }
+extension AttachmentKind {
+    fileprivate var other: AttachmentKind { self == .tc ? .tcx : .tc }
 }

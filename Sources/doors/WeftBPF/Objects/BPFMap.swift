@@ -6,11 +6,6 @@ package struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: Sendable {
     let name: String
     let descriptor: SharedDescriptor
 
-    init(name: String, descriptor: SharedDescriptor) {
-        self.name = name
-        self.descriptor = descriptor
-    }
-
     /// Sets one entry.
     package func put(_ key: Key, _ value: Value) throws(BPFError) {
         try call("write map \(name)") {
