@@ -53,13 +53,7 @@ enum NetworkRules {
         if NetworkSpec.predefinedNames.contains(name) {
             throw ControlError(.forbidden, "operation is not permitted on predefined \(name) network")
         }
-        let bytes = Array(name.utf8)
-        func isAlphanumeric(_ byte: UInt8) -> Bool {
-            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-        }
-        guard let first = bytes.first, isAlphanumeric(first), bytes.count <= 63,
-            bytes.allSatisfy({ isAlphanumeric($0) || $0 == 45 || $0 == 46 || $0 == 95 })
-        else {
+        guard Bounds.isName(name) else {
             throw ControlError(
                 .invalid,
                 "invalid network name \"\(name)\": it must be 1 to 63 characters of a-z, A-Z, 0-9, '_', '.' and '-', the first a "

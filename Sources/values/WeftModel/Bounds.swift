@@ -27,6 +27,19 @@ package enum Bounds {
             }
     }
 
+    /// A name that DNS shall answer: Docker's characters, and no longer than a label (RFC 1035, 2.3.4).
+    package static func isName(_ text: String) -> Bool {
+        (1...63).contains(text.utf8.count)
+            && text.utf8.enumerated().allSatisfy { index, byte in
+                switch byte {
+                case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"):
+                    true
+                case UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"): index > 0
+                default: false
+                }
+            }
+    }
+
     package static func bytes(_ texts: [String: String]) -> Int {
         texts.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
     }

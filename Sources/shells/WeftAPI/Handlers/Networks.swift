@@ -289,18 +289,9 @@ extension Router {
     }
 }
 
-/// Checks a name that DNS shall answer: Docker's characters, and no longer than a label (RFC 1035, 2.3.4).
+/// Checks a name that DNS shall answer.
 func checkName(_ name: String, what: String) throws(APIError) {
-    let isFine =
-        (1...63).contains(name.utf8.count)
-        && name.utf8.enumerated().allSatisfy { index, byte in
-            switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true
-            case UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"): index > 0
-            default: false
-            }
-        }
-    guard isFine else {
+    guard Bounds.isName(name) else {
         throw .badRequest(
             "invalid \(what) \"\(name)\": it must be 1 to 63 characters of [a-zA-Z0-9_.-] and begin with a letter or digit"
         )
