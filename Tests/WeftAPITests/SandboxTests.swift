@@ -20,6 +20,17 @@ import WeftText
         }
     }
 
+    @Test func `outside a swarm a sandbox is on no network, and it is told what to do`() async throws {
+        try await withServer { client, backend async throws in
+            let refused = try await client.send("POST", "/weft/v1/sandboxes", #"{"Command":["a"],"Networks":[{"Network":"n1"}]}"#)
+            #expect(refused.status == 503 && refused.message?.hasPrefix("This node is not part of a swarm") == true)
+            #expect(refused.message?.contains("weft swarm init") == true && refused.message?.contains("weft swarm join") == true)
+            #expect(try await client.send("POST", "/weft/v1/sandboxes", #"{"Command":["a"],"Name":"a1"}"#).status == 201)
+            let connected = try await client.send("POST", "/weft/v1/sandboxes/a1/connect", #"{"Network":"n1"}"#)
+            #expect(connected.status == 503 && connected.message == refused.message)
+        }
+    }
+
     @Test func `a sandbox is made, run, listed, stopped and removed`() async throws {
         try await Self.withNetworks { client, backend async throws in
             let body = """

@@ -94,7 +94,15 @@ step "and the late name is known everywhere" within 10 pings 1 a1 late
 for i in 1 2 3; do step "rm everything on host $i" sh -c "weft lab exec $i -- weft ps -aq | xargs -r weft lab exec $i -- weft rm -f"; done
 for net in my_net my_sub my_int my_na; do step "network rm $net" within 5 on 1 weft network rm $net; done
 step "gone on a worker" within 5 hasnt my_net on 3 weft network ls
-for i in 3 2; do step "host $i leaves" on $i weft swarm leave; done
+answers_no() { echo n | on 1 weft network rm ingress; on 1 weft network ls | grep -w ingress; }
+step "the ingress network stays unless its removal is confirmed" answers_no
+step "a last network" on 1 weft network create --attachable my_last
+step "a sandbox on it" within 5 on 3 weft run -d --name left1 --network my_last -- sleep infinity
+step "host 3 leaves, and says what that costs" has "1 sandbox goes on without its networks: left1" on 3 weft swarm leave
+step "its sandbox goes on" on 3 weft exec left1 true
+step "there is no network for another" refused "weft swarm init" on 3 weft run --rm --network my_last -- true
+step "it is removed" on 3 weft rm -f left1
+step "host 2 leaves" on 2 weft swarm leave
 step "the last manager wants --force" refused "--force" on 1 weft swarm leave
 step "and leaves with it" on 1 weft swarm leave --force
 # Daemons and supervisors run in the hosts' network namespaces.
