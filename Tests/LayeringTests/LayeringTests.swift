@@ -106,10 +106,10 @@ private let programs = Layer(
             "WeftText", "WeftNet", "WeftTemplate", "WeftSandbox", "WeftHTTP", "WeftClient", "WeftLab", "ArgumentParser", "NIOHTTP1",
         ]).union(system).union(nio),
         "weft-shim": ["WeftText", "WeftSandboxWire", "CSandbox", "Glibc"],
-        "weft-cni": ["WeftText", "WeftNet", "WeftTemplate", "WeftHTTP", "Glibc"],
+        "weft-cni": ["WeftText", "WeftHTTP", "NIOCore", "NIOHTTP1", "Glibc"],
         "weft-supervisor": ["WeftLinux", "Glibc"],
         "weft-bench": Set([
-            "WeftNet", "WeftLinux", "WeftJSON", "WeftClient", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc",
+            "WeftNet", "WeftModel", "WeftLinux", "WeftJSON", "WeftClient", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc",
         ]).union(foundation),
     ])
 
