@@ -165,7 +165,8 @@ let package = Package(
         module(
             .shells, "WeftAgent",
             [
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox", "WeftThreads",
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox",
+                "WeftThreads",
                 logging,
             ] + nio),
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", logging] + nioHTTP),
@@ -187,7 +188,8 @@ let package = Package(
             "weftd",
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftLinux", "WeftKernel",
-                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent", "WeftAPI",
+                "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent",
+                "WeftAPI",
                 "WeftEngine", "WeftMembership",
                 "WeftPlugin", "WeftFiles", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -234,7 +236,8 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         tests(
-            "WeftIdentityTests", ["WeftIdentity", "WeftFiles", "WeftModel", "WeftNet", .product(name: "X509", package: "swift-certificates")]),
+            "WeftIdentityTests",
+            ["WeftIdentity", "WeftFiles", "WeftModel", "WeftNet", .product(name: "X509", package: "swift-certificates")]),
         tests(
             "WeftRPCTests",
             [
@@ -269,7 +272,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftIdentity", "WeftRPC",
+                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftIdentity",
+                "WeftRPC",
                 "TestSupport",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),

@@ -76,7 +76,8 @@ private let layers = [
         targets: [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", "Logging", "Synchronization"],
             "WeftAgent": Set([
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox", "WeftThreads",
+                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox",
+                "WeftThreads",
                 "Logging", "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set([

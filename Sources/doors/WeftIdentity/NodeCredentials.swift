@@ -16,7 +16,7 @@ package final class NodeCredentials: Sendable {
     private struct State {
         var identity: NodeIdentity
         /// What a handshake of the moment shows.
-    package var tls: NIOSSLContextConfigurationOverride
+        package var tls: NIOSSLContextConfigurationOverride
     }
 
     private struct Followers {

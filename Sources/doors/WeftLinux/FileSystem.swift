@@ -11,7 +11,7 @@ package enum FileSystem {
 
     /// Reads a file whole; nil when there is none.
     package static func contents(_ path: String) throws(SystemError) -> [UInt8]? {
-        do { return try read(path) } catch where error.code == ENOENT { return nil }
+        do { return try read(path) } catch  where error.code == ENOENT { return nil }
     }
 
     /// Reads a file as UTF-8, repairing what is not.

@@ -24,7 +24,7 @@ struct NamespaceVerbs: NamespaceBackend {
     }
 
     func namespaceAttach(_ request: NamespaceAttachmentRequest) async throws -> NamespaceAttachment {
-        return try await attachment(try await attachments.attach(request).record)
+        try await attachment(try await attachments.attach(request).record)
     }
 
     /// Looks into the namespace too.

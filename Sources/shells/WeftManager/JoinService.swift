@@ -1,9 +1,9 @@
 // Who gets a certificate of the swarm, and which: a join token's secret gives a role, a role and a request a certificate.
 // Whether a caller showed a member's certificate is the port's to check (WeftRPC); what it is worth is checked here.
 package import Logging
+import WeftControl
 package import WeftIdentity
 package import WeftModel
-import WeftControl
 
 /// Lets nodes in, and gives members new certificates.
 package struct JoinService: Sendable {

@@ -1,5 +1,5 @@
-package import WeftModel
 import WeftAPI
+package import WeftModel
 
 /// Why a change of this node's membership is refused.
 package enum MembershipError: KindedError, Hashable {

@@ -3,9 +3,9 @@
 // was, and nothing of a swarm that it is not in. What a member is made of is behind `NodeParts`; nobody else changes `NodeMembership`.
 package import Logging
 package import WeftAPI
+import WeftFiles
 package import WeftIdentity
 package import WeftModel
-import WeftFiles
 import WeftNet
 
 /// Takes this node into a swarm and out of it, and makes it at a start what its files say it is.
@@ -117,7 +117,8 @@ package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.M
             let file = SealFile(directory: directory)
             switch try file.load() {
             case nil where try NodeIdentity.isSealed(in: directory):
-                throw UnreadableRecord(path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
+                throw UnreadableRecord(
+                    path: "\(directory)/seal.json", reason: "it is missing, and the node's key is sealed with what it held")
             case nil: seal = try ManagerSeal.make(directory: files.path)
             case .open(let key): seal = ManagerSeal(key: key, file: file, lockedBy: nil)
             case .locked(let key):

@@ -139,7 +139,7 @@ extension Router {
                 do {
                     try await backend.networkRemove(network.id)
                     removed.append(network.spec.name)
-                } catch where [400, 404, 409].contains(APIError(of: error).status) {
+                } catch  where [400, 404, 409].contains(APIError(of: error).status) {
                     // Taken into use, or removed by somebody else, since the snapshot.
                     continue
                 }
