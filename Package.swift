@@ -239,6 +239,12 @@ let package = Package(
             "WeftIdentityTests",
             ["WeftIdentity", "WeftFiles", "WeftModel", "WeftNet", .product(name: "X509", package: "swift-certificates")]),
         tests(
+            "WeftKindTests",
+            [
+                "WeftModel", "WeftNet", "WeftControl", "WeftNode", "WeftStore", "WeftStoreSQLite", "WeftRPC",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]),
+        tests(
             "WeftRPCTests",
             [
                 "WeftRPC", "WeftIdentity", "WeftModel", "WeftNet", "TestSupport", logging,

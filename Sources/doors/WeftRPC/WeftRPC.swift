@@ -4,7 +4,7 @@
 // Session/    the bounded queue and the message streams that both ends of a session have
 // Server/     a manager's port: `ManagerServer` in front of a `ManagerService`
 // Client/     a node's side: `JoinClient` once, `DispatcherClient` from then on
-// Generated/  from proto/weft.proto by proto/generate.sh
+// Generated/  from proto/weft.proto by scripts/generate-proto
 //
 // It decides nothing about the swarm: membership, ids and roles are the service's, assignments the manager's.
 // Nobody sends a secret before he knows by the token's digest, or by the roots he keeps, whom he talks to.

@@ -154,7 +154,10 @@ extension NodeFile: AgentStore {
         for type in kinds.assigned {
             if known.contains(type.kind.name) { try load(type, into: &saved.view) } else { saved.lacksKinds = true }
         }
-        if let cluster = row.cluster { saved.view.cluster = cluster }
+        if let cluster = row.cluster {
+            saved.view.cluster = cluster
+            saved.isOfFormerForm = true
+        }
     }
 
     private func load<Value: AssignedValue>(_ type: Value.Type, into view: inout Assignments) throws {

@@ -69,23 +69,6 @@ extension Assignments {
         _ type: Value.Type, _ table: some ErasedTable, _ ids: Set<String>?, _ receiver: Receiver
     ) {
         guard let table = table as? Table<Value> else { return }
-        var delta = Delta<Value.Assigned>()
-        func told(_ value: Value?) -> Value.Assigned? {
-            guard let value, value.audience.includes(receiver.id) else { return nil }
-            return value.assigned(to: receiver)
-        }
-        if let ids {
-            for id in ids.sorted() {
-                if let value = told(table[Value.ID(id)]) {
-                    delta.put.append(value)
-                } else {
-                    // It is gone, or another node's by now.
-                    delta.removed.append(Value.Assigned.ID(id))
-                }
-            }
-        } else {
-            delta.put = table.values.compactMap(told).sorted { $0.id < $1.id }
-        }
-        self[Value.Assigned.self] = delta
+        self[Value.Assigned.self] = Value.told(of: table, ids, to: receiver)
     }
 }

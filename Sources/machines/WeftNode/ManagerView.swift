@@ -43,15 +43,19 @@ struct ManagerView: Sendable {
     private mutating func overlay(_ delta: some ErasedDelta) { overlay(delta.typed) }
 
     private mutating func overlay<Value: AssignedValue>(_ delta: Delta<Value>) {
-        guard let endpoints = delta as? Delta<Endpoint> else { return tables[Value.self].apply(delta) }
-        let known = tables[Endpoint.self]
-        for id in endpoints.ids { if let old = known[id] { interfaces.remove(old) } }
-        tables[Value.self].apply(delta)
+        guard let endpoints = delta as? Delta<Endpoint> else { return Value.lay(delta, over: &tables[Value.self]) }
+        for old in known(endpoints.ids) { interfaces.remove(old) }
+        Value.lay(delta, over: &tables[Value.self])
         for endpoint in endpoints.put {
             // Once, even where it was told twice.
             interfaces.remove(endpoint)
             interfaces.insert(endpoint)
         }
+    }
+
+    private func known(_ ids: [EndpointID]) -> [Endpoint] {
+        let endpoints = endpoints
+        return ids.compactMap { endpoints[$0] }
     }
 
     mutating func put<Value: AssignedValue>(_ value: Value) { overlay(Delta(put: [value])) }
@@ -71,13 +75,6 @@ struct ManagerView: Sendable {
     }
 }
 
-extension Table where Value: AssignedValue {
-    fileprivate mutating func apply(_ delta: Delta<Value>) {
-        for id in delta.removed { self[id] = nil }
-        for value in delta.put { self[value.id] = value }
-    }
-}
-
 extension Assignments {
     /// All of a table that has rows in the node's file; with `ids`, what became of those.
     fileprivate mutating func save(_ table: some ErasedTable, _ ids: Set<String>? = nil) {
@@ -85,12 +82,6 @@ extension Assignments {
     }
 
     private mutating func save<Value: AssignedValue>(_ type: Value.Type, _ table: some ErasedTable, _ ids: Set<String>?) {
-        guard let table = table as? Table<Value> else { return }
-        guard let ids else { return self[Value.self].put = table.sorted }
-        var delta = Delta<Value>()
-        for id in ids.sorted().map(Value.ID.init) {
-            if let value = table[id] { delta.put.append(value) } else { delta.removed.append(id) }
-        }
-        self[Value.self] = delta
+        if let table = table as? Table<Value> { self[Value.self] = Value.content(of: table, ids) }
     }
 }

@@ -171,6 +171,7 @@ package struct NodeMachine: Sendable {
         isLeaving = saved.own.isLeaving
         refreshBlocks()
         unsaved = Unsaved()
+        unsaved.view.everything = saved.isOfFormerForm
     }
 
     /// Takes one input in, and returns what is to be done.

@@ -9,6 +9,8 @@ package struct SavedNode: Hashable, Sendable {
     package var view = Assignments(isFull: true, baseRevision: .none, revision: .none)
     /// The view was saved by a version that did not know all kinds that this one does: a manager must say all of it again.
     package var lacksKinds = false
+    /// The view was read from a former form: with its next change all of it is written.
+    package var isOfFormerForm = false
 
     package init() {}
 

@@ -712,11 +712,36 @@ nonisolated struct Weft_V1_Assignments: @unchecked Sendable {
     set {_uniqueStorage()._more = newValue}
   }
 
+  /// Kinds that have no fields above, one entry each.
+  var kinds: [Weft_V1_KindDelta] {
+    get {_storage._kinds}
+    set {_uniqueStorage()._kinds = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What changes about one kind of objects. Who does not know the kind leaves it out.
+nonisolated struct Weft_V1_KindDelta: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var kind: String = String()
+
+  /// Each the message of an object of the kind.
+  var put: [Data] = []
+
+  /// Their ids.
+  var removed: [String] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct Weft_V1_NodeMessage: Sendable {
@@ -2117,7 +2142,7 @@ nonisolated extension Weft_V1_AddressLease: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assignments"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0\u{1}more\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0\u{1}more\0\u{1}kinds\0")
 
   fileprivate class _StorageClass {
     var _full: Bool = false
@@ -2134,6 +2159,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
     var _removedLeases: [String] = []
     var _leases6: [Weft_V1_AddressLease] = []
     var _more: Bool = false
+    var _kinds: [Weft_V1_KindDelta] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2158,6 +2184,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
       _removedLeases = source._removedLeases
       _leases6 = source._leases6
       _more = source._more
+      _kinds = source._kinds
     }
   }
 
@@ -2190,6 +2217,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
         case 12: try { try decoder.decodeRepeatedStringField(value: &_storage._removedLeases) }()
         case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._leases6) }()
         case 14: try { try decoder.decodeSingularBoolField(value: &_storage._more) }()
+        case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._kinds) }()
         default: break
         }
       }
@@ -2244,6 +2272,9 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
       if _storage._more != false {
         try visitor.visitSingularBoolField(value: _storage._more, fieldNumber: 14)
       }
+      if !_storage._kinds.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._kinds, fieldNumber: 15)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2267,10 +2298,51 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._removedLeases != rhs_storage._removedLeases {return false}
         if _storage._leases6 != rhs_storage._leases6 {return false}
         if _storage._more != rhs_storage._more {return false}
+        if _storage._kinds != rhs_storage._kinds {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_KindDelta: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".KindDelta"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}kind\0\u{1}put\0\u{1}removed\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 2: try { try decoder.decodeRepeatedBytesField(value: &self.put) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.removed) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.kind.isEmpty {
+      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 1)
+    }
+    if !self.put.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.put, fieldNumber: 2)
+    }
+    if !self.removed.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.removed, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_KindDelta, rhs: Weft_V1_KindDelta) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.put != rhs.put {return false}
+    if lhs.removed != rhs.removed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

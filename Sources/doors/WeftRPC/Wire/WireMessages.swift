@@ -2,64 +2,26 @@ internal import FoundationEssentials
 internal import WeftModel
 internal import WeftNet
 
-extension Weft_V1_Assignments {
-    init(_ value: Assignments) {
-        self.init()
-        full = value.isFull
-        baseRevision = value.baseRevision.index
-        revision = value.revision.index
-        if let view = value.cluster { cluster = Weft_V1_ClusterView(view) }
-        networks = value.networks.map(Weft_V1_Network.init)
-        removedNetworks = value.removedNetworks.map(\.rawValue)
-        peers = value.peers.map(Weft_V1_Peer.init)
-        removedPeers = value.removedPeers.map(\.rawValue)
-        endpoints = value.endpoints.map(Weft_V1_Endpoint.init)
-        removedEndpoints = value.removedEndpoints.map(\.rawValue)
-        leases = value.leases.filter { $0.block.family == .v4 }.map(Weft_V1_AddressLease.init)
-        leases6 = value.leases.filter { $0.block.family == .v6 }.map(Weft_V1_AddressLease.init)
-        removedLeases = value.removedLeases
-    }
-}
-
-extension Assignments {
-    init(wire: Weft_V1_Assignments, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
-        self.init(
-            isFull: wire.full, baseRevision: try Wire.version(wire.baseRevision, "\(field).base_revision"),
-            revision: try Wire.version(wire.revision, "\(field).revision"))
-        if wire.hasCluster { cluster = try ClusterView(wire: wire.cluster, "\(field).cluster") }
-        networks = Wire.list(wire.networks, "\(field).networks", &skipped, object: \.id) {
-            network, field throws(WireError) in try Network(wire: network, field)
-        }
-        removedNetworks = Wire.identifiers(wire.removedNetworks, "\(field).removed_networks", &skipped)
-        peers = Wire.list(wire.peers, "\(field).peers", &skipped, object: \.id) {
-            peer, field throws(WireError) in try Peer(wire: peer, field)
-        }
-        removedPeers = Wire.identifiers(wire.removedPeers, "\(field).removed_peers", &skipped)
-        endpoints = Wire.endpoints(wire.endpoints, "\(field).endpoints", &skipped)
-        removedEndpoints = Wire.identifiers(wire.removedEndpoints, "\(field).removed_endpoints", &skipped)
-        leases = Wire.list(wire.leases, "\(field).leases", &skipped) {
-            lease, field throws(WireError) in try AddressLease.ipv4(wire: lease, field)
-        }
-        leases += Wire.list(wire.leases6, "\(field).leases6", &skipped) {
-            lease, field throws(WireError) in try AddressLease.ipv6(wire: lease, field)
-        }
-        removedLeases = wire.removedLeases
-    }
-}
-
 extension Wire {
     static func endpoints(_ wire: [Weft_V1_Endpoint], _ field: String, _ skipped: inout [WireError]) -> [Endpoint] {
+        objects(wire, field, &skipped, object: \.id)
+    }
+
+    /// Objects of a kind. What of one makes no sense is noted with its id.
+    static func objects<Value: WireForm>(
+        _ wire: [Value.Message], _ field: String, _ skipped: inout [WireError], object: (Value.Message) -> String
+    ) -> [Value] {
         var parts: [WireError] = []
-        let endpoints = list(wire, field, &skipped, object: \.id) { endpoint, field throws(WireError) in
+        let objects: [Value] = list(wire, field, &skipped, object: object) { message, field throws(WireError) in
             let known = parts.count
-            let result = try Endpoint(wire: endpoint, field, &parts)
+            let result = try Value(message: message, field, &parts)
             for index in parts.indices.dropFirst(known) {
-                parts[index].leaves(shown(endpoint.id, max: Bounds.idBytes), "endpoint")
+                parts[index].leaves(shown(object(message), max: Bounds.idBytes), Value.kind.name)
             }
             return result
         }
         for part in parts { note(part, in: &skipped) }
-        return endpoints
+        return objects
     }
 }
 
@@ -185,12 +147,12 @@ extension Weft_V1_ManagerMessage {
 
 extension ManagerMessage {
     /// What of it makes no sense is left out and noted in `skipped`; thrown is what leaves nothing.
-    init(wire: Weft_V1_ManagerMessage, skipped: inout [WireError]) throws(WireError) {
+    init(wire: Weft_V1_ManagerMessage, kinds: Kinds = .all, skipped: inout [WireError]) throws(WireError) {
         switch wire.body {
         case nil:
             throw .unknownKind
         case .assignments(let value):
-            self = .assignments(try Assignments(wire: value, "assignments", &skipped))
+            self = .assignments(try Assignments(wire: value, "assignments", kinds: kinds, &skipped))
         case .leaseGranted(let granted):
             self = .leaseGranted(granted.number)
         case .leaseRefused(let refused):

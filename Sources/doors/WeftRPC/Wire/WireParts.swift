@@ -73,40 +73,46 @@ extension Assignments {
     /// A set and deltas on it that come to the same. Each part says the revision of the whole; the first begins where the
     /// whole does, the others there.
     func parts(limit: Int) -> [Assignments] {
-        var first = Assignments(isFull: isFull, baseRevision: baseRevision, revision: revision)
-        first.cluster = cluster
-        var splitter = Splitter(first: first, limit: limit, size: cluster?.rootCertificatesPEM.utf8.count ?? 0)
-        // What goes first, and what others refer to before them.
-        splitter.add(removedEndpoints, \.removedEndpoints) { $0.sizeBytes }
-        splitter.add(removedLeases, \.removedLeases) { $0.utf8.count + 4 }
-        splitter.add(removedNetworks, \.removedNetworks) { $0.sizeBytes }
-        splitter.add(removedPeers, \.removedPeers) { $0.sizeBytes }
-        splitter.add(networks, \.networks) { $0.spec.sizeBytes + 256 }
-        splitter.add(peers, \.peers) { $0.hostname.utf8.count + ($0.managerAddress?.utf8.count ?? 0) + 64 }
-        splitter.add(leases, \.leases) { _ in 128 }
-        splitter.add(endpoints, \.endpoints, \.sizeBytes)
+        let first = Assignments(isFull: isFull, baseRevision: baseRevision, revision: revision)
+        var splitter = Splitter(first: first, limit: limit)
+        // What goes first, the last of the kinds before those it refers to; what comes the other way round.
+        for delta in deltas.reversed() { splitter.addRemovals(delta) }
+        for delta in deltas { splitter.addObjects(delta) }
         return splitter.parts
     }
 
     private struct Splitter {
         var parts: [Assignments]
         let limit: Int
-        private var size: Int
+        private var size = 0
 
-        init(first: Assignments, limit: Int, size: Int) {
+        init(first: Assignments, limit: Int) {
             parts = [first]
             self.limit = limit
-            self.size = size
         }
 
-        mutating func add<Value>(
-            _ values: [Value], _ list: WritableKeyPath<Assignments, [Value]>, _ sizeOf: (Value) -> Int
+        mutating func addRemovals<Delta: ErasedDelta>(_ delta: Delta) {
+            add(delta.typed.removed, of: Delta.Value.self, \.removed) { $0.text.utf8.count + 4 }
+        }
+
+        mutating func addObjects<Delta: ErasedDelta>(_ delta: Delta) {
+            if let form = Delta.Value.self as? any WireForm.Type { addObjects(form, delta) }
+        }
+
+        private mutating func addObjects<Value: WireForm>(_ form: Value.Type, _ delta: some ErasedDelta) {
+            if let delta = delta as? Delta<Value> { add(delta.put, of: form, \.put, \.sizeBytes) }
+        }
+
+        private mutating func add<Value: AssignedValue, Element>(
+            _ values: [Element], of kind: Value.Type, _ list: WritableKeyPath<Delta<Value>, [Element]>,
+            _ sizeOf: (Element) -> Int
         ) {
+            guard !values.isEmpty else { return }
             var start = values.startIndex
             for index in values.indices {
                 let valueSize = sizeOf(values[index])
                 if size > 0, size + valueSize > limit {
-                    parts[parts.count - 1][keyPath: list] = Array(values[start..<index])
+                    parts[parts.count - 1][kind][keyPath: list] = Array(values[start..<index])
                     let revision = parts[0].revision
                     parts.append(Assignments(isFull: false, baseRevision: revision, revision: revision))
                     start = index
@@ -114,27 +120,17 @@ extension Assignments {
                 }
                 size += valueSize
             }
-            parts[parts.count - 1][keyPath: list] = Array(values[start...])
+            parts[parts.count - 1][kind][keyPath: list] = Array(values[start...])
         }
-    }
-
-    /// Lays a further part over what came before it.
-    mutating func append(_ part: Assignments) {
-        cluster = part.cluster ?? cluster
-        networks += part.networks
-        removedNetworks += part.removedNetworks
-        peers += part.peers
-        removedPeers += part.removedPeers
-        endpoints += part.endpoints
-        removedEndpoints += part.removedEndpoints
-        leases += part.leases
-        removedLeases += part.removedLeases
     }
 }
 
 /// Puts a manager's messages together again.
 struct ManagerMessageAssembler {
+    private let kinds: Kinds
     private var begun: Assignments?
+
+    init(kinds: Kinds = .all) { self.kinds = kinds }
 
     /// The message that is whole with this part; nil when more of it is to come, or nothing is left of it.
     mutating func take(_ wire: Weft_V1_ManagerMessage, skipped: inout [WireError]) throws(WireError) -> ManagerMessage? {
@@ -142,7 +138,7 @@ struct ManagerMessageAssembler {
             skipped.append(.unknownKind)
             return nil
         }
-        let message = try ManagerMessage(wire: wire, skipped: &skipped)
+        let message = try ManagerMessage(wire: wire, kinds: kinds, skipped: &skipped)
         guard case .assignments(let part) = message else { return message }
         if begun == nil {
             begun = part

@@ -21,6 +21,16 @@ enum Wire {
         list(texts, field, &skipped) { text, field throws(WireError) in try identifier(text, field) }
     }
 
+    /// Ids of any kind.
+    static func ids<ID: ObjectID>(_ texts: [String], _ field: String, _ skipped: inout [WireError]) -> [ID] {
+        list(texts, field, &skipped) { text, field throws(WireError) in
+            guard ID.isValid(text) else {
+                throw WireError(field: field, problem: "\(shown(text, max: Bounds.idBytes)) can be no object's id")
+            }
+            return ID(text)
+        }
+    }
+
     /// Converts every element. One that does not convert is left out, and noted with its index: the others do not suffer
     /// for it.
     static func list<From, To>(

@@ -18,7 +18,7 @@ package struct StoreKind: Hashable, Sendable, Comparable, CustomStringConvertibl
     package var description: String { name }
 }
 
-/// What tells objects of one kind apart. It has a form as text, in files and messages.
+/// What tells objects of one kind apart. It has a form as text, in files and messages, and is sorted as that.
 package protocol ObjectID: Hashable, Comparable, Sendable {
     init(_ text: String)
     var text: String { get }
@@ -50,10 +50,30 @@ extension KindedValue {
 package protocol AssignedValue: KindedValue {
     /// Names the rows in the node's file; nil: the node keeps it with what is its own truth.
     static var rows: String? { get }
+
+    // What goes over many objects is asked of the kind, so that it is compiled for the kind.
+
+    /// What is in a table; with `ids`, what became of those.
+    static func content(of table: Table<Self>, _ ids: Set<String>?) -> Delta<Self>
+    static func lay(_ delta: Delta<Self>, over table: inout Table<Self>)
 }
 
 extension AssignedValue {
     package static var rows: String? { kind.name }
+
+    package static func content(of table: Table<Self>, _ ids: Set<String>?) -> Delta<Self> {
+        guard let ids else { return Delta(put: table.sorted) }
+        var delta = Delta<Self>()
+        for id in ids.sorted().map(ID.init) {
+            if let value = table[id] { delta.put.append(value) } else { delta.removed.append(id) }
+        }
+        return delta
+    }
+
+    package static func lay(_ delta: Delta<Self>, over table: inout Table<Self>) {
+        for id in delta.removed { table[id] = nil }
+        for value in delta.put { table[value.id] = value }
+    }
 }
 
 /// An object of the swarm's store.
@@ -68,9 +88,28 @@ package protocol StoredValue: KindedValue {
     func assigned(to receiver: Receiver) -> Assigned?
     /// Whether there are `Secret`s in it.
     static var hasSecrets: Bool { get }
+    /// All of a table that the receiver is told; with `ids`, what became of those for it. A requirement as those of `AssignedValue`.
+    static func told(of table: Table<Self>, _ ids: Set<String>?, to receiver: Receiver) -> Delta<Assigned>
 }
 
 extension StoredValue {
+    package static func told(of table: Table<Self>, _ ids: Set<String>?, to receiver: Receiver) -> Delta<Assigned> {
+        func told(_ value: Self) -> Assigned? {
+            value.audience.includes(receiver.id) ? value.assigned(to: receiver) : nil
+        }
+        guard let ids else { return Delta(put: table.sorted.compactMap(told)) }
+        var delta = Delta<Assigned>()
+        for id in ids.sorted() {
+            if let value = table[ID(id)].flatMap(told) {
+                delta.put.append(value)
+            } else {
+                // It is gone, or another node's by now.
+                delta.removed.append(Assigned.ID(id))
+            }
+        }
+        return delta
+    }
+
     package static var hasSecrets: Bool { false }
     package var key: StoreKey { Self.key(id) }
 }

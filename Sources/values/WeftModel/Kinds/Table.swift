@@ -13,8 +13,12 @@ package struct Table<Value: KindedValue>: Sendable {
     package var values: some Collection<Value> { byID.values }
     package var count: Int { byID.count }
     package var isEmpty: Bool { byID.isEmpty }
-    /// By their ids.
-    package var sorted: [Value] { byID.values.sorted { $0.id < $1.id } }
+    /// By their ids. What is moved about while it sorts is numbers: objects are large, and their type is not known here.
+    package var sorted: [Value] {
+        let values = Array(byID.values)
+        let texts = values.map(\.id.text)
+        return values.indices.sorted { texts[$0] < texts[$1] }.map { values[$0] }
+    }
 }
 
 /// A table whose kind one need not know.
