@@ -7,10 +7,12 @@ package struct IngressFilters: Sendable {
 
     package init(in namespace: NetworkNamespace) throws { netlink = try NetlinkSocket.open(in: namespace) }
 
-    /// The filters of every interface that have this priority and handle.
-    package func all(priority: UInt16, handle: UInt32) throws(SystemError) -> [FilterMessage] {
+    /// The filters of every interface, but those of `excluded`, that have this priority and handle. Each interface is asked by itself.
+    package func all(
+        priority: UInt16, handle: UInt32, except excluded: Set<UInt32> = []
+    ) throws(SystemError) -> [FilterMessage] {
         var found: [FilterMessage] = []
-        for link in try netlink.dump(.dumpLinks(), "list interfaces", { LinkMessage($0) }) {
+        for link in try netlink.dump(.dumpLinks(), "list interfaces", { LinkMessage($0) }) where !excluded.contains(link.index) {
             found += try filters(of: link.index).filter { $0.priority == priority && $0.handle == handle }
         }
         return found

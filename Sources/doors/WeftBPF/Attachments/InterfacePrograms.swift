@@ -30,8 +30,7 @@ final class InterfacePrograms: Sendable {
         filters = try TCFilters(pinDirectory: pins.path, namespace: namespace)
         unsettled = Mutex([])
         guard wanted == nil, kind == .tcx else { return }
-        let linked = try links.all()
-        let alone = try filters.all().filter { $0.value == .endpoint && linked[$0.key] == nil }.keys
+        let alone = try filters.all(except: Set(links.all().keys)).filter { $0.value == .endpoint }.keys
         unsettled.withLock { $0 = Set(alone) }
     }
 
@@ -78,7 +77,8 @@ final class InterfacePrograms: Sendable {
     }
 
     func all() throws(BPFError) -> [UInt32: AttachmentRole] {
-        try links.all().merging(filters.all()) { first, _ in first }
+        let linked = try links.all()
+        return try linked.merging(filters.all(except: Set(linked.keys))) { first, _ in first }
     }
 
     func role(at interface: UInt32) throws(BPFError) -> AttachmentRole? {

@@ -20,10 +20,13 @@ struct TCFilters: InterfaceAttachments {
         handle = Self.handle(of: pinDirectory)
     }
 
-    func all() throws(BPFError) -> [UInt32: AttachmentRole] {
+    func all() throws(BPFError) -> [UInt32: AttachmentRole] { try all(except: []) }
+
+    /// Those of the interfaces that are not in `excluded`.
+    func all(except excluded: Set<UInt32>) throws(BPFError) -> [UInt32: AttachmentRole] {
         try converting { () throws(SystemError) in
             var found: [UInt32: AttachmentRole] = [:]
-            for filter in try filters.all(priority: Self.priority, handle: handle) {
+            for filter in try filters.all(priority: Self.priority, handle: handle, except: excluded) {
                 found[filter.interface] = AttachmentRole(program: filter.name)
             }
             return found
