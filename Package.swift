@@ -166,8 +166,7 @@ let package = Package(
             .shells, "WeftAgent",
             [
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox",
-                "WeftThreads",
-                logging,
+                "WeftFiles", "WeftThreads", logging,
             ] + nio),
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", logging] + nioHTTP),
         module(
@@ -175,7 +174,7 @@ let package = Package(
             ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")]
                 + nioHTTP),
         module(
-            .shells, "WeftMembership", ["WeftNet", "WeftModel", "WeftFiles", "WeftIdentity", "WeftAPI", logging]),
+            .shells, "WeftMembership", ["WeftNet", "WeftModel", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftAPI", logging]),
         module(
             .shells, "WeftLab",
             [
@@ -284,6 +283,11 @@ let package = Package(
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),
         tests("FuzzTests", ["FuzzTargets", "TestSupport"]),
-        tests("SandboxTests", ["WeftSandbox", "WeftSandboxWire", "CSandbox", "weft-shim", "sandbox-driver"]),
+        tests(
+            "SandboxTests",
+            [
+                "WeftSandbox", "WeftSandboxWire", "WeftAgent", "WeftNode", "WeftModel", "CSandbox", "weft-shim", "sandbox-driver",
+                logging,
+            ] + nio),
     ] + fuzzing
 )

@@ -77,8 +77,7 @@ private let layers = [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", "Logging", "Synchronization"],
             "WeftAgent": Set([
                 "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox",
-                "WeftThreads",
-                "Logging", "Synchronization",
+                "WeftFiles", "WeftThreads", "Logging", "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set([
                 "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",
@@ -86,7 +85,7 @@ private let layers = [
             .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"])
                 .union(nio).union(foundation),
-            "WeftMembership": ["WeftNet", "WeftModel", "WeftFiles", "WeftIdentity", "WeftAPI", "Logging", "Synchronization"],
+            "WeftMembership": ["WeftNet", "WeftModel", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftAPI", "Logging", "Synchronization"],
             "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
                 .union(system).union(foundation),
         ]),

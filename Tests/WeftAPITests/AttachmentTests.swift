@@ -39,7 +39,7 @@ import WeftText
                     "MacAddress": "02:11:22:33:44:55", "HostInterface": "wv00000001", "DefaultRoute": false,
                     "Nameservers": ["169.254.77.53"], "Owner": "conf", "Problem": "",
                 ])
-            #expect(backend.read { $0.lastAttachment }?.takesDefaultRoute == false)
+            #expect(backend.read { $0.lastAttachment }?.interface.takesDefaultRoute == false)
             #expect(try await client.send("GET", "/weft/v1/attachments/c-1/net7").json() == json)
             #expect(try await client.send("GET", "/weft/v1/attachments").json() == [json])
             #expect(try await client.send("GET", "/weft/v1/attachments/c-1/net8").status == 404)
@@ -67,7 +67,7 @@ import WeftText
         try await Self.withNetwork { client, backend async throws in
             let body = #"{"Network":"n1","SandboxID":"0123456789abcdef","NamespacePath":"/run/netns/x"}"#
             #expect(try await client.send("POST", "/weft/v1/attachments", body).status == 201)
-            let asked = backend.read { $0.lastAttachment }
+            let asked = backend.read { $0.lastAttachment }?.interface
             #expect(asked?.interface == "eth0" && asked?.endpoint.name == "0123456789ab" && asked?.takesDefaultRoute == true)
             #expect(asked?.endpoint.ipv4 == nil && asked?.endpoint.mac == nil && asked?.endpoint.aliases == [])
         }

@@ -322,25 +322,25 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
     func namespaceAttach(_ request: NamespaceAttachmentRequest) throws -> NamespaceAttachment {
         let made: NamespaceAttachment? = read { state in
             state.lastAttachment = request
-            guard let network = state.snapshot.networks.first(where: { $0.id == request.endpoint.network }) else { return nil }
-            let address = request.endpoint.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + 5)
+            guard let network = state.snapshot.networks.first(where: { $0.id == request.interface.endpoint.network }) else { return nil }
+            let address = request.interface.endpoint.ipv4 ?? IPv4Address(rawValue: network.subnet.network.rawValue + 5)
             var made = NamespaceAttachment(
-                sandbox: request.sandbox, interface: request.interface, namespacePath: request.namespacePath,
-                network: request.endpoint.network, owner: request.owner)
+                sandbox: request.sandbox, interface: request.interface.interface, namespacePath: request.namespacePath,
+                network: request.interface.endpoint.network, owner: request.interface.owner)
             made.nameserver = IPv4Address(rawValue: 0xa9fe_4d35)
             made.endpoint = EndpointSummary(
                 Endpoint(
                     id: EndpointID("ep1"), network: network.id, node: state.swarm.nodeID ?? NodeID(""),
-                    sandbox: request.sandbox, ipv4: address, ipv6: request.endpoint.ipv6,
-                    mac: request.endpoint.mac ?? MACAddress(forIPv4: address),
-                    name: request.endpoint.name, aliases: request.endpoint.aliases),
+                    sandbox: request.sandbox, ipv4: address, ipv6: request.interface.endpoint.ipv6,
+                    mac: request.interface.endpoint.mac ?? MACAddress(forIPv4: address),
+                    name: request.interface.endpoint.name, aliases: request.interface.endpoint.aliases),
                 on: network)
-            made.hasDefaultRoute = request.takesDefaultRoute
+            made.hasDefaultRoute = request.interface.takesDefaultRoute
             made.hostInterface = "wv00000001"
             state.attachments.append(made)
             return made
         }
-        guard let made else { throw APIError.networkNotFound(request.endpoint.network.rawValue) }
+        guard let made else { throw APIError.networkNotFound(request.interface.endpoint.network.rawValue) }
         return made
     }
 

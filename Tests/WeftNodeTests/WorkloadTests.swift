@@ -104,6 +104,21 @@ struct WorkloadTests {
         #expect(Array(world.records.keys) == [WorkloadID("kept")] && world.places == [WorkloadID("kept")])
     }
 
+    @Test("A start succeeded, however soon the process ended after it", arguments: [false, true])
+    func shortLife(removesItself: Bool) {
+        var world = world()
+        var workload = sandbox("s", "n1")
+        workload.removesItself = removesItself
+        let (made, started) = (world.newRequest(), world.newRequest())
+        world.feed(.prepare(made, workload))
+        world.settle()
+        world.feed(.start(started, workload.id))
+        world.feed(.observed(workload.id, .ended))
+        world.settle()
+        #expect(succeeded(world, started))
+        #expect(world.endpoints.isEmpty && world.records.isEmpty == removesItself)
+    }
+
     @Test("What could not be removed is tried again with a tick, and said meanwhile")
     func stuck() {
         var world = world()

@@ -4,10 +4,23 @@ import WeftJSON
 
 /// The engines that differ in how their containers come onto the swarm's networks.
 package enum EngineKind: String, Sendable {
-    /// Takes Weft's network driver.
     case docker
-    /// Takes none: weftd prepares a network namespace for each container.
     case podman
+
+    package enum Joining: Sendable {
+        /// It takes Weft's network driver.
+        case byDriver
+        /// It takes none: weftd prepares a network namespace for each container.
+        case byNamespace
+    }
+
+    /// All that differs: whoever does one thing for one engine and another for the next asks this.
+    package var joining: Joining {
+        switch self {
+        case .docker: .byDriver
+        case .podman: .byNamespace
+        }
+    }
 }
 
 extension Engine {

@@ -55,7 +55,7 @@ package struct EngineWatcher: Sendable {
             group.addTask {
                 while !Task.isCancelled {
                     try? await Task.sleep(for: Self.round)
-                    if local.knownKind == .podman { await containers.look() } else { await collect() }
+                    if local.knownKind?.joining == .byNamespace { await containers.look() } else { await collect() }
                 }
             }
         }
@@ -70,9 +70,9 @@ package struct EngineWatcher: Sendable {
                 logger.info(
                     "following the container engine",
                     metadata: ["socket": "\(engine.client.socketPath)", "engine": "\(kind.rawValue)"])
-                switch kind {
-                case .docker: try await followNetworks()
-                case .podman: try await followContainers()
+                switch kind.joining {
+                case .byDriver: try await followNetworks()
+                case .byNamespace: try await followContainers()
                 }
             } catch is CancellationError {
                 return

@@ -25,5 +25,8 @@ package struct RecordFolder<Record: Codable>: Sendable {
     /// Nothing there is fine.
     package func remove(_ name: String) throws { try FileSystem.removeTree("\(path)/\(name)") }
 
+    /// The folder goes with them.
+    package func removeAll() throws { try FileSystem.removeTree(path) }
+
     private func file(_ name: String) -> RecordFile<Record> { RecordFile("\(path)/\(name)") }
 }

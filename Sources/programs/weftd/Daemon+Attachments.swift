@@ -19,12 +19,12 @@ struct NamespaceVerbs: NamespaceBackend {
 
     func namespaceAttachments() async throws -> [NamespaceAttachment] {
         var result: [NamespaceAttachment] = []
-        for record in await attachments.records { result.append(try await attachment(record)) }
+        for record in try await attachments.records { result.append(try await attachment(record)) }
         return result
     }
 
     func namespaceAttach(_ request: NamespaceAttachmentRequest) async throws -> NamespaceAttachment {
-        try await attachment(try await attachments.attach(request).record)
+        try await attachment(try await attachments.attach(request))
     }
 
     /// Looks into the namespace too.
@@ -44,7 +44,7 @@ struct NamespaceVerbs: NamespaceBackend {
             sandbox: record.sandbox, interface: record.interface, namespacePath: record.namespacePath,
             network: record.network, owner: record.owner)
         guard let member,
-            let endpoint = try await attachments.endpoint(of: record),
+            let endpoint = record.endpoint,
             let network = try await member.agent.read({ $0.network(record.network) })
         else { return attachment }
         attachment.endpoint = EndpointSummary(endpoint, on: network)

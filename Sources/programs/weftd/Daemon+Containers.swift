@@ -11,13 +11,14 @@ struct ContainerVerbs: ContainerNetworking {
     let membership: NodeMembership<Member>
     let workloads: Workloads
     let follower: ContainerFollower
+    private var logger: Logger { workloads.logger }
     private var member: Member? { membership.member }
     private var prepared: ContainerKeeper { workloads.containers }
 
     func containers() async throws -> [ContainerStatus] {
         let own = try await member?.agent.read { $0.ownEndpoints } ?? []
         let endpoints = Dictionary(grouping: own, by: \.sandbox)
-        return await prepared.records.map { record in
+        return try await prepared.records.map { record in
             let present = record.container.flatMap { endpoints[$0] } ?? []
             return ContainerStatus(
                 container: record, namespacePath: prepared.namespacePath(token: record.token),
@@ -36,7 +37,9 @@ struct ContainerVerbs: ContainerNetworking {
         await workloads.useUpstreams(of: member)
     }
 
-    func discard(token: String) async { await prepared.discard(token: token) }
+    func discard(token: String) async {
+        await logged("a container that was not created is left") { try await prepared.discard(token: token) }
+    }
 
     func starting(
         token: String, _ body: @Sendable @escaping () async throws -> EngineResponse
@@ -46,7 +49,12 @@ struct ContainerVerbs: ContainerNetworking {
 
     func settle(_ container: SandboxID, isStop: Bool) async {
         await follower.look(at: container.rawValue)
-        if isStop { await prepared.ended(container) }
+        guard isStop else { return }
+        await logged("a container that was stopped is on its networks still") { try await prepared.ended(container) }
+    }
+
+    private func logged(_ what: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch { logger.error("\(what)", metadata: ["error": "\(error)"]) }
     }
 
     func connect(
@@ -66,28 +74,42 @@ struct ContainerNews: ContainerObserver {
     let logger: Logger
 
     func containerRuns(_ container: SandboxID, name: String, namespacePath: String) async {
-        await claim(container, name: name, namespacePath: namespacePath)
-        await prepared.observe(container, name: name, .running)
+        await take(up: container, name: name, namespacePath: namespacePath, .running)
     }
 
     func containerStopped(_ container: SandboxID, name: String, namespacePath: String, isFinal: Bool) async {
-        await claim(container, name: name, namespacePath: namespacePath)
-        await prepared.observe(container, name: name, .stopped(isFinal: isFinal))
+        await take(up: container, name: name, namespacePath: namespacePath, .stopped(isFinal: isFinal))
     }
 
-    func containerGone(_ container: SandboxID) async { await prepared.gone(container) }
-
-    func containersFound(_ all: Set<SandboxID>, asOf: ContinuousClock.Instant) async {
-        await prepared.found(all, asOf: asOf)
+    func containerGone(_ container: SandboxID) async {
+        await logged(container.rawValue) { try await prepared.gone(container) }
     }
 
-    func preparedContainers() async -> Set<SandboxID> { Set(await prepared.records.compactMap(\.container)) }
+    func containersFound(_ all: Set<SandboxID>, asOf: ContinuousClock.Instant) { prepared.found(all, asOf: asOf) }
 
-    /// The engine created it, and weftd ended before it heard of that.
-    private func claim(_ container: SandboxID, name: String, namespacePath: String) async {
-        guard let record = await prepared.record(namespacePath: namespacePath), record.container == nil else { return }
-        do { try await prepared.created(token: record.token, container: container, name: name) } catch {
-            logger.error("a container's record cannot be saved", metadata: ["name": "\(name)", "error": "\(error)"])
+    func preparedContainers() async -> Set<SandboxID> {
+        var known: Set<SandboxID> = []
+        await logged("") { known = Set(try await prepared.records.compactMap(\.container)) }
+        return known
+    }
+
+    private func take(
+        up container: SandboxID, name: String, namespacePath: String, _ state: ContainerKeeper.State
+    ) async {
+        await logged(name) {
+            // The engine created it, and weftd ended before it heard of that.
+            if let record = try await prepared.record(namespacePath: namespacePath), record.container == nil {
+                try await prepared.created(token: record.token, container: container, name: name)
+            }
+            try await prepared.observe(container, name: name, state)
+        }
+    }
+
+    private func logged(_ container: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch {
+            logger.error(
+                "what the engine says of a container has no effect",
+                metadata: ["container": "\(container)", "error": "\(error)"])
         }
     }
 }

@@ -75,9 +75,7 @@ struct SandboxVerbs: SandboxBackend {
         if !request.dns.isEmpty {
             await workloads.useUpstreams(of: member, adding: [id: request.dns])
         }
-        let entry = try await keeper.create(
-            spec,
-            endpoints: request.networks)
+        let entry = try await keeper.create(spec, endpoints: request.networks)
         return SandboxCreated(
             id: id, name: entry.spec.name, socket: entry.directory.socket, directory: entry.directory.path)
     }
@@ -115,12 +113,10 @@ struct SandboxVerbs: SandboxBackend {
     }
 
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws {
-        let agent = try membership.required.agent
-        let endpoint = try await agent.read { machine in
-            machine.ownEndpoints(of: id).first { $0.network == network }
+        _ = try membership.required
+        guard try await keeper.disconnect(id.rawValue, network: network) else {
+            throw NotConnected(sandbox: id, network: network)
         }
-        guard let endpoint else { throw NotConnected(sandbox: id, network: network) }
-        try await keeper.disconnect(id.rawValue, endpoint)
     }
 }
 

@@ -10,6 +10,7 @@ import WeftLinux
 import WeftManager
 import WeftMembership
 import WeftModel
+import WeftNode
 import WeftPlugin
 
 /// All of weftd, put together in one go: what each part needs is there before it, and nobody is told of others afterwards.
@@ -45,7 +46,7 @@ struct Daemon: Service {
             parts: WeftParts(
                 settings: settings, workloads: workloads, eventLog: eventLog, threads: threads, logger: logger),
             followers: workloads, membership: membership, files: StateDirectory(settings.stateDirectory),
-            keeping: [ContainerFiles.folderName], logger: logger)
+            keeping: [WorkloadFiles.folder], logger: logger)
 
         let follower = ContainerFollower(
             engine: engine, observer: ContainerNews(prepared: workloads.containers, logger: logger), logger: logger)
@@ -69,19 +70,25 @@ struct Daemon: Service {
         _ settings: Settings, sandboxDescriptors: Int?, names: ContainerNames, plugin: PluginService?,
         threads: NIOThreadPool, logger: Logger
     ) throws -> Workloads {
-        let attachments = AttachmentKeeper(
-            store: AttachmentFiles(runDirectory: settings.runDirectory, logger: logger), threads: threads, logger: logger)
+        let namespaces = NamespaceFiles(runDirectory: settings.runDirectory)
         let files = StateDirectory(settings.stateDirectory)
+        let sandboxes = try SandboxDriver(
+            runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable,
+            descriptors: sandboxDescriptors, threads: threads, logger: logger)
+        let foreign = ForeignDriver(reader: namespaces, threads: threads, logger: logger)
+        let containers = ContainerDriver(
+            namespaces: namespaces, ports: HostPorts { (try? files.loadMembership())??.dataPathAddress },
+            logger: logger)
+        let keeper = WorkloadKeeper(
+            drivers: [.sandbox: sandboxes, .foreign: foreign, .prepared: containers],
+            store: WorkloadFiles(
+                runDirectory: settings.runDirectory, stateDirectory: settings.stateDirectory, logger: logger),
+            now: Host.steadyNow, logger: logger)
         return Workloads(
-            sandboxes: try SandboxKeeper(
-                runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable,
-                descriptors: sandboxDescriptors, threads: threads, logger: logger),
-            attachments: attachments,
-            containers: ContainerKeeper(
-                store: ContainerFiles(
-                    runDirectory: settings.runDirectory, stateDirectory: settings.stateDirectory, logger: logger),
-                attachments: attachments, ports: HostPorts { (try? files.loadMembership())??.dataPathAddress },
-                threads: threads, logger: logger),
+            keeper: keeper, sandboxDriver: sandboxes, containerDriver: containers,
+            sandboxes: SandboxKeeper(driver: sandboxes, workloads: keeper),
+            attachments: AttachmentKeeper(driver: foreign, workloads: keeper),
+            containers: ContainerKeeper(driver: containers, workloads: keeper, now: Host.steadyNow),
             names: names, plugin: plugin, logger: logger)
     }
 

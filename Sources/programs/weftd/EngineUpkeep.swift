@@ -25,7 +25,7 @@ struct EngineUpkeep: Sendable {
 
     private func ensureGatewayBridge() async {
         do {
-            guard try await engine.kind() == .docker else { return }
+            guard try await engine.kind().joining == .byDriver else { return }
             try await engine.engine.ensureGatewayBridge()
         } catch EngineError.absent {} catch {
             logger.warning("the engine makes no \(Engine.gatewayBridge)", metadata: ["reason": "\(error)"])

@@ -9,6 +9,10 @@ import WeftSandbox
 
 /// All on this host that has endpoints: they go along with its memberships.
 struct Workloads: MemberFollowers {
+    let keeper: WorkloadKeeper
+    let sandboxDriver: SandboxDriver
+    let containerDriver: ContainerDriver
+    // The same, as they are asked for.
     let sandboxes: SandboxKeeper
     let attachments: AttachmentKeeper
     let containers: ContainerKeeper
@@ -19,34 +23,22 @@ struct Workloads: MemberFollowers {
     let logger: Logger
 
     /// Takes up what earlier runs left.
-    func start() async {
-        await sandboxes.start()
-        do { try await attachments.start() } catch {
-            logger.error("the attachments of earlier runs cannot be read", metadata: ["error": "\(error)"])
-        }
-        do { try await containers.start() } catch {
-            logger.error("the containers of earlier runs cannot be prepared", metadata: ["error": "\(error)"])
-        }
-    }
+    func start() async { await keeper.start() }
 
     /// Looks after them until cancelled.
-    func run() async {
-        await withTaskGroup { group in
-            group.addTask { await attachments.run() }
-            group.addTask { await containers.run() }
-        }
-    }
+    func run() async { await containerDriver.run() }
 
-    func stop() async { await sandboxes.stop() }
+    func stop() async {
+        await keeper.shutDown()
+        await sandboxDriver.stop()
+    }
 
     /// The agent of a member to be, and what lives here for it: endpoints whose sandboxes live must not be taken for leftovers.
     /// The namespaces' paths.
-    func adopt(by agent: Agent) async -> [SandboxID: String] {
-        await sandboxes.use(agent)
-        await attachments.use(agent)
-        let others = await attachments.namespaces
-        return await sandboxes.namespaces().merging(others) { own, _ in own }
-    }
+    func adopt(by agent: Agent) async -> [SandboxID: String] { await keeper.use(agent) }
+
+    /// Endpoints of the member ended by themselves.
+    func lose(_ endpoints: [Endpoint]) { keeper.lost(endpoints) }
 
     var sandboxNames: [SandboxID: String] {
         get async {
@@ -56,7 +48,9 @@ struct Workloads: MemberFollowers {
 
     /// A member began.
     func follow(_ member: Member) async {
-        await containers.use(member.agent)
+        do { try await keeper.follow() } catch {
+            logger.error("what runs here is not taken up by the swarm", metadata: ["error": "\(error)"])
+        }
         await useUpstreams(of: member)
         // None has a door of an earlier member's: those went with its resolver.
         for (endpoint, path) in await plugin?.joined ?? [:] {
@@ -69,16 +63,15 @@ struct Workloads: MemberFollowers {
     func forget() async { await plugin?.forget() }
 
     /// There is no member any more.
-    func release() async {
-        await sandboxes.use(nil)
-        await containers.use(nil)
-        await attachments.use(nil)
-    }
+    func release() async { await keeper.use(nil) }
 
     /// Sandboxes and containers that were given resolvers of their own, and those about to be made.
     func useUpstreams(of member: Member?, adding new: [SandboxID: [IPv4Address]] = [:]) async {
         guard let member else { return }
-        var upstreams = await containers.upstreams.merging(new) { _, new in new }
+        var upstreams = new
+        do { upstreams.merge(try await containers.upstreams) { new, _ in new } } catch {
+            logger.warning("resolvers of containers are not known now", metadata: ["error": "\(error)"])
+        }
         for entry in await sandboxes.list() where !entry.spec.upstreams.isEmpty {
             upstreams[SandboxID(entry.spec.id)] = entry.spec.upstreams.compactMap { IPv4Address($0) }
         }

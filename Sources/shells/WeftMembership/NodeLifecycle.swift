@@ -7,9 +7,14 @@ import WeftFiles
 package import WeftIdentity
 package import WeftModel
 import WeftNet
+import WeftThreads
 
 /// Takes this node into a swarm and out of it, and makes it at a start what its files say it is.
 package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.Member>> {
+    /// Files are read and written in the middle of each step.
+    private let thread = BlockingExecutor()
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
     private let parts: Parts
     private let followers: Followers
     private let membership: NodeMembership<Parts.Member>

@@ -45,20 +45,26 @@ package struct InterfaceSpec: Hashable, Sendable, Codable {
     package var interface: String
     /// Whether the outside may be reached by it.
     package var takesDefaultRoute: Bool
+    /// Whatever its maker tells it from others' by.
+    package var owner: String
 
-    package init(_ endpoint: EndpointSpec, interface: String, takesDefaultRoute: Bool = true) {
+    package init(
+        _ endpoint: EndpointSpec, interface: String, takesDefaultRoute: Bool = true, owner: String = ""
+    ) {
         self.endpoint = endpoint
         self.interface = interface
         self.takesDefaultRoute = takesDefaultRoute
+        self.owner = owner
     }
 
-    private enum CodingKeys: String, CodingKey { case interface, takesDefaultRoute }
+    private enum CodingKeys: String, CodingKey { case interface, takesDefaultRoute, owner }
 
     package init(from decoder: any Decoder) throws {
         endpoint = try EndpointSpec(from: decoder)
         let values = try decoder.container(keyedBy: CodingKeys.self)
         interface = try values.decode(String.self, forKey: .interface)
         takesDefaultRoute = try values.decodeIfPresent(Bool.self, forKey: .takesDefaultRoute) ?? true
+        owner = try values.decodeIfPresent(String.self, forKey: .owner) ?? ""
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -66,6 +72,7 @@ package struct InterfaceSpec: Hashable, Sendable, Codable {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(interface, forKey: .interface)
         try values.encode(takesDefaultRoute, forKey: .takesDefaultRoute)
+        if !owner.isEmpty { try values.encode(owner, forKey: .owner) }
     }
 }
 
@@ -74,23 +81,11 @@ package struct NamespaceAttachmentRequest: Hashable, Sendable {
     /// The caller's id of the container.
     package let sandbox: SandboxID
     package let namespacePath: String
-    /// The interface's name inside, unique in its sandbox.
-    package let interface: String
-    package var endpoint: EndpointSpec
-    /// Whether the outside is reached by it.
-    package var takesDefaultRoute: Bool
-    /// Whatever the caller tells its attachments from others' by.
-    package var owner: String
+    package var interface: InterfaceSpec
 
-    package init(
-        sandbox: SandboxID, namespacePath: String, interface: String, endpoint: EndpointSpec, takesDefaultRoute: Bool = true,
-        owner: String = ""
-    ) {
+    package init(sandbox: SandboxID, namespacePath: String, interface: InterfaceSpec) {
         self.sandbox = sandbox
         self.namespacePath = namespacePath
         self.interface = interface
-        self.endpoint = endpoint
-        self.takesDefaultRoute = takesDefaultRoute
-        self.owner = owner
     }
 }

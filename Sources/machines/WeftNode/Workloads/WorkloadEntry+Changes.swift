@@ -136,7 +136,9 @@ extension WorkloadEntry {
         case (.release, _): forget { _ in true }
         case (.tell, .told(let prepared)):
             if let prepared { workload.prepared = prepared }
-        case (.start, _): if process == .created { process = .running }
+        case (.start, _):
+            wasStarted = true
+            if process == .created { process = .running }
         case (.shutDown, _): see(.ended, now: Instant(nanoseconds: 0))
         case (.remove, _):
             namespace = nil

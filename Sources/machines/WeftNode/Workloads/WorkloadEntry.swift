@@ -53,6 +53,8 @@ struct WorkloadEntry: Sendable {
     /// Its namespace is gone, and with it all that was in it.
     var isDead = false
     var isStarting = false
+    /// It ran, if only for a moment.
+    var wasStarted = false
     var grace: Duration?
     /// Starts under way, during which no end counts.
     var holds = 0
@@ -173,7 +175,7 @@ struct WorkloadEntry: Sendable {
             attached[name] == nil && interface(name) == nil && isTold && saved == workload && step == nil
                 && !isLeaving
         case .recorded: saved == workload
-        case .started: process == .running
+        case .started: wasStarted
         case .ended: !isAlive
         case .gone, .settled: false
         }

@@ -24,9 +24,9 @@ extension Router {
     /// The engine's. Throws when nobody listens.
     func flavour() async throws -> any EngineFlavour {
         let engine = try localEngine()
-        switch try await engine.kind() {
-        case .docker: return DriverFlavour(router: self, engine: engine)
-        case .podman:
+        switch try await engine.kind().joining {
+        case .byDriver: return DriverFlavour(router: self, engine: engine)
+        case .byNamespace:
             guard let containers else {
                 throw APIError.unavailable("containers of podman are not put on networks by this daemon")
             }
@@ -35,7 +35,7 @@ extension Router {
     }
 
     /// Whether `change` must see what becomes of containers.
-    var followsChanges: Bool { engine.map { $0.knownKind != .docker } ?? false }
+    var followsChanges: Bool { engine.map { $0.knownKind?.joining != .byDriver } ?? false }
 
     /// The names by which a request for a container names its networks, once each.
     static func networkNames(in fields: Fields) throws(APIError) -> [String] {

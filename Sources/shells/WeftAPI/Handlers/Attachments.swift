@@ -92,9 +92,11 @@ extension NamespaceAttachmentRequest {
             endpoint.mac = mac
         }
         self.init(
-            sandbox: SandboxID(sandbox), namespacePath: path, interface: interface, endpoint: endpoint,
-            takesDefaultRoute: fields.has("DefaultRoute") ? try fields.bool("DefaultRoute") : true,
-            owner: try fields.text("Owner") ?? "")
+            sandbox: SandboxID(sandbox), namespacePath: path,
+            interface: InterfaceSpec(
+                endpoint, interface: interface,
+                takesDefaultRoute: fields.has("DefaultRoute") ? try fields.bool("DefaultRoute") : true,
+                owner: try fields.text("Owner") ?? ""))
     }
 
     private static func isPlain(_ text: String) -> Bool {

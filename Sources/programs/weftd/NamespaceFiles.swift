@@ -1,45 +1,33 @@
 import Glibc
-import Logging
 import WeftAgent
-import WeftFiles
 import WeftKernel
 import WeftLinux
 import WeftModel
 import WeftNet
 import WeftWire
 
-/// A file per prepared container in the state directory, as the engine's containers survive boots too; a mount per namespace
-/// in the run directory.
-struct ContainerFiles: PreparedContainerStore {
-    static let folderName = "containers"
-    private let folder: RecordFolder<PreparedContainer>
-    private let namespaces: String
-    private let logger: Logger
+/// Network namespaces by their paths: those of runtimes, and those that weftd makes for an engine's containers, each a mount in the
+/// run directory.
+struct NamespaceFiles: ContainerNamespaces, NamespaceReader {
+    private let directory: String
 
-    init(runDirectory: String, stateDirectory: String, logger: Logger) {
-        self.logger = logger
-        folder = RecordFolder("\(stateDirectory)/\(Self.folderName)")
-        namespaces = "\(runDirectory)/netns"
-    }
+    init(runDirectory: String) { directory = "\(runDirectory)/netns" }
 
-    func load() throws -> [PreparedContainer] {
-        try folder.load { error in
-            logger.warning(
-                "the record of a prepared container cannot be read: the container cannot start, and says so",
-                metadata: ["error": "\(error)"])
+    func namespace(at path: String) throws -> UInt64? {
+        do {
+            return try NetworkNamespace(path: path).cookie()
+        } catch let error as SystemError where error.isNotFound || error.code == EINVAL {
+            // EINVAL: the mount is gone and the file below it is left.
+            return nil
         }
     }
 
-    func save(_ container: PreparedContainer) throws { try folder.save(container, as: container.token) }
-
-    func remove(token: String) throws { try folder.remove(token) }
-
-    func namespacePath(token: String) -> String { "\(namespaces)/\(token)" }
+    func namespacePath(token: String) -> String { "\(directory)/\(token)" }
 
     func makeNamespace(token: String) throws -> Bool {
         let path = namespacePath(token: token)
         if FileSystem.exists(path), (try? NetworkNamespace(path: path).cookie()) != nil { return false }
-        try FileSystem.makeDirectory(namespaces, mode: 0o755)
+        try FileSystem.makeDirectory(directory, mode: 0o755)
         try NetworkNamespace.make(at: path)
         let inside = try NetlinkSocket.open(in: NetworkNamespace(path: path))
         let loopback = try inside.get(.getLink(name: "lo"), "find interface lo") { LinkMessage($0) }

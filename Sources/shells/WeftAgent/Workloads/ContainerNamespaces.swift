@@ -1,27 +1,20 @@
 package import WeftModel
 import WeftNet
 
-/// Remembers prepared containers over restarts and boots, as the engine remembers its containers, and makes their network
-/// namespaces. Blocks.
-package protocol PreparedContainerStore: Sendable {
-    /// Everything saved. What cannot be read any more is left out.
-    func load() throws -> [PreparedContainer]
-    func save(_ container: PreparedContainer) throws
-    /// Nothing there is fine.
-    func remove(token: String) throws
-
+/// Makes the network namespaces of prepared containers. Blocks.
+package protocol ContainerNamespaces: Sendable {
     func namespacePath(token: String) -> String
     /// Makes the namespace with its loopback up; one that is there is kept. True if it is new.
     func makeNamespace(token: String) throws -> Bool
     /// Nothing there is fine.
     func removeNamespace(token: String) throws
 }
-
 /// Publishes ports on this host. Blocks.
 package protocol PortPublishing: Sendable {
     /// Brings the host to exactly these; `interfaces` are the host's ends of the containers that have them.
     func publish(_ ports: [PublishedPort], interfaces: Set<EndpointID>) throws
-    /// A port of the host that nothing else listens on, among those wanted and not in `taken`; nil if there is none.
+    /// A port of the host that nothing else listens on, among those wanted and not in `taken`; nil if there
+    /// is none.
     func freePort(for wanted: WantedPort, taken: Set<UInt16>) throws -> UInt16?
 }
 
@@ -40,7 +33,8 @@ package enum PreparedContainerError: Error, Hashable, Sendable, CustomStringConv
         case .noWayOut(let `protocol`, let port):
             "port \(port)/\(`protocol`) cannot be published: all networks of the container are internal; connect it to one that is not, "
                 + "or leave out -p"
-        case .alreadyConnected(let name, let network): "endpoint with name \(name) already exists in network \(network)"
+        case .alreadyConnected(let name, let network):
+            "endpoint with name \(name) already exists in network \(network)"
         case .notConnected(let name, let network): "container \(name) is not connected to network \(network)"
         }
     }
