@@ -85,7 +85,9 @@ private let layers = [
             .union(nio).union(foundation),
             "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"])
                 .union(nio).union(foundation),
-            "WeftMembership": ["WeftNet", "WeftModel", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftAPI", "Logging", "Synchronization"],
+            "WeftMembership": [
+                "WeftNet", "WeftModel", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftAPI", "Logging", "Synchronization",
+            ],
             "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
                 .union(system).union(foundation),
         ]),
