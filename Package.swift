@@ -8,6 +8,24 @@ let swift: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .enableUpcomingFeature("InferIsolatedConformances"),
+    // So that the linker can lay functions out one by one: see `compactly`.
+    .unsafeFlags(["-Xfrontend", "-function-sections"], .when(configuration: .release)),
+]
+
+/// How an optimised weftd is linked, for the memory that it keeps on every host (docs/decisions/0011): with
+/// the Swift runtime inside, what is never called left out, and what every node runs side by side at the front.
+let compactly: [LinkerSetting] = [
+    .unsafeFlags(
+        ["-use-ld=lld", "-static-stdlib"]
+            + ["Foundation", "CoreFoundation", "FoundationInternationalization", "FoundationEssentials", "_FoundationCShims"]
+            .map { "-l\($0)" }
+            + ["_FoundationCollections", "_FoundationICU", "swift_RegexParser", "swift_StringProcessing"].map { "-l\($0)" }
+            + ["swiftSynchronization", "stdc++"].map { "-l\($0)" }
+            + [
+                "--no-export-dynamic", "--icf=safe", "-z", "pack-relative-relocs", "--no-warn-symbol-ordering",
+                "--symbol-ordering-file=\(Context.packageDirectory)/packaging/weftd.order",
+            ].flatMap { ["-Xlinker", $0] },
+        .when(configuration: .release))
 ]
 
 /// The folders of Sources, lowest first: the layers of ARCHITECTURE.md.
@@ -30,9 +48,10 @@ func cModule(
     .target(name: name, dependencies: dependencies, path: "Sources/\(layer.rawValue)/\(name)", linkerSettings: libraries)
 }
 
-func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func program(_ name: String, _ dependencies: [Target.Dependency], linked: [LinkerSetting] = []) -> Target {
     .executableTarget(
-        name: name, dependencies: dependencies, path: "Sources/\(Layer.programs.rawValue)/\(name)", swiftSettings: swift)
+        name: name, dependencies: dependencies, path: "Sources/\(Layer.programs.rawValue)/\(name)", swiftSettings: swift,
+        linkerSettings: linked)
 }
 
 func tests(
@@ -193,7 +212,7 @@ let package = Package(
                 "WeftPlugin", "WeftFiles", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
-            ] + nio),
+            ] + nio, linked: compactly),
         program("weft", ["WeftText", "WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
         program("weft-shim", ["WeftText", "WeftSandboxWire", "CSandbox"]),
         program("weft-cni", ["WeftText", "WeftHTTP"] + nioHTTP),
