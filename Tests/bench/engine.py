@@ -17,7 +17,8 @@ import subprocess
 import time
 
 IMAGE = "alpine"
-LAB = "/run/weft-lab"
+NAME = os.environ.get("WEFT_LAB", "weft-lab")
+LAB = f"/run/{NAME}"
 CLONE_NEWNET = 0x40000000
 
 
@@ -183,27 +184,65 @@ def wall(text):
 # Pass-through
 
 
+TRANSFERS = {
+    "ps": "`docker ps`",
+    "exec300MB": "300 MB through `docker exec`",
+    "logs100MB": "100 MB through `docker logs`",
+    "save": "`docker save` of 100 MB",
+}
+
+
+def received(where, *words):
+    """Milliseconds that a docker command took to write all its output, and the bytes of it."""
+    start = time.monotonic()
+    process = subprocess.Popen(["docker", "-H", where, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    count = 0
+    while data := os.read(process.stdout.fileno(), 1 << 20):
+        count += len(data)
+    if process.wait() != 0:
+        raise SystemExit(f"docker -H {where} {' '.join(words)} failed")
+    return (time.monotonic() - start) * 1000, count
+
+
 def pass_through(lists, copies):
     sockets = {"weft": weft_socket(1), "engine": engine_socket(1)}
-    docker(engine_socket(1), "run", "-d", "--name", "copier", "--network", "none", IMAGE, "sleep", "3600")
-    found = {"ps": {name: [] for name in sockets}, "exec300MB": {name: [] for name in sockets}}
+    engine = engine_socket(1)
+    docker(engine, "run", "-d", "--name", "copier", "--network", "none", IMAGE, "sleep", "3600")
+    docker(engine, "run", "-d", "--name", "talker", "--network", "none", IMAGE, "sh", "-c",
+           f"yes {'0123456789' * 8} | head -c {100 << 20} | tee /image")
+    docker(engine, "wait", "talker")
+    docker(engine, "commit", "talker", "bench_image")
+    work = {
+        "exec300MB": (["exec", "copier", "dd", "if=/dev/zero", "bs=1M", "count=300"], 300 << 20),
+        "logs100MB": (["logs", "talker"], 100 << 20),
+        "save": (["save", "bench_image"], 100 << 20),
+    }
+    found = {kind: {name: [] for name in sockets} for kind in TRANSFERS}
     for _ in range(lists):
         for name in shuffled(sockets):
             found["ps"][name].append(timed(sockets[name], "ps"))
     for _ in range(copies):
-        for name in shuffled(sockets):
-            command = ["docker", "-H", sockets[name], "exec", "copier", "dd", "if=/dev/zero", "bs=1M", "count=300"]
-            start = time.monotonic()
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-            count = 0
-            while data := os.read(process.stdout.fileno(), 1 << 20):
-                count += len(data)
-            process.wait()
-            found["exec300MB"][name].append((time.monotonic() - start) * 1000)
-            if count != 300 << 20:
-                raise SystemExit(f"exec through {name} gave {count} bytes, not 300 MB")
-    docker(engine_socket(1), "rm", "-f", "copier")
+        for kind, (words, least) in work.items():
+            for name in shuffled(sockets):
+                took, count = received(sockets[name], *words)
+                found[kind][name].append(took)
+                if count < least:
+                    raise SystemExit(f"docker {words[0]} through {name} gave {count} bytes, not {least}")
+    docker(engine, "rm", "-f", "copier", "talker")
+    docker(engine, "rmi", "bench_image")
     return found
+
+
+def report_sockets(through):
+    lines = [
+        "| pass-through, ms (median, n) | engine's socket | Weft's socket | median of ratios |", "| --- | ---: | ---: | ---: |",
+    ]
+    for kind, title in TRANSFERS.items():
+        weft, engine = through[kind]["weft"], through[kind]["engine"]
+        lines.append(
+            f"| {title} (n = {len(weft)}) | {statistics.median(engine):.1f} | {statistics.median(weft):.1f} "
+            f"| {ratio_of_rounds(weft, engine):.2f} × |")
+    return lines
 
 
 def resident(host):
@@ -286,7 +325,7 @@ def ping(paths, count):
 
 
 def traffic(rounds, seconds, keepers):
-    paths = {"hosts": ("/run/netns/weft-lab-1", "/run/netns/weft-lab-2", "172.30.0.2")}
+    paths = {"hosts": (f"/run/netns/{NAME}-1", f"/run/netns/{NAME}-2", "172.30.0.2")}
     for system, where in SYSTEMS.items():
         form = "{{(index .NetworkSettings.Networks \"%s\").IPAddress}}" % NETWORKS[system][1]
         address = docker(where(2), "inspect", "-f", form, f"keep_{system}")
@@ -344,13 +383,9 @@ def report(data):
         "", "Negative: the name answers before the container's first process runs. p99 of so few is the largest. Asked every 2 ms "
         "with raw queries to 127.0.0.11 of a container there; the swarm's has `--dns 127.0.0.1`, so that unknown names are "
         "refused at once instead of waiting for a resolver outside.", "",
-        "| pass-through, ms (median, n) | engine's socket | Weft's socket |", "| --- | ---: | ---: |",
     ]
     through = data["passThrough"]
-    for kind, title in {"ps": "`docker ps`", "exec300MB": "300 MB through `docker exec`"}.items():
-        values = through[kind]
-        lines.append(
-            f"| {title} (n = {len(values['weft'])}) | {statistics.median(values['engine']):.1f} | {statistics.median(values['weft']):.1f} |")
+    lines += report_sockets(through)
     traffic_values = data["traffic"]
     lines += [
         "", "| between containers of two hosts (median of rounds) | hosts' own path | swarm's overlay | Weft's overlay |",
@@ -369,9 +404,9 @@ def report(data):
         value = statistics.median(runs[kind]["weft"]) / statistics.median(runs[kind]["swarm"])
         lines.append(bar(f"{title}, to the swarm's overlay", value, 0.8))
     lines.append(bar("name on another node, p99", percentile(data["names"]["weft"], 0.99), 100, unit="ms"))
-    for kind, title in {"ps": "`docker ps`", "exec300MB": "300 MB through `docker exec`"}.items():
-        value = statistics.median(through[kind]["weft"]) / statistics.median(through[kind]["engine"])
-        lines.append(bar(f"{title}, to the engine's socket", value, 1.15))
+    for kind, title in TRANSFERS.items():
+        value = ratio_of_rounds(through[kind]["weft"], through[kind]["engine"])
+        lines.append(bar(f"{title}, to the engine's socket", value, 1.1))
     weft, swarm, hosts = (({kind: traffic_values[kind][name] for kind in kinds}) for name in ("weft", "swarm", "hosts"))
     lines.append(bar("TCP, to the swarm's overlay", ratio_of_rounds(weft["tcpGbps"], swarm["tcpGbps"]), 1.2, at_most=False))
     lines.append(bar("TCP, to the hosts' own path", ratio_of_rounds(weft["tcpGbps"], hosts["tcpGbps"]), 0.95, at_most=False))
@@ -379,7 +414,7 @@ def report(data):
         lines.append(bar(f"{title}, to the swarm's overlay", ratio_of_rounds(weft[kind], swarm[kind]), 0.8))
         lines.append(bar(f"{title}, to the hosts' own path", ratio_of_rounds(weft[kind], hosts[kind]), 1.1))
     for host, value in data["residentMB"].items():
-        lines.append(bar(f"weftd resident memory with engine, {host}", value, 50, unit="MB"))
+        lines.append(bar(f"weftd resident memory with engine, {host}", value, 40, unit="MB"))
     lines += ["", "All values of all rounds: `engine.json`.", ""]
     return "\n".join(lines)
 
@@ -394,7 +429,11 @@ def main():
     options.add_argument("--binaries", required=True)
     options.add_argument("--out", required=True)
     options.add_argument("--rounds", type=int, default=12)
+    options.add_argument("--only-sockets", action="store_true", help="print what the sockets cost, and write nothing")
     arguments = options.parse_args()
+    if arguments.only_sockets:
+        print("\n".join(report_sockets(pass_through(arguments.rounds * 5 // 2, arguments.rounds))))
+        return
     load = os.getloadavg()[0]
     make_network("weft", "bench_weft", "10.70.0.0/24")
     make_network("swarm", "bench_swarm", "10.71.0.0/24")

@@ -248,30 +248,44 @@ static int readable(int fd, uint64_t ns) {
     return ppoll(&entry, 1, &wait, NULL) > 0;
 }
 
+/// An ICMP echo request with `sequence`, and this process's number to know the reply by.
+static void make_echo(uint8_t packet[message_size], uint16_t sequence) {
+    memset(packet, 0, message_size);
+    uint16_t own = (uint16_t)getpid();
+    packet[0] = ICMP_ECHO;
+    packet[4] = (uint8_t)(own >> 8);
+    packet[5] = (uint8_t)own;
+    packet[6] = (uint8_t)(sequence >> 8);
+    packet[7] = (uint8_t)sequence;
+    uint16_t sum = checksum(packet, message_size);
+    packet[2] = (uint8_t)(sum >> 8);
+    packet[3] = (uint8_t)sum;
+}
+
+/// Reads one packet; whether it is `peer`'s reply to `packet`.
+static int is_reply(int fd, struct sockaddr_in peer, const uint8_t packet[message_size]) {
+    uint8_t buffer[2048];
+    struct sockaddr_in from;
+    socklen_t size = sizeof from;
+    ssize_t n = recvfrom(fd, buffer, sizeof buffer, 0, (struct sockaddr *)&from, &size);
+    if (n < 28 || from.sin_addr.s_addr != peer.sin_addr.s_addr) return 0;
+    const uint8_t *icmp = buffer + (buffer[0] & 15) * 4;
+    return icmp[0] == ICMP_ECHOREPLY && memcmp(icmp + 4, packet + 4, 4) == 0;
+}
+
 int bench_probe_ping(uint32_t address, uint64_t interval, uint64_t timeout, uint64_t *answered) {
     int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
     if (fd < 0) return -errno;
     struct sockaddr_in peer = name(address, 0);
-    uint8_t packet[message_size] = {ICMP_ECHO}, buffer[2048];
-    uint16_t own = (uint16_t)getpid();
-    packet[4] = (uint8_t)(own >> 8);
-    packet[5] = (uint8_t)own;
-    uint16_t sum = checksum(packet, sizeof packet);
-    packet[2] = (uint8_t)(sum >> 8);
-    packet[3] = (uint8_t)sum;
+    uint8_t packet[message_size];
+    make_echo(packet, 0);
     uint64_t begin = bench_now(), next = begin;
     for (uint64_t now = begin; now - begin < timeout; now = bench_now()) {
         if (now >= next) {
             sendto(fd, packet, sizeof packet, 0, (struct sockaddr *)&peer, sizeof peer);
             next = now + interval;
         }
-        if (!readable(fd, next - now)) continue;
-        struct sockaddr_in from;
-        socklen_t size = sizeof from;
-        ssize_t n = recvfrom(fd, buffer, sizeof buffer, 0, (struct sockaddr *)&from, &size);
-        if (n < 28 || from.sin_addr.s_addr != peer.sin_addr.s_addr) continue;
-        const uint8_t *icmp = buffer + (buffer[0] & 15) * 4;
-        if (icmp[0] == ICMP_ECHOREPLY && icmp[4] == packet[4] && icmp[5] == packet[5]) {
+        if (readable(fd, next - now) && is_reply(fd, peer, packet)) {
             *answered = bench_now();
             close(fd);
             return 0;
@@ -279,6 +293,34 @@ int bench_probe_ping(uint32_t address, uint64_t interval, uint64_t timeout, uint
     }
     close(fd);
     return -ETIMEDOUT;
+}
+
+int bench_drive_ping(uint32_t address, uint64_t ns, uint32_t warmup, uint32_t *samples, size_t capacity, size_t *count) {
+    const uint64_t interval = 1000000, patience = 1000000000;
+    int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP), result = 0;
+    if (fd < 0) return -errno;
+    struct sockaddr_in peer = name(address, 0);
+    uint64_t end = bench_now() + ns;
+    size_t taken = 0;
+    for (uint16_t sequence = 0; taken < capacity && (taken == 0 || bench_now() < end); sequence++) {
+        uint8_t packet[message_size];
+        make_echo(packet, sequence);
+        uint64_t begin = bench_now(), now = begin;
+        if (sendto(fd, packet, sizeof packet, 0, (struct sockaddr *)&peer, sizeof peer) < 0) result = -errno;
+        // The host's own echo requests come by here, too.
+        while (result == 0 && !(readable(fd, patience) && is_reply(fd, peer, packet)))
+            if (bench_now() - begin > patience) result = -ETIMEDOUT;
+        if (result < 0) break;
+        now = bench_now();
+        if (warmup > 0) warmup--;
+        else samples[taken++] = (uint32_t)(now - begin);
+        struct timespec wait = {.tv_nsec = (long)(now - begin < interval ? interval - (now - begin) : 0)};
+        nanosleep(&wait, NULL);
+    }
+    close(fd);
+    qsort(samples, taken, sizeof *samples, ascending);
+    *count = taken;
+    return result;
 }
 
 int bench_probe_dns(uint32_t address, uint16_t port, const uint8_t *message, size_t length, uint64_t interval,

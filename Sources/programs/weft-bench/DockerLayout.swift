@@ -13,6 +13,11 @@ final class DockerLayout {
     /// The containers' namespaces and addresses, one on each host.
     let containers: [(netns: String, address: IPv4Address)]
 
+    /// From the container on the first host to the one on the second.
+    var pair: Pair {
+        Pair(client: containers[0].netns, server: containers[1].netns, address: containers[1].address)
+    }
+
     init(on hosts: [BenchHost], mtu: Int) throws {
         containers = hosts.indices.map {
             ("/run/netns/weft-bench-c\($0 + 1)", IPv4Address(rawValue: 0xc612_4d0a + UInt32($0)))

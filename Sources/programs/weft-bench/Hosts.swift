@@ -14,13 +14,18 @@ enum Profile: String, CaseIterable, Codable, Sendable {
     case gso
     /// Carries frames of the MTU only, as a plain card does; the receiver merges them (GRO).
     case wire
+    /// No underlay: both ends are on one host.
+    case local
+
+    /// What the others are compared with.
+    var reference: Variant { self == .local ? .routed : .hosts }
 
     func apply(to host: BenchHost) throws {
-        let segmentation = self == .gso ? "on" : "off"
+        let segmentation = self != .wire ? "on" : "off"
         let features = [
             "tcp-segmentation-offload", segmentation, "tx-udp_tnl-segmentation", segmentation,
             "tx-udp_tnl-csum-segmentation", segmentation, "tx-udp-segmentation", segmentation, "gro",
-            self == .gso ? "off" : "on",
+            self == .wire ? "on" : "off",
         ]
         try run(inside(host.netns, ["ethtool", "-K", host.interface] + features))
     }

@@ -14,6 +14,8 @@ final class Lab {
     let mtu: Int
     /// From the sandbox on the first host to the one on the second.
     let pair: Pair
+    /// From the same sandbox to another one on its host.
+    let localPair: Pair
 
     private struct StatusAnswer: Decodable {
         struct Underlay: Decodable {
@@ -45,7 +47,7 @@ final class Lab {
             }
             self.hosts = hosts
             self.mtu = mtu - MTU.vxlanOverheadIPv4
-            pair = try Self.makeSandboxes(weft, program)
+            (pair, localPair) = try Self.makeSandboxes(weft, program)
         } catch {
             _ = try? run([weft, "lab", "down"])
             throw error
@@ -65,12 +67,12 @@ final class Lab {
         return try JSONText.decode(type, from: text.utf8)
     }
 
-    private static func makeSandboxes(_ weft: String, _ program: String) throws -> Pair {
+    private static func makeSandboxes(_ weft: String, _ program: String) throws -> (Pair, local: Pair) {
         let create = ["network", "create", "--driver", "overlay", "--attachable", "--subnet", "10.77.0.0/16", network]
         _ = try onHost(weft, 1, [weft] + create)
         var ends: [(netns: String, address: IPv4Address)] = []
-        for host in 1...2 {
-            let name = "s\(host)"
+        for (index, host) in [1, 2, 1].enumerated() {
+            let name = "s\(index + 1)"
             _ = try onHost(
                 weft, host, [weft, "run", "--detach", "--name", name, "--network", network, "--", "sleep", "86400"])
             let sandbox = try ask(weft, program, host, "/weft/v1/sandboxes/\(name)", SandboxAnswer.self)
@@ -80,7 +82,8 @@ final class Lab {
             }
             ends.append(("/proc/\(sandbox.Pid)/ns/net", address))
         }
-        return Pair(client: ends[0].netns, server: ends[1].netns, address: ends[1].address)
+        let pairs = ends.dropFirst().map { Pair(client: ends[0].netns, server: $0.netns, address: $0.address) }
+        return (pairs[0], pairs[1])
     }
 
     func latency(count: Int) throws -> LatencySamples {

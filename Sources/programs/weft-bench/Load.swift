@@ -6,7 +6,7 @@ import WeftNet
 /// One load generator, in a process of its own: what `Measure` starts on both sides.
 struct Load: ParsableCommand {
     enum Kind: String, ExpressibleByArgument {
-        case serveEcho, serveAccept, serveSink, driveEcho, driveConnect, driveFlood
+        case serveEcho, serveAccept, serveSink, driveEcho, driveConnect, driveFlood, drivePing
         /// Reads addresses, or DNS names, from standard input, line by line, and answers each with the time of the first reply.
         case probePing, probeName
     }
@@ -38,7 +38,8 @@ struct Load: ParsableCommand {
         case .driveFlood:
             try check(bench_drive_flood(address, port, ns, &count))
             print(Double(count) / (Double(ns) / 1e9))
-        case .driveEcho: try driveEcho(address, ns)
+        case .driveEcho: try printPercentiles { bench_drive_echo(address, port, ns, 1000, $0, $1, $2) }
+        case .drivePing: try printPercentiles { bench_drive_ping(address, ns, 10, $0, $1, $2) }
         case .probePing:
             try answer { line, answered in
                 bench_probe_ping(IPv4Address(line)?.rawValue ?? 0, 500_000, 5_000_000_000, &answered)
@@ -51,10 +52,10 @@ struct Load: ParsableCommand {
         }
     }
 
-    private func driveEcho(_ address: UInt32, _ ns: UInt64) throws {
+    private func printPercentiles(_ drive: (UnsafeMutablePointer<UInt32>, Int, UnsafeMutablePointer<Int>) -> Int32) throws {
         var samples = [UInt32](repeating: 0, count: 1 << 20)
         var count = 0
-        try check(bench_drive_echo(address, port, ns, 1000, &samples, samples.count, &count))
+        try check(samples.withUnsafeMutableBufferPointer { $0.baseAddress.map { drive($0, 1 << 20, &count) } ?? 0 })
         guard count > 0 else { throw BenchError("no message was exchanged") }
         print(Double(samples[count / 2]) / 1000, Double(samples[min(count - 1, count * 99 / 100)]) / 1000)
     }

@@ -8,8 +8,8 @@ struct Measure: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "measure", abstract: "Measures the hosts' own path, Docker's layout and Weft (the default).",
         discussion: """
-            Starts a lab of two hosts, makes Docker's layout beside it in the same hosts, and measures all three in rounds of
-            shuffled order. Writes <output>/<name>.json and <output>/latest.md. After an interruption, `weft lab down`
+            Starts a lab of two hosts, makes Docker's layout beside it in the same hosts and a host that only routes between two
+            containers, and measures all of them in rounds of shuffled order. Writes <output>/<name>.json and <output>/latest.md. After an interruption, `weft lab down`
             removes what is left of the lab.
             """)
 
@@ -40,21 +40,15 @@ struct Measure: AsyncParsableCommand {
         let own = lab == nil ? try OwnHosts() : nil
         let hosts = lab?.hosts ?? own?.hosts ?? []
         let docker = try DockerLayout(on: hosts, mtu: lab?.mtu ?? 1450)
-        var pairs: [(Variant, Pair)] = [
-            (.hosts, Pair(client: hosts[0].netns, server: hosts[1].netns, address: hosts[1].address)),
-            (
-                .docker,
-                Pair(
-                    client: docker.containers[0].netns, server: docker.containers[1].netns,
-                    address: docker.containers[1].address)
-            ),
-        ]
-        if let lab { pairs.append((.weft, lab.pair)) }
+        let routed = try RoutedHost(mtu: lab?.mtu ?? 1450)
+        let between = Pair(client: hosts[0].netns, server: hosts[1].netns, address: hosts[1].address)
+        let remote = [(Variant.hosts, between), (.docker, docker.pair)] + (lab.map { [(Variant.weft, $0.pair)] } ?? [])
+        let local = [(Variant.routed, routed.pair)] + (lab.map { [(Variant.weft, $0.localPair)] } ?? [])
         let throughput = Throughput(program: program, seconds: results.seconds)
         for round in 1...results.rounds {
             for profile in Profile.allCases.shuffled() {
                 for host in hosts { try profile.apply(to: host) }
-                for (variant, pair) in pairs.shuffled() {
+                for (variant, pair) in (profile == .local ? local : remote).shuffled() {
                     note("round \(round) of \(results.rounds): \(profile.rawValue), \(variant.rawValue)")
                     results.add(try throughput.measure(pair), profile, variant)
                 }
@@ -67,7 +61,7 @@ struct Measure: AsyncParsableCommand {
             results.residentBytes = try lab.residentBytes()
         }
         // The hosts and the layout live until here.
-        withExtendedLifetime((lab, own, docker)) {}
+        withExtendedLifetime((lab, own, docker, routed)) {}
         let report = Report(results: results)
         print(report.plain)
         try store(results, report)

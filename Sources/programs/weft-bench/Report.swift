@@ -23,17 +23,32 @@ struct Report {
     let results: Results
 
     private func throughput(_ profile: Profile) -> Table {
-        let titles = [Variant.hosts: "U hosts", .docker: "A Docker's layout", .weft: "W Weft"]
+        let titles = [
+            Variant.hosts: "U hosts", .routed: "R routed veth", .docker: "A Docker's layout", .weft: "W Weft",
+        ]
         var table = Table(header: [profile.rawValue] + Metric.allCases.map(\.title))
         for variant in Variant.allCases where !results.values(profile, variant, .up).isEmpty {
             table.rows.append(
                 [titles[variant] ?? ""]
                     + Metric.allCases.map { metric in
                         guard let value = median(results.values(profile, variant, metric)),
-                            let ratio = results.ratio(profile, variant, to: .hosts, metric)
+                            let ratio = results.ratio(profile, variant, metric)
                         else { return "–" }
                         return "\(decimal(value / metric.unit, 1)) (\(decimal(ratio, 2)))"
                     })
+        }
+        return table
+    }
+
+    /// What Weft has over Docker's layout. No bar: it is the hosts' own path that there is to reach.
+    private var besideDocker: Table {
+        var table = Table(header: ["W to A"] + Metric.allCases.map(\.title))
+        let compared = Profile.allCases.filter { results.ratio($0, .weft, to: .docker, .up) != nil }
+        for profile in compared {
+            let cells = Metric.allCases.map { metric in
+                results.ratio(profile, .weft, to: .docker, metric).map { "\(decimal($0, 2)) ×" } ?? "–"
+            }
+            table.rows.append([profile.rawValue] + cells)
         }
         return table
     }
@@ -60,7 +75,7 @@ struct Report {
     }
 
     private var tables: [Table] {
-        (Profile.allCases.map(throughput) + [latencies, bars].compactMap { $0 }).filter { !$0.rows.isEmpty }
+        (Profile.allCases.map(throughput) + [latencies, bars, besideDocker].compactMap { $0 }).filter { !$0.rows.isEmpty }
     }
 
     private var setting: String {
@@ -69,8 +84,9 @@ struct Report {
     }
 
     private static let legend = [
-        "Cells: median (median of the ratios to U of the same round).",
+        "Cells: median (median of the ratios to U of the same round; local: to R).",
         "gso: the underlay carries 64 KB packets whole. wire: segmentation and tunnel offload off, GRO on, frames of the MTU.",
+        "local: both containers are on one host; R routes between their veths and does nothing else.",
         "Two hosts are network namespaces on one machine; the client runs on CPU 0, the server on CPU 1. No real card is involved.",
     ]
 

@@ -6,13 +6,15 @@ import WeftNet
 enum Variant: String, CaseIterable, Codable, Sendable {
     /// Host to host: the underlay itself.
     case hosts = "U"
+    /// Containers of one host over veths that the host routes between.
+    case routed = "R"
     /// Docker's layout.
     case docker = "A"
     case weft = "W"
 }
 
 enum Metric: String, CaseIterable, Codable, Sendable {
-    case up, down, rtt50, rtt99, packets, connections
+    case up, down, rtt50, rtt99, ping, packets, connections
 
     var title: String {
         switch self {
@@ -20,16 +22,20 @@ enum Metric: String, CaseIterable, Codable, Sendable {
         case .down: "TCP down Gb/s"
         case .rtt50: "RR p50 µs"
         case .rtt99: "RR p99 µs"
+        case .ping: "ping p50 µs"
         case .packets: "UDP kpps"
         case .connections: "conn k/s"
         }
     }
 
+    /// Whether less is better.
+    var isBetterBelow: Bool { [.rtt50, .rtt99, .ping].contains(self) }
+
     /// Divides a raw value for showing.
     var unit: Double {
         switch self {
         case .up, .down: 1e9
-        case .rtt50, .rtt99: 1
+        case .rtt50, .rtt99, .ping: 1
         case .packets, .connections: 1e3
         }
     }
@@ -51,11 +57,8 @@ struct Throughput {
         var values: [Metric: Double] = [:]
         values[.up] = try stream(pair, reverse: false)
         values[.down] = try stream(pair, reverse: true)
-        let echo = try drive(pair, serve: "serveEcho", drive: "driveEcho").split(separator: " ").compactMap {
-            Double($0)
-        }
-        guard echo.count == 2 else { throw BenchError("the request/response client said nothing useful") }
-        (values[.rtt50], values[.rtt99]) = (echo[0], echo[1])
+        (values[.rtt50], values[.rtt99]) = try percentiles(try drive(pair, serve: "serveEcho", drive: "driveEcho"))
+        values[.ping] = try percentiles(try run(client(pair, "drivePing"))).p50
         values[.packets] = try flood(pair)
         values[.connections] = try number(try drive(pair, serve: "serveAccept", drive: "driveConnect"))
         return values
@@ -98,8 +101,17 @@ struct Throughput {
     private func drive(_ pair: Pair, serve: String, drive: String) throws -> String {
         let server = try Companion(load(serve, in: pair.server, cpu: 1, pair.address, milliseconds: 0))
         guard try server.readLine() == "ready" else { throw BenchError("\(serve) did not start") }
-        let client = try Companion(load(drive, in: pair.client, cpu: 0, pair.address, milliseconds: seconds * 500))
-        return try client.readLine()
+        return try Companion(client(pair, drive)).readLine()
+    }
+
+    private func client(_ pair: Pair, _ kind: String) -> [String] {
+        load(kind, in: pair.client, cpu: 0, pair.address, milliseconds: seconds * 500)
+    }
+
+    private func percentiles(_ line: String) throws -> (p50: Double, p99: Double) {
+        let values = line.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
+        guard values.count == 2 else { throw BenchError("a client of requests and responses said nothing useful") }
+        return (values[0], values[1])
     }
 
     /// Packets a second that the receiver counted.

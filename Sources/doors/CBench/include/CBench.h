@@ -36,6 +36,10 @@ int bench_drive_connect(uint32_t address, uint16_t port, uint64_t ns, uint64_t *
 /// Sends 64-byte UDP packets for `ns` nanoseconds.
 int bench_drive_flood(uint32_t address, uint16_t port, uint64_t ns, uint64_t *packets);
 
+/// Sends ICMP echoes of 64 bytes for `ns` nanoseconds, each once the former is answered, one a millisecond at most;
+/// `samples` as with `bench_drive_echo`.
+int bench_drive_ping(uint32_t address, uint64_t ns, uint32_t warmup, uint32_t *samples, size_t capacity, size_t *count);
+
 /// Sends an ICMP echo every `interval` nanoseconds until one is answered; `answered` is when that was.
 /// -ETIMEDOUT after `timeout` nanoseconds.
 int bench_probe_ping(uint32_t address, uint64_t interval, uint64_t timeout, uint64_t *answered);
