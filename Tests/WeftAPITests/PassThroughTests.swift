@@ -202,6 +202,52 @@ import Testing
         }
     }
 
+    @Test func `a stream's client that does not read holds the engine back, and loses nothing`() async throws {
+        let most = 16 << 20
+        let sent = Noted(0)
+        let ended = Noted(false)
+        try await withEngine { wire in
+            _ = wire.readText(until: "\r\n\r\n")
+            wire.send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            var stalls = 0
+            while sent.value < 4 * most, stalls < 30 {
+                let start = sent.value
+                let count = wire.sendSome((start..<start + 1 << 16).map { UInt8(truncatingIfNeeded: $0 / 251) })
+                sent.change { $0 += count }
+                stalls = count == 0 ? stalls + 1 : 0
+                if count == 0 { usleep(10_000) }
+            }
+            ended.change { $0 = true }
+            wire.endOutput()
+            #expect(wire.readToEnd() == Array("bye".utf8), "the other way stays open")
+        } _: { path in
+            let client = try Wire.connected(to: path)
+            client.send("POST /exec/e/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            #expect(ended.wait { $0 })
+            #expect(sent.value < most, "\(sent.value) bytes were taken from the engine for a client that does not read")
+            let received = client.readToEnd()
+            let content = received.suffix(sent.value)
+            #expect(content.count == sent.value)
+            #expect(content.enumerated().allSatisfy { $1 == UInt8(truncatingIfNeeded: $0 / 251) })
+            client.send("bye")
+            client.endOutput()
+        }
+    }
+
+    @Test func `an engine that dies under a stream ends it for the client, after all that it said`() async throws {
+        try await withEngine { wire in
+            _ = wire.readText(until: "early")
+            wire.send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+            wire.send(Array(repeating: 3, count: 500_000))
+        } _: { path in
+            let client = try Wire.connected(to: path)
+            client.send(
+                "POST /exec/e/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 5\r\n\r\nearly")
+            #expect(client.readToEnd().suffix(500_000) == Array(repeating: 3, count: 500_000)[...])
+            #expect(!client.send(Array(repeating: 4, count: 4 << 20)), "nobody is there to take it")
+        }
+    }
+
     @Test func `a client that goes away takes its request with it`() async throws {
         let ended = Noted(0)
         try await withEngine { wire in

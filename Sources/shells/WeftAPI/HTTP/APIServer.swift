@@ -11,6 +11,10 @@ package struct APIServer: Sendable {
     /// other piece that an engine writes.
     static let streamWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
 
+    /// What is taken of a stream at once. More would empty the sender's socket (208 KiB) in one go: then it sleeps until that has
+    /// gone on, and what goes on has left the processor's cache.
+    static let streamReads = AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16384, maximum: 64 << 10)
+
     /// As much head as Go's servers take: a client's credentials for many registries come in one field.
     static let headSizeMax = 1 << 20
 

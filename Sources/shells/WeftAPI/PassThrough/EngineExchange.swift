@@ -53,7 +53,7 @@ final class EngineExchange: ChannelDuplexHandler {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         ClientBootstrap(group: eventLoop)
             .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 16384, maximum: 1 << 18))
+            .channelOption(.recvAllocator, value: APIServer.streamReads)
             .channelOption(.writeBufferWaterMark, value: APIServer.streamWaterMark)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(bound.value) }
