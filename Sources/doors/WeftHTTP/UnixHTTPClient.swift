@@ -55,19 +55,31 @@ package struct UnixHTTPClient: Sendable {
     ///
     /// - Parameter limit: after which it throws `HTTPFailure.silent`; nil: waits as long as the server holds the connection.
     package func whole(_ request: HTTPRequest, within limit: Duration? = nil) async throws -> HTTPAnswer {
-        guard let limit else { return try await whole(request) }
-        return try await limited(to: limit, late: HTTPFailure.silent) { try await whole(request) }
-    }
-
-    private func whole(_ request: HTTPRequest) async throws -> HTTPAnswer {
-        var bytes: [UInt8] = []
-        let head = try await stream(request) { _, chunk in
-            guard bytes.count + chunk.readableBytes <= Self.bodyBytesMax else {
-                throw HTTPFailure.broken(reason: "it is longer than \(Self.bodyBytesMax) bytes")
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        let answer = loop.makePromise(of: HTTPAnswer.self)
+        let head = head(of: request)
+        let connected = ClientBootstrap(group: loop)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                    try channel.pipeline.syncOperations.addHandler(
+                        WholeAnswer(to: head, body: request.body, answer: answer))
+                }
             }
-            bytes += chunk.readableBytesView
+            .connect(unixDomainSocketPath: socketPath)
+        connected.whenFailure { answer.fail(($0 as? IOError).map { HTTPFailure(connecting: $0) } ?? $0) }
+        let late = limit.map { limit in
+            loop.scheduleTask(in: TimeAmount(limit)) { answer.fail(HTTPFailure.silent) }
         }
-        return HTTPAnswer(status: Int(head.status.code), headers: head.headers, body: bytes)
+        answer.futureResult.whenComplete { _ in
+            late?.cancel()
+            connected.whenSuccess { $0.close(promise: nil) }
+        }
+        return try await withTaskCancellationHandler {
+            try await answer.futureResult.get()
+        } onCancel: {
+            answer.fail(CancellationError())
+        }
     }
 
     /// Sends a request and hands the answer over as it comes: each chunk with the head, and the head alone (an empty chunk) as
