@@ -38,6 +38,18 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
 }
 
 @Suite("The SQLite store") struct SQLiteStoreTests {
+    @Test("refuses a transaction that was worked out before another commit, and changes nothing")
+    func outdated() async throws {
+        let store = try Scratch().open()
+        try await store.commit(put(node("n1")))
+        await #expect(throws: StoreError.outdated(base: .none, newest: Version(1))) {
+            try await store.commit(Transaction([.put(node("n2"), expecting: .none)], base: Version.none))
+        }
+        #expect(try await store.snapshot().objects.count == 1)
+        let revision = try await store.commit(Transaction([.put(node("n2"), expecting: .none)], base: Version(1)))
+        #expect(revision == Version(2))
+    }
+
     @Test("stamps every object with the revision of its commit and reads all kinds back")
     func allKinds() async throws {
         let scratch = Scratch()

@@ -13,7 +13,8 @@ package protocol Store: Sendable {
     /// Carries out the transaction as a whole, and returns once it is durable. Every object put gets the new revision
     /// as its version. An empty transaction changes nothing and returns the newest revision.
     ///
-    /// Throws `StoreError.conflict` when a guard does not hold, and then nothing was changed.
+    /// Throws `StoreError.outdated` or `.conflict` when a guard does not hold. Whatever it throws, nothing was changed and
+    /// nothing will be: a store that does not know what became of a transaction asks until it knows.
     @discardableResult
     func commit(_ transaction: Transaction) async throws -> Version
 
@@ -22,28 +23,4 @@ package protocol Store: Sendable {
     /// The sequence throws `StoreError.compacted` or `.unknownRevision` when the commits after `revision` are not
     /// to be had: take a snapshot and watch from there.
     func watch(from revision: Version) -> any AsyncSequence<StoreCommit, any Error> & Sendable
-}
-
-/// One change that a commit made.
-package enum StoreChange: Hashable, Sendable {
-    case put(StoredObject)
-    case delete(StoreKey)
-
-    package var key: StoreKey {
-        switch self {
-        case .put(let object): object.key
-        case .delete(let key): key
-        }
-    }
-}
-
-/// What one transaction changed, in its own order.
-package struct StoreCommit: Hashable, Sendable {
-    package let revision: Version
-    package let changes: [StoreChange]
-
-    package init(revision: Version, changes: [StoreChange]) {
-        self.revision = revision
-        self.changes = changes
-    }
 }

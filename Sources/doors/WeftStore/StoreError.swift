@@ -4,6 +4,8 @@ package import WeftModel
 package enum StoreError: Error, Hashable, CustomStringConvertible {
     /// The object's version is not the expected one; `.none` on either side: no such object. Read again and retry.
     case conflict(StoreKey, expected: Version, found: Version)
+    /// The transaction was worked out at `base`, and the store is at another revision. Catch up and work it out anew.
+    case outdated(base: Version, newest: Version)
     /// The transaction writes one object twice.
     case duplicateKey(StoreKey)
     /// Commits up to `oldest` are forgotten.
@@ -27,6 +29,8 @@ package enum StoreError: Error, Hashable, CustomStringConvertible {
             "\(key) is in the store already, at version \(found)"
         case .conflict(let key, let expected, let found):
             "\(key) is at version \(found), not \(expected); read it again and retry"
+        case .outdated(let base, let newest):
+            "the change was worked out at revision \(base), and the store is at \(newest); read it again and retry"
         case .duplicateKey(let key):
             "the transaction writes \(key) more than once"
         case .compacted(let requested, let oldest):

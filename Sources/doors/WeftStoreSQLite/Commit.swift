@@ -11,6 +11,9 @@ struct Commit: Sendable {
 
     func perform(in database: Database) throws -> Version {
         let revisions = try Revisions.read(database)
+        if let base = transaction.base, base != revisions.newest {
+            throw StoreError.outdated(base: base, newest: revisions.newest)
+        }
         guard !transaction.writes.isEmpty else { return revisions.newest }
         let revision = Version(revisions.newest.index + 1)
         var seen: Set<StoreKey> = []

@@ -3,7 +3,7 @@
 internal import FoundationEssentials
 internal import GRDB
 package import WeftModel
-package import WeftStore
+internal import WeftStore
 
 /// The store of a swarm with one manager: an SQLite file, durable on every commit (WAL, synchronous=FULL).
 package final class SQLiteStore: Store {

@@ -80,7 +80,14 @@ package enum StoreWrite: Hashable, Sendable {
 /// Changes that happen together or not at all. A key occurs at most once.
 package struct Transaction: Hashable, Sendable {
     package var writes: [StoreWrite]
-    package init(_ writes: [StoreWrite] = []) { self.writes = writes }
+    /// The revision that the writes were worked out at, where they rest on more than the objects that they replace: the
+    /// store must still be at it. Nil: the writes' own guards are enough.
+    package var base: Version?
+
+    package init(_ writes: [StoreWrite] = [], base: Version? = nil) {
+        self.writes = writes
+        self.base = base
+    }
 }
 
 /// Everything in the store at one revision, sorted by key.
