@@ -130,7 +130,7 @@ struct AskTests {
         full.swarm.pass(.seconds(10))
         full.swarm.say(.heartbeat(appliedRevision: .none), as: full.two)
         full.swarm.pass(.seconds(6))
-        #expect(full.swarm.machine.node(full.one)?.state == .down)
+        #expect(full.swarm.replica.node(full.one)?.state == .down)
         full.swarm.say(.leaseRequest(23, full.subnet, address: .v4(try address("10.8.0.5"))), as: full.two)
         #expect(full.refusal(23)?.contains("host-w1, which is down") == true, "at once")
     }
@@ -152,9 +152,9 @@ struct AskTests {
         var full = try Full()
         let endpoint = try full.swarm.endpoint("a", full.one, full.network, offset: 0)
         full.swarm.say(.endpointsChanged(added: [endpoint], removed: []), as: full.one)
-        let lease = try #require(full.swarm.machine.leases.first { $0.block == AnyIPPrefix(host: .v4(endpoint.ipv4)) })
+        let lease = try #require(full.swarm.replica.leases.first { $0.block == AnyIPPrefix(host: .v4(endpoint.ipv4)) })
         full.swarm.say(.addressesReturned(99, full.subnet, lease.block), as: full.one)
-        let now = try #require(full.swarm.machine.lease(lease.id))
+        let now = try #require(full.swarm.replica.lease(lease.id))
         #expect(now.node == full.one && now.version > lease.version)
         full.swarm.say(.addressesReturned(99, full.subnet, try single("10.8.0.4/32")), as: full.two)
         full.swarm.say(.addressesReturned(99, full.subnet, try single("10.8.0.0/28")), as: full.one)
@@ -219,17 +219,18 @@ struct AskTests {
         #expect(full.refusal(201) == nil)
     }
 
-    @Test("An ask taken back with its input is there again")
-    func rollBack() throws {
+    @Test("An ask whose answer is not stored is there again")
+    func notStored() throws {
         var full = try Full()
         full.swarm.say(.leaseRequest(21, full.subnet, address: nil), as: full.two)
         let question = try full.question()
-        let checkpoint = full.swarm.machine.checkpoint
-        full.swarm.say(.addressesReturned(question, full.subnet, try single("10.8.0.4/32")), as: full.one)
-        full.swarm.machine.rollBack(to: checkpoint)
-        #expect(full.blocks(full.one).count == 5)
+        full.swarm.enqueue(.addressesReturned(question, full.subnet, try single("10.8.0.4/32")), as: full.one)
+        full.swarm.failNext()
+        #expect(full.blocks(full.one).count == 5 && full.swarm.givenUp.count == 1)
         full.swarm.sent = []
-        full.swarm.say(.addressesReturned(question, full.subnet, try single("10.8.0.5/32")), as: full.one)
+        // Its session is over, as what it said is lost.
+        try full.swarm.hello(full.one, vtep: "172.30.0.2", applied: full.swarm.replica.revision, returnsAddresses: true)
+        full.swarm.say(.addressesReturned(try full.question(), full.subnet, try single("10.8.0.5/32")), as: full.one)
         #expect(full.isGranted(21) && full.blocks(full.two) == ["10.8.0.5/32"])
     }
 }

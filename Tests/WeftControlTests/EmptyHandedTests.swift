@@ -16,9 +16,9 @@ struct EmptyHandedTests {
         try swarm.hello(node, vtep: "172.30.0.2")
         #expect(try swarm.assignments(node).endpoints.map(\.id) == [first.id, second.id])
         swarm.say(.endpointsChanged(added: [], removed: [second.id]), as: node)
-        #expect(swarm.machine.endpoints.map(\.id) == [first.id])
+        #expect(swarm.replica.endpoints.map(\.id) == [first.id])
         // One that knows what the swarm is like means what it does not say.
-        try swarm.hello(node, vtep: "172.30.0.2", applied: swarm.machine.revision)
-        #expect(swarm.machine.endpoints.isEmpty)
+        try swarm.hello(node, vtep: "172.30.0.2", applied: swarm.replica.revision)
+        #expect(swarm.replica.endpoints.isEmpty)
     }
 }

@@ -39,7 +39,7 @@ struct EventTests {
         #expect(up.first?.attributes == ["name": "host-w1", "state.old": "unknown", "state.new": "ready"])
 
         let drained = try events(&swarm) { swarm in
-            var node = try #require(swarm.machine.node(id))
+            var node = try #require(swarm.replica.node(id))
             node.spec.availability = .drain
             _ = try swarm.run(.updateNode(id, version: node.version, node.spec))
         }

@@ -5,7 +5,7 @@ import WeftNet
 
 @Suite("Which nodes are let in and ready")
 struct HealthTests {
-    private func state(_ swarm: Swarm, _ node: NodeID) -> NodeState? { swarm.machine.node(node)?.state }
+    private func state(_ swarm: Swarm, _ node: NodeID) -> NodeState? { swarm.replica.node(node)?.state }
 
     @Test("A clock that is set ends no session, frees no address and wakes no node", arguments: [60, -3600, 86_400 * 365])
     func clockIsSet(seconds: Int64) throws {
@@ -14,15 +14,15 @@ struct HealthTests {
         try swarm.hello(worker, vtep: "172.30.0.2")
         swarm.wallClockOffset = .seconds(seconds)
         swarm.pass(.seconds(1))
-        #expect(state(swarm, worker) == .ready && swarm.machine.isConnected(worker))
+        #expect(state(swarm, worker) == .ready && swarm.isConnected(worker))
         // What is shown follows it.
         let network = try swarm.create("net")
         #expect(network.createdAt == swarm.now + .seconds(seconds))
         // Silence is counted by the other clock.
         swarm.pass(.seconds(15))
-        #expect(state(swarm, worker) == .down && !swarm.machine.isConnected(worker))
-        #expect(swarm.machine.node(worker)?.updatedAt == swarm.now + .seconds(seconds))
-        #expect(swarm.machine.node(worker)?.problem?.contains("nothing was heard of it") == true)
+        #expect(state(swarm, worker) == .down && !swarm.isConnected(worker))
+        #expect(swarm.replica.node(worker)?.updatedAt == swarm.now + .seconds(seconds))
+        #expect(swarm.replica.node(worker)?.problem?.contains("nothing was heard of it") == true)
     }
 
     @Test("A node whose sessions end at once is not ready, until one holds")
@@ -36,12 +36,12 @@ struct HealthTests {
             swarm.disconnect(worker)
             #expect(state(swarm, worker) == (round < 4 ? .ready : .down))
         }
-        #expect(swarm.machine.node(worker)?.problem?.contains("sessions end as soon as they begin") == true)
+        #expect(swarm.replica.node(worker)?.problem?.contains("sessions end as soon as they begin") == true)
         // It comes back again and again: nothing changes, and nothing is written.
         let commits = swarm.commits
         for _ in 0..<10 {
             try swarm.hello(worker, vtep: "172.30.0.2")
-            #expect(swarm.machine.isConnected(worker) && state(swarm, worker) == .down)
+            #expect(swarm.isConnected(worker) && state(swarm, worker) == .down)
             swarm.disconnect(worker)
         }
         #expect(swarm.commits == commits)
@@ -49,7 +49,7 @@ struct HealthTests {
         swarm.pass(.seconds(4))
         #expect(state(swarm, worker) == .down)
         swarm.pass(.seconds(1))
-        #expect(state(swarm, worker) == .ready && swarm.machine.node(worker)?.problem == nil)
+        #expect(state(swarm, worker) == .ready && swarm.replica.node(worker)?.problem == nil)
         // It has a good name again.
         for _ in 0..<3 {
             swarm.disconnect(worker)
@@ -82,9 +82,9 @@ struct HealthTests {
             let worker = try swarm.admit("w-\(text)")
             // Though it seems to come from there.
             try swarm.hello(worker, vtep: text, from: text)
-            #expect(state(swarm, worker) == .down && !swarm.machine.isConnected(worker), "\(text)")
-            #expect(swarm.machine.node(worker)?.dataPathAddress == nil)
-            #expect(swarm.machine.node(worker)?.problem?.contains(text) == true)
+            #expect(state(swarm, worker) == .down && !swarm.isConnected(worker), "\(text)")
+            #expect(swarm.replica.node(worker)?.dataPathAddress == nil)
+            #expect(swarm.replica.node(worker)?.problem?.contains(text) == true)
             #expect(swarm.closed.last?.reason.contains(text) == true)
         }
     }
@@ -103,8 +103,8 @@ struct HealthTests {
         #expect(state(swarm, worker) == .down)
         swarm.feed(.addressShown(worker, try address("172.31.0.2")))
         try swarm.hello(worker, vtep: "172.31.0.2", from: "172.30.0.2")
-        #expect(state(swarm, worker) == .ready && swarm.machine.node(worker)?.problem == nil)
-        #expect(swarm.machine.node(worker)?.dataPathAddress == (try address("172.31.0.2")))
+        #expect(state(swarm, worker) == .ready && swarm.replica.node(worker)?.problem == nil)
+        #expect(swarm.replica.node(worker)?.dataPathAddress == (try address("172.31.0.2")))
         // After a restart of the manager it is believed what it was believed before, and nothing else.
         swarm.restart()
         try swarm.hello(worker, vtep: "172.31.0.2", from: "172.30.0.2")
@@ -127,15 +127,15 @@ struct HealthTests {
         swarm.pass(.seconds(20))
         try swarm.hello(thief, vtep: "172.30.0.2", from: "172.30.0.3")
         #expect(state(swarm, thief) == .down)
-        #expect(swarm.machine.node(victim)?.dataPathAddress == (try address("172.30.0.2")))
+        #expect(swarm.replica.node(victim)?.dataPathAddress == (try address("172.30.0.2")))
         // A host that came up with the address of one that is gone has it.
         try swarm.hello(thief, vtep: "172.30.0.2", from: "172.30.0.2")
         #expect(state(swarm, thief) == .ready)
-        #expect(swarm.machine.node(victim)?.dataPathAddress == nil)
+        #expect(swarm.replica.node(victim)?.dataPathAddress == nil)
         // And not while both are there.
         try swarm.hello(victim, vtep: "172.30.0.2", from: "172.30.0.2")
-        #expect(state(swarm, victim) == .down && swarm.machine.isConnected(thief))
-        let addresses = swarm.machine.nodes.compactMap(\.dataPathAddress)
+        #expect(state(swarm, victim) == .down && swarm.isConnected(thief))
+        let addresses = swarm.replica.nodes.compactMap(\.dataPathAddress)
         #expect(Set(addresses).count == addresses.count)
     }
 
@@ -150,8 +150,8 @@ struct HealthTests {
             id: EndpointID("bad"), network: network.id, node: NodeID("other"), sandbox: SandboxID("s"), ipv4: good.ipv4, mac: good.mac,
             name: "bad")
         swarm.say(.endpointsChanged(added: [bad, good], removed: []), as: worker)
-        #expect(swarm.machine.endpoints.map(\.id) == [good.id])
-        #expect(swarm.machine.isConnected(worker))
+        #expect(swarm.replica.endpoints.map(\.id) == [good.id])
+        #expect(swarm.isConnected(worker))
         let told = swarm.sent.contains { sent in
             if case .endpointRefused(bad.id, let reason) = sent.message { sent.node == worker && reason.contains("other") } else { false }
         }
@@ -174,11 +174,11 @@ struct HealthTests {
         let refusal = try swarm.refusal(.createNetwork(spec(1 << 20)))
         #expect(refusal.kind == .invalid && refusal.message.contains("1048576 bytes"))
         _ = try swarm.run(.createNetwork(spec((1 << 20) - 4)))
-        let node = try #require(swarm.machine.nodes.first)
+        let node = try #require(swarm.replica.nodes.first)
         var labels = node.spec
         labels.labels = ["k": String(repeating: "v", count: 1 << 20)]
         #expect(try swarm.refusal(.updateNode(node.id, version: node.version, labels)).kind == .invalid)
-        let cluster = try #require(swarm.machine.cluster)
+        let cluster = try #require(swarm.replica.cluster)
         var settings = cluster.spec
         settings.labels = labels.labels
         #expect(

@@ -67,7 +67,7 @@ struct LeaseTests {
         #expect(try refusal(swarm).contains("not found"))
         // Blocks go around it.
         for number in 10..<60 { swarm.say(.leaseRequest(RequestNumber(number), SubnetID(network.id, .v4), address: nil), as: two) }
-        let blocks = swarm.machine.leases.filter { $0.network == network.id }.map(\.block)
+        let blocks = swarm.replica.leases.filter { $0.network == network.id }.map(\.block)
         for block in blocks { #expect(blocks.count { $0.overlaps(block) } == 1) }
         // Nobody has anything to give, for as long as an end of an endpoint may be on its way.
         swarm.pass(.seconds(1))
@@ -79,7 +79,7 @@ struct LeaseTests {
         var (swarm, one, two) = try swarm()
         let network = try swarm.create("net") { $0.ipam6 = IPAMConfig(subnet: IPv6Prefix("fd00:9::/64")) }
         func blocks(_ node: NodeID) -> [String] {
-            swarm.machine.leases.filter { $0.node == node && $0.network == network.id && $0.block.family == .v6 }
+            swarm.replica.leases.filter { $0.node == node && $0.network == network.id && $0.block.family == .v6 }
                 .map(\.block.description)
         }
         #expect(blocks(one) == ["fd00:9:0:0:8000::/122"] && blocks(two) == ["fd00:9::8000:0:0:40/122"])
@@ -103,16 +103,16 @@ struct LeaseTests {
                 ipv6: IPv6Address(ipv6), mac: made.mac, name: name)
         }
         swarm.say(.endpointsChanged(added: [try endpoint("a", one, "fd00:9::10")], removed: []), as: one)
-        #expect(swarm.machine.endpoints.map(\.name) == ["a"])
+        #expect(swarm.replica.endpoints.map(\.name) == ["a"])
         // In use, another node's, the gateway's, of no network: refused, and noted.
         for (index, address) in ["fd00:9::10", "fd00:9:0:0:8000::1", "fd00:9::1", "fd00:8::1"].enumerated() {
             swarm.say(.endpointsChanged(added: [try endpoint("b\(index)", two, address)], removed: []), as: two)
         }
-        #expect(swarm.machine.endpoints.map(\.name) == ["a"] && swarm.notes.count == 4)
+        #expect(swarm.replica.endpoints.map(\.name) == ["a"] && swarm.notes.count == 4)
         swarm.say(.endpointsChanged(added: [try endpoint("c", two, "fd00:9:0:0:8000::41")], removed: []), as: two)
-        #expect(swarm.machine.endpoints.map(\.name).sorted() == ["a", "c"])
+        #expect(swarm.replica.endpoints.map(\.name).sorted() == ["a", "c"])
         // A block with an endpoint's IPv6 address in it stays leased.
-        let lease = try #require(swarm.machine.leases.first { $0.block == AnyIPPrefix("fd00:9:0:0:8000::40/122") })
+        let lease = try #require(swarm.replica.leases.first { $0.block == AnyIPPrefix("fd00:9:0:0:8000::40/122") })
         swarm.say(.leasesReturned([lease.id]), as: two)
         #expect(blocks(two) == ["fd00:9::8000:0:0:40/122"])
     }
@@ -121,7 +121,7 @@ struct LeaseTests {
     func returns() throws {
         var (swarm, one, two) = try swarm()
         let network = try swarm.create("net")
-        let lease = try #require(swarm.machine.leases.first { $0.node == one && $0.network == network.id })
+        let lease = try #require(swarm.replica.leases.first { $0.node == one && $0.network == network.id })
         swarm.say(.leasesReturned([lease.id]), as: two)
         #expect(swarm.leases(one, network) == [try #require(lease.block.v4)])
         let endpoint = try swarm.endpoint("a1", one, network)

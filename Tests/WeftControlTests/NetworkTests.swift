@@ -8,13 +8,13 @@ struct NetworkTests {
     @Test("A new swarm has its ingress network, first VNI and first subnet")
     func ingress() throws {
         let swarm = try Swarm()
-        let ingress = try #require(swarm.machine.networks.first)
-        #expect(swarm.machine.networks.count == 1 && ingress.spec.ingress && ingress.spec.name == "ingress")
+        let ingress = try #require(swarm.replica.networks.first)
+        #expect(swarm.replica.networks.count == 1 && ingress.spec.ingress && ingress.spec.name == "ingress")
         #expect(ingress.vni.rawValue == 4096)
         #expect(ingress.subnet == (try prefix("10.0.0.0/24")))
         #expect(ingress.gateway == (try address("10.0.0.1")))
         let elsewhere = try Swarm(routes: [prefix("10.0.0.0/15"), prefix("0.0.0.0/0")])
-        #expect(elsewhere.machine.networks.first?.subnet == (try prefix("10.2.0.0/24")))
+        #expect(elsewhere.replica.networks.first?.subnet == (try prefix("10.2.0.0/24")))
     }
 
     @Test("Subnets and VNIs follow in order, and are found by id, name and beginning of an id")
@@ -25,13 +25,13 @@ struct NetworkTests {
         #expect(one.subnet == (try prefix("10.0.1.0/24")))
         #expect(two.subnet == (try prefix("10.0.2.0/24")))
         #expect(one.vni.rawValue == 4097 && two.vni.rawValue == 4098 && one.version == Version(2))
-        #expect(try swarm.machine.network(matching: "one") == one)
-        #expect(try swarm.machine.network(matching: two.id.rawValue) == two)
-        #expect(try swarm.machine.network(matching: String(two.id.rawValue.prefix(10))) == two)
+        #expect(try swarm.replica.network(matching: "one") == one)
+        #expect(try swarm.replica.network(matching: two.id.rawValue) == two)
+        #expect(try swarm.replica.network(matching: String(two.id.rawValue.prefix(10))) == two)
         #expect(throws: ControlError(.notFound, "network three not found")) {
-            try swarm.machine.network(matching: "three")
+            try swarm.replica.network(matching: "three")
         }
-        #expect(throws: ControlError.self) { try swarm.machine.network(matching: "") }
+        #expect(throws: ControlError.self) { try swarm.replica.network(matching: "") }
     }
 
     @Test("What the user pins is taken as it is")
@@ -53,7 +53,7 @@ struct NetworkTests {
     @Test("IPv6 subnets come from the swarm's own unique local prefix, in order, and rest before they are used again")
     func ipv6() throws {
         var swarm = try Swarm()
-        let prefix = try #require(swarm.machine.cluster?.id.uniqueLocalPrefix)
+        let prefix = try #require(swarm.replica.cluster?.id.uniqueLocalPrefix)
         let one = try swarm.create("one") { $0.ipam6 = IPAMConfig() }
         #expect(one.subnet6 == prefix.subprefix(length: 64, index: 0) && one.gateway6 == prefix.network.advanced(by: 1))
         let two = try swarm.create("two") { $0.ipam6 = IPAMConfig() }
@@ -161,7 +161,7 @@ struct NetworkTests {
         var swarm = try Swarm()
         var spec = NetworkSpec(name: "again")
         spec.ingress = true
-        let present = try #require(swarm.machine.networks.first)
+        let present = try #require(swarm.replica.networks.first)
         #expect(
             try swarm.refusal(.createNetwork(spec))
                 == ControlError(

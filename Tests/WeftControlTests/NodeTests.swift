@@ -11,18 +11,18 @@ struct NodeTests {
         let network = try swarm.create("net")
         let worker = try swarm.admit("w1")
         swarm.connect(worker)
-        #expect(swarm.sent.isEmpty && !swarm.machine.isConnected(worker))
+        #expect(swarm.sent.isEmpty && !swarm.isConnected(worker))
         try swarm.hello(worker, vtep: "172.30.0.2")
         let full = try swarm.assignments(worker)
-        #expect(full.isFull && full.revision == swarm.machine.revision && full.networks == swarm.machine.networks)
+        #expect(full.isFull && full.revision == swarm.replica.revision && full.networks == swarm.replica.networks)
         #expect(full.peers.map(\.id) == [Swarm.first, worker].sorted() && full.cluster?.heartbeatSeconds == 5)
         #expect(full.leases.contains { $0.network == network.id && $0.node == worker })
-        #expect(swarm.machine.node(worker)?.state == .ready)
-        #expect(swarm.machine.node(worker)?.dataPathAddress == (try address("172.30.0.2")))
+        #expect(swarm.replica.node(worker)?.state == .ready)
+        #expect(swarm.replica.node(worker)?.dataPathAddress == (try address("172.30.0.2")))
 
         let more = try swarm.create("more")
         let delta = try swarm.assignments(worker)
-        #expect(!delta.isFull && delta.baseRevision == full.revision && delta.revision == swarm.machine.revision)
+        #expect(!delta.isFull && delta.baseRevision == full.revision && delta.revision == swarm.replica.revision)
         #expect(delta.networks == [more] && delta.leases.map(\.network) == [more.id] && delta.peers.isEmpty)
     }
 
@@ -31,7 +31,7 @@ struct NodeTests {
         var swarm = try Swarm()
         let worker = try swarm.admit("w1")
         try swarm.hello(worker, vtep: "172.30.0.2")
-        let known = swarm.machine.revision
+        let known = swarm.replica.revision
         swarm.disconnect(worker)
         let network = try swarm.create("net")
         try swarm.hello(worker, vtep: "172.30.0.2", applied: known)
@@ -42,14 +42,14 @@ struct NodeTests {
         #expect(try swarm.assignments(worker).isFull)
 
         // Nothing changed meanwhile: an empty delta answers.
-        try swarm.hello(worker, vtep: "172.30.0.2", applied: swarm.machine.revision)
-        #expect(try swarm.assignments(worker).baseRevision == swarm.machine.revision)
+        try swarm.hello(worker, vtep: "172.30.0.2", applied: swarm.replica.revision)
+        #expect(try swarm.assignments(worker).baseRevision == swarm.replica.revision)
 
         var objects: [StoredObject] =
-            swarm.machine.nodes.map { StoredObject($0) } + swarm.machine.networks.map { StoredObject($0) }
-        objects += swarm.machine.leases.map { StoredObject($0) }
-        if let cluster = swarm.machine.cluster { objects.append(StoredObject(cluster)) }
-        swarm.machine = ControlMachine(snapshot: StoreSnapshot(revision: swarm.machine.revision, objects: objects))
+            swarm.replica.nodes.map { StoredObject($0) } + swarm.replica.networks.map { StoredObject($0) }
+        objects += swarm.replica.leases.map { StoredObject($0) }
+        if let cluster = swarm.replica.cluster { objects.append(StoredObject(cluster)) }
+        swarm.core = ManagerCore(StoreSnapshot(revision: swarm.replica.revision, objects: objects))
         try swarm.hello(worker, vtep: "172.30.0.2", applied: known)
         #expect(try swarm.assignments(worker).isFull)
     }
@@ -71,7 +71,7 @@ struct NodeTests {
         // What one node may not do: remove another's endpoint.
         swarm.say(.endpointsChanged(added: [endpoint], removed: []), as: one)
         swarm.say(.endpointsChanged(added: [], removed: [endpoint.id]), as: two)
-        #expect(swarm.machine.endpoint(endpoint.id) != nil)
+        #expect(swarm.replica.endpoint(endpoint.id) != nil)
     }
 
     @Test("A hello is the whole truth about a node's endpoints")
@@ -85,7 +85,7 @@ struct NodeTests {
         let new = try swarm.endpoint("new", worker, network, offset: 4)
         swarm.say(.endpointsChanged(added: [old, kept], removed: []), as: worker)
         try swarm.hello(worker, vtep: "172.30.0.2", endpoints: [kept, new])
-        #expect(Set(swarm.machine.endpoints.map(\.id)) == [kept.id, new.id])
+        #expect(Set(swarm.replica.endpoints.map(\.id)) == [kept.id, new.id])
     }
 
     @Test("Endpoints that are not a node's to make are refused")
@@ -111,10 +111,10 @@ struct NodeTests {
         ] {
             swarm.notes = []
             swarm.say(.endpointsChanged(added: [bad], removed: []), as: one)
-            #expect(swarm.machine.endpoints.map(\.id) == [own.id] && swarm.notes.count == 1, "\(bad)")
+            #expect(swarm.replica.endpoints.map(\.id) == [own.id] && swarm.notes.count == 1, "\(bad)")
         }
         swarm.say(.endpointsChanged(added: [forged("own", two, network.id, others.ipv4)], removed: []), as: two)
-        #expect(swarm.machine.endpoint(own.id)?.node == one)
+        #expect(swarm.replica.endpoint(own.id)?.node == one)
         // An address that nobody leases, but that a node uses, becomes its lease.
         swarm.say(
             .endpointsChanged(added: [forged("f", one, network.id, try address("10.0.1.200"))], removed: []), as: one)
@@ -131,12 +131,12 @@ struct NodeTests {
         swarm.pass(.seconds(14))
         swarm.say(.heartbeat(appliedRevision: .none), as: worker)
         swarm.pass(.seconds(14))
-        #expect(swarm.machine.node(worker)?.state == .ready)
+        #expect(swarm.replica.node(worker)?.state == .ready)
         swarm.pass(.seconds(1))
-        #expect(swarm.machine.node(worker)?.state == .down && swarm.closed.map(\.node) == [worker])
-        #expect(swarm.machine.endpoints.count == 1)
-        try swarm.hello(worker, vtep: "172.30.0.2", endpoints: swarm.machine.endpoints)
-        #expect(swarm.machine.node(worker)?.state == .ready)
+        #expect(swarm.replica.node(worker)?.state == .down && swarm.closed.map(\.node) == [worker])
+        #expect(swarm.replica.endpoints.count == 1)
+        try swarm.hello(worker, vtep: "172.30.0.2", endpoints: swarm.replica.endpoints)
+        #expect(swarm.replica.node(worker)?.state == .ready)
     }
 
     @Test("After a restart of the manager, nodes get the time to come back")
@@ -144,12 +144,12 @@ struct NodeTests {
         var swarm = try Swarm()
         let worker = try swarm.admit("w1")
         try swarm.hello(worker, vtep: "172.30.0.2")
-        let objects: [StoredObject] = swarm.machine.nodes.map { StoredObject($0) }
-        swarm.machine = ControlMachine(snapshot: StoreSnapshot(revision: swarm.machine.revision, objects: objects))
+        let objects: [StoredObject] = swarm.replica.nodes.map { StoredObject($0) }
+        swarm.core = ManagerCore(StoreSnapshot(revision: swarm.replica.revision, objects: objects))
         swarm.pass(.seconds(3600))
-        #expect(swarm.machine.node(worker)?.state == .ready)
+        #expect(swarm.replica.node(worker)?.state == .ready)
         swarm.pass(.seconds(15))
-        #expect(swarm.machine.node(worker)?.state == .down)
+        #expect(swarm.replica.node(worker)?.state == .down)
     }
 
     @Test("A newer session replaces the older, whose messages count no more")
@@ -166,7 +166,7 @@ struct NodeTests {
                 .hello(
                     Swarm.description("h"), dataPathAddress: try address("172.30.0.2"), appliedRevision: .none,
                     endpoints: [])))
-        #expect(!swarm.machine.isConnected(worker))
+        #expect(!swarm.isConnected(worker))
         swarm.feed(.nodeDisconnected(worker, old))
         swarm.feed(.nodeMessage(worker, SessionID(99), .heartbeat(appliedRevision: .none)))
         #expect(swarm.closed.count == 2)
@@ -190,9 +190,9 @@ struct NodeTests {
         #expect(swarm.closed.map(\.node) == [two] && swarm.closed.first?.reason.contains("172.30.0.2") ?? false)
         swarm.disconnect(one)
         try swarm.hello(two, vtep: "172.30.0.2")
-        #expect(swarm.machine.isConnected(two) && swarm.machine.node(one)?.dataPathAddress == nil)
+        #expect(swarm.isConnected(two) && swarm.replica.node(one)?.dataPathAddress == nil)
         try swarm.hello(one, vtep: "127.0.0.1")
-        #expect(!swarm.machine.isConnected(one))
+        #expect(!swarm.isConnected(one))
     }
 
     @Test("Leaving and removal free what the node had, after a rest")
@@ -206,10 +206,10 @@ struct NodeTests {
             try swarm.refusal(.removeNode(worker, force: false)).message.contains("is not down and can't be removed"))
         #expect(try swarm.refusal(.removeNode(Swarm.first, force: true)).kind == .failedPrecondition)
         swarm.say(.leaving, as: worker)
-        #expect(swarm.machine.endpoints.isEmpty && swarm.machine.node(worker)?.state == .down)
+        #expect(swarm.replica.endpoints.isEmpty && swarm.replica.node(worker)?.state == .down)
         guard case .goodbye? = swarm.sent.last?.message else { throw Swarm.Unexpected(what: "no goodbye") }
         _ = try swarm.run(.removeNode(worker, force: false))
-        #expect(swarm.machine.node(worker) == nil && !swarm.leases(worker, network).isEmpty)
+        #expect(swarm.replica.node(worker) == nil && !swarm.leases(worker, network).isEmpty)
         swarm.pass(.seconds(59))
         #expect(!swarm.leases(worker, network).isEmpty)
         swarm.pass(.seconds(1))
@@ -220,16 +220,16 @@ struct NodeTests {
     func specs() throws {
         var swarm = try Swarm()
         let worker = try swarm.admit("w1")
-        let node = try #require(swarm.machine.node(worker))
+        let node = try #require(swarm.replica.node(worker))
         var spec = node.spec
         spec.labels = ["zone": "a"]
         spec.availability = .drain
         _ = try swarm.run(.updateNode(worker, version: node.version, spec))
-        #expect(swarm.machine.node(worker)?.spec == spec)
+        #expect(swarm.replica.node(worker)?.spec == spec)
         #expect(
             try swarm.refusal(.updateNode(worker, version: node.version, spec))
                 == ControlError(.outOfSequence, "rpc error: code = Unknown desc = update out of sequence"))
-        let version = try #require(swarm.machine.node(worker)).version
+        let version = try #require(swarm.replica.node(worker)).version
         spec.role = .manager
         #expect(try swarm.refusal(.updateNode(worker, version: version, spec)).kind == .unavailable)
         #expect(
@@ -245,7 +245,7 @@ struct NodeTests {
             throw Swarm.Unexpected(what: "reply")
         }
         #expect(rotated.workerTokenSecret.exposed.count == 25 && rotated.managerTokenSecret.exposed == "m")
-        #expect(rotated.version == swarm.machine.revision)
+        #expect(rotated.version == swarm.replica.revision)
         var spec = rotated.spec
         spec.heartbeatSeconds = 2
         var rotation = ClusterRotation()

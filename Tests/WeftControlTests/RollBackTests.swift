@@ -3,37 +3,46 @@ import WeftControl
 import WeftModel
 import WeftNet
 
-@Suite("Taking an input back")
+@Suite("A proposal that does not go through")
 struct RollBackTests {
-    /// Does everything twice to one machine, taking the first time back, and once to another.
+    /// Does everything to two cores. One of them hears of each proposal that another manager was faster, and works it out
+    /// anew; both must come to the same.
     private struct Pair {
-        var once: ControlMachine
-        var twice: ControlMachine
+        var once: ManagerCore
+        var twice: ManagerCore
         var random = Swarm.Steps()
         var now: Instant
         var commits = 0
 
         mutating func feed(_ input: ControlInput) {
             var (first, second) = (random, random)
-            let checkpoint = twice.checkpoint
-            let before = twice.revision
-            let discarded = twice.handle(input, now: now, random: &first)
-            twice.rollBack(to: checkpoint)
-            #expect(twice.revision == before)
-            let again = twice.handle(input, now: now, random: &second)
-            let plain = once.handle(input, now: now, random: &random)
+            once.enqueue(input)
+            twice.enqueue(input)
+            let before = twice.replica.revision
+            let discarded = twice.proceed(now: now, wallClock: now, random: &first)
+            if case .propose? = discarded.last {
+                let said = twice.resolve(.outdated(newest: before), now: now, wallClock: now)
+                #expect(said.isEmpty && twice.replica.revision == before)
+            }
+            let plain = once.proceed(now: now, wallClock: now, random: &random)
             #expect(discarded == plain)
+            guard case .propose? = plain.last else { return }
+            let again = twice.proceed(now: now, wallClock: now, random: &second)
             #expect(again == plain, "after \(input)")
-            if case .commit? = plain.first { commits += 1 }
-            #expect(once.nodes == twice.nodes && once.networks == twice.networks)
-            #expect(once.endpoints == twice.endpoints && once.leases == twice.leases)
+            commits += 1
+            let outcome = CommitOutcome.committed(Version(before.index + 1))
+            let said = once.resolve(outcome, now: now, wallClock: now)
+            let saidAsWell = twice.resolve(outcome, now: now, wallClock: now)
+            #expect(said == saidAsWell)
+            #expect(once.replica.nodes == twice.replica.nodes && once.replica.networks == twice.replica.networks)
+            #expect(once.replica.endpoints == twice.replica.endpoints && once.replica.leases == twice.replica.leases)
         }
     }
 
-    @Test("It leaves nothing behind", arguments: 0..<8 as Range<UInt64>)
+    @Test("Another manager was faster: nothing is left of the first time", arguments: 0..<8 as Range<UInt64>)
     func leavesNothing(seed: UInt64) throws {
         let swarm = try Swarm()
-        var pair = Pair(once: swarm.machine, twice: swarm.machine, now: swarm.now)
+        var pair = Pair(once: swarm.core, twice: swarm.core, now: swarm.now)
         pair.random.state = seed &* 77 &+ 5
         var random = Swarm.Steps(state: seed &+ 3)
         let nodes = [Swarm.first, NodeID("w1"), NodeID("w2")]
@@ -57,21 +66,21 @@ struct RollBackTests {
                     appliedRevision: .none, endpoints: made.filter { $0.node == node })
                 pair.feed(.nodeMessage(node, session, hello))
             case 5:
-                if let network = pair.once.networks.randomElement(using: &random), step % 20 == 0 {
+                if let network = pair.once.replica.networks.randomElement(using: &random), step % 20 == 0 {
                     pair.feed(.command(CommandID(number), .removeNetwork(network.id.rawValue)))
                 }
             case 6:
-                let subnet = pair.once.networks.flatMap(\.subnets).randomElement(using: &random)
+                let subnet = pair.once.replica.networks.flatMap(\.subnets).randomElement(using: &random)
                 if let subnet { pair.feed(.nodeMessage(node, session, .leaseRequest(number, subnet, address: nil))) }
             case 7:
-                let ids = pair.once.leases.filter { $0.node == node }.map(\.id).prefix(1)
+                let ids = pair.once.replica.leases.filter { $0.node == node }.map(\.id).prefix(1)
                 if step % 9 == 0 { pair.feed(.nodeMessage(node, session, .leasesReturned(Array(ids)))) }
             case 8:
                 pair.now = pair.now + .seconds(Int64.random(in: 1...12, using: &random))
                 pair.feed(.tick)
             case 9: if step % 7 == 0 { pair.feed(.nodeDisconnected(node, session)) }
             default:
-                guard let lease = pair.once.leases.filter({ $0.node == node }).randomElement(using: &random),
+                guard let lease = pair.once.replica.leases.filter({ $0.node == node }).randomElement(using: &random),
                     let ipv4 = lease.block.network.v4?.advanced(by: UInt32.random(in: 0..<6, using: &random))
                 else { continue }
                 let endpoint = Endpoint(
@@ -89,7 +98,7 @@ struct RollBackTests {
     @Test("It holds when the log of commits is full")
     func fullLog() throws {
         let swarm = try Swarm()
-        var pair = Pair(once: swarm.machine, twice: swarm.machine, now: swarm.now)
+        var pair = Pair(once: swarm.core, twice: swarm.core, now: swarm.now)
         for number in 1...1030 as ClosedRange<UInt64> {
             pair.feed(.command(CommandID(number), .rotateToken(.worker)))
         }

@@ -8,7 +8,7 @@ extension Swarm {
     }
 
     mutating func update(_ change: (inout ClusterSpec, inout ClusterRotation) -> Void) throws -> Cluster {
-        let cluster = try #require(machine.cluster)
+        let cluster = try #require(replica.cluster)
         var (spec, rotation) = (cluster.spec, ClusterRotation())
         change(&spec, &rotation)
         guard
@@ -39,7 +39,7 @@ extension Swarm {
     private func swarm() throws -> Swarm {
         var swarm = try Swarm()
         try swarm.replaceRoot(by: "PEM")
-        #expect(swarm.machine.cluster?.rootRotation == nil)
+        #expect(swarm.replica.cluster?.rootRotation == nil)
         let worker = try swarm.admit("w1")
         try swarm.hello(Swarm.first, vtep: "172.30.0.1")
         try swarm.hello(worker, vtep: "172.30.0.2")
@@ -58,20 +58,20 @@ extension Swarm {
         try swarm.replaceRoot(by: "NEW")
         #expect(try roots(worker, swarm) == "NEWPEM")
         #expect(try roots(Swarm.first, swarm) == "PEMNEW")
-        #expect(swarm.machine.signingRoot(for: .worker)?.privateKeyPEM == Secret("key of NEW"))
-        #expect(swarm.machine.signingRoot(for: .manager)?.certificatePEM == "PEM")
-        #expect(swarm.machine.joiningRoot?.privateKeyPEM == Secret("key of PEM"))
+        #expect(swarm.replica.signingRoot(for: .worker)?.privateKeyPEM == Secret("key of NEW"))
+        #expect(swarm.replica.signingRoot(for: .manager)?.certificatePEM == "PEM")
+        #expect(swarm.replica.joiningRoot?.privateKeyPEM == Secret("key of PEM"))
 
         swarm.hasCertificate(worker, of: "NEW")
-        #expect(swarm.machine.cluster?.rootRotation?.stage == .managers)
+        #expect(swarm.replica.cluster?.rootRotation?.stage == .managers)
         #expect(try roots(Swarm.first, swarm) == "NEWPEM")
-        #expect(swarm.machine.signingRoot(for: .manager)?.certificatePEM == "NEW")
-        #expect(swarm.machine.cluster?.rootCertificatePEM == "PEM")
+        #expect(swarm.replica.signingRoot(for: .manager)?.certificatePEM == "NEW")
+        #expect(swarm.replica.cluster?.rootCertificatePEM == "PEM")
 
         swarm.hasCertificate(Swarm.first, of: "NEW")
-        #expect(swarm.machine.cluster?.rootRotation == nil)
-        #expect(swarm.machine.cluster?.rootCertificatePEM == "NEW")
-        #expect(swarm.machine.joiningRoot?.privateKeyPEM == Secret("key of NEW"))
+        #expect(swarm.replica.cluster?.rootRotation == nil)
+        #expect(swarm.replica.cluster?.rootCertificatePEM == "NEW")
+        #expect(swarm.replica.joiningRoot?.privateKeyPEM == Secret("key of NEW"))
         #expect(try roots(worker, swarm) == "NEW" && roots(Swarm.first, swarm) == "NEW")
         #expect(swarm.closed.isEmpty)
     }
@@ -83,11 +83,11 @@ extension Swarm {
         try swarm.replaceRoot(by: "NEW")
         swarm.hasCertificate(worker, of: "NEW")
         swarm.pass(.seconds(60))
-        #expect(swarm.machine.cluster?.rootRotation?.stage == .workers)
+        #expect(swarm.replica.cluster?.rootRotation?.stage == .workers)
         _ = try swarm.run(.removeNode(away, force: true))
         try swarm.hello(Swarm.first, vtep: "172.30.0.1")
         swarm.hasCertificate(Swarm.first, of: "NEW")
-        #expect(swarm.machine.cluster?.rootCertificatePEM == "NEW")
+        #expect(swarm.replica.cluster?.rootCertificatePEM == "NEW")
     }
 
     @Test("survives a restart of the manager in between")
@@ -95,12 +95,12 @@ extension Swarm {
         var swarm = try swarm()
         try swarm.replaceRoot(by: "NEW")
         swarm.restart()
-        #expect(swarm.machine.signingRoot(for: .worker)?.privateKeyPEM == Secret("key of NEW"))
+        #expect(swarm.replica.signingRoot(for: .worker)?.privateKeyPEM == Secret("key of NEW"))
         try swarm.hello(Swarm.first, vtep: "172.30.0.1")
         try swarm.hello(worker, vtep: "172.30.0.2")
         swarm.hasCertificate(worker, of: "NEW")
         swarm.hasCertificate(Swarm.first, of: "NEW")
-        #expect(swarm.machine.cluster?.rootCertificatePEM == "NEW")
+        #expect(swarm.replica.cluster?.rootCertificatePEM == "NEW")
     }
 
     @Test("gives way to another one, and its certificates are trusted until they are gone")
@@ -110,14 +110,31 @@ extension Swarm {
         swarm.hasCertificate(worker, of: "NEW")
         try swarm.replaceRoot(by: "OTHER")
         #expect(try roots(worker, swarm) == "OTHERPEMNEW")
-        #expect(swarm.machine.cluster?.rootRotation?.stage == .workers)
+        #expect(swarm.replica.cluster?.rootRotation?.stage == .workers)
         // And back to where it began.
         try swarm.replaceRoot(by: "PEM")
         #expect(try roots(worker, swarm) == "PEMNEWOTHER")
-        #expect(swarm.machine.signingRoot(for: .worker)?.privateKeyPEM == Secret("key of PEM"))
+        #expect(swarm.replica.signingRoot(for: .worker)?.privateKeyPEM == Secret("key of PEM"))
         swarm.hasCertificate(worker, of: "PEM")
-        #expect(swarm.machine.cluster?.rootRotation == nil)
+        swarm.hasCertificate(Swarm.first, of: "PEM")
+        #expect(swarm.replica.cluster?.rootRotation == nil)
         #expect(try roots(worker, swarm) == "PEM")
+    }
+
+    @Test("that is taken back waits for nodes that may have its certificates and had no time to tell")
+    func untold() throws {
+        var swarm = try swarm()
+        try swarm.replaceRoot(by: "NEW")
+        // The worker gets a certificate of the new root, and its session ends before it says so.
+        swarm.disconnect(worker)
+        try swarm.replaceRoot(by: "PEM")
+        swarm.hasCertificate(Swarm.first, of: "PEM")
+        #expect(swarm.replica.cluster?.rootRotation != nil)
+        try swarm.hello(worker, vtep: "172.30.0.2")
+        swarm.hasCertificate(worker, of: "NEW")
+        #expect(swarm.replica.cluster?.rootRotation != nil)
+        swarm.hasCertificate(worker, of: "PEM")
+        #expect(swarm.replica.cluster?.rootRotation == nil)
     }
 
     @Test("The unlock key is there as long as managers are locked, and changes when it is asked to")

@@ -6,9 +6,10 @@ import WeftNet
 func prefix(_ text: String) throws -> IPv4Prefix { try #require(IPv4Prefix(text)) }
 func address(_ text: String) throws -> IPv4Address { try #require(IPv4Address(text)) }
 
-/// A manager's machine with a store that accepts what fits, and what it said.
+/// A manager's core with a store that accepts what fits, and what it said.
 struct Swarm {
-    var machine: ControlMachine
+    var core: ManagerCore
+    var replica: Replica { core.replica }
     var now = Instant(nanoseconds: 1_700_000_000_000_000_000)
     /// By how much the clock on the wall differs.
     var wallClockOffset = Duration.zero
@@ -18,6 +19,7 @@ struct Swarm {
     var notes: [String] = []
     var events: [ClusterEvent] = []
     var commits = 0
+    var givenUp: [ControlInput] = []
     private var stored: [StoredObject] = []
     private var replies: [CommandID: Result<ControlReply, ControlError>] = [:]
     private var commands: UInt64 = 0
@@ -42,15 +44,12 @@ struct Swarm {
             id: ClusterID("cluster"), createdAt: now, spec: spec, rootCertificatePEM: "PEM",
             workerTokenSecret: Secret("w"),
             managerTokenSecret: Secret("m"))
-        let transaction = try ControlMachine.bootstrap(cluster: cluster, manager: node, now: now, random: &random)
-        var objects: [StoredObject] = []
-        for write in transaction.writes {
-            guard case .put(var object, expecting: .none) = write else { throw Unexpected(what: "\(write)") }
-            object.version = Version(1)
-            objects.append(object)
+        let transaction = try Bootstrap.transaction(cluster: cluster, manager: node, now: now, random: &random)
+        for change in StoreCommit(transaction, at: Version(1)).changes {
+            guard case .put(let object) = change else { throw Unexpected(what: "\(change)") }
+            stored.append(object)
         }
-        machine = ControlMachine(snapshot: StoreSnapshot(revision: Version(1), objects: objects))
-        stored = objects
+        core = ManagerCore(StoreSnapshot(revision: Version(1), objects: stored))
     }
 
     struct Unexpected: Error { let what: String }
@@ -63,36 +62,82 @@ struct Swarm {
     }
 
     mutating func feed(_ input: ControlInput) {
-        let before = machine.revision
-        let actions = machine.handle(input, now: now, wallClock: now + wallClockOffset, random: &random)
+        core.enqueue(input)
+        settle()
+    }
+
+    /// Lets the core go on until it has nothing to do.
+    mutating func settle() {
+        var proposal = perform(proceed())
+        while let transaction = proposal {
+            let revision = Version(replica.revision.index + 1)
+            #expect(transaction.base == replica.revision)
+            #expect(Set(transaction.writes.map(\.key)).count == transaction.writes.count)
+            commits += 1
+            keep(StoreCommit(transaction, at: revision))
+            resolve(.committed(revision))
+            #expect(replica.revision == revision)
+            proposal = perform(proceed())
+        }
+    }
+
+    /// What the core proposes now.
+    mutating func proposed() throws -> Transaction {
+        guard let transaction = perform(proceed()) else { throw Unexpected(what: "no proposal") }
+        return transaction
+    }
+
+    /// What the core says to an outcome.
+    mutating func resolve(_ outcome: CommitOutcome) {
+        let another = perform(core.resolve(outcome, now: now, wallClock: now + wallClockOffset))
+        #expect(another == nil)
+    }
+
+    /// Whether the core waits for something.
+    mutating func isWaiting() -> Bool { proceed().isEmpty }
+
+    mutating func proceed() -> [ControlAction] {
+        core.proceed(now: now, wallClock: now + wallClockOffset, random: &random)
+    }
+
+    /// Another manager commits these writes.
+    mutating func another(_ writes: [StoreWrite]) {
+        let commit = StoreCommit(Transaction(writes), at: Version(replica.revision.index + 3))
+        keep(commit)
+        core.follow(commit)
+        settle()
+    }
+
+    func isConnected(_ node: NodeID) -> Bool { core.dispatcher.isConnected(node) }
+    func reply(_ id: CommandID) -> Result<ControlReply, ControlError>? { replies[id] }
+
+    /// Keeps what was said, and returns the transaction that is proposed.
+    mutating func perform(_ actions: [ControlAction]) -> Transaction? {
         for (index, action) in actions.enumerated() {
             switch action {
-            case .commit(let transaction):
-                #expect(index == 0 && machine.revision.index == before.index + 1)
-                #expect(Set(transaction.writes.map(\.key)).count == transaction.writes.count)
-                commits += 1
-                keep(transaction)
+            case .propose(let transaction):
+                #expect(index == actions.count - 1)
+                return transaction
             case .send(let node, let session, let message):
                 // Only a goodbye may go to a session that was replaced.
                 if case .goodbye = message {} else { #expect(session == sessions[node]) }
                 sent.append((node, message))
             case .closeSession(let node, _, let reason): closed.append((node, reason))
-            case .reply(let id, let result): replies[id] = result
+            case .reply(let id, let result):
+                #expect(replies[id] == nil)
+                replies[id] = result
+            case .giveUp(let input): givenUp.append(input)
             case .announce(let told): events += told
             case .note(let text): notes.append(text)
             }
         }
-        if !actions.contains(where: { if case .commit = $0 { true } else { false } }) {
-            #expect(machine.revision == before)
-        }
+        return nil
     }
 
-    private mutating func keep(_ transaction: Transaction) {
-        for write in transaction.writes {
-            stored.removeAll { $0.key == write.key }
-            guard case .put(var object, _) = write else { continue }
-            object.version = machine.revision
-            stored.append(object)
+    private mutating func keep(_ commit: StoreCommit) {
+        for change in commit.changes {
+            stored.removeAll { $0.key == change.key }
+            if case .put(let object) = change { stored.append(object) }
         }
     }
 
@@ -104,12 +149,12 @@ struct Swarm {
 
     /// Runs a command that must be refused, without a change.
     mutating func refusal(_ command: ControlCommand) throws -> ControlError {
-        let revision = machine.revision
+        let revision = replica.revision
         do {
             let reply = try run(command)
             throw Unexpected(what: "\(reply)")
         } catch let error as ControlError {
-            #expect(machine.revision == revision)
+            #expect(replica.revision == revision)
             return error
         }
     }
@@ -156,6 +201,17 @@ struct Swarm {
         feed(.nodeMessage(node, session, message))
     }
 
+    /// Says it, and does not let the core go on.
+    mutating func enqueue(_ message: NodeMessage, as node: NodeID) {
+        guard let session = sessions[node] else { return }
+        core.enqueue(.nodeMessage(node, session, message))
+    }
+
+    /// The store takes nothing until the core has given up what waits.
+    mutating func failNext() {
+        while perform(proceed()) != nil { _ = perform(core.resolve(.failed, now: now, wallClock: now)) }
+    }
+
     mutating func disconnect(_ node: NodeID) {
         guard let session = sessions[node] else { return }
         feed(.nodeDisconnected(node, session))
@@ -163,7 +219,7 @@ struct Swarm {
 
     /// The manager begins anew on what its store holds.
     mutating func restart() {
-        machine = ControlMachine(snapshot: StoreSnapshot(revision: machine.revision, objects: stored))
+        core = ManagerCore(StoreSnapshot(revision: replica.revision, objects: stored))
         sessions = [:]
     }
 
@@ -179,7 +235,7 @@ struct Swarm {
     }
 
     func leases(_ node: NodeID, _ network: Network) -> [IPv4Prefix] {
-        machine.leases.filter { $0.node == node && $0.network == network.id }.compactMap(\.block.v4)
+        replica.leases.filter { $0.node == node && $0.network == network.id }.compactMap(\.block.v4)
     }
 
     /// An endpoint in a node's first block of a network.

@@ -14,7 +14,7 @@ import WeftStoreSQLite
 private final class Journey {
     let directory = FileManager.default.temporaryDirectory.appending(path: "weft-kinds-\(UUID().uuidString)").path
     var store: SQLiteStore
-    var manager: ControlMachine
+    var manager: ManagerCore
     var random = SystemRandomNumberGenerator()
     let now = Instant(nanoseconds: 1_700_000_000_000_000_000)
     static let workers = [NodeID("w1"), NodeID("w2")]
@@ -31,7 +31,7 @@ private final class Journey {
             id: ClusterID("c"), createdAt: now, spec: ClusterSpec(), rootCertificatePEM: "PEM",
             workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))
         let first = Node(id: NodeID("manager"), createdAt: now, spec: NodeSpec(role: .manager))
-        var transaction = try ControlMachine.bootstrap(cluster: cluster, manager: first, now: now, random: &random)
+        var transaction = try Bootstrap.transaction(cluster: cluster, manager: first, now: now, random: &random)
         for id in Self.workers {
             let worker = Node(id: id, createdAt: now, spec: NodeSpec(role: .worker))
             transaction.writes.append(.put(StoredObject(worker), expecting: .none))
@@ -41,20 +41,32 @@ private final class Journey {
         try store.close()
         // Everything that follows comes out of the file.
         store = try open()
-        manager = ControlMachine(snapshot: try await store.snapshot())
+        manager = ManagerCore(try await store.snapshot())
     }
 
     deinit { try? FileManager.default.removeItem(atPath: directory) }
 
     /// What each node is told by an input, after its commit.
     func feed(_ input: ControlInput) async throws -> [NodeID: Assignments] {
+        manager.enqueue(input)
+        return try await settle()
+    }
+
+    /// What each node is told of what another manager writes.
+    func another(_ write: StoreWrite) async throws -> [NodeID: Assignments] {
+        let transaction = Transaction([write])
+        manager.follow(StoreCommit(transaction, at: try await store.commit(transaction)))
+        return try await settle()
+    }
+
+    private func settle() async throws -> [NodeID: Assignments] {
         var told: [NodeID: Assignments] = [:]
-        for action in manager.handle(input, now: now, random: &random) {
-            switch action {
-            case .commit(let transaction): #expect(try await store.commit(transaction) == manager.revision)
-            case .send(let node, _, .assignments(let assignments)): told[node] = assignments
-            default: break
-            }
+        var actions = manager.proceed(now: now, wallClock: now, random: &random)
+        while let last = actions.last {
+            for case .send(let node, _, .assignments(let assignments)) in actions { told[node] = assignments }
+            guard case .propose(let transaction) = last else { break }
+            actions = manager.resolve(.committed(try await store.commit(transaction)), now: now, wallClock: now)
+            actions += manager.proceed(now: now, wallClock: now, random: &random)
         }
         return told
     }
@@ -113,7 +125,7 @@ private func hello(_ machine: inout NodeMachine, now: Instant) -> WeftModel.Vers
 
     @Test func `a kind is stored, told to its audience, kept by a node and had again`() async throws {
         let journey = try await Journey(first)
-        #expect(journey.manager.object(first.key)?.as(Gadget.self)?.name == "one")
+        #expect(journey.manager.replica.object(first.key)?.as(Gadget.self)?.name == "one")
         let bytes = try Data(contentsOf: URL(filePath: journey.directory + "/store.sqlite"))
         #expect(bytes.range(of: Data("very secret".utf8)) == nil)
 
@@ -131,10 +143,9 @@ private func hello(_ machine: inout NodeMachine, now: Instant) -> WeftModel.Vers
         // It goes to the other node.
         var moved = first
         moved.nodes = [Journey.workers[1]]
-        journey.manager.state.put(moved)
-        let told = try await journey.feed(.tick)
+        let told = try await journey.another(.put(StoredObject(moved), expecting: try #require(journey.manager.replica.object(first.key)).version))
         #expect(told[Journey.workers[0]]?[Gadget.self] == Delta(removed: [first.id]))
-        moved.version = journey.manager.revision
+        moved.version = journey.manager.replica.revision
         let delta = try #require(told[Journey.workers[1]])
         #expect(!delta.isFull && delta[Gadget.self] == Delta(put: [moved]))
         try receive(delta, &machine, journey)
@@ -147,11 +158,10 @@ private func hello(_ machine: inout NodeMachine, now: Instant) -> WeftModel.Vers
         #expect(!saved.lacksKinds && saved.view[Gadget.self].put == [moved])
         var restarted = node(saved: saved)
         #expect(restarted.assigned(Gadget.self)[first.id] == moved && restarted.saved.view == machine.saved.view)
-        #expect(hello(&restarted, now: journey.now) == journey.manager.revision)
+        #expect(hello(&restarted, now: journey.now) == journey.manager.replica.revision)
 
         // And it goes for good.
-        journey.manager.state.delete(first.key)
-        let last = try await journey.feed(.tick)
+        let last = try await journey.another(.delete(first.key, expecting: moved.version))
         #expect(last[Journey.workers[0]]?[Gadget.self].isEmpty ?? true)
         try receive(try #require(last[Journey.workers[1]]), &machine, journey)
         #expect(machine.assigned(Gadget.self).isEmpty)

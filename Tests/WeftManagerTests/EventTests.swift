@@ -1,72 +1,48 @@
-import Logging
 import Testing
 import WeftControl
 import WeftManager
 import WeftModel
-import WeftNet
 
 @Suite("What a manager tells those who watch", .timeLimit(.minutes(1)))
 struct EventTests {
-    private static let now = Instant(nanoseconds: 1_700_000_000_000_000_000)
-
-    private struct Steps: RandomNumberGenerator {
-        var state: UInt64 = 7
-        mutating func next() -> UInt64 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return state ^ state >> 29
-        }
-    }
-
-    private static func store() throws -> MemoryStore {
-        var random = Steps()
-        var node = Node(id: NodeID("manager"), createdAt: now, spec: NodeSpec(role: .manager))
-        node.managerAddress = "172.30.0.1:2377"
-        let cluster = Cluster(
-            id: ClusterID("cluster"), createdAt: now, spec: ClusterSpec(), rootCertificatePEM: "PEM",
-            workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))
-        return MemoryStore(try ControlMachine.bootstrap(cluster: cluster, manager: node, now: now, random: &random))
-    }
-
-    /// Runs a manager, and returns what its log tells of `body`.
-    private func events(
-        of body: (Manager, MemoryStore) async throws -> Void
-    ) async throws -> [ClusterEvent] {
-        let (store, log) = (try Self.store(), ClusterEventLog())
-        let manager = try await Manager(
-            store: store, eventLog: log, wallClock: { Self.now }, clock: { Self.now }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-        let running = Task { await manager.run() }
-        try await body(manager, store)
-        manager.shutDown()
-        await running.value
-        return log.follow().past
-    }
-
     @Test("Networks are created and removed, a node joins and is changed")
     func changes() async throws {
-        let told = try await events { manager, _ in
-            guard case .network(let network) = try await manager.perform(.createNetwork(NetworkSpec(name: "db"))) else { return }
-            _ = try await manager.perform(.removeNetwork(network.id.rawValue))
-            guard case .node(let node) = try await manager.perform(.admitNode(NodeID("w1"), .worker, .active)) else { return }
+        let fixture = try await Fixture.run { fixture in
+            let network = try await fixture.create("db")
+            _ = try await fixture.manager.perform(.removeNetwork(network.id.rawValue))
+            guard case .node(let node) = try await fixture.manager.perform(.admitNode(NodeID("w1"), .worker, .active)) else { return }
             var spec = node.spec
             spec.availability = .pause
-            _ = try await manager.perform(.updateNode(node.id, version: node.version, spec))
+            _ = try await fixture.manager.perform(.updateNode(node.id, version: node.version, spec))
         }
-        #expect(told.map { "\($0.kind) \($0.action)" } == ["network create", "network remove", "node create", "node update"])
-        #expect(told.last?.attributes == ["name": "", "availability.old": "active", "availability.new": "pause"])
-        #expect(told.prefix(2).map(\.attributes) == [["name": "db"], ["name": "db"]])
+        #expect(fixture.told == ["network create", "network remove", "node create", "node update"])
+        let events = fixture.log.follow().past
+        #expect(events.last?.attributes == ["name": "", "availability.old": "active", "availability.new": "pause"])
+        #expect(events.prefix(2).map(\.attributes) == [["name": "db"], ["name": "db"]])
     }
 
     @Test("Nothing is told of what was not committed")
     func refused() async throws {
-        let told = try await events { manager, store in
-            store.setFull(true)
-            await #expect(throws: MemoryStore.Full.self) {
-                _ = try await manager.perform(.createNetwork(NetworkSpec(name: "db")))
-            }
-            store.setFull(false)
+        let fixture = try await Fixture.run { fixture in
+            fixture.store.refuse { _ in true }
+            await #expect(throws: MemoryStore.Full.self) { _ = try await fixture.create("db") }
+            fixture.store.refuse { _ in false }
             // Taken back whole: the name is free.
-            _ = try await manager.perform(.createNetwork(NetworkSpec(name: "db")))
+            _ = try await fixture.create("db")
         }
-        #expect(told.map { "\($0.kind) \($0.action)" } == ["network create"])
+        #expect(fixture.told == ["network create"])
+    }
+
+    @Test("What another manager commits is told as well")
+    func foreign() async throws {
+        let fixture = try await Fixture.run { fixture in
+            var network = try #require(try await fixture.manager.read { $0.networks.first })
+            network = Network(
+                id: NetworkID("theirs"), createdAt: network.createdAt, spec: NetworkSpec(name: "theirs"), vni: network.vni,
+                subnet: network.subnet, gateway: network.gateway)
+            fixture.store.commitByAnother([.put(StoredObject(network), expecting: .none)])
+            try await wait { !fixture.told.isEmpty }
+        }
+        #expect(fixture.told == ["network create"])
     }
 }

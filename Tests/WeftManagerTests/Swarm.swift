@@ -29,7 +29,8 @@ final class Swarm: Sendable {
         spec.certificateLifetimeSeconds = certificateLifetimeSeconds
         let identity = try await Founding.found(store, spec: spec, manager: node, authority: authority, now: .now)
         credentials = try NodeCredentials(identity, directory: directory)
-        manager = try await Manager(store: store, wallClock: { .now }, clock: { .now }, logger: logger)
+        manager = Manager(
+            store: store, snapshot: try await store.snapshot(), wallClock: { .now }, clock: { .now }, logger: logger)
         joining = JoinService(manager: manager, credentials: credentials, wallClock: { .now }, logger: logger)
         running = Task { [manager] in await manager.run() }
     }

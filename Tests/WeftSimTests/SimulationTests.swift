@@ -26,6 +26,7 @@ struct SimulationTests {
                 options.duration = seed % 25 == 0 ? .seconds(200) : .seconds(15)
                 options.operationsPerSecond = seed % 3 == 0 ? 12 : 5
                 options.fillsNetworks = seed % 5 < 2
+                options.secondManager = seed % 7 > 1
                 let report = try Simulation.run(seed: seed, options: options)
                 total.attached += report.attached
                 total.addressesReturned += report.addressesReturned
@@ -36,6 +37,9 @@ struct SimulationTests {
                 total.agentCrashes += report.agentCrashes
                 total.managerCrashes += report.managerCrashes
                 total.failedCommits += report.failedCommits
+                total.slowCommits += report.slowCommits
+                total.conflicts += report.conflicts
+                total.otherChanges += report.otherChanges
                 total.networksRemoved += report.networksRemoved
                 total.nodesLeft += report.nodesLeft
             } catch {
@@ -48,6 +52,7 @@ struct SimulationTests {
         guard seeds.count >= 20 else { return }
         #expect(total.withIPv6 > 0 && total.attached > 0 && total.detached > 0 && total.brokenSessions > 0 && total.agentCrashes > 0)
         #expect(total.addressesReturned > 0 && total.filled > 0)
+        #expect(total.slowCommits > 0 && total.conflicts > 0 && total.otherChanges > 0)
         #expect(total.managerCrashes > 0 && total.failedCommits > 0 && total.networksRemoved > 0 && total.nodesLeft > 0)
     }
 

@@ -2,16 +2,17 @@ import WeftIPAM
 package import WeftModel
 import WeftNet
 
-extension ControlMachine {
+/// How a swarm begins.
+package enum Bootstrap {
     /// The first commit of a new swarm: its settings, its first manager, and the ingress network.
-    package static func bootstrap(
+    package static func transaction(
         cluster: Cluster, manager: Node, now: Instant, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Transaction {
         try check(cluster.spec)
-        try checkSettings(of: cluster.spec)
+        try Settings.check(cluster.spec)
         var spec = NetworkSpec(name: "ingress")
         spec.ingress = true
-        let ingress = try allocate(
+        let ingress = try Allocation.allocate(
             spec, cluster: cluster, networks: [], nodes: [manager], now: now, random: &random)
         return Transaction([
             .put(StoredObject(cluster), expecting: .none), .put(StoredObject(manager), expecting: .none),

@@ -30,14 +30,25 @@ package struct ControlError: Error, Hashable, Sendable, CustomStringConvertible 
 
 /// What the shell must do, in this order.
 package enum ControlAction: Hashable, Sendable {
-    /// At most one, and the first. Nothing of the rest may happen before it is durable.
-    case commit(Transaction)
+    /// Hands a transaction to the store, and what becomes of it back to the core. The last action, while no other is out.
+    case propose(Transaction)
     case send(NodeID, SessionID, ManagerMessage)
     /// Ends the stream after what was sent before.
     case closeSession(NodeID, SessionID, reason: String)
     case reply(CommandID, Result<ControlReply, ControlError>)
+    /// The store did not take what this input wants: who is behind it is told, by an error or the end of the session.
+    case giveUp(ControlInput)
     /// What those who watch the swarm are told.
     case announce([ClusterEvent])
     /// A sentence for the log: something an operator may want to know.
     case note(String)
+}
+
+/// What became of a proposal.
+package enum CommitOutcome: Hashable, Sendable {
+    case committed(Version)
+    /// The store is at another revision than the one that it was worked out at.
+    case outdated(newest: Version)
+    /// It was not written, and will not be.
+    case failed
 }

@@ -79,7 +79,7 @@ struct Checker {
     }
 
     /// A node that left and was not removed is waited for.
-    private static func unfinishedRoot(in cluster: SimCluster, _ manager: ControlMachine) -> String? {
+    private static func unfinishedRoot(in cluster: SimCluster, _ manager: Replica) -> String? {
         guard let state = manager.cluster, manager.nodes.allSatisfy({ $0.state == .ready }) else { return nil }
         if let rotation = state.rootRotation { return "the root \(rotation.certificatePEM) is still on its way" }
         for node in cluster.nodes where !node.isGone {
@@ -91,7 +91,7 @@ struct Checker {
     }
 
     private func overlappingLeases(_ cluster: SimCluster) -> String? {
-        guard cluster.hasCommitted, let leases = cluster.manager?.leases else { return nil }
+        guard cluster.hasCommitted, let leases = cluster.manager?.replica.leases else { return nil }
         for (one, next) in zip(leases, leases.dropFirst())
         where one.network == next.network && one.block.overlaps(next.block) {
             return "leases \(one.block) and \(next.block) of network \(one.network) overlap in the store"
@@ -101,7 +101,11 @@ struct Checker {
 
     /// What holds once nothing is under way: everybody knows the same, forwards by it, and by nothing else.
     static func difference(in cluster: SimCluster) -> String? {
-        guard let manager = cluster.manager else { return "there is no manager" }
+        guard let core = cluster.manager else { return "there is no manager" }
+        guard core.isIdle, cluster.commands.isEmpty else { return "the manager owes \(cluster.commands.count) replies" }
+        guard cluster.other?.isIdle ?? true else { return "the other manager waits" }
+        if let other = cluster.other?.replica, other.revision != cluster.store.revision { return "the other manager lags" }
+        let manager = core.replica
         guard cluster.store.objects.count == manager.objectCount, manager.revision == cluster.store.revision else {
             return "store and manager differ"
         }
@@ -137,7 +141,7 @@ struct Checker {
     }
 
     /// An entry under a VNI that is not an endpoint of that network, or a member that has none there.
-    private static func leak(in table: DesiredState, _ manager: ControlMachine) -> String? {
+    private static func leak(in table: DesiredState, _ manager: Replica) -> String? {
         var users: [OverlayAddress: (endpoint: Endpoint, vtep: IPv4Address?)] = [:]
         for endpoint in manager.endpoints {
             guard let network = manager.network(endpoint.network), network.subnet.contains(endpoint.ipv4) else {
@@ -173,7 +177,7 @@ struct Checker {
 
     /// A sandbox that sees the name of an endpoint on a network that it is not on, or not that of one it shares a network
     /// with.
-    private static func nameLeak(of agent: NodeMachine, _ manager: ControlMachine) -> String? {
+    private static func nameLeak(of agent: NodeMachine, _ manager: Replica) -> String? {
         let names = NameTable(node: agent.id, networks: agent.networks, endpoints: agent.endpoints, peers: agent.peers)
         let down = Set(manager.nodes.filter { $0.state == .down }.map(\.id))
         for asker in agent.ownEndpoints {

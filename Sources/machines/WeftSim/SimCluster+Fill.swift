@@ -7,7 +7,7 @@ import WeftNode
 /// Once it is calm: every address of a network can be had, on any node, by name or not; a refusal means that something has it.
 extension SimCluster {
     func fillNetworks() throws {
-        for network in manager?.networks ?? [] where network.subnet.length >= 27 && !network.spec.ingress {
+        for network in manager?.replica.networks ?? [] where network.subnet.length >= 27 && !network.spec.ingress {
             try fill(network)
             for _ in 0..<4 { try moveByName(network) }
         }
@@ -99,7 +99,7 @@ extension SimCluster {
             for place in agent.reservedPlaces where place.network == network.id { taken.insert(place.address) }
         }
         let members = Set(live.map { nodes[$0].id })
-        let away = manager?.leases.filter { $0.network == network.id && !members.contains($0.node) }.map(\.block) ?? []
+        let away = manager?.replica.leases.filter { $0.network == network.id && !members.contains($0.node) }.map(\.block) ?? []
         return (0..<1 << (network.subnet.width - network.subnet.length)).compactMap { layout.subnet.network.advanced(by: $0) }
             .filter { address in
                 layout.isAssignable(address) && !taken.contains(address) && !away.contains { $0.contains(address) }

@@ -15,7 +15,7 @@ extension SimCluster {
 
     /// Now and then the operator takes a new root back.
     func replaceRoot() throws {
-        guard let cluster = manager?.cluster else { return }
+        guard let cluster = manager?.replica.cluster else { return }
         var root = "[root \(nextRoot)]"
         if cluster.rootRotation != nil, random.chance(30) { root = cluster.rootCertificatePEM } else { nextRoot += 1 }
         var rotation = ClusterRotation()
@@ -37,7 +37,7 @@ extension SimCluster {
     func renew(_ index: Int, life: Int) throws {
         let node = nodes[index]
         guard node.life == life, node.agent != nil, !node.isGone, let session = node.session, streams[session] != nil,
-            let manager, let cluster = manager.cluster, let role = manager.node(node.id)?.spec.role
+            let manager = manager?.replica, let cluster = manager.cluster, let role = manager.node(node.id)?.spec.role
         else { return }
         if node.issuer != node.roots.first, let root = manager.signingRoot(for: role) {
             guard root.privateKeyPEM.exposed == "key of \(root.certificatePEM)" else {

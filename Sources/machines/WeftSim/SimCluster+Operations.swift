@@ -82,7 +82,9 @@ extension SimCluster {
         try feed(index, .sandboxGone(sandbox))
     }
 
-    func createNetwork() throws {
+    func createNetwork() throws { try command(.createNetwork(randomNetwork())) }
+
+    func randomNetwork() -> NetworkSpec {
         var spec = NetworkSpec(name: "n\(Int.random(in: 1...8, using: &random))")
         spec.attachable = true
         if random.chance(40) {
@@ -97,17 +99,12 @@ extension SimCluster {
                 spec.ipam6?.subnet = IPv6Prefix(base, length: Int.random(in: 117...120, using: &random))
             }
         }
-        try command(.createNetwork(spec))
+        return spec
     }
 
     private func removeNetwork() throws {
-        guard let network = manager?.networks.filter({ !$0.spec.ingress }).randomElement(using: &random) else { return }
-        let before = store.revision
+        guard let network = manager?.replica.networks.filter({ !$0.spec.ingress }).randomElement(using: &random) else { return }
         try command(.removeNetwork(network.spec.name))
-        if store.revision != before, store.objects[Network.key(network.id)] == nil {
-            report.networksRemoved += 1
-            report.networksCreated -= 1
-        }
     }
 
     /// A node leaves, or is thrown out, or one joins.
@@ -122,7 +119,7 @@ extension SimCluster {
             }
         case 1:
             if members.count > 1,
-                let node = manager?.nodes.filter({ $0.spec.role == .worker }).randomElement(using: &random)
+                let node = manager?.replica.nodes.filter({ $0.spec.role == .worker }).randomElement(using: &random)
             {
                 try command(.removeNode(node.id, force: random.chance(30)))
             }

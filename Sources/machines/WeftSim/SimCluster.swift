@@ -14,6 +14,8 @@ package struct SimOptions: Sendable {
     package var operationsPerSecond = 4
     /// Broken streams, crashes and failing commits.
     package var faults = true
+    /// Another manager that writes into the same store.
+    package var secondManager = true
     /// In the end, whether every address of the small networks can be had from every node.
     package var fillsNetworks = false
     package init() {}
@@ -43,6 +45,13 @@ package struct SimReport: Hashable, Sendable {
     package var agentCrashes = 0
     package var managerCrashes = 0
     package var failedCommits = 0
+    /// Transactions that the store took its time for, and most changes of one.
+    package var slowCommits = 0
+    package var mostWrites = 0
+    /// Transactions that came later than another manager's.
+    package var conflicts = 0
+    /// What the other manager did.
+    package var otherChanges = 0
     package var networksCreated = 0
     package var networksRemoved = 0
     /// Addresses and blocks that one node gave back because another needed them.
@@ -74,6 +83,9 @@ final class SimCluster {
         case nodeSeesEnd(Int, SessionID)
         case applyDatapath(Int, life: Int, Generation)
         case save(Int, life: Int)
+        case storeAnswers(Pending)
+        case storeTells(StoreCommit)
+        case operateOther
     }
 
     let seed: UInt64
@@ -83,7 +95,12 @@ final class SimCluster {
     var queue = EventQueue<Event>()
     var store = SimStore()
     /// Nil while the manager is down.
-    var manager: ControlMachine?
+    var manager: ManagerCore?
+    var managerLife = 0
+    /// Nil if there is no other.
+    var other: ManagerCore?
+    /// When the last commit that was told reaches those who follow.
+    var watchedUntil = Instant(nanoseconds: 0)
     var nodes: [SimNode] = []
     /// Streams that carry messages: the node, and when the last message sent each way arrives.
     var streams: [SessionID: (node: Int, up: Instant, down: Instant)] = [:]
@@ -97,7 +114,8 @@ final class SimCluster {
     /// Whether the running event changed anything that the rules are about.
     var isChanged = false
     var hasCommitted = false
-    var commands: Set<CommandID> = []
+    /// Without a reply yet.
+    var commands: [CommandID: ControlCommand] = [:]
     /// What attaches and detaches came to, once it is calm.
     var outcomes: [RequestID: Result<Endpoint, AttachError>] = [:]
     var report = SimReport()
@@ -113,15 +131,19 @@ final class SimCluster {
         let cluster = Cluster(
             id: .random(using: &random), createdAt: now, spec: ClusterSpec(), rootCertificatePEM: "[root]",
             workerTokenSecret: Secret("w"), managerTokenSecret: Secret("m"))
-        var first = try ControlMachine.bootstrap(cluster: cluster, manager: managerNode, now: now, random: &random)
+        var first = try Bootstrap.transaction(cluster: cluster, manager: managerNode, now: now, random: &random)
         let authority = AuthorityKey(id: cluster.id, privateKeyPEM: Secret("key of [root]"))
         first.writes.append(.put(StoredObject(authority), expecting: .none))
-        guard store.commit(first) else { throw failure("the first commit does not fit an empty store") }
-        manager = ControlMachine(snapshot: store.snapshot)
+        guard case .committed = store.commit(first) else { throw failure("the first commit does not fit an empty store") }
+        manager = ManagerCore(store.snapshot)
+        if options.secondManager { other = ManagerCore(store.snapshot) }
         addNode(managerNode.id, cluster, role: .manager)
         for _ in 1..<options.nodes { join() }
         queue.plan(.managerTick, at: now + .seconds(1))
-        if options.duration > .zero { queue.plan(.operate, at: now + .milliseconds(500)) }
+        if options.duration > .zero {
+            queue.plan(.operate, at: now + .milliseconds(500))
+            if options.secondManager { queue.plan(.operateOther, at: now + .milliseconds(700)) }
+        }
     }
 
     func failure(_ rule: String) -> SimFailure {
@@ -167,7 +189,7 @@ final class SimCluster {
         case .managerStart:
             if manager == nil {
                 note("manager starts at revision \(store.revision)")
-                manager = ControlMachine(snapshot: store.snapshot)
+                manager = ManagerCore(store.snapshot)
             }
         case .agentTick(let index, let life):
             guard nodes[index].life == life, nodes[index].agent != nil else { return }
@@ -198,88 +220,15 @@ final class SimCluster {
             try applyDatapath(index, life: life, generation)
         case .save(let index, let life):
             if nodes[index].life == life { nodes[index].save(own: true, view: true) }
+        case .storeAnswers(let pending):
+            try answer(pending)
+            try advanceManager()
+        case .storeTells(let commit): try storeTells(commit)
+        case .operateOther:
+            guard isStormy else { return }
+            operateOther()
+            queue.plan(.operateOther, at: delay(1...(6000 / options.operationsPerSecond)))
         }
-    }
-
-    // MARK: The manager's shell
-
-    /// Feeds the manager as its contract says: the old value stays until the commit is durable.
-    func manage(_ input: ControlInput) throws {
-        guard let old = manager else { return }
-        var machine = old
-        let actions = machine.handle(input, now: now, random: &random)
-        for (position, action) in actions.enumerated() {
-            if options.faults, isStormy, position > 0, Int.random(in: 0..<3000, using: &random) == 0 {
-                note("manager dies between its actions")
-                manager = machine
-                crashManager()
-                return
-            }
-            switch action {
-            case .commit(let transaction):
-                guard position == 0 else { throw failure("a commit that is not the first action") }
-                if options.faults, isStormy, random.chance(1) {
-                    note("commit fails")
-                    report.failedCommits += 1
-                    reloadManager()
-                    return
-                }
-                guard store.commit(transaction) else { throw failure("a guard of \(transaction) does not hold") }
-                guard store.revision == machine.revision else {
-                    throw failure("the store is at \(store.revision), the machine at \(machine.revision)")
-                }
-                report.commits += 1
-                hasCommitted = true
-                note("commit \(store.revision): \(transaction.writes.map(\.key))")
-            case .send(let node, let session, let message):
-                guard let index = nodes.firstIndex(where: { $0.id == node }), var stream = streams[session] else {
-                    continue
-                }
-                stream.down = max(stream.down, delay(1...40))
-                streams[session] = stream
-                queue.plan(.toNode(index, session, message), at: stream.down)
-            case .closeSession(_, let session, let reason):
-                guard let stream = streams[session] else { continue }
-                note("manager closes \(nodes[stream.node].description.hostname)'s stream: \(reason)")
-                // What was sent before still arrives.
-                queue.plan(.nodeSeesEnd(stream.node, session), at: max(stream.down, now) + .milliseconds(1))
-            case .reply(let id, let result):
-                guard commands.remove(id) != nil else { throw failure("command \(id) got a second reply") }
-                note("reply \(result)")
-                if case .success(.network) = result { report.networksCreated += 1 }
-            case .announce(let events):
-                note("manager announces \(events.map { "\($0.kind) \($0.id) \($0.action)" })")
-            case .note(let text):
-                note("manager notes: \(text)")
-            }
-        }
-        manager = machine
-        if !actions.isEmpty { isChanged = true }
-    }
-
-    func command(_ command: ControlCommand) throws {
-        guard manager != nil else { return }
-        let id = CommandID(nextCommand)
-        nextCommand += 1
-        commands.insert(id)
-        note("command \(command)")
-        try manage(.command(id, command))
-        if manager != nil, commands.contains(id), !isStormy { throw failure("command \(id) got no reply") }
-    }
-
-    func crashManager() {
-        guard manager != nil else { return }
-        note("manager crashes")
-        report.managerCrashes += 1
-        manager = nil
-        for session in streams.keys.sorted() { breakStream(session, managerSees: false) }
-        queue.plan(.managerStart, at: delay(200...20_000))
-    }
-
-    /// After a failed commit: made anew from the store; no session survives.
-    private func reloadManager() {
-        for session in streams.keys.sorted() { breakStream(session, managerSees: false) }
-        manager = ControlMachine(snapshot: store.snapshot)
     }
 
     // MARK: Streams

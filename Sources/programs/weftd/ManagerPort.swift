@@ -25,8 +25,8 @@ struct ManagerPort: ManagerService {
     }
 
     func addressShown(_ address: IPv4Address, by peer: PeerIdentity) async throws -> AddressReply {
+        // The hello that follows finds it done: it waits behind it.
         manager.addressShown(address, by: peer.node)
-        // Behind what was just queued: the hello that follows finds it done.
         let known = try await manager.read { $0.node(peer.node)?.dataPathAddress }
         return AddressReply(
             dataPathAddress: known, managerAddresses: [advertised?.dataPathAddress, advertised?.address].compactMap(\.self))

@@ -52,9 +52,11 @@ final class ManagerRole: Sendable {
         store: SQLiteStore, settings: Settings, membership: SavedMembership, credentials: NodeCredentials, seal: ManagerSeal,
         eventLog: ClusterEventLog, logger: Logger
     ) async throws -> ManagerRole {
-        let manager = try await Manager(store: store, eventLog: eventLog, wallClock: Host.now, clock: Host.steadyNow, logger: logger)
-        let machine = ControlMachine(snapshot: try await store.snapshot())
-        guard let cluster = machine.cluster, let root = machine.joiningRoot else {
+        let snapshot = try await store.snapshot()
+        let manager = Manager(
+            store: store, snapshot: snapshot, eventLog: eventLog, wallClock: Host.now, clock: Host.steadyNow, logger: logger)
+        let replica = Replica(snapshot)
+        guard let cluster = replica.cluster, let root = replica.joiningRoot else {
             throw UnreadableRecord(path: settings.storePath, reason: "it holds no swarm")
         }
         _ = try CertificateAuthority(rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
@@ -63,11 +65,11 @@ final class ManagerRole: Sendable {
         let service = ManagerPort(
             manager: manager,
             joining: JoinService(manager: manager, credentials: credentials, wallClock: Host.now, logger: logger),
-            advertised: machine.node(credentials.identity.node))
+            advertised: replica.node(credentials.identity.node))
         let server = try ManagerServer(
             credentials: credentials, service: service,
             address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)),
-            familiar: machine.nodes.compactMap(\.address), eventLoopGroup: EventLoops.swarm, logger: logger)
+            familiar: replica.nodes.compactMap(\.address), eventLoopGroup: EventLoops.swarm, logger: logger)
         return ManagerRole(manager: manager, server: server, store: store, seal: seal)
     }
 

@@ -133,7 +133,7 @@ struct SwarmVerbs: APIBackend {
 
     func networkRemove(_ id: NetworkID) async throws { _ = try await command(.removeNetwork(id.rawValue)) }
 
-    private func control<Value: Sendable>(_ body: @escaping @Sendable (ControlMachine) -> Value) async throws -> Value {
+    private func control<Value: Sendable>(_ body: @escaping @Sendable (Replica) -> Value) async throws -> Value {
         guard let role = member?.role else { throw APIError.notAManagerOnWorker }
         return try await role.manager.read(body)
     }

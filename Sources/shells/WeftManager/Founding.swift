@@ -19,7 +19,7 @@ package enum Founding {
             workerTokenSecret: JoinToken.randomSecret(using: &generator),
             managerTokenSecret: JoinToken.randomSecret(using: &generator))
         cluster.renewUnlockKey(isAskedFor: false, random: &generator)
-        var transaction = try ControlMachine.bootstrap(cluster: cluster, manager: manager, now: now, random: &generator)
+        var transaction = try Bootstrap.transaction(cluster: cluster, manager: manager, now: now, random: &generator)
         transaction.writes.append(
             .put(StoredObject(AuthorityKey(id: cluster.id, privateKeyPEM: authority.privateKeyPEM)), expecting: .none))
         try await store.commit(transaction)

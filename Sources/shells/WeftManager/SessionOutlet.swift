@@ -1,6 +1,4 @@
-import WeftControl
 package import WeftModel
-import WeftNet
 
 /// Where a session's messages go. Neither call waits: a node that does not keep up loses its session, and the next one
 /// begins with a full set.
@@ -14,15 +12,4 @@ package struct SessionOutlet: Sendable {
         self.send = send
         self.close = close
     }
-}
-
-/// What reaches the manager's queue.
-enum ManagerEvent: Sendable {
-    case command(ControlCommand, CheckedContinuation<ControlReply, any Error>)
-    case read(@Sendable (ControlMachine) -> Void)
-    case connected(NodeID, SessionID, address: IPv4Address?, SessionOutlet)
-    case received(NodeID, SessionID, NodeMessage)
-    case disconnected(NodeID, SessionID)
-    case addressShown(NodeID, IPv4Address)
-    case tick
 }

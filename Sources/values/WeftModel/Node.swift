@@ -66,6 +66,8 @@ package struct Node: StoredValue {
     package var state: NodeState
     /// Why it is not ready: a sentence, nil while it is.
     package var problem: String?
+    /// It left the swarm, and was not removed yet: what it leased is free after a rest.
+    package var hasLeft: Bool?
     /// Where managers reach this node, and what `node inspect` shows.
     package var address: IPv4Address?
     /// The VTEP: where peers send this node's VXLAN packets.

@@ -2,12 +2,12 @@ import WeftModel
 import WeftNet
 
 /// The swarm's own settings and secrets.
-extension ControlMachine {
-    mutating func updateCluster(
-        version: Version, spec: ClusterSpec, rotating rotation: ClusterRotation,
+enum Settings {
+    static func update(
+        version: Version, spec: ClusterSpec, rotating rotation: ClusterRotation, in round: inout Round,
         random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Cluster {
-        guard var cluster = state.cluster else { throw .noCluster }
+        guard var cluster = round.tables.cluster else { throw .noCluster }
         guard cluster.version == version else { throw .outOfSequence }
         guard spec.addressPools == cluster.spec.addressPools, spec.subnetLength == cluster.spec.subnetLength,
             spec.dataPathPort == cluster.spec.dataPathPort
@@ -16,28 +16,28 @@ extension ControlMachine {
                 .invalid, "address pools, subnet size and data path port are chosen at swarm init and cannot be changed"
             )
         }
-        try Self.checkSettings(of: spec)
+        try check(spec)
         cluster.spec = spec
-        cluster.updatedAt = wallClock
+        cluster.updatedAt = round.wallClock
         cluster.renewTokens(rotation.tokens, random: &random)
         cluster.renewUnlockKey(isAskedFor: rotation.unlockKey, random: &random)
-        if let root = rotation.root { beginRootRotation(of: &cluster, to: root) }
-        state.put(cluster)
+        if let root = rotation.root { RootController.begin(of: &cluster, to: root, in: &round) }
+        round.draft.put(cluster)
         return cluster
     }
 
-    mutating func rotateToken(
-        _ role: NodeRole, random: inout some RandomNumberGenerator
+    static func rotateToken(
+        _ role: NodeRole, in round: inout Round, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Cluster {
-        guard var cluster = state.cluster else { throw .noCluster }
+        guard var cluster = round.tables.cluster else { throw .noCluster }
         cluster.renewTokens([role], random: &random)
-        cluster.updatedAt = wallClock
-        state.put(cluster)
+        cluster.updatedAt = round.wallClock
+        round.draft.put(cluster)
         return cluster
     }
 
     /// Refuses settings that an update may change, but not to this.
-    static func checkSettings(of spec: ClusterSpec) throws(ControlError) {
+    static func check(_ spec: ClusterSpec) throws(ControlError) {
         guard spec.name == "default" else {
             throw ControlError(.invalid, "swarm spec must be named \"default\"")
         }

@@ -10,25 +10,23 @@ protocol WatchedValue: StoredValue {
 }
 
 /// What a commit means to who watches the swarm.
-extension ControlMachine {
-    /// The events of what the running input changed, in the order of the objects' keys.
-    func events(now: Instant) -> [ClusterEvent] {
-        state.changed.compactMap { key, old, new in
-            switch (old?.value, new?.value) {
-            case (let old, let new as any WatchedValue): event(of: new, since: old)
-            case (let old as any WatchedValue, nil): removal(of: old, now: now)
-            default: nil
-            }
+extension Replica.Change {
+    /// `now` is when it was seen, of the clock on the wall.
+    func event(now: Instant) -> ClusterEvent? {
+        switch (old?.value, new?.value) {
+        case (let old, let new as any WatchedValue): Self.event(of: new, since: old)
+        case (let old as any WatchedValue, nil): Self.removal(of: old, now: now)
+        default: nil
         }
     }
 
-    private func event<Value: WatchedValue>(of value: Value, since old: (any StoredValue)?) -> ClusterEvent {
+    private static func event<Value: WatchedValue>(of value: Value, since old: (any StoredValue)?) -> ClusterEvent {
         ClusterEvent(
             kind: Value.eventKind, action: old == nil ? .create : .update, id: value.id.text,
             attributes: value.eventAttributes(since: old as? Value), time: old == nil ? value.createdAt : value.updatedAt)
     }
 
-    private func removal<Value: WatchedValue>(of value: Value, now: Instant) -> ClusterEvent {
+    private static func removal<Value: WatchedValue>(of value: Value, now: Instant) -> ClusterEvent {
         ClusterEvent(
             kind: Value.eventKind, action: .remove, id: value.id.text, attributes: value.eventAttributes(since: nil), time: now)
     }

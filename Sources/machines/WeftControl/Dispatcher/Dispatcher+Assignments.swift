@@ -2,22 +2,22 @@ package import WeftModel
 import WeftNet
 
 /// What nodes are told.
-extension ControlMachine {
+extension Dispatcher {
     /// The assignments that open sessions must get now, by node.
-    mutating func assignmentsDue() -> [ControlAction] {
+    package mutating func assignmentsDue(_ replica: Replica) -> [ControlAction] {
         var actions: [ControlAction] = []
         for (node, old) in sessions.sorted(by: { $0.key < $1.key }) where old.isOpen {
             var session = old
             let assignments: Assignments
-            if let told = session.told, session.examined >= logBase, session.examined <= state.revision {
-                if session.examined == state.revision && !session.owesAnswer { continue }
-                assignments = delta(for: node, base: told, after: session.examined)
+            if let told = session.told, replica.remembered.contains(session.examined) {
+                if session.examined == replica.revision && !session.owesAnswer { continue }
+                assignments = replica.delta(for: node, base: told, after: session.examined)
             } else {
-                assignments = everything(for: node)
+                assignments = replica.everything(for: node)
             }
-            session.examined = state.revision
+            session.examined = replica.revision
             if session.owesAnswer || !assignments.isEmpty {
-                session.told = state.revision
+                session.told = replica.revision
                 session.owesAnswer = false
                 actions.append(.send(node, session.id, .assignments(assignments)))
             }
@@ -25,33 +25,33 @@ extension ControlMachine {
         }
         return actions
     }
+}
 
-    /// All that the node must know, as of a new session.
+extension Replica {
+    /// All that a node must know, as of a new session.
     package func everything(for node: NodeID) -> Assignments {
-        var all = Assignments(isFull: true, baseRevision: .none, revision: state.revision)
+        var all = Assignments(isFull: true, baseRevision: .none, revision: revision)
         let receiver = receiver(node)
-        for table in state.tables.all { all.tell(table, to: receiver) }
+        for table in tables.byKind.all { all.tell(table, to: receiver) }
         return all
     }
 
     private func receiver(_ node: NodeID) -> Receiver {
-        Receiver(id: node, role: state.nodes[node]?.spec.role ?? .worker)
+        Receiver(id: node, role: tables.nodes[node]?.spec.role ?? .worker)
     }
 
     /// Objects changed after `start`, as they are now.
-    private func delta(for node: NodeID, base: Version, after start: Version) -> Assignments {
-        var delta = Assignments(isFull: false, baseRevision: base, revision: state.revision)
+    fileprivate func delta(for node: NodeID, base: Version, after start: Version) -> Assignments {
+        var delta = Assignments(isFull: false, baseRevision: base, revision: revision)
         var changed: [StoreKind: Set<String>] = [:]
-        // Revisions are consecutive: count back from the end.
-        let count = min(log.count, Int(max(0, state.revision.index - start.index)))
-        for entry in log.suffix(count) {
-            for change in entry.changes where change.audience.includes(node) {
+        for commit in commits(after: start) {
+            for change in commit.changes where change.concerns(node) {
                 changed[change.key.kind, default: []].insert(change.key.id)
             }
         }
         let receiver = receiver(node)
         for (kind, ids) in changed.sorted(by: { $0.key < $1.key }) {
-            if let table = state.tables[kind] { delta.tell(table, of: ids, to: receiver) }
+            if let table = tables.byKind[kind] { delta.tell(table, of: ids, to: receiver) }
         }
         return delta
     }

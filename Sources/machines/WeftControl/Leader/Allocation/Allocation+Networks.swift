@@ -3,34 +3,29 @@ import WeftModel
 import WeftNet
 
 /// Creating and removing networks.
-extension ControlMachine {
-    /// For this long, subnet and VNI of a removed network are not used again while others are free.
-    private static let retirement: Duration = .seconds(60)
-
-    mutating func createNetwork(
-        _ spec: NetworkSpec, random: inout some RandomNumberGenerator
+extension Allocation {
+    func createNetwork(
+        _ spec: NetworkSpec, in round: inout Round, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Network {
-        guard let cluster = state.cluster else { throw .noCluster }
+        guard let cluster = round.tables.cluster else { throw .noCluster }
         try NetworkRules.check(spec)
-        if state.networkNames[spec.name] != nil {
+        if round.tables.networkNames[spec.name] != nil {
             throw ControlError(.conflict, "network with name \(spec.name) already exists")
         }
         let name = spec.name.lowercased()
-        if let other = state.networkNames.keys.filter({ $0.lowercased() == name }).min() {
+        if let other = round.tables.networkNames.keys.filter({ $0.lowercased() == name }).min() {
             throw ControlError(
                 .conflict, "network with name \(other) already exists: names that differ by case only are one name in DNS")
         }
-        if spec.ingress, let present = networks.first(where: \.spec.ingress) {
+        if spec.ingress, let present = round.tables.sortedNetworks.first(where: \.spec.ingress) {
             throw ControlError(
                 .conflict, "rpc error: code = AlreadyExists desc = ingress network (\(present.id)) is already present")
         }
         let network = try Self.allocate(
-            spec, cluster: cluster, networks: networks, nodes: nodes, retired: retired.map(\.network), now: wallClock,
-            random: &random)
-        state.put(network)
-        for (node, session) in sessions.sorted(by: { $0.key < $1.key }) where session.isOpen {
-            for subnet in network.subnets { grantFirstBlock(of: subnet, to: node) }
-        }
+            spec, cluster: cluster, networks: round.tables.sortedNetworks, nodes: round.tables.sortedNodes,
+            retired: retired.map(\.network) + round.draft.removedNetworks, now: round.wallClock, random: &random)
+        round.draft.put(network)
+        Self.grantFirstBlocks(of: network, in: &round)
         return network
     }
 
@@ -125,21 +120,19 @@ extension ControlMachine {
         }
     }
 
-    mutating func removeNetwork(_ text: String, now: Instant) throws(ControlError) -> Network {
-        let network = try self.network(matching: text)
-        if let user = state.addressUsers[network.id]?.values.min(), let endpoint = state.endpoints[user] {
-            let host = state.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
+    func removeNetwork(_ text: String, in round: inout Round) throws(ControlError) -> Network {
+        let network = try round.tables.network(matching: text)
+        if let user = round.tables.addressUsers[network.id]?.values.min(), let endpoint = round.tables.endpoints[user] {
+            let host = round.tables.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
             throw ControlError(
                 .failedPrecondition,
                 "rpc error: code = FailedPrecondition desc = network \(network.spec.name) is in use by endpoint \(endpoint.name) "
                     + "on node \(host)")
         }
-        for lease in state.leases.values.filter({ $0.network == network.id }) {
-            state.delete(AddressLease.key(lease.id))
-            restingLeases[lease.id] = nil
+        for lease in round.tables.leases.values.filter({ $0.network == network.id }) {
+            round.draft.delete(AddressLease.key(lease.id))
         }
-        state.delete(Network.key(network.id))
-        retired.append((network, now + Self.retirement))
+        round.draft.delete(Network.key(network.id))
         return network
     }
 }
