@@ -217,7 +217,12 @@ let package = Package(
         program("weft-shim", ["WeftText", "WeftSandboxWire", "CSandbox"]),
         program("weft-cni", ["WeftText", "WeftHTTP"] + nioHTTP),
         program("weft-supervisor", ["WeftLinux"]),
-        program("weft-bench", ["WeftNet", "WeftModel", "WeftLinux", "WeftClient", "WeftJSON", "CBench", argumentParser] + nioHTTP),
+        program(
+            "weft-bench",
+            [
+                "WeftNet", "WeftModel", "WeftControl", "WeftManager", "WeftStore", "WeftStoreSQLite", "WeftLinux", "WeftClient", "WeftJSON",
+                "CBench", argumentParser, logging,
+            ] + nioHTTP),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),
 

@@ -111,7 +111,8 @@ private let programs = Layer(
         "weft-cni": ["WeftText", "WeftHTTP", "NIOCore", "NIOHTTP1", "Glibc"],
         "weft-supervisor": ["WeftLinux", "Glibc"],
         "weft-bench": Set([
-            "WeftNet", "WeftModel", "WeftLinux", "WeftJSON", "WeftClient", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc",
+            "WeftNet", "WeftModel", "WeftControl", "WeftManager", "WeftStore", "WeftStoreSQLite", "WeftLinux", "WeftJSON",
+            "WeftClient", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc", "Logging", "Synchronization",
         ]).union(foundation),
     ])
 
