@@ -32,6 +32,20 @@ struct GroupTests {
         #expect(swarm.events.count == 10)
     }
 
+    @Test("What a node says after its removal, in the same transaction, goes nowhere")
+    func removedBefore() throws {
+        var swarm = try Swarm()
+        let worker = try swarm.admit("w1")
+        try swarm.hello(worker, vtep: "172.30.0.2")
+        let network = try swarm.create("net")
+        let endpoint = try swarm.endpoint("a", worker, network)
+        swarm.core.enqueue(.command(CommandID(300), .removeNode(worker, force: true)))
+        swarm.enqueue(.endpointsChanged(added: [endpoint], removed: []), as: worker)
+        swarm.settle()
+        #expect(swarm.replica.node(worker) == nil && swarm.replica.endpoints.isEmpty)
+        #expect(!swarm.isConnected(worker))
+    }
+
     @Test("One that is refused takes no other with it, and leaves nothing behind")
     func refused() throws {
         var swarm = try Swarm()

@@ -18,7 +18,8 @@ struct Leader: Sendable {
         case .nodeConnected(let node, let session, let address):
             membership.connected(node, session, address: address, in: &round)
         case .nodeMessage(let node, let session, let message):
-            guard round.dispatcher.isCurrent(node, session) else { break }
+            // A node that the same round removed has a session until that is committed: what it says goes nowhere.
+            guard round.dispatcher.isCurrent(node, session), round.tables.nodes[node] != nil else { break }
             round.dispatcher.heard(node, now: round.now)
             received(message, from: node, in: &round)
         case .nodeDisconnected(let node, let session):
