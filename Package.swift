@@ -121,7 +121,11 @@ let package = Package(
         module(.machines, "WeftDNS", ["WeftNet", "WeftModel", "WeftWire"]),
         module(.machines, "WeftAgentCore", ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"]),
         module(
-            .machines, "WeftSim", ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"]),
+            .machines, "WeftSim",
+            [
+                "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS",
+                "WeftAgentCore",
+            ]),
         module(.machines, "WeftTemplate", ["WeftText"]),
 
         // Doors to the world.

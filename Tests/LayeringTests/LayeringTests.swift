@@ -37,7 +37,9 @@ private let layers = [
             "WeftDatapath": ["WeftNet", "WeftModel", "CDatapathABI"],
             "WeftDNS": ["WeftNet", "WeftModel", "WeftWire"],
             "WeftAgentCore": ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"],
-            "WeftSim": ["WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS"],
+            "WeftSim": [
+                "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore",
+            ],
             "WeftTemplate": ["WeftText"],
         ]),
     Layer(

@@ -40,6 +40,10 @@ struct SimulationTests {
                 total.slowCommits += report.slowCommits
                 total.conflicts += report.conflicts
                 total.otherChanges += report.otherChanges
+                total.failedSaves += report.failedSaves
+                total.takenBack += report.takenBack
+                total.refusedRounds += report.refusedRounds
+                total.comparisons += report.comparisons
                 total.networksRemoved += report.networksRemoved
                 total.nodesLeft += report.nodesLeft
             } catch {
@@ -53,6 +57,7 @@ struct SimulationTests {
         #expect(total.withIPv6 > 0 && total.attached > 0 && total.detached > 0 && total.brokenSessions > 0 && total.agentCrashes > 0)
         #expect(total.addressesReturned > 0 && total.filled > 0)
         #expect(total.slowCommits > 0 && total.conflicts > 0 && total.otherChanges > 0)
+        #expect(total.failedSaves > 0 && total.takenBack > 0 && total.refusedRounds > 0 && total.comparisons > 1000)
         #expect(total.managerCrashes > 0 && total.failedCommits > 0 && total.networksRemoved > 0 && total.nodesLeft > 0)
     }
 

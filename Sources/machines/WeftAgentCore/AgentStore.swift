@@ -1,5 +1,3 @@
-// What the agent does with its machine's actions, without threads or sockets: what is saved, told and merged, and the data path's
-// rounds. Pure as the machines are; `WeftAgent` brings the queue, the clock and the disk.
 package import WeftModel
 package import WeftNode
 

@@ -3,26 +3,18 @@ package import WeftModel
 
 /// What data path and names are made from: all of it, or what is different from before.
 package struct ViewChange: Sendable {
-    /// What concerns every endpoint. With it, `endpoints` are all there are.
-    package var whole: Whole?
+    /// What is named here is all there is: networks, peers and endpoints that are not are gone.
+    package var isWhole = false
+    /// Nil: as before, or not known yet.
+    package var dataPathPort: UInt16?
+    /// Each as it is now, nil where it is gone.
+    package var networks: [NetworkID: Network?] = [:]
+    package var peers: [NodeID: Peer?] = [:]
     package var endpoints: [EndpointID: Part] = [:]
-
-    package struct Whole: Sendable {
-        /// Nil until a manager has said it.
-        package var dataPathPort: UInt16?
-        package var networks: [Network]
-        package var peers: [Peer]
-
-        package init(dataPathPort: UInt16?, networks: [Network], peers: [Peer]) {
-            self.dataPathPort = dataPathPort
-            self.networks = networks
-            self.peers = peers
-        }
-    }
 
     /// One endpoint as it is now.
     package struct Part: Sendable {
-        /// Nil when it is gone, or nothing is known of its network or node.
+        /// Nil when it is gone.
         package var endpoint: Endpoint?
         /// Of this node's.
         package var attachment: SandboxAttachment?
@@ -38,14 +30,21 @@ package struct ViewChange: Sendable {
 
     package init() {}
 
-    package var isEmpty: Bool { whole == nil && endpoints.isEmpty }
+    package var isEmpty: Bool {
+        !isWhole && dataPathPort == nil && networks.isEmpty && peers.isEmpty && endpoints.isEmpty
+    }
 
     /// Lays a later change over this one.
     package mutating func merge(_ later: ViewChange) {
-        if later.whole != nil {
+        guard !later.isWhole else {
+            let port = dataPathPort
             self = later
-        } else {
-            endpoints.merge(later.endpoints) { _, new in new }
+            dataPathPort = later.dataPathPort ?? port
+            return
         }
+        dataPathPort = later.dataPathPort ?? dataPathPort
+        networks.merge(later.networks) { _, new in new }
+        peers.merge(later.peers) { _, new in new }
+        endpoints.merge(later.endpoints) { _, new in new }
     }
 }

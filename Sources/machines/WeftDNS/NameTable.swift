@@ -7,7 +7,7 @@ package import WeftWire
 /// Built from what the manager assigns and from the node's own endpoints, as a whole or by changes; the order of the
 /// changes does not matter to the result. Endpoints of peers that are down stay in the table and out of answers, so
 /// that they are back at once when the peer is.
-package struct NameTable: Sendable {
+package struct NameTable: Equatable, Sendable {
     /// The node this table serves. Only its sandboxes ask, and its own endpoints are never taken for down: a node that
     /// a manager has lost sight of goes on resolving its own names.
     package let node: NodeID
@@ -23,7 +23,7 @@ package struct NameTable: Sendable {
     private var subnets: [AnyIPPrefix] = []
 
     /// One network's names. It exists as soon as the network or one of its endpoints is known.
-    private struct Scope: Sendable {
+    private struct Scope: Equatable, Sendable {
         var network: Network?
         /// The network's name, nil when DNS cannot express it.
         var name: DNSName?

@@ -7,39 +7,51 @@ package import WeftNet
 /// A peer that is down keeps its endpoints' entries: it may be the managers that do not see it.
 package func compile(_ view: NodeView) -> DesiredState { Compilation(view).desired }
 
-/// What the kernel should hold, kept as single endpoints change: a change costs what it changes. Made from a whole view, it
-/// is that view's endpoints set one by one, so that there is one way only.
+/// What the kernel should hold, kept as single networks, peers and endpoints change: a change costs what it changes, and the order
+/// of the changes does not matter to the result. Made from a whole view, it is what the view holds set one by one, so that there is
+/// one way only. An endpoint whose network or peer is not known leads nowhere, and counts as soon as it is.
 package struct Compilation: Sendable {
-    package private(set) var desired: DesiredState
+    package internal(set) var desired: DesiredState
     /// What may be different since it was last taken.
-    private var touched = DatapathKeys()
+    var touched = DatapathKeys()
 
     package let node: NodeID
     package private(set) var underlayMTU: MTU
-    private let networks: [NetworkID: Network]
-    private let vteps: [NodeID: IPv4Address]
-    /// Of the interfaces by which the peers send, of those that tell.
-    private let peerMTUs: [IPv4Address: MTU]
-    private var attachments: [EndpointID: SandboxAttachment] = [:]
-    private var namespaces: [String: Set<EndpointID>] = [:]
-    private var remotes: [EndpointID: Remote] = [:]
-    private var presence: [NetworkID: Presence] = [:]
+    var networks: [NetworkID: Network] = [:]
+    var tunnels: [NodeID: Tunnel] = [:]
+    /// Nodes with the same VTEP: a host that joined anew and what it was before.
+    private var nodes: [IPv4Address: Set<NodeID>] = [:]
+    /// Networks with the same subnet: for a moment.
+    private var subnetHolders: [AnyIPPrefix: Few<NetworkID>] = [:]
+    var attachments: [EndpointID: SandboxAttachment] = [:]
+    var namespaces: [String: Set<EndpointID>] = [:]
+    var remotes: [EndpointID: Remote] = [:]
+    /// The remotes, by their nodes.
+    private var behind: [NodeID: Set<EndpointID>] = [:]
+    var presence: [NetworkID: Presence] = [:]
     /// Whose an address may be. Two may claim one for a moment.
-    private var claims: [OverlayAddress: Few<EndpointID>] = [:]
-    private var senders: [Membership: Int] = [:]
+    var claims: [OverlayAddress: Few<EndpointID>] = [:]
+    var senders: [Membership: Int] = [:]
 
-    /// An endpoint behind another node's VTEP.
-    private struct Remote: Hashable, Sendable {
+    /// The way to another node.
+    struct Tunnel: Hashable, Sendable {
+        let vtep: IPv4Address
+        /// Of the interface by which the node sends, if it tells.
+        let mtu: MTU?
+    }
+
+    /// An endpoint on another node.
+    struct Remote: Hashable, Sendable {
         let network: NetworkID
-        let member: Membership
+        let node: NodeID
         let mac: MACAddress
-        let addresses: [OverlayAddress]
+        let ipv4: IPv4Address
+        let ipv6: IPv6Address?
     }
 
     /// A network's endpoints.
-    private struct Presence: Sendable {
-        /// How many are here.
-        var locals = 0
+    struct Presence: Sendable {
+        var locals: Set<EndpointID> = []
         var remotes: Set<EndpointID> = []
     }
 
@@ -47,18 +59,9 @@ package struct Compilation: Sendable {
         node = view.node
         underlayMTU = view.underlayMTU
         desired = DesiredState(host: view.host)
-        networks = Dictionary(view.networks.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        vteps = Dictionary(
-            view.peers.compactMap { peer in peer.dataPathAddress.map { (peer.id, $0) } },
-            uniquingKeysWith: { first, _ in first })
-        peerMTUs = Dictionary(
-            view.peers.compactMap { peer in peer.dataPathAddress.flatMap { vtep in peer.underlayMTU.map { (vtep, $0) } } },
-            uniquingKeysWith: min)
-        desired.host.vteps = Set(vteps.values).union([view.host.dataPathAddress])
-        for network in view.networks.sorted(by: { $0.id > $1.id }) {
-            desired.subnets[.v4(network.subnet)] = network.vni
-            if let subnet = network.subnet6 { desired.subnets[.v6(subnet)] = network.vni }
-        }
+        desired.host.vteps = [view.host.dataPathAddress]
+        for network in view.networks { set(network.id, network: network) }
+        for peer in view.peers { set(peer.id, peer: peer) }
         for attachment in view.attachments { set(attachment.endpoint.id, attachment: attachment, endpoint: nil) }
         for endpoint in view.endpoints where attachments[endpoint.id] == nil {
             set(endpoint.id, attachment: nil, endpoint: endpoint)
@@ -71,17 +74,74 @@ package struct Compilation: Sendable {
         defer { touched = DatapathKeys() }
         return touched
     }
+}
 
+// MARK: Changes
+
+extension Compilation {
     /// Sets one endpoint as it is now: of this node with an attachment, of another without; gone with neither.
     package mutating func set(_ id: EndpointID, attachment: SandboxAttachment?, endpoint: Endpoint?) {
-        let attachment = attachment.flatMap { networks[$0.endpoint.network] == nil ? nil : $0 }
-        let remote = attachment == nil ? endpoint.flatMap { self.remote($0) } : nil
+        let remote = attachment == nil ? endpoint.flatMap { $0.node == node ? nil : Remote($0) } : nil
         guard attachments[id] != attachment || remotes[id] != remote else { return }
         // First of all: a network is not to be left and entered again for a change of its only endpoint here.
-        if let network = attachment?.endpoint.network { enter(network) }
-        remove(id)
-        if let attachment { insert(attachment) }
-        if let remote { insert(id, remote) }
+        if let network = attachment?.endpoint.network { enter(network, id) }
+        if let old = attachments[id] {
+            retract(old)
+            attachments[id] = nil
+            withdrawAddresses(of: old)
+            if old.endpoint.network != attachment?.endpoint.network { leave(old.endpoint.network, id) }
+        }
+        if let old = remotes[id] {
+            conceal(id, old)
+            remotes[id] = nil
+            forget(id, old)
+        }
+        if let attachment {
+            attachments[id] = attachment
+            derive(attachment)
+        }
+        if let remote {
+            remotes[id] = remote
+            behind[remote.node, default: []].insert(id)
+            presence[remote.network, default: Presence()].remotes.insert(id)
+            reveal(id, remote)
+        }
+    }
+
+    /// Sets one network as it is now; nil when it is gone.
+    package mutating func set(_ id: NetworkID, network: Network?) {
+        guard networks[id] != network else { return }
+        let present = presence[id] ?? Presence()
+        for endpoint in present.remotes { if let remote = remotes[endpoint] { conceal(endpoint, remote) } }
+        let locals = present.locals.compactMap { attachments[$0] }
+        for local in locals {
+            retract(local)
+            withdrawAddresses(of: local)
+        }
+        if let old = networks[id] { setSubnets(of: old, isThere: false) }
+        networks[id] = network
+        if let network { setSubnets(of: network, isThere: true) }
+        for local in locals { derive(local) }
+        for endpoint in present.remotes { if let remote = remotes[endpoint] { reveal(endpoint, remote) } }
+    }
+
+    /// Sets one node's tunnel as it is now; nil when the node is gone.
+    package mutating func set(_ id: NodeID, peer: Peer?) {
+        let tunnel = peer.flatMap { peer in peer.dataPathAddress.map { Tunnel(vtep: $0, mtu: peer.underlayMTU) } }
+        let former = tunnels[id]
+        guard former != tunnel else { return }
+        let isMoved = former?.vtep != tunnel?.vtep
+        let vteps = Set([former?.vtep, tunnel?.vtep].compactMap(\.self))
+        let mtus = vteps.map { ($0, pathMTU(to: $0)) }
+        let endpoints = isMoved ? behind[id] ?? [] : []
+        for endpoint in endpoints { if let remote = remotes[endpoint] { conceal(endpoint, remote) } }
+        tunnels[id] = tunnel
+        if isMoved {
+            if let old = former?.vtep { setNode(id, at: old, isThere: false) }
+            if let new = tunnel?.vtep { setNode(id, at: new, isThere: true) }
+        }
+        for endpoint in endpoints { if let remote = remotes[endpoint] { reveal(endpoint, remote) } }
+        for (vtep, mtu) in mtus where pathMTU(to: vtep) != mtu { locateEndpoints(behind: vtep) }
     }
 
     /// Sets what the endpoints' and the tunnels' MTU depends on, and the port of the tunnels.
@@ -90,169 +150,50 @@ package struct Compilation: Sendable {
         guard mtu != underlayMTU else { return }
         underlayMTU = mtu
         for (id, endpoint) in desired.endpoints {
-            if let attachment = attachments[id] { derive(attachment, endpoint.routes) }
+            if let attachment = attachments[id] { describe(attachment, endpoint.routes) }
         }
-        for remote in remotes.values where isLocal(remote.network) { remote.addresses.forEach { locate($0) } }
+        for remote in remotes.values where isLocal(remote.network) { locateAddresses(of: remote) }
     }
 
-    private func remote(_ endpoint: Endpoint) -> Remote? {
-        guard endpoint.node != node, let network = networks[endpoint.network], let vtep = vteps[endpoint.node],
-            vtep != desired.host.dataPathAddress
-        else { return nil }
-        return Remote(
-            network: network.id, member: Membership(vni: network.vni, vtep: vtep), mac: endpoint.mac,
-            addresses: addresses(of: endpoint, on: network))
-    }
-
-    private mutating func remove(_ id: EndpointID) {
-        if let old = attachments.removeValue(forKey: id), let network = networks[old.endpoint.network] {
-            desired.endpoints[id] = nil
-            touched.endpoints.insert(id)
-            for address in addresses(of: old.endpoint, on: network) { withdraw(id, from: address) }
-            namespaces[old.namespacePath]?.remove(id)
-            if namespaces[old.namespacePath]?.isEmpty == true { namespaces[old.namespacePath] = nil }
-            deriveEndpoints(in: old.namespacePath)
-            leave(network.id)
-        }
-        if let old = remotes.removeValue(forKey: id) {
-            presence[old.network]?.remotes.remove(id)
-            if isLocal(old.network) { conceal(id, old) }
-            forgetIfEmpty(old.network)
+    private mutating func setSubnets(of network: Network, isThere: Bool) {
+        for subnet in [.v4(network.subnet), network.subnet6.map { AnyIPPrefix.v6($0) }].compactMap(\.self) {
+            if isThere { subnetHolders[subnet, default: Few()].insert(network.id) } else { subnetHolders[subnet]?.remove(network.id) }
+            var holder: NetworkID?
+            subnetHolders[subnet]?.forEach { holder = min(holder ?? $0, $0) }
+            if holder == nil { subnetHolders[subnet] = nil }
+            // The one that goes is known still, the one that comes already.
+            desired.subnets[subnet] = holder.flatMap { $0 == network.id ? network.vni : networks[$0]?.vni }
+            touched.subnets.insert(subnet)
         }
     }
 
-    private mutating func insert(_ attachment: SandboxAttachment) {
-        let endpoint = attachment.endpoint
-        guard let network = networks[endpoint.network] else { return }
-        attachments[endpoint.id] = attachment
-        if attachment.namespacePath.isEmpty {
-            // Routes inside an engine's containers are the engine's.
-            derive(attachment, SandboxRoutes(isDefault: false, toResolver: false))
-        } else {
-            namespaces[attachment.namespacePath, default: []].insert(endpoint.id)
-            deriveEndpoints(in: attachment.namespacePath)
-        }
-        for address in addresses(of: endpoint, on: network) { claim(address, for: endpoint.id) }
+    private mutating func setNode(_ id: NodeID, at vtep: IPv4Address, isThere: Bool) {
+        if isThere { nodes[vtep, default: []].insert(id) } else { nodes[vtep]?.remove(id) }
+        let isEmpty = nodes[vtep]?.isEmpty ?? true
+        if isEmpty { nodes[vtep] = nil }
+        guard vtep != desired.host.dataPathAddress else { return }
+        if isEmpty { desired.host.vteps.remove(vtep) } else { desired.host.vteps.insert(vtep) }
     }
 
-    private mutating func insert(_ id: EndpointID, _ remote: Remote) {
-        remotes[id] = remote
-        presence[remote.network, default: Presence()].remotes.insert(id)
-        if isLocal(remote.network) { reveal(id, remote) }
-    }
-}
-
-// MARK: Endpoints here
-
-extension Compilation {
-    /// The first of a namespace leads to the resolver, the first that may to the outside.
-    private mutating func deriveEndpoints(in namespace: String) {
-        var isFirst = true
-        var hasDefault = false
-        let members = (namespaces[namespace] ?? []).compactMap { attachments[$0] }
-        for attachment in members.sorted(by: { $0.place < $1.place }) {
-            let isDefault =
-                !hasDefault && attachment.takesDefaultRoute
-                && networks[attachment.endpoint.network]?.spec.isInternal == false
-            derive(attachment, SandboxRoutes(isDefault: isDefault, toResolver: isFirst))
-            isFirst = false
-            hasDefault = hasDefault || isDefault
-        }
+    /// Of all that is known of an endpoint elsewhere, after what is derived from it is gone.
+    private mutating func forget(_ id: EndpointID, _ remote: Remote) {
+        behind[remote.node]?.remove(id)
+        if behind[remote.node]?.isEmpty == true { behind[remote.node] = nil }
+        presence[remote.network]?.remotes.remove(id)
+        forgetIfEmpty(remote.network)
     }
 
-    private mutating func derive(_ attachment: SandboxAttachment, _ routes: SandboxRoutes) {
-        let endpoint = attachment.endpoint
-        guard let network = networks[endpoint.network] else { return }
-        let entry = EndpointEntry(
-            vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
-            gateway: network.gateway, isInternal: network.spec.isInternal,
-            // An engine gives its containers a bridge of its own for the way out.
-            isNoExit: attachment.namespacePath.isEmpty, ipv6: EndpointIPv6(endpoint, on: network))
-        desired.endpoints[endpoint.id] = DesiredEndpoint(
-            id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: underlayMTU), placement: attachment.placement,
-            interfaceName: attachment.namespacePath.isEmpty
-                ? engineInterfaceName(endpoint.id) : attachment.interfaceName ?? "eth\(attachment.interfaceNumber)",
-            routes: routes)
-        touched.endpoints.insert(endpoint.id)
-    }
-}
-
-// MARK: Who is where
-
-extension Compilation {
-    private func isLocal(_ network: NetworkID) -> Bool { presence[network].map { $0.locals > 0 } ?? false }
-
-    private mutating func enter(_ network: NetworkID) {
-        presence[network, default: Presence()].locals += 1
-        guard presence[network]?.locals == 1 else { return }
-        for id in presence[network]?.remotes ?? [] { if let remote = remotes[id] { reveal(id, remote) } }
-    }
-
-    private mutating func leave(_ network: NetworkID) {
-        presence[network]?.locals -= 1
-        guard !isLocal(network) else { return }
-        for id in presence[network]?.remotes ?? [] { if let remote = remotes[id] { conceal(id, remote) } }
-        forgetIfEmpty(network)
-    }
-
-    private mutating func forgetIfEmpty(_ network: NetworkID) {
-        if let present = presence[network], present.locals == 0, present.remotes.isEmpty { presence[network] = nil }
-    }
-
-    private mutating func reveal(_ id: EndpointID, _ remote: Remote) {
-        for address in remote.addresses { claim(address, for: id) }
-        senders[remote.member, default: 0] += 1
-        guard desired.members.insert(remote.member).inserted else { return }
-        touched.members.insert(remote.member)
-    }
-
-    private mutating func conceal(_ id: EndpointID, _ remote: Remote) {
-        for address in remote.addresses { withdraw(id, from: address) }
-        senders[remote.member, default: 0] -= 1
-        guard senders[remote.member] == 0 else { return }
-        senders[remote.member] = nil
-        desired.members.remove(remote.member)
-        touched.members.insert(remote.member)
-    }
-
-    private mutating func claim(_ address: OverlayAddress, for id: EndpointID) {
-        claims[address, default: Few()].insert(id)
-        locate(address)
-    }
-
-    private mutating func withdraw(_ id: EndpointID, from address: OverlayAddress) {
-        claims[address]?.remove(id)
-        if claims[address]?.isEmpty == true { claims[address] = nil }
-        locate(address)
-    }
-
-    /// An address that two endpoints claim is a local one's, else that of the lowest id, on every node the same.
-    private mutating func locate(_ address: OverlayAddress) {
-        var local: SandboxAttachment?
-        var other: EndpointID?
-        claims[address]?.forEach { id in
-            if let attachment = attachments[id] {
-                local = local.map { $0.place < attachment.place ? attachment : $0 } ?? attachment
-            } else {
-                other = min(other ?? id, id)
+    private mutating func locateEndpoints(behind vtep: IPv4Address) {
+        for node in nodes[vtep] ?? [] {
+            for id in behind[node] ?? [] {
+                if let remote = remotes[id], isLocal(remote.network) { locateAddresses(of: remote) }
             }
         }
-        if let endpoint = local?.endpoint {
-            desired.locations[address] = .local(endpoint.id, mac: endpoint.mac)
-        } else if let remote = other.flatMap({ remotes[$0] }) {
-            desired.locations[address] = .remote(
-                vtep: remote.member.vtep, mac: remote.mac, mtu: pathMTU(to: remote.member.vtep))
-        } else {
-            desired.locations[address] = nil
-        }
-        touched.addresses.insert(address)
     }
-}
 
-extension Compilation {
     /// The largest IP packet for a tunnel: what both ends' interfaces carry.
-    private func pathMTU(to vtep: IPv4Address) -> MTU {
-        min(underlayMTU, peerMTUs[vtep] ?? underlayMTU).insideVXLAN
+    func pathMTU(to vtep: IPv4Address) -> MTU {
+        (nodes[vtep] ?? []).reduce(underlayMTU) { mtu, node in min(mtu, tunnels[node]?.mtu ?? mtu) }.insideVXLAN
     }
 }
 
@@ -261,36 +202,16 @@ package struct DatapathKeys: Hashable, Sendable {
     package internal(set) var endpoints: Set<EndpointID> = []
     package internal(set) var addresses: Set<OverlayAddress> = []
     package internal(set) var members: Set<Membership> = []
+    package internal(set) var subnets: Set<AnyIPPrefix> = []
 
     package init() {}
+
+    package var count: Int { endpoints.count + addresses.count + members.count + subnets.count }
 }
 
-private func addresses(of endpoint: Endpoint, on network: Network) -> [OverlayAddress] {
-    [OverlayAddress(vni: network.vni, address: endpoint.ipv4)]
-        + (EndpointIPv6(endpoint, on: network).map { [OverlayAddress(vni: network.vni, address: $0.address)] } ?? [])
-}
-
-extension EndpointIPv6 {
-    /// Nil where the network has no IPv6.
-    fileprivate init?(_ endpoint: Endpoint, on network: Network) {
-        guard let address = endpoint.ipv6, let subnet = network.subnet6, let gateway = network.gateway6 else { return nil }
-        self.init(address: address, subnet: subnet, gateway: gateway)
+extension Compilation.Remote {
+    init(_ endpoint: Endpoint) {
+        self.init(
+            network: endpoint.network, node: endpoint.node, mac: endpoint.mac, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6)
     }
-}
-
-extension SandboxAttachment {
-    /// Empty for an engine's.
-    fileprivate var namespacePath: String {
-        if case .namespace(let path) = placement { path } else { "" }
-    }
-
-    /// Where it stands among the attachments of all sandboxes.
-    fileprivate var place: (String, Int, EndpointID) { (namespacePath, interfaceNumber, endpoint.id) }
-}
-
-/// What fits into the tunnel, or less if the network's options ask for less. As in Docker the option names the MTU of the
-/// hosts' network, outside the tunnel.
-private func mtu(of network: Network, underlay: MTU) -> MTU {
-    let asked = network.spec.options["com.docker.network.driver.mtu"].flatMap { Int($0) }.flatMap { MTU($0) }
-    return min(asked ?? underlay, underlay).insideVXLAN
 }

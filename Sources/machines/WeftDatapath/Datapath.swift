@@ -73,7 +73,7 @@ package struct DatapathReconciler: Sendable {
     package mutating func reconcile(
         _ desired: DesiredState, changed keys: DatapathKeys? = nil, with datapath: some Datapath
     ) throws -> [DatapathFailure] {
-        if observed?.state.host != desired.host { observed = nil }
+        if let host = observed?.state.host, !host.isSameBut(vtepsOf: desired.host) { observed = nil }
         let isKnown = observed != nil
         // Changed in place below: a copy would be one of all there is.
         if !isKnown { observed = Observation(try datapath.observe(for: desired.host)) }

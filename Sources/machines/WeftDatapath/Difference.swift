@@ -11,23 +11,25 @@ package func difference(desired: DesiredState, observed: ObservedState) -> [Data
 func difference(desired: DesiredState, observed: Observation, in keys: DatapathKeys?) -> [DatapathOperation] {
     let state = observed.state
     var operations: [DatapathOperation] = []
-    let parts = state.host == desired.host ? state.parts : []
+    let parts = state.parts(for: desired.host)
     operations += HostPart.allCases.filter { !parts.contains($0) }.map { .prepareHost($0, desired.host) }
 
     let pairs = Pairs(desired, observed, keys?.endpoints)
     let addresses = keys?.addresses ?? Set(desired.locations.keys).union(state.locations.keys)
     let locations = addresses.sorted().map { ($0, pairs.reachable(desired.locations[$0])) }
     let members = (keys?.members ?? desired.members.union(state.members)).sorted()
+    let subnets = (keys?.subnets ?? Set(desired.subnets.keys).union(state.subnets.keys)).sorted()
 
     operations += state.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
     operations += locations.filter { $1 == nil && state.locations[$0] != nil }.map { .removeLocation($0.0) }
     operations += state.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
     operations += members.filter { state.members.contains($0) && !desired.members.contains($0) }.map { .removeMember($0) }
-    operations += state.subnets.keys.filter { desired.subnets[$0] == nil }.sorted().map { .removeSubnet($0) }
+    operations += subnets.filter { desired.subnets[$0] == nil && state.subnets[$0] != nil }.map { .removeSubnet($0) }
     operations += pairs.unwanted.sorted().map { .removeEndpoint(hostInterface: $0) }
 
-    operations += desired.subnets.sorted { $0.key < $1.key }
-        .filter { state.subnets[$0.key] != $0.value }.map { .setSubnet($0.key, $0.value) }
+    operations += subnets.compactMap { subnet in
+        desired.subnets[subnet].flatMap { state.subnets[subnet] == $0 ? nil : .setSubnet(subnet, $0) }
+    }
     operations += members.filter { desired.members.contains($0) && !state.members.contains($0) }.map { .addMember($0) }
 
     for (name, endpoint) in pairs.kept.sorted(by: { $0.key < $1.key }) where state.endpoints[name] != endpoint.whenDone {

@@ -41,6 +41,11 @@ package struct HostConfiguration: Hashable, Sendable {
         self.dataPathPort = dataPathPort
         self.vteps = vteps
     }
+
+    /// Whether only the nodes of the swarm are others.
+    func isSameBut(vtepsOf other: HostConfiguration) -> Bool {
+        dataPathAddress == other.dataPathAddress && dataPathPort == other.dataPathPort
+    }
 }
 
 /// An endpoint of this node and the sandbox it belongs into.

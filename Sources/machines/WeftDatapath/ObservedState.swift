@@ -70,14 +70,18 @@ package struct ObservedEndpoint: Hashable, Sendable {
 }
 
 extension ObservedState {
+    /// The parts in place that another setting has alike: the nodes of the swarm are told to the firewall alone.
+    package func parts(for host: HostConfiguration) -> Set<HostPart> {
+        if self.host == host { return parts }
+        return self.host.isSameBut(vtepsOf: host) ? parts.subtracting([.firewall]) : []
+    }
+
     /// Takes note of an operation that succeeded, so that the next difference needs no new observation.
     package mutating func record(_ operation: DatapathOperation) {
         switch operation {
         case .prepareHost(let part, let host):
-            if self.host != host {
-                self.host = host
-                parts = []
-            }
+            parts = parts(for: host)
+            self.host = host
             parts.insert(part)
         case .removeStrayProgram(let interface): strayPrograms.remove(interface)
         case .removeStrayEntry(let interface): strayEntries.remove(interface)

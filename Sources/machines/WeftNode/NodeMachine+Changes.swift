@@ -25,9 +25,15 @@ extension Endpoint {
 
 /// What may be different in data path and names since the shell last took the changes.
 package struct NodeChanges: Hashable, Sendable {
-    /// Cluster, networks or peers: then every endpoint is to be looked at.
+    /// Nothing of what was taken before is of use.
     package internal(set) var everything = true
+    /// What is of the swarm as a whole.
+    package internal(set) var cluster = false
+    package internal(set) var networks: Set<NetworkID> = []
+    package internal(set) var peers: Set<NodeID> = []
     package internal(set) var endpoints: Set<EndpointID> = []
+
+    package var isEmpty: Bool { !everything && !cluster && networks.isEmpty && peers.isEmpty && endpoints.isEmpty }
 }
 
 /// What is not on disk yet.
@@ -62,6 +68,9 @@ struct Unsaved: Hashable, Sendable {
 }
 
 extension NodeMachine {
+    /// Whether `takeChanges` has something new to say.
+    package var hasChanges: Bool { !changes.isEmpty }
+
     /// What changed in data path and names since the last call; everything, at first.
     package mutating func takeChanges() -> NodeChanges {
         defer {

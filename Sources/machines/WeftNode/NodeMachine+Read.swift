@@ -29,10 +29,15 @@ extension NodeMachine {
         return (others + own.values.filter { networks[$0.network] != nil }).sorted { $0.id < $1.id }
     }
 
-    /// What `endpoints` has under the id.
-    package func endpoint(_ id: EndpointID) -> Endpoint? {
-        if let endpoint = own[id] { return view.networks[endpoint.network] == nil ? nil : endpoint }
-        return view.endpoints[id].flatMap { isKnown($0) ? $0 : nil }
+    /// What was said last of an endpoint, by this node of its own, by the manager of others; its network and its node may not be known.
+    package func lastKnown(_ id: EndpointID) -> Endpoint? {
+        own[id] ?? view.endpoints[id].flatMap { $0.node == self.id ? nil : $0 }
+    }
+
+    /// All that `lastKnown` knows, in no order.
+    package func forEachEndpoint(_ body: (Endpoint) -> Void) {
+        for endpoint in own.values { body(endpoint) }
+        for endpoint in view.endpoints.values where endpoint.node != id && own[endpoint.id] == nil { body(endpoint) }
     }
 
     /// True for another node's endpoint with a network and a node that are known.
@@ -81,11 +86,14 @@ extension NodeMachine {
     }
 
     package var appliedRevision: Version { view.appliedRevision }
+    /// Attaches and reservations that have no address yet.
+    package var waitingRequests: Int { waiting.count }
     package var hasSession: Bool { session != .closed }
     /// True once the manager's answer to this session's hello is applied.
     package var isSynchronised: Bool { session == .synchronised }
 
     package func network(_ id: NetworkID) -> Network? { view.networks[id] }
+    package func peer(_ id: NodeID) -> Peer? { view.peers[id] }
 
     /// Finds a network by id, name, or unique beginning of an id, in this order.
     package func network(matching text: String) throws(AttachError) -> Network {

@@ -69,7 +69,10 @@ extension NodeMachine {
 
     /// Notes what the shell must hear of, and save.
     private mutating func note(_ assignments: Assignments) {
-        changes.everything = changes.everything || concernsAll(assignments)
+        changes.everything = changes.everything || assignments.isFull
+        changes.cluster = changes.cluster || assignments.cluster != nil
+        changes.networks.formUnion(assignments.networks.map(\.id) + assignments.removedNetworks)
+        changes.peers.formUnion(assignments.peers.map(\.id) + assignments.removedPeers)
         let endpoints = assignments.endpoints.map(\.id) + assignments.removedEndpoints
         changes.endpoints.formUnion(endpoints)
         unsaved.note(assignments)
@@ -103,7 +106,7 @@ extension NodeMachine {
             || assignments.removedEndpoints.contains { view.endpoints[$0]?.node != id }
     }
 
-    /// True for what every endpoint's part in data path and names may depend on.
+    /// True for what the parts of several endpoints in data path and names may depend on.
     private func concernsAll(_ assignments: Assignments) -> Bool {
         assignments.isFull || assignments.cluster != nil || !assignments.networks.isEmpty
             || !assignments.removedNetworks.isEmpty || !assignments.peers.isEmpty || !assignments.removedPeers.isEmpty

@@ -1,3 +1,4 @@
+import WeftAgentCore
 import WeftControl
 import WeftDNS
 import WeftDatapath
@@ -120,23 +121,41 @@ struct Checker {
             guard record.state == .ready else { return "\(name) is \(record.state)" }
             guard agent.networks == manager.networks else { return "\(name) knows other networks than the manager" }
             guard agent.peers == manager.peers else { return "\(name) knows other peers than the manager" }
-            guard plain(agent.endpoints) == plain(manager.endpoints) else {
-                return "\(name) knows other endpoints than the manager"
+            let (known, told) = (Set(plain(agent.endpoints)), Set(plain(manager.endpoints)))
+            guard known == told else {
+                return "\(name) knows \(known.subtracting(told)), the manager \(told.subtracting(known))"
             }
             guard agent.usableLeases == manager.leases.filter({ $0.node == node.id }) else {
                 return "\(name) knows other leases"
             }
-            guard Set(node.interfaces.keys) == Set(agent.ownEndpoints.map(\.id)) else {
-                return "\(name)'s interfaces differ"
-            }
             guard node.requests.isEmpty else { return "\(name) owes \(node.requests.count) replies" }
-            let own = manager.endpoints.filter { $0.node == node.id }
-            let table = SimNode.desired(
-                node.id, vtep: node.vtep, own: own, networks: manager.networks, endpoints: manager.endpoints,
-                peers: manager.peers)
-            guard node.forwarding == table else { return "\(name) forwards otherwise than the manager's view says" }
-            if let leak = leak(in: table, manager) ?? nameLeak(of: agent, manager) { return "\(name): \(leak)" }
+            if let wrong = wrongInterfaces(of: node, agent) ?? staleness(of: node) { return "\(name): \(wrong)" }
+            guard let table = node.compiledAnew(), node.datapath.compilation.desired.settled == table else {
+                return "\(name) forwards otherwise than the manager's view says"
+            }
+            if let leak = leak(in: table, manager) ?? nameLeak(in: node.names, of: agent, manager) { return "\(name): \(leak)" }
         }
+        return nil
+    }
+
+    /// Interfaces in the kernel are this node's endpoints'. An engine's that lost its interface does not get it back.
+    private static func wrongInterfaces(of node: SimNode, _ agent: NodeMachine) -> String? {
+        let present = node.kernel.kernel.endpoints
+        let own = Set(agent.ownEndpoints.map(\.id))
+        if let stray = present.subtracting(own).min() { return "the interface of \(stray) is there still" }
+        if let missing = own.subtracting(agent.engineEndpoints).subtracting(present).min() { return "\(missing) has no interface" }
+        guard !node.kernel.kernel.hasDrifted else { return nil }
+        let left = WeftDatapath.difference(desired: node.datapath.compilation.desired, observed: node.kernel.kernel.state)
+        return left.isEmpty ? nil : "the kernel is not as desired: \(left)"
+    }
+
+    /// What is kept by changes must be what is made at once from the same knowledge, whenever no change is on its way.
+    static func staleness(of node: SimNode) -> String? {
+        guard node.due.isEmpty, node.core?.machine.hasChanges == false else { return nil }
+        if let anew = node.compiledAnew(), node.datapath.compilation.desired.settled != anew {
+            return "what is to be in the kernel is kept wrong: \(node.datapath.compilation.desired) instead of \(anew)"
+        }
+        if let anew = node.namesAnew(), node.names != anew { return "the names are kept wrong" }
         return nil
     }
 
@@ -177,8 +196,7 @@ struct Checker {
 
     /// A sandbox that sees the name of an endpoint on a network that it is not on, or not that of one it shares a network
     /// with.
-    private static func nameLeak(of agent: NodeMachine, _ manager: Replica) -> String? {
-        let names = NameTable(node: agent.id, networks: agent.networks, endpoints: agent.endpoints, peers: agent.peers)
+    private static func nameLeak(in names: NameTable, of agent: NodeMachine, _ manager: Replica) -> String? {
         let down = Set(manager.nodes.filter { $0.state == .down }.map(\.id))
         for asker in agent.ownEndpoints {
             guard let view = names.view(from: asker.ipv4) else { return "nobody asks from \(asker.ipv4)" }

@@ -1,3 +1,4 @@
+import WeftAgentCore
 import WeftModel
 import WeftNet
 import WeftNode
@@ -81,6 +82,6 @@ extension SimCluster {
     private func tellEngineEndpoints(_ index: Int) throws {
         var endpoints = nodes[index].agent?.engineEndpoints ?? []
         if let lost = endpoints.sorted().randomElement(using: &random) { endpoints.remove(lost) }
-        try feed(index, .engineEndpointsFound(endpoints, asOf: now))
+        try feed(index, agent: .engineEndpointsFound(endpoints, asOf: now))
     }
 }

@@ -16,7 +16,8 @@ extension SimCluster {
     private func fill(_ network: Network) throws {
         while true {
             guard let index = liveNodes().randomElement(using: &random) else { return }
-            let outcome = try attach(index, AttachRequest(EndpointSpec(network: network.id, name: newName()), sandbox: newSandbox(index)))
+            let request = AttachRequest(EndpointSpec(network: network.id, name: newName()), sandbox: try newSandbox(index))
+            let outcome = try attach(index, request)
             report.filled += 1
             guard case .failure(let error) = outcome else { continue }
             let free = freeAddresses(of: network)
@@ -33,7 +34,7 @@ extension SimCluster {
         guard let from = nodes.randomElement(using: &random), let to = nodes.filter({ $0 != from }).randomElement(using: &random),
             let endpoint = self.nodes[from].agent?.ownEndpoints.filter({ $0.network == network.id }).randomElement(using: &random)
         else { return }
-        var request = AttachRequest(EndpointSpec(network: network.id, name: newName()), sandbox: newSandbox(to))
+        var request = AttachRequest(EndpointSpec(network: network.id, name: newName()), sandbox: try newSandbox(to))
         request.endpoint.ipv4 = endpoint.ipv4
         guard case .failure(let error) = try attach(to, request) else {
             throw failure("\(endpoint.ipv4) was given twice")
@@ -57,9 +58,10 @@ extension SimCluster {
         return "c\(nextName)"
     }
 
-    private func newSandbox(_ index: Int) -> SandboxID {
+    private func newSandbox(_ index: Int) throws -> SandboxID {
         let sandbox = SandboxID.random(using: &random)
         nodes[index].sandboxes.insert(sandbox)
+        _ = try place(sandbox, on: index)
         return sandbox
     }
 

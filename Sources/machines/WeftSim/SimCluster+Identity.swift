@@ -36,7 +36,7 @@ extension SimCluster {
     /// Asks the manager for a certificate if there is need; without a session the next one does it.
     func renew(_ index: Int, life: Int) throws {
         let node = nodes[index]
-        guard node.life == life, node.agent != nil, !node.isGone, let session = node.session, streams[session] != nil,
+        guard node.life == life, node.core != nil, !node.isGone, let session = node.session, streams[session] != nil,
             let manager = manager?.replica, let cluster = manager.cluster, let role = manager.node(node.id)?.spec.role
         else { return }
         if node.issuer != node.roots.first, let root = manager.signingRoot(for: role) {

@@ -1,9 +1,11 @@
+import WeftAgentCore
 import WeftControl
+import WeftDatapath
 import WeftModel
 import WeftNet
 import WeftNode
 
-/// The hosts, and their agents' shells.
+/// The hosts, and what is around their agents.
 extension SimCluster {
     func addNode(_ id: NodeID, _ cluster: Cluster, role: NodeRole = .worker) {
         let number = nodes.count + 1
@@ -15,7 +17,7 @@ extension SimCluster {
         nodes.append(
             SimNode(
                 id: id, description: description, vtep: vtep, roots: Self.roots(cluster.trustRoots(for: role)),
-                issuer: cluster.rootCertificatePEM))
+                issuer: cluster.rootCertificatePEM, seed: random.next()))
         describeTrust(nodes.count - 1)
         queue.plan(.agentStart(nodes.count - 1), at: now)
     }
@@ -25,99 +27,105 @@ extension SimCluster {
         do { try command(.admitNode(NodeID.random(using: &random), .worker, .active)) } catch { note("join failed: \(error)") }
     }
 
-    /// Feeds an agent as its contract says: actions in order, and a crash between any two of them.
-    func feed(_ index: Int, _ input: NodeInput) throws {
-        guard var agent = nodes[index].agent else { return }
-        // The machine must be the only owner of its tables, or each change would copy them.
-        nodes[index].agent = nil
-        let actions = agent.handle(input, now: now, random: &random)
-        nodes[index].agent = agent
-        let life = nodes[index].life
-        if !actions.isEmpty { isChanged = true }
-        for action in actions {
-            if options.faults, isStormy, Int.random(in: 0..<3000, using: &random) == 0 {
-                crashAgent(index)
-                return
-            }
-            switch action {
-            case .persist(let urgent):
-                if urgent {
-                    nodes[index].save(own: true, view: false)
-                } else {
-                    queue.plan(.save(index, life: life), at: delay(0...1000))
-                }
-            case .send(let message):
-                if case .addressesReturned = message {
-                    report.addressesReturned += 1
-                    // Given back on disk, and nobody knows.
-                    if options.faults, isStormy, random.chance(10) { return crashAgent(index) }
-                }
-                guard let session = nodes[index].session else {
-                    throw failure("a message without a session: \(message)")
-                }
-                guard var stream = streams[session] else { continue }
-                stream.up = max(stream.up, delay(1...40))
-                streams[session] = stream
-                queue.plan(.toManager(index, session, message), at: stream.up)
-            case .reconcile(let generation):
-                queue.plan(.applyDatapath(index, life: life, generation), at: delay(0...120))
-            case .namesChanged: break
-            case .reply(let id, let result):
-                guard nodes[index].requests.remove(id) != nil else {
-                    throw failure(
-                        "request \(id.rawValue) of \(nodes[index].description.hostname) got a second reply: \(result)")
-                }
-                note("\(nodes[index].description.hostname) replies to \(id.rawValue): \(result)")
-                if !isStormy { outcomes[id] = result }
-                switch result {
-                case .success(let endpoint):
-                    if agent.ownEndpoints.contains(endpoint) { report.attached += 1 } else { report.detached += 1 }
-                    if endpoint.ipv6 != nil { report.withIPv6 += 1 }
-                case .failure: report.refused += 1
-                }
-            case .reserved(let id, let result):
-                guard nodes[index].requests.remove(id) != nil else {
-                    throw failure("reservation \(id.rawValue) got a second reply: \(result)")
-                }
-                note("\(nodes[index].description.hostname) answers reservation \(id.rawValue): \(result)")
-                guard var promise = nodes[index].promises[id] else { break }
-                switch result {
-                case .success(.v4(let address)): promise.ipv4 = address
-                case .success(.v6(let address)): promise.ipv6 = address
-                case .failure: break
-                }
-                promise.isWaiting = false
-                nodes[index].promises[id] = promise.ipv4 == nil ? nil : promise
-            case .endpointsLost(let endpoints, let reason):
-                note("\(nodes[index].description.hostname) loses \(endpoints.map(\.name)): \(reason)")
-            case .dismissed(let reason):
-                note("\(nodes[index].description.hostname) is dismissed: \(reason)")
-                dismissed(index)
-                return
-            }
+    func feed(_ index: Int, _ input: NodeInput) throws { try feed(index, agent: .node(input)) }
+
+    /// Gives an agent something to do, and carries out what it does, in the order in which it does it.
+    func feed(_ index: Int, agent input: AgentInput) throws {
+        guard let process = nodes[index].core?.outlet else { return }
+        process.begin(at: now, isStormy: options.faults && isStormy)
+        nodes[index].core?.process(input, now: now)
+        try carryOut(index, process)
+    }
+
+    private func carryOut(_ index: Int, _ process: SimProcess) throws {
+        report.failedSaves += process.failedSaves
+        for effect in process.takeEffects() {
+            isChanged = true
+            try perform(effect, of: index)
+            guard nodes[index].core?.outlet === process else { return }
+        }
+        if process.isDead { crashAgent(index) }
+    }
+
+    private func perform(_ effect: SimProcess.Effect, of index: Int) throws {
+        let host = nodes[index].description.hostname
+        switch effect {
+        case .send(let message):
+            if case .addressesReturned = message { report.addressesReturned += 1 }
+            guard let session = nodes[index].session else { throw failure("a message without a session: \(message)") }
+            guard var stream = streams[session] else { return }
+            stream.up = max(stream.up, delay(1...40))
+            streams[session] = stream
+            queue.plan(.toManager(index, session, message), at: stream.up)
+        case .reconcile(let change, let generation, let observe):
+            nodes[index].due.add(change, generation: generation, observe: observe)
+            guard !nodes[index].isRoundPlanned else { return }
+            nodes[index].isRoundPlanned = true
+            queue.plan(.datapathRound(index, life: nodes[index].life), at: delay(0...120))
+        case .reply(let id, let result):
+            try replied(id, result, by: index)
+        case .replyReservation(let id, let result):
+            try promised(id, result, by: index)
+        case .lost(let endpoints, let reason):
+            note("\(host) loses \(endpoints.map(\.name)): \(reason)")
+        case .dismissed(let reason):
+            note("\(host) is dismissed: \(reason)")
+            dismissed(index)
+        case .note(let text):
+            note("\(host) notes: \(text)")
         }
     }
 
+    private func replied(_ id: RequestID, _ result: Result<Endpoint, AttachError>, by index: Int) throws {
+        let host = nodes[index].description.hostname
+        guard nodes[index].requests.remove(id) != nil else {
+            throw failure("request \(id.rawValue) of \(host) got a second reply: \(result)")
+        }
+        note("\(host) replies to \(id.rawValue): \(result)")
+        if !isStormy { outcomes[id] = result }
+        switch result {
+        case .success(let endpoint):
+            if nodes[index].agent?.ownEndpoint(endpoint.id) == endpoint { report.attached += 1 } else { report.detached += 1 }
+            if endpoint.ipv6 != nil { report.withIPv6 += 1 }
+        case .failure(.notSaved):
+            report.takenBack += 1
+        case .failure:
+            report.refused += 1
+        }
+    }
+
+    private func promised(_ id: RequestID, _ result: Result<IPAddress, AttachError>, by index: Int) throws {
+        guard nodes[index].requests.remove(id) != nil else {
+            throw failure("reservation \(id.rawValue) got a second reply: \(result)")
+        }
+        note("\(nodes[index].description.hostname) answers reservation \(id.rawValue): \(result)")
+        guard var promise = nodes[index].promises[id] else { return }
+        switch result {
+        case .success(.v4(let address)): promise.ipv4 = address
+        case .success(.v6(let address)): promise.ipv6 = address
+        case .failure: break
+        }
+        promise.isWaiting = false
+        nodes[index].promises[id] = promise.ipv4 == nil ? nil : promise
+    }
+
+    // MARK: Beginning and end
+
     /// Dismissed from its current session: out of the swarm, or (never here) replaced by itself.
     private func dismissed(_ index: Int) {
+        nodes[index].stop()
         nodes[index].isGone = true
-        nodes[index].agent = nil
-        nodes[index].life += 1
-        nodes[index].interfaces = [:]
-        nodes[index].forwarding = nil
+        nodes[index].told = [:]
         nodes[index].session = nil
-        nodes[index].requests = []
         nodes[index].promises = [:]
         report.nodesLeft += 1
     }
 
     func crashAgent(_ index: Int) {
-        guard nodes[index].agent != nil else { return }
+        guard nodes[index].core != nil else { return }
         note("\(nodes[index].description.hostname)'s agent crashes")
         report.agentCrashes += 1
-        nodes[index].agent = nil
-        nodes[index].life += 1
-        nodes[index].requests = []
+        nodes[index].stop()
         nodes[index].promises = nodes[index].promises.filter { !$0.value.isWaiting }
         if let session = nodes[index].session {
             nodes[index].session = nil
@@ -128,51 +136,64 @@ extension SimCluster {
 
     /// Starts weftd on what its disk holds; sandboxes and interfaces are as they were, or ended meanwhile.
     func startAgent(_ index: Int) throws {
-        guard nodes[index].agent == nil, !nodes[index].isGone else { return }
-        let node = nodes[index]
-        nodes[index].life += 1
-        nodes[index].agent = NodeMachine(
-            id: node.id, description: node.description, dataPathAddress: node.vtep, saved: node.disk)
-        note("\(node.description.hostname)'s agent starts at revision \(node.disk.view.revision)")
-        try feed(index, .addressesHeld(Set(node.interfaces.values.flatMap(\.addresses))))
-        try feed(index, .sandboxesFound(node.sandboxes))
+        guard nodes[index].core == nil, !nodes[index].isGone else { return }
+        nodes[index].start(random: &random)
         let life = nodes[index].life
-        if let generation = nodes[index].agent?.generation {
-            queue.plan(.applyDatapath(index, life: life, generation), at: delay(1...100))
-        }
+        note("\(nodes[index].description.hostname)'s agent starts at revision \(nodes[index].disk.saved.view.revision)")
         queue.plan(.agentTick(index, life: life), at: delay(1...1000))
         queue.plan(.connect(index, life: life), at: delay(1...500))
+        guard let process = nodes[index].core?.outlet else { return }
+        process.begin(at: now, isStormy: options.faults && isStormy)
+        nodes[index].core?.start()
+        try carryOut(index, process)
+        let paths = nodes[index].sandboxes.map { ($0, SimNode.namespacePath(of: $0)) }
+        try feed(index, agent: .sandboxesFound(Dictionary(paths) { first, _ in first }))
     }
 
-    /// The fake data path: interfaces and forwarding become what the agent wants, but for an interface that fails now and
-    /// then, or is late to go.
-    func applyDatapath(_ index: Int, life: Int, _ generation: Generation) throws {
-        guard nodes[index].life == life, let agent = nodes[index].agent, agent.generation >= generation else { return }
+    /// Before a sandbox's first attach; false if weftd did not live to hear of it.
+    func place(_ sandbox: SandboxID, on index: Int) throws -> Bool {
+        let life = nodes[index].life
+        try feed(index, agent: .place(sandbox, namespacePath: SimNode.namespacePath(of: sandbox)))
+        return nodes[index].core != nil && nodes[index].life == life
+    }
+
+    // MARK: The data path
+
+    /// A round of what brings kernel and names after the machine.
+    func datapathRound(_ index: Int, life: Int) throws {
+        guard nodes[index].life == life, nodes[index].core != nil else { return }
         isChanged = true
-        var failures: [EndpointID: String] = [:]
-        let wanted = Dictionary(agent.ownEndpoints.map { ($0.id, $0) }) { first, _ in first }
-        for endpoint in nodes[index].interfaces.values.sorted(by: { $0.id < $1.id }) where wanted[endpoint.id] == nil {
-            nodes[index].interfaces[endpoint.id] = nil
+        nodes[index].isRoundPlanned = false
+        let (change, request) = nodes[index].due.take()
+        if let request, try !reconcile(index, request) { return }
+        nodes[index].names.apply(change)
+        if let broken = Checker.staleness(of: nodes[index]) {
+            throw failure("\(nodes[index].description.hostname): \(broken)")
         }
-        for endpoint in agent.ownEndpoints where nodes[index].interfaces[endpoint.id] != nil {
-            // Another name, and the container's id instead of its namespace's.
-            nodes[index].interfaces[endpoint.id] = endpoint
+        report.comparisons += 1
+    }
+
+    /// False when weftd died over it.
+    private func reconcile(_ index: Int, _ request: ReconcileRequest) throws -> Bool {
+        for case let attachment? in request.change.endpoints.values.lazy.map(\.attachment) {
+            nodes[index].told[attachment.endpoint.id] = attachment.endpoint
         }
-        for endpoint in agent.ownEndpoints where nodes[index].interfaces[endpoint.id] == nil {
-            if options.faults, isStormy, random.chance(2) {
-                failures[endpoint.id] = "the interface could not be made"
-            } else {
-                nodes[index].interfaces[endpoint.id] = endpoint
-            }
+        let isStormy = options.faults && isStormy
+        let kernel = nodes[index].kernel
+        kernel.kernel.namespaces = Set(nodes[index].sandboxes.map { SimNode.namespacePath(of: $0) })
+        kernel.begin(isStormy: isStormy)
+        let mtu = nodes[index].description.underlayMTU ?? .ethernet
+        let outcome = nodes[index].datapath.reconcile(request, with: kernel) { mtu }
+        guard !kernel.isDeserted else {
+            crashAgent(index)
+            return false
         }
-        nodes[index].forwarding = SimNode.desired(
-            agent.id, vtep: agent.dataPathAddress, own: Array(nodes[index].interfaces.values), networks: agent.networks,
-            endpoints: agent.endpoints, peers: agent.peers)
-        if options.faults, isStormy, random.chance(1), failures.isEmpty {
-            try feed(index, .datapathApplied(generation, failure: "the data path is out of order"))
-        } else {
-            try feed(index, .datapathApplied(generation, failures: failures))
+        if outcome.isRefused { report.refusedRounds += 1 }
+        if !outcome.isRefused, !kernel.kernel.hasDrifted {
+            let left = difference(desired: nodes[index].datapath.compilation.desired, observed: kernel.kernel.state)
+            if !left.isEmpty { throw failure("\(nodes[index].description.hostname)'s round left \(left)") }
         }
-        try feed(index, .addressesHeld(Set(nodes[index].interfaces.values.flatMap(\.addresses))))
+        queue.plan(.reconciled(index, life: nodes[index].life, outcome), at: delay(0...30))
+        return true
     }
 }

@@ -1,4 +1,6 @@
+import WeftAgentCore
 import WeftControl
+import WeftDatapath
 import WeftModel
 import WeftNet
 import WeftNode
@@ -16,11 +18,12 @@ extension SimCluster {
         case 82..<84: try changeMembership()
         case 84..<86: try command(.rotateToken(.worker))
         case 86..<88: try replaceRoot()
+        case 88: try changeMTU()
         default: if options.faults { fault() }
         }
     }
 
-    func liveNodes() -> [Int] { nodes.indices.filter { nodes[$0].agent != nil && !nodes[$0].isGone } }
+    func liveNodes() -> [Int] { nodes.indices.filter { nodes[$0].core != nil && !nodes[$0].isGone } }
 
     func attach() throws {
         guard let index = liveNodes().randomElement(using: &random), let agent = nodes[index].agent,
@@ -33,6 +36,7 @@ extension SimCluster {
             sandbox = .random(using: &random)
             nodes[index].sandboxes.insert(sandbox)
         }
+        guard try place(sandbox, on: index) else { return }
         var wanted = EndpointSpec(network: network.id, name: "c\(nextName)", aliases: ["svc"])
         nextName += 1
         if random.chance(20) { wanted.ipv4 = randomAddress(of: network, .v4)?.v4 }
@@ -76,10 +80,9 @@ extension SimCluster {
         else { return }
         nodes[index].sandboxes.remove(sandbox)
         // Its interfaces go with it, whether weftd runs or not.
-        for (id, endpoint) in nodes[index].interfaces where endpoint.sandbox == sandbox {
-            nodes[index].interfaces[id] = nil
-        }
-        try feed(index, .sandboxGone(sandbox))
+        let ended = nodes[index].interfaces.filter { $0.value.sandbox == sandbox }.keys
+        nodes[index].kernel.kernel.endNamespace(SimNode.namespacePath(of: sandbox), of: Set(ended))
+        try feed(index, agent: .sandboxGone(sandbox))
     }
 
     func createNetwork() throws { try command(.createNetwork(randomNetwork())) }
@@ -129,15 +132,44 @@ extension SimCluster {
     }
 
     private func fault() {
-        switch Int.random(in: 0..<14, using: &random) {
+        switch Int.random(in: 0..<18, using: &random) {
         case 0: crashManager()
         case 1, 2:
             if let index = liveNodes().randomElement(using: &random) { crashAgent(index) }
+        case 3:
+            if let index = nodes.indices.randomElement(using: &random) {
+                note("\(nodes[index].description.hostname)'s disk is full")
+                nodes[index].disk.fullUntil = delay(500...8000)
+            }
+        case 4, 5:
+            if let index = nodes.indices.randomElement(using: &random) { interfere(with: nodes[index].kernel) }
         default:
             if let session = streams.keys.sorted().randomElement(using: &random) {
                 report.brokenSessions += 1
                 breakStream(session)
             }
         }
+    }
+
+    /// Somebody else changes the kernel behind weftd's back.
+    private func interfere(with door: SimKernelDoor) {
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0:
+            if let id = door.kernel.endpoints.sorted().randomElement(using: &random) { door.kernel.removeInterface(of: id) }
+        case 1:
+            let addresses = door.kernel.state.locations.keys.sorted()
+            if let address = addresses.randomElement(using: &random) { door.kernel.removeLocation(address) }
+        default:
+            if let part = HostPart.allCases.randomElement(using: &random) { door.kernel.removePart(part) }
+        }
+    }
+
+    /// The interface to the other nodes gets another MTU.
+    private func changeMTU() throws {
+        guard let index = liveNodes().randomElement(using: &random),
+            let mtu = [1500, 9000, 1400].randomElement(using: &random)
+        else { return }
+        nodes[index].description.underlayMTU = MTU(mtu)
+        try feed(index, .descriptionChanged(nodes[index].description))
     }
 }

@@ -1,5 +1,6 @@
 // A whole swarm in one process under one seed: the machines, a lossy network, stores that may fail, and checkers that look after
 // every step. The same seed is the same run on every machine; a run that fails is told by its seed.
+import WeftAgentCore
 import WeftControl
 package import WeftModel
 import WeftNet
@@ -12,7 +13,7 @@ package struct SimOptions: Sendable {
     package var duration: Duration = .seconds(120)
     /// Operations a simulated second, about.
     package var operationsPerSecond = 4
-    /// Broken streams, crashes and failing commits.
+    /// Broken streams, crashes, failing commits and saves, kernels that refuse or are changed by others.
     package var faults = true
     /// Another manager that writes into the same store.
     package var secondManager = true
@@ -52,6 +53,13 @@ package struct SimReport: Hashable, Sendable {
     package var conflicts = 0
     /// What the other manager did.
     package var otherChanges = 0
+    /// Saves of agents that failed, and what was taken back for it.
+    package var failedSaves = 0
+    package var takenBack = 0
+    /// Rounds of the data path in which the kernel refused something.
+    package var refusedRounds = 0
+    /// How often what was kept by changes was compared with what is made at once.
+    package var comparisons = 0
     package var networksCreated = 0
     package var networksRemoved = 0
     /// Addresses and blocks that one node gave back because another needed them.
@@ -81,11 +89,11 @@ final class SimCluster {
         case renew(Int, life: Int)
         case managerSeesEnd(Int, SessionID)
         case nodeSeesEnd(Int, SessionID)
-        case applyDatapath(Int, life: Int, Generation)
-        case save(Int, life: Int)
         case storeAnswers(Pending)
         case storeTells(StoreCommit)
         case operateOther
+        case datapathRound(Int, life: Int)
+        case reconciled(Int, life: Int, ReconcileOutcome)
     }
 
     let seed: UInt64
@@ -192,8 +200,8 @@ final class SimCluster {
                 manager = ManagerCore(store.snapshot)
             }
         case .agentTick(let index, let life):
-            guard nodes[index].life == life, nodes[index].agent != nil else { return }
-            try feed(index, .tick)
+            guard nodes[index].life == life, nodes[index].core != nil else { return }
+            try feed(index, agent: .tick)
             queue.plan(.agentTick(index, life: life), at: now + .seconds(1))
         case .agentStart(let index):
             try startAgent(index)
@@ -216,10 +224,10 @@ final class SimCluster {
             nodes[index].session = nil
             try feed(index, .sessionClosed)
             queue.plan(.connect(index, life: nodes[index].life), at: delay(50...1500))
-        case .applyDatapath(let index, let life, let generation):
-            try applyDatapath(index, life: life, generation)
-        case .save(let index, let life):
-            if nodes[index].life == life { nodes[index].save(own: true, view: true) }
+        case .datapathRound(let index, let life):
+            try datapathRound(index, life: life)
+        case .reconciled(let index, let life, let outcome):
+            if nodes[index].life == life { try feed(index, agent: .reconciled(outcome)) }
         case .storeAnswers(let pending):
             try answer(pending)
             try advanceManager()
@@ -242,7 +250,7 @@ final class SimCluster {
     }
 
     private func connect(_ index: Int, life: Int) throws {
-        guard nodes[index].life == life, nodes[index].agent != nil, nodes[index].session == nil, !nodes[index].isGone
+        guard nodes[index].life == life, nodes[index].core != nil, nodes[index].session == nil, !nodes[index].isGone
         else { return }
         guard manager != nil else {
             queue.plan(.connect(index, life: life), at: delay(200...2000))

@@ -9,11 +9,7 @@ import WeftThreads
 
 package final class Agent: Sendable {
     /// Events that may wait; past it requests are refused, and a session is closed, which resynchronises it later.
-    static let queueLimit = 65_536
-    /// Seconds between full looks at the kernel, which find what others changed.
-    static let observeSeconds = 30
-    /// Seconds between saves of what the manager said, while it changes.
-    static let saveSeconds = 2
+    package static let queueLimit = 65_536
 
     private let events: AsyncStream<AgentEvent>
     private let queue: AsyncStream<AgentEvent>.Continuation
@@ -32,10 +28,13 @@ package final class Agent: Sendable {
     ) {
         (events, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
         let queue = queue
-        reconciler = Reconciler(kernel: kernel, names: names) { outcome in queue.yield(.reconciled(outcome)) }
+        reconciler = Reconciler(kernel: kernel, names: names) { outcome in queue.yield(.input(.reconciled(outcome))) }
+        let outlet = AgentReplies(reconciler: reconciler, lost: lost, dismissed: dismissed, logger: logger)
         worker = AgentWorker(
-            machine: machine, placements: placements, store: store, reconciler: reconciler, now: now, lost: lost,
-            dismissed: dismissed, logger: logger)
+            core: AgentCore(
+                machine: machine, placements: placements, store: AnyAgentStore(store), outlet: outlet,
+                generator: SystemRandomNumberGenerator()),
+            now: now)
     }
 
     /// Drains the queue until `shutDown` or cancellation. The kernel keeps what it has.
@@ -44,7 +43,7 @@ package final class Agent: Sendable {
             group.addTask { await self.reconciler.run() }
             group.addTask {
                 while !Task.isCancelled {
-                    self.queue.yield(.tick)
+                    self.queue.yield(.input(.tick))
                     try? await Task.sleep(for: .seconds(1))
                 }
             }
@@ -72,24 +71,24 @@ package final class Agent: Sendable {
     /// A manager's stream is open; its messages follow, then its end.
     package func sessionOpened(_ send: @escaping SessionSender) { enqueue(.sessionOpened(send)) }
     /// False: the agent does not keep up, and the session must end.
-    package func received(_ message: ManagerMessage) -> Bool { enqueue(.received(message)) }
+    package func received(_ message: ManagerMessage) -> Bool { enqueue(.input(.node(.received(message)))) }
     package func sessionClosed() { enqueue(.sessionClosed) }
     /// Tells the manager that this node leaves.
-    package func leave() { enqueue(.leave) }
-    package func describe(_ description: NodeDescription) { enqueue(.describe(description)) }
+    package func leave() { enqueue(.input(.node(.leave))) }
+    package func describe(_ description: NodeDescription) { enqueue(.input(.node(.descriptionChanged(description)))) }
 
     // MARK: Sandboxes
 
     /// After a start: these sandboxes live, with the paths of their network namespaces; endpoints of others go.
-    package func sandboxesFound(_ namespaces: [SandboxID: String]) { enqueue(.sandboxesFound(namespaces)) }
+    package func sandboxesFound(_ namespaces: [SandboxID: String]) { enqueue(.input(.sandboxesFound(namespaces))) }
     /// Before that: the finished interfaces in the kernel, which count if what was known of them is lost.
-    package func interfacesFound(_ endpoints: [FoundEndpoint]) { enqueue(.interfacesFound(endpoints)) }
+    package func interfacesFound(_ endpoints: [FoundEndpoint]) { enqueue(.input(.interfacesFound(endpoints))) }
     /// A sandbox's namespace exists; call it before the first attach. `interfaces`: names that its maker chose, by
     /// network; others are ethN.
     package func place(
         _ sandbox: SandboxID, namespacePath: String, interfaces: [NetworkID: Placements.ChosenInterface] = [:]
     ) {
-        enqueue(.place(sandbox, namespacePath: namespacePath, interfaces: interfaces))
+        enqueue(.input(.place(sandbox, namespacePath: namespacePath, interfaces: interfaces)))
     }
 
     /// Returns once the endpoint is in the kernel. Throws `AttachError` or `AgentBusy`.
@@ -108,10 +107,10 @@ package final class Agent: Sendable {
     }
 
     /// A container of the engine's was removed: nobody comes back for its address.
-    package func containerGone(_ container: SandboxID) { enqueue(.containerGone(container)) }
+    package func containerGone(_ container: SandboxID) { enqueue(.input(.node(.containerGone(container)))) }
 
     /// The sandbox ended, and its namespace with it.
-    package func sandboxGone(_ sandbox: SandboxID) { enqueue(.sandboxGone(sandbox)) }
+    package func sandboxGone(_ sandbox: SandboxID) { enqueue(.input(.sandboxGone(sandbox))) }
 
     // MARK: A container engine's endpoints
 
@@ -125,7 +124,7 @@ package final class Agent: Sendable {
     }
 
     /// The engine is done with an address; it rests before it is used again. One that an endpoint has is kept.
-    package func releaseAddress(_ network: NetworkID, _ address: IPAddress) { enqueue(.release(network, address)) }
+    package func releaseAddress(_ network: NetworkID, _ address: IPAddress) { enqueue(.input(.node(.release(network, address)))) }
 
     /// Returns once the endpoint is in the kernel, its far end beside its host end under the name
     /// `engineInterfaceName`. It has no name until `rename`. Throws `AttachError` or `AgentBusy`.
@@ -150,7 +149,7 @@ package final class Agent: Sendable {
     /// All endpoints that the engine has, by its own word: of its endpoints, others go. `asOf`: an instant before the
     /// engine was asked; what was attached after it stays.
     package func engineEndpointsFound(_ endpoints: Set<EndpointID>, asOf: Instant) {
-        enqueue(.engineEndpointsFound(endpoints, asOf: asOf))
+        enqueue(.input(.engineEndpointsFound(endpoints, asOf: asOf)))
     }
 
     /// Looks at the machine, after everything queued before. Throws `AgentBusy`.

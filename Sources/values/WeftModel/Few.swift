@@ -29,7 +29,19 @@ package struct Few<Element: Equatable & Sendable>: Sendable {
         others.forEach(body)
     }
 
+    package var count: Int { (first == nil ? 0 : 1) + others.count }
+
     package func contains(where condition: (Element) -> Bool) -> Bool {
         first.map(condition) ?? false || others.contains(where: condition)
+    }
+}
+
+extension Few: Equatable {
+    /// Order does not matter.
+    package static func == (left: Self, right: Self) -> Bool {
+        guard left.count == right.count else { return false }
+        var isSame = true
+        left.forEach { element in isSame = isSame && right.contains { $0 == element } }
+        return isSame
     }
 }

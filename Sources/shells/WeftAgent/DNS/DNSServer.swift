@@ -96,18 +96,10 @@ package final class DNSServer: Sendable {
 
     /// Takes over what changed.
     package func update(_ change: ViewChange) {
-        let endpoints = change.endpoints.mapValues(\.endpoint)
-        guard let whole = change.whole else {
-            return update { table in
-                for (id, endpoint) in endpoints {
-                    if let endpoint { table.insert(endpoint) } else { table.removeEndpoint(id) }
-                }
-            }
-        }
-        update(
-            table: NameTable(
-                node: shared.node, networks: whole.networks, endpoints: endpoints.values.compactMap { $0 },
-                peers: whole.peers))
+        guard change.isWhole else { return update { $0.apply(change) } }
+        var table = NameTable(node: shared.node)
+        table.apply(change)
+        update(table: table)
     }
 
     /// Sandboxes whose queries about names outside go to resolvers of their own; replaces what was said before.
