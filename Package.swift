@@ -197,7 +197,12 @@ let package = Package(
             ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")]
                 + nioHTTP),
         module(
-            .shells, "WeftMembership", ["WeftNet", "WeftModel", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftAPI", logging]),
+            .shells, "WeftMembership",
+            [
+                "WeftNet", "WeftModel", "WeftControl", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftStore", "WeftRPC", "WeftManager",
+                "WeftAPI",
+                logging,
+            ] + nio),
         module(
             .shells, "WeftLab",
             [
@@ -289,7 +294,10 @@ let package = Package(
                 + nioHTTP),
         tests(
             "WeftMembershipTests",
-            ["WeftMembership", "WeftAPI", "WeftFiles", "WeftIdentity", "WeftModel", "WeftNet", logging]),
+            [
+                "WeftMembership", "WeftAPI", "WeftControl", "WeftFiles", "WeftIdentity", "WeftManager", "WeftModel", "WeftNet", "WeftRPC",
+                "WeftStore", "WeftStoreSQLite", logging,
+            ] + nio),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.

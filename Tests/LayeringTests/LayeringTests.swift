@@ -88,7 +88,9 @@ private let layers = [
             "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"])
                 .union(nio).union(foundation),
             "WeftMembership": [
-                "WeftNet", "WeftModel", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftAPI", "Logging", "Synchronization",
+                "WeftNet", "WeftModel", "WeftControl", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftStore", "WeftRPC", "WeftManager",
+                "WeftAPI",
+                "Logging", "NIOPosix", "Synchronization",
             ],
             "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
                 .union(system).union(foundation),
@@ -255,7 +257,7 @@ struct LayeringTests {
     @Test("weftd is options and wiring, and stays small")
     func weftdIsWiring() throws {
         let lines = try sources(of: "weftd").map { $0.text.split(separator: "\n", omittingEmptySubsequences: false).count - 1 }
-        #expect(lines.reduce(0, +) <= 1990, "move what decides something to a layer where tests reach it")
+        #expect(lines.reduce(0, +) <= 1850, "move what decides something to a layer where tests reach it")
     }
 
     @Test("Pure layers have no clock, no randomness of their own, no async")

@@ -48,22 +48,11 @@ final class Member: MemberLife {
     private let isMemoryLost: Bool
     private let serving: Task<Void, any Error>?
     private let logger: Logger
-    private let session = Mutex(SessionState())
+    private let session = Mutex(SessionStanding())
     private let dismissal: AsyncStream<String>
     private let running = Mutex<Task<Void, Never>?>(nil)
 
-    struct SessionState: Sendable {
-        var isConnected = false
-        var manager = ""
-        /// Why the last session ended, empty while one is open.
-        var problem = ""
-        /// The manager does not know this node any more.
-        var isRefused = false
-        /// The manager's last word in the session.
-        var farewell: String?
-    }
-
-    var sessionState: SessionState { session.withLock { $0 } }
+    var sessionState: SessionStanding { session.withLock { $0 } }
 
     /// Sets everything up from the state directory; what the kernel has is adopted.
     static func start(
@@ -178,7 +167,7 @@ final class Member: MemberLife {
     private func keepSession(_ client: DispatcherClient, _ credentials: NodeCredentials) async {
         await client.run(
             serve: { [agent] manager, incoming in
-                self.session.withLock { $0 = SessionState(isConnected: true, manager: manager.manager.description) }
+                self.session.withLock { $0.opened(with: manager.manager.description) }
                 // What changed while there was no session belongs into the hello.
                 self.describe()
                 agent.sessionOpened { message in (try? manager.send(message)) != nil }
@@ -190,7 +179,7 @@ final class Member: MemberLife {
                         self.logger.warning(
                             "the swarm does not know an endpoint of this node",
                             metadata: ["endpoint": "\(endpoint)", "reason": "\(reason)"])
-                    case .goodbye(let reason): self.session.withLock { $0.farewell = reason }
+                    case .goodbye(let reason): self.session.withLock { $0.said(farewell: reason) }
                     case .leaseGranted, .leaseRefused, .addressesWanted: break
                     }
                     guard agent.received(message) else { return }
@@ -198,11 +187,7 @@ final class Member: MemberLife {
             },
             ended: { [logger] end in
                 let problem = self.session.withLock {
-                    let told = $0.farewell
-                    $0 = SessionState(
-                        isConnected: false, manager: end.manager.description,
-                        problem: told.map { "the manager at \(end.manager) ended the session: \($0)" } ?? end.description,
-                        isRefused: end.kind == .refused)
+                    $0.ended(with: end.manager.description, reason: end.description, isRefused: end.kind == .refused)
                     return $0.problem
                 }
                 logger.warning("\(problem)")

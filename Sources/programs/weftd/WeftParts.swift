@@ -9,6 +9,7 @@ import WeftMembership
 import WeftModel
 import WeftNet
 import WeftRPC
+import WeftStoreSQLite
 
 /// What this node is made of: kernel, agent, session, and on a manager its role.
 struct WeftParts: NodeParts {
@@ -28,7 +29,8 @@ struct WeftParts: NodeParts {
     func found(
         _ request: SwarmInitRequest, as membership: SavedMembership, _ seal: ManagerSeal
     ) async throws -> NodeIdentity {
-        try await ManagerRole.bootstrap(settings: settings, membership: membership, request: request, seal: seal)
+        try await ManagerRole.found(
+            SQLitePlace(path: settings.storePath), request, as: membership, seal: seal, host: Host.describe(), now: Host.now())
     }
 
     func join(_ token: Secret, manager: String) async throws -> NodeIdentity {
@@ -42,7 +44,8 @@ struct WeftParts: NodeParts {
     ) async throws -> Participation {
         guard let seal else { return Participation(credentials: credentials, role: nil) }
         let role = try await ManagerRole.open(
-            settings: settings, membership: membership, credentials: credentials, seal: seal, eventLog: eventLog, logger: logger)
+            SQLitePlace(path: settings.storePath), membership: membership, credentials: credentials, seal: seal, eventLog: eventLog,
+            clocks: ManagerClocks(wall: Host.now, steady: Host.steadyNow), group: EventLoops.swarm, logger: logger)
         return Participation(credentials: credentials, role: role)
     }
 
@@ -57,3 +60,14 @@ struct WeftParts: NodeParts {
         try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
     }
 }
+
+/// The store as SQLite keeps it, in a file.
+private struct SQLitePlace: StorePlace {
+    let path: String
+
+    var isEmpty: Bool { get throws { try FileSystem.size(path) ?? 0 == 0 } }
+
+    func open(_ seal: SecretSeal) throws -> any ClosableStore { try SQLiteStore(path: path, seal: seal) }
+}
+
+extension SQLiteStore: ClosableStore {}
