@@ -71,9 +71,9 @@ struct AgentTests {
         }
         while try await agent.read({ $0.waitingRequests }) == 0 { await Task.yield() }
         agent.shutDown()
-        await #expect(throws: AgentBusy.self) { try await reserved.value }
+        await #expect(throws: AgentUnavailable.ended) { try await reserved.value }
         await running.value
-        await #expect(throws: AgentBusy.self) { try await agent.read { $0.id } }
+        await #expect(throws: AgentUnavailable.ended) { try await agent.read { $0.id } }
     }
 
     @Test("a full queue refuses: an attach with an error, the session by its end; what waits is served")
@@ -82,7 +82,7 @@ struct AgentTests {
         let agent = Self.agent(on: MemoryDisk(), kernel)
         for _ in 0..<Agent.queueLimit { agent.describe(TestNode.description) }
         let request = AttachRequest(EndpointSpec(network: NetworkID("id-net"), name: "a"), sandbox: SandboxID("a"))
-        await #expect(throws: AgentBusy.self) { try await agent.attach(request) }
+        await #expect(throws: AgentUnavailable.busy) { try await agent.attach(request) }
         #expect(!agent.received(.assignments(try TestNode.assignments())))
 
         let running = Task { await agent.run() }

@@ -60,10 +60,12 @@ package final class Agent: Sendable {
 
     package func shutDown() { queue.finish() }
 
+    /// Why the event is not taken; nil when it is.
     @discardableResult
-    private func enqueue(_ event: AgentEvent) -> Bool {
-        if case .enqueued = queue.yield(event) { return true }
-        return false
+    private func enqueue(_ event: AgentEvent) -> AgentUnavailable? {
+        let result = queue.yield(event)
+        if case .enqueued = result { return nil }
+        return AgentUnavailable(result)
     }
 
     // MARK: The session
@@ -71,7 +73,9 @@ package final class Agent: Sendable {
     /// A manager's stream is open; its messages follow, then its end.
     package func sessionOpened(_ send: @escaping SessionSender) { enqueue(.sessionOpened(send)) }
     /// False: the agent does not keep up, and the session must end.
-    package func received(_ message: ManagerMessage) -> Bool { enqueue(.input(.node(.received(message)))) }
+    package func received(_ message: ManagerMessage) -> Bool {
+        enqueue(.input(.node(.received(message)))) == nil
+    }
     package func sessionClosed() { enqueue(.sessionClosed) }
     /// Tells the manager that this node leaves.
     package func leave() { enqueue(.input(.node(.leave))) }
@@ -91,18 +95,18 @@ package final class Agent: Sendable {
         enqueue(.input(.place(sandbox, namespacePath: namespacePath, interfaces: interfaces)))
     }
 
-    /// Returns once the endpoint is in the kernel. Throws `AttachError` or `AgentBusy`.
+    /// Returns once the endpoint is in the kernel. Throws `AttachError` or `AgentUnavailable`.
     package func attach(_ request: AttachRequest) async throws -> Endpoint {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.attach(request, continuation)) { continuation.resume(throwing: AgentBusy()) }
+            if let refusal = enqueue(.attach(request, continuation)) { continuation.resume(throwing: refusal) }
         }
     }
 
-    /// Returns once the endpoint is out of the kernel. Throws `AttachError` or `AgentBusy`.
+    /// Returns once the endpoint is out of the kernel. Throws `AttachError` or `AgentUnavailable`.
     @discardableResult
     package func detach(_ endpoint: EndpointID) async throws -> Endpoint {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.detach(endpoint, continuation)) { continuation.resume(throwing: AgentBusy()) }
+            if let refusal = enqueue(.detach(endpoint, continuation)) { continuation.resume(throwing: refusal) }
         }
     }
 
@@ -116,10 +120,10 @@ package final class Agent: Sendable {
 
     /// Takes an address for an endpoint to come; nil for any, the one that the comer had last where that is known and free. It
     /// stays taken over restarts, until it is released, or for two minutes without an endpoint. Waits at most five seconds.
-    /// Throws `AttachError` or `AgentBusy`.
+    /// Throws `AttachError` or `AgentUnavailable`.
     package func reserveAddress(_ subnet: SubnetID, _ address: IPAddress?, for comer: Comer) async throws -> IPAddress {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.reserve(subnet, address, for: comer, continuation)) { continuation.resume(throwing: AgentBusy()) }
+            if let refusal = enqueue(.reserve(subnet, address, for: comer, continuation)) { continuation.resume(throwing: refusal) }
         }
     }
 
@@ -127,21 +131,21 @@ package final class Agent: Sendable {
     package func releaseAddress(_ network: NetworkID, _ address: IPAddress) { enqueue(.input(.node(.release(network, address)))) }
 
     /// Returns once the endpoint is in the kernel, its far end beside its host end under the name
-    /// `engineInterfaceName`. It has no name until `rename`. Throws `AttachError` or `AgentBusy`.
+    /// `engineInterfaceName`. It has no name until `rename`. Throws `AttachError` or `AgentUnavailable`.
     package func attachEngine(_ request: EngineAttachment) async throws -> Endpoint {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.attachEngine(request, continuation)) { continuation.resume(throwing: AgentBusy()) }
+            if let refusal = enqueue(.attachEngine(request, continuation)) { continuation.resume(throwing: refusal) }
         }
     }
 
-    /// Says what an endpoint is called and whose it is. Throws `AttachError` or `AgentBusy`.
+    /// Says what an endpoint is called and whose it is. Throws `AttachError` or `AgentUnavailable`.
     @discardableResult
     package func rename(
         _ endpoint: EndpointID, sandbox: SandboxID, name: String, aliases: [String]
     ) async throws -> Endpoint {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.rename(endpoint, sandbox: sandbox, name: name, aliases: aliases, continuation)) {
-                continuation.resume(throwing: AgentBusy())
+            if let refusal = enqueue(.rename(endpoint, sandbox: sandbox, name: name, aliases: aliases, continuation)) {
+                continuation.resume(throwing: refusal)
             }
         }
     }
@@ -152,10 +156,10 @@ package final class Agent: Sendable {
         enqueue(.input(.engineEndpointsFound(endpoints, asOf: asOf)))
     }
 
-    /// Looks at the machine, after everything queued before. Throws `AgentBusy`.
+    /// Looks at the machine, after everything queued before. Throws `AgentUnavailable`.
     package func read<Value: Sendable>(_ body: @escaping @Sendable (NodeMachine) -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            if !enqueue(.read({ continuation.resume(returning: body($0)) })) { continuation.resume(throwing: AgentBusy()) }
+            if let refusal = enqueue(.read({ continuation.resume(returning: body($0)) })) { continuation.resume(throwing: refusal) }
         }
     }
 }

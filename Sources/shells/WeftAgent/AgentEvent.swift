@@ -26,7 +26,20 @@ package protocol Reconciling: Sendable {
     func reconcile(_ request: ReconcileRequest) -> ReconcileOutcome
 }
 
-/// The agent's queue is full, or the agent has ended.
-package struct AgentBusy: Error, CustomStringConvertible {
-    package var description: String { "weftd is busy: more than \(Agent.queueLimit) changes wait; try again" }
+/// Why the agent takes nothing.
+package enum AgentUnavailable: Error, Equatable, CustomStringConvertible {
+    /// Its queue is full.
+    case busy
+    case ended
+
+    package var description: String {
+        switch self {
+        case .busy: "weftd is busy: more than \(Agent.queueLimit) changes wait; try again"
+        case .ended: "weftd is stopping, or the node's membership of the swarm ends; try again"
+        }
+    }
+
+    init<Element>(_ result: AsyncStream<Element>.Continuation.YieldResult) {
+        if case .terminated = result { self = .ended } else { self = .busy }
+    }
 }

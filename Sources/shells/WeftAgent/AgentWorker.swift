@@ -96,9 +96,9 @@ struct AgentReplies: AgentOutlet, Sendable {
     }
 
     mutating func giveUp() {
-        for (_, continuation) in waiting.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentBusy()) }
+        for (_, continuation) in waiting.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentUnavailable.ended) }
         waiting = [:]
-        for (_, continuation) in reserving.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentBusy()) }
+        for (_, continuation) in reserving.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentUnavailable.ended) }
         reserving = [:]
     }
 

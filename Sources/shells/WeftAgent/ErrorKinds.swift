@@ -1,7 +1,7 @@
 package import WeftModel
 package import WeftSandbox
 
-extension AgentBusy: KindedError {
+extension AgentUnavailable: KindedError {
     package var errorKind: ErrorKind { .unavailable }
 }
 

@@ -11,7 +11,9 @@ package import WeftStore
 /// The manager could not take another input: the queue is full, or it is going down.
 package struct ManagerBusy: KindedError {
     package var errorKind: ErrorKind { .unavailable }
-    package var description: String { "the manager is busy: more than \(Manager.queueLimit) changes wait; try again" }
+    package var description: String {
+        "the manager takes nothing: more than \(Manager.queueLimit) changes wait, or it is stopping; try again"
+    }
 }
 
 package final class Manager: Sendable {

@@ -96,7 +96,7 @@ package final class WorkloadKeeper: Sendable {
 
     // MARK: Wishes and sightings
 
-    /// Throws what the driver or the agent threw, else `WorkloadFailure`, or `AgentBusy`.
+    /// Throws what the driver or the agent threw, else `WorkloadFailure`, or `AgentUnavailable`.
     @discardableResult
     package func request(_ input: @escaping @Sendable (RequestID) -> WorkloadInput) async throws -> Endpoint? {
         let isAccepted = waiting.withLock { count in
@@ -104,12 +104,13 @@ package final class WorkloadKeeper: Sendable {
             count += 1
             return true
         }
-        guard isAccepted else { throw AgentBusy() }
+        guard isAccepted else { throw AgentUnavailable.busy }
         defer { waiting.withLock { $0 -= 1 } }
         do {
             return try await withCheckedThrowingContinuation { continuation in
-                if case .enqueued = queue.yield(.request(input, continuation)) { return }
-                continuation.resume(throwing: AgentBusy())
+                let result = queue.yield(.request(input, continuation))
+                if case .enqueued = result { return }
+                continuation.resume(throwing: AgentUnavailable(result))
             }
         } catch WorkloadFailure.step(let failure) { throw failure.error }
     }
@@ -125,8 +126,9 @@ package final class WorkloadKeeper: Sendable {
         -> Value
     {
         try await withCheckedThrowingContinuation { continuation in
-            if case .enqueued = queue.yield(.read({ continuation.resume(returning: body($0)) })) { return }
-            continuation.resume(throwing: AgentBusy())
+            let result = queue.yield(.read({ continuation.resume(returning: body($0)) }))
+            if case .enqueued = result { return }
+            continuation.resume(throwing: AgentUnavailable(result))
         }
     }
 
@@ -207,7 +209,7 @@ package final class WorkloadKeeper: Sendable {
         /// Nobody who waits is left hanging.
         mutating func end() {
             for (_, continuation) in waiting.sorted(by: { $0.key < $1.key }) {
-                continuation.resume(throwing: AgentBusy())
+                continuation.resume(throwing: AgentUnavailable.ended)
             }
             waiting = [:]
         }
