@@ -3,6 +3,38 @@ internal import WeftNet
 
 /// The kinds with fields of their own in `Assignments`.
 
+/// Two fields of `Assignments` that a kind has for itself: objects put, and the ids of those removed.
+struct FieldPair<Message> {
+    /// As in proto/weft.proto; the other is `removed_` and this.
+    let name: String
+    let put: WritableKeyPath<Weft_V1_Assignments, [Message]>
+    let removed: WritableKeyPath<Weft_V1_Assignments, [String]>
+    let id: KeyPath<Message, String>
+}
+
+/// A kind whose fields are such a pair and nothing else.
+protocol PairedWireForm: WireForm {
+    static var fields: FieldPair<Message> { get }
+}
+
+extension PairedWireForm {
+    static var hasFields: Bool { true }
+
+    static func write(_ delta: Delta<Self>, to wire: inout Weft_V1_Assignments) {
+        wire[keyPath: fields.put] = delta.put.map(\.message)
+        wire[keyPath: fields.removed] = delta.removed.map(\.text)
+    }
+
+    static func read(
+        _ wire: Weft_V1_Assignments, _ field: String, _ skipped: inout [WireError]
+    ) throws(WireError) -> Delta<Self> {
+        let id = fields.id
+        return Delta(
+            put: Wire.objects(wire[keyPath: fields.put], "\(field).\(fields.name)", &skipped) { $0[keyPath: id] },
+            removed: Wire.ids(wire[keyPath: fields.removed], "\(field).removed_\(fields.name)", &skipped))
+    }
+}
+
 extension ClusterView: WireForm {
     var message: Weft_V1_ClusterView { Weft_V1_ClusterView(self) }
 
@@ -26,7 +58,7 @@ extension ClusterView: WireForm {
     }
 }
 
-extension Network: WireForm {
+extension Network: PairedWireForm {
     var message: Weft_V1_Network { Weft_V1_Network(self) }
 
     init(message: Weft_V1_Network, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
@@ -35,23 +67,12 @@ extension Network: WireForm {
 
     var sizeBytes: Int { spec.sizeBytes + 256 }
 
-    static var hasFields: Bool { true }
-
-    static func write(_ delta: Delta<Network>, to wire: inout Weft_V1_Assignments) {
-        wire.networks = delta.put.map(\.message)
-        wire.removedNetworks = delta.removed.map(\.text)
-    }
-
-    static func read(
-        _ wire: Weft_V1_Assignments, _ field: String, _ skipped: inout [WireError]
-    ) throws(WireError) -> Delta<Network> {
-        Delta(
-            put: Wire.objects(wire.networks, "\(field).networks", &skipped, object: \.id),
-            removed: Wire.ids(wire.removedNetworks, "\(field).removed_networks", &skipped))
+    static var fields: FieldPair<Weft_V1_Network> {
+        FieldPair(name: "networks", put: \.networks, removed: \.removedNetworks, id: \.id)
     }
 }
 
-extension Peer: WireForm {
+extension Peer: PairedWireForm {
     var message: Weft_V1_Peer { Weft_V1_Peer(self) }
 
     init(message: Weft_V1_Peer, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
@@ -60,42 +81,20 @@ extension Peer: WireForm {
 
     var sizeBytes: Int { hostname.utf8.count + (managerAddress?.utf8.count ?? 0) + 64 }
 
-    static var hasFields: Bool { true }
-
-    static func write(_ delta: Delta<Peer>, to wire: inout Weft_V1_Assignments) {
-        wire.peers = delta.put.map(\.message)
-        wire.removedPeers = delta.removed.map(\.text)
-    }
-
-    static func read(
-        _ wire: Weft_V1_Assignments, _ field: String, _ skipped: inout [WireError]
-    ) throws(WireError) -> Delta<Peer> {
-        Delta(
-            put: Wire.objects(wire.peers, "\(field).peers", &skipped, object: \.id),
-            removed: Wire.ids(wire.removedPeers, "\(field).removed_peers", &skipped))
+    static var fields: FieldPair<Weft_V1_Peer> {
+        FieldPair(name: "peers", put: \.peers, removed: \.removedPeers, id: \.id)
     }
 }
 
-extension Endpoint: WireForm {
+extension Endpoint: PairedWireForm {
     var message: Weft_V1_Endpoint { Weft_V1_Endpoint(self) }
 
     init(message: Weft_V1_Endpoint, _ field: String, _ skipped: inout [WireError]) throws(WireError) {
         try self.init(wire: message, field, &skipped)
     }
 
-    static var hasFields: Bool { true }
-
-    static func write(_ delta: Delta<Endpoint>, to wire: inout Weft_V1_Assignments) {
-        wire.endpoints = delta.put.map(\.message)
-        wire.removedEndpoints = delta.removed.map(\.text)
-    }
-
-    static func read(
-        _ wire: Weft_V1_Assignments, _ field: String, _ skipped: inout [WireError]
-    ) throws(WireError) -> Delta<Endpoint> {
-        Delta(
-            put: Wire.objects(wire.endpoints, "\(field).endpoints", &skipped, object: \.id),
-            removed: Wire.ids(wire.removedEndpoints, "\(field).removed_endpoints", &skipped))
+    static var fields: FieldPair<Weft_V1_Endpoint> {
+        FieldPair(name: "endpoints", put: \.endpoints, removed: \.removedEndpoints, id: \.id)
     }
 }
 
