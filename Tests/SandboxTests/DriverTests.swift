@@ -178,8 +178,11 @@ struct DriverTests {
         // A former version kept no records.
         records.all.withLock { $0[WorkloadID(runs.id)] = nil }
         let second = try await Daemon(fixture, records)
-        try await eventually("what removes itself is gone") { fixture.store.list().count == 2 }
-        #expect(Set(records.all.withLock { $0.keys.map(\.rawValue) }) == [runs.id, ended.id])
+        // Its directory goes first, then its record.
+        try await eventually("what removes itself is gone, and only that") {
+            fixture.store.list().count == 2
+                && Set(records.all.withLock { $0.keys.map(\.rawValue) }) == [runs.id, ended.id]
+        }
         #expect(try await second.workloads.read { $0.namespaces.count } == 1)
         try await second.sandboxes.remove(runs.id, force: true)
         try await second.sandboxes.remove(ended.id, force: false)
