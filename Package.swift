@@ -166,7 +166,7 @@ let package = Package(
         module(
             .doors, "WeftRPC",
             [
-                "WeftNet", "WeftModel", "WeftIdentity",
+                "WeftNet", "WeftModel", "WeftJSON", "WeftIdentity",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),

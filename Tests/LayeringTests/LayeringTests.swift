@@ -63,7 +63,8 @@ private let layers = [
                 "WeftNet", "WeftModel", "WeftLinux", "WeftFiles", "X509", "SwiftASN1", "Crypto", "NIOCore", "NIOSSL", "Synchronization",
             ]).union(foundation),
             "WeftRPC": Set([
-                "WeftNet", "WeftModel", "WeftIdentity", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "GRPCProtobuf",
+                "WeftNet", "WeftModel", "WeftJSON", "WeftIdentity", "GRPCCore", "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore",
+                "GRPCProtobuf",
                 "SwiftProtobuf", "X509", "SwiftASN1", "NIOSSL", "NIOTLS", "NIOCertificateReloading", "Logging",
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),

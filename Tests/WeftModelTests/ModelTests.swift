@@ -28,7 +28,20 @@ struct ModelTests {
             let cluster = Cluster(
                 id: ClusterID("c"), createdAt: start, spec: ClusterSpec(), rootCertificatePEM: "PEM",
                 workerTokenSecret: Secret("one"), managerTokenSecret: Secret("two"))
+            var service = Service(
+                id: ServiceID("v1"), createdAt: start, spec: ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "i"))))
+            service.spec.mode = .replicatedJob(concurrent: 2, total: 7)
+            service.addresses = [VirtualAddress(network: network.id, ipv4: address, ipv6: address6)]
+            service.ports = [PortConfig(target: 80)]
+            let task = ServiceTask(
+                id: TaskID("t1"), createdAt: start, of: service, slot: 3, node: node.id, desiredState: .running,
+                status: TaskStatus(state: .preparing, at: start, message: "preparing"))
+            var secret = StoredSecret(id: "k1", createdAt: start, spec: SharedFileSpec(name: "key", data: Secret("c2VjcmV0")))
+            var config = StoredConfig(id: "f1", createdAt: start, spec: SharedFileSpec(name: "conf", data: Secret("eA==")))
+            secret.neededBy = [node.id]
+            config.neededBy = [node.id]
             return [
+                StoredObject(service), StoredObject(task), StoredObject(secret), StoredObject(config),
                 StoredObject(cluster), StoredObject(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
                 StoredObject(node),
                 StoredObject(network),
@@ -37,7 +50,8 @@ struct ModelTests {
                         id: EndpointID("e1"), network: network.id, node: node.id, sandbox: SandboxID("s1"),
                         ipv4: address, ipv6: address6,
                         mac: MACAddress(forIPv4: address), name: "a1", aliases: ["x"])),
-                StoredObject(AddressLease(network: network.id, block: .v6(try #require(IPv6Prefix("fd00:0:0:1:8000::/122"))), node: node.id)),
+                StoredObject(
+                    AddressLease(network: network.id, block: .v6(try #require(IPv6Prefix("fd00:0:0:1:8000::/122"))), node: node.id)),
             ]
         }
     }
@@ -117,7 +131,7 @@ struct ModelTests {
         #expect(Audience.node(one).includes(one) && !Audience.node(one).includes(other))
         #expect(Audience.nodes([other]).includes(other) && !Audience.nodes([other]).includes(one))
         let told = try Self.objects.filter { $0.value.audience.includes(other) }.map(\.kind)
-        #expect(told == [Cluster.kind, Node.kind, Network.kind, Endpoint.kind])
+        #expect(told == [Cluster.kind, Node.kind, Network.kind, Service.kind, Endpoint.kind])
     }
 
     @Test("A lease is named by its network and block")

@@ -5,6 +5,9 @@ package enum ControlReply: Hashable, Sendable {
     case network(Network)
     case node(Node)
     case cluster(Cluster)
+    case service(Service)
+    case secret(StoredSecret)
+    case config(StoredConfig)
 }
 
 /// Why a command was refused. `message` is a sentence for the user, Docker's words where clients compare them.

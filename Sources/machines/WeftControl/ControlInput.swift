@@ -33,6 +33,22 @@ package enum ControlCommand: Hashable, Sendable {
     case updateCluster(version: Version, ClusterSpec, rotating: ClusterRotation)
     /// Replaces the secret of one role's join token. Replies `.cluster`.
     case rotateToken(NodeRole)
+    /// Replies `.service`.
+    case createService(ServiceSpec)
+    /// Replaces the spec, or goes back to the one before: `spec` is nil then. Replies `.service`.
+    case updateService(ServiceID, version: Version, ServiceSpec?)
+    /// Replies `.service`, as it was.
+    case removeService(ServiceID)
+    /// Replies `.secret`, as those that follow.
+    case createSecret(SharedFileSpec)
+    /// Labels may change, and nothing else.
+    case updateSecret(String, version: Version, SharedFileSpec)
+    /// One that a service refers to is refused.
+    case removeSecret(String)
+    /// Replies `.config`, as those that follow.
+    case createConfig(SharedFileSpec)
+    case updateConfig(String, version: Version, SharedFileSpec)
+    case removeConfig(String)
 }
 
 /// What an update of the cluster replaces besides its spec.

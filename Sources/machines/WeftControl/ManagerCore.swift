@@ -120,7 +120,7 @@ package struct ManagerCore: Sendable {
         replica.takeBack(&round.draft)
         guard let transaction else {
             singles = max(0, singles - inputs.count)
-            return said(effects, replies)
+            return said(effects, replies, now: now)
         }
         proposal = Proposal(
             transaction: transaction, inputs: inputs, dispatcher: before.0, leader: before.1, effects: effects,
@@ -132,16 +132,17 @@ package struct ManagerCore: Sendable {
         _ proposal: Proposal, at revision: Version, now: Instant, wallClock: Instant
     ) -> [ControlAction] {
         var actions = take(StoreCommit(proposal.transaction, at: revision), now: now, wallClock: wallClock)
-        actions += said(proposal.effects, proposal.replies)
+        actions += said(proposal.effects, proposal.replies, now: now)
         return actions
     }
 
     /// Deltas first, then the rest. Replies carry the versions that the commit gave.
     private mutating func said(
-        _ effects: [ControlAction], _ replies: [(id: CommandID, result: Result<ControlReply, ControlError>)]
+        _ effects: [ControlAction], _ replies: [(id: CommandID, result: Result<ControlReply, ControlError>)], now: Instant
     ) -> [ControlAction] {
         var actions = dispatcher.assignmentsDue(replica)
         actions += effects
+        actions += dispatcher.answerAwaits(now: now)
         for (id, result) in replies { actions.append(.reply(id, result.map(stamped))) }
         return actions
     }
@@ -151,6 +152,9 @@ package struct ManagerCore: Sendable {
         case .network(let network): .network(replica.network(network.id) ?? network)
         case .node(let node): .node(replica.node(node.id) ?? node)
         case .cluster(let cluster): .cluster(replica.cluster ?? cluster)
+        case .service(let service): .service(replica[Service.self, service.id] ?? service)
+        case .secret(let secret): .secret(replica[StoredSecret.self, secret.id] ?? secret)
+        case .config(let config): .config(replica[StoredConfig.self, config.id] ?? config)
         }
     }
 

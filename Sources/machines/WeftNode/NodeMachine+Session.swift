@@ -27,6 +27,7 @@ extension NodeMachine {
             recalls.append(Recall(number: number, subnet: subnet, address: address, deadline: now + Self.patience))
         case .endpointRefused(let endpoint, let reason):
             if own[endpoint] != nil { refusals[endpoint] = reason }
+        case .othersFollowed: break
         case .goodbye(let reason):
             session = .closed
             effects.dismissal = reason

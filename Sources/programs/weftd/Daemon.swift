@@ -14,7 +14,7 @@ import WeftNode
 import WeftPlugin
 
 /// All of weftd, put together in one go: what each part needs is there before it, and nobody is told of others afterwards.
-struct Daemon: Service {
+struct Daemon: ServiceLifecycle.Service {
     private let settings: Settings
     private let lifecycle: NodeLifecycle<WeftParts, Workloads>
     private let watcher: EngineWatcher

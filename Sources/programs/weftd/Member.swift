@@ -180,7 +180,7 @@ final class Member: MemberLife {
                             "the swarm does not know an endpoint of this node",
                             metadata: ["endpoint": "\(endpoint)", "reason": "\(reason)"])
                     case .goodbye(let reason): self.session.withLock { $0.said(farewell: reason) }
-                    case .leaseGranted, .leaseRefused, .addressesWanted: break
+                    case .leaseGranted, .leaseRefused, .addressesWanted, .othersFollowed: break
                     }
                     guard agent.received(message) else { return }
                 }

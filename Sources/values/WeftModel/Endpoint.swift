@@ -20,10 +20,13 @@ package struct Endpoint: StoredValue, AssignedValue {
     package var name: String
     /// Further names that resolve to this endpoint on this network, the short id among them.
     package var aliases: [String]
+    /// Whose backend it is; nil of what is no service's.
+    package var task: ServingTask?
 
     package init(
         id: EndpointID, version: Version = .none, network: NetworkID, node: NodeID, sandbox: SandboxID,
-        ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress, name: String, aliases: [String] = []
+        ipv4: IPv4Address, ipv6: IPv6Address? = nil, mac: MACAddress, name: String, aliases: [String] = [],
+        task: ServingTask? = nil
     ) {
         self.id = id
         self.version = version
@@ -35,6 +38,7 @@ package struct Endpoint: StoredValue, AssignedValue {
         self.mac = mac
         self.name = name
         self.aliases = aliases
+        self.task = task
     }
 }
 

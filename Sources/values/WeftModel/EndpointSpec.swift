@@ -13,10 +13,12 @@ package struct EndpointSpec: Hashable, Sendable, Codable {
     package var name: String
     /// Further names on this network.
     package var aliases: [String]
+    /// Whose backend it is to be; nil of what is no service's.
+    package var task: ServingTask?
 
     package init(
         network: NetworkID, ipv4: IPv4Address? = nil, ipv6: IPv6Address? = nil, mac: MACAddress? = nil, name: String = "",
-        aliases: [String] = []
+        aliases: [String] = [], task: ServingTask? = nil
     ) {
         self.network = network
         self.ipv4 = ipv4
@@ -24,6 +26,7 @@ package struct EndpointSpec: Hashable, Sendable, Codable {
         self.mac = mac
         self.name = name
         self.aliases = aliases
+        self.task = task
     }
 
     /// Records of former versions have no name, or no aliases.
@@ -35,6 +38,7 @@ package struct EndpointSpec: Hashable, Sendable, Codable {
         mac = try values.decodeIfPresent(MACAddress.self, forKey: .mac)
         name = try values.decodeIfPresent(String.self, forKey: .name) ?? ""
         aliases = try values.decodeIfPresent([String].self, forKey: .aliases) ?? []
+        task = try values.decodeIfPresent(ServingTask.self, forKey: .task)
     }
 }
 

@@ -66,6 +66,10 @@ package enum NodeMessage: Hashable, Sendable {
     /// The delta did not fit: send everything.
     case resyncRequest
     case descriptionChanged(NodeDescription)
+    /// What became of tasks; after each hello of all that the node has.
+    case tasksChanged([TaskReport])
+    /// Wants to hear once every node has in force what this one reported before.
+    case awaitsOthers(RequestNumber)
     /// The operator makes this node leave.
     case leaving
 }
@@ -82,6 +86,8 @@ package enum ManagerMessage: Hashable, Sendable {
     case addressesWanted(RequestNumber, SubnetID, address: IPAddress?)
     /// The swarm does not know this endpoint of the node's; a sentence.
     case endpointRefused(EndpointID, reason: String)
+    /// Answers `awaitsOthers`: they have, but for those that do not answer.
+    case othersFollowed(RequestNumber)
     /// The node was removed from the swarm, or its session was replaced by a newer one.
     case goodbye(reason: String)
 }

@@ -318,11 +318,96 @@ nonisolated struct Weft_V1_Endpoint: Sendable {
   /// Clears the value of `ipv6`. Subsequent reads from it will return its default value.
   mutating func clearIpv6() {self._ipv6 = nil}
 
+  /// Missing of what is no service's.
+  var task: Weft_V1_ServingTask {
+    get {_task ?? Weft_V1_ServingTask()}
+    set {_task = newValue}
+  }
+  /// Returns true if `task` has been explicitly set.
+  var hasTask: Bool {self._task != nil}
+  /// Clears the value of `task`. Subsequent reads from it will return its default value.
+  mutating func clearTask() {self._task = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _ipv6: Data? = nil
+  fileprivate var _task: Weft_V1_ServingTask? = nil
+}
+
+/// Whose backend an endpoint is.
+nonisolated struct Weft_V1_ServingTask: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var service: String = String()
+
+  var task: String = String()
+
+  var slot: UInt64 = 0
+
+  var rotation: Weft_V1_ServingTask.Rotation = .unspecified
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum Rotation: SwiftProtobuf.Enum, Swift.CaseIterable {
+    typealias RawValue = Int
+    case unspecified // = 0
+    case waiting // = 1
+    case serving // = 2
+    case draining // = 3
+    case UNRECOGNIZED(Int)
+
+    init() {
+      self = .unspecified
+    }
+
+    init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .waiting
+      case 2: self = .serving
+      case 3: self = .draining
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .waiting: return 1
+      case .serving: return 2
+      case .draining: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    static let allCases: [Weft_V1_ServingTask.Rotation] = [
+      .unspecified,
+      .waiting,
+      .serving,
+      .draining,
+    ]
+
+  }
+
+  init() {}
+}
+
+/// The JSON of an object whose content is nobody's but its reader's: specs of services and tasks.
+nonisolated struct Weft_V1_Document: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var json: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct Weft_V1_IPAMConfig: Sendable {
@@ -718,6 +803,12 @@ nonisolated struct Weft_V1_Assignments: @unchecked Sendable {
     set {_uniqueStorage()._kinds = newValue}
   }
 
+  /// The node sends a heartbeat as soon as these are in force.
+  var wantsAcknowledgement: Bool {
+    get {_storage._wantsAcknowledgement}
+    set {_uniqueStorage()._wantsAcknowledgement = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -831,6 +922,22 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     set {body = .addressesKept(newValue)}
   }
 
+  var tasksChanged: Weft_V1_NodeMessage.TasksChanged {
+    get {
+      if case .tasksChanged(let v)? = body {return v}
+      return Weft_V1_NodeMessage.TasksChanged()
+    }
+    set {body = .tasksChanged(newValue)}
+  }
+
+  var awaitsOthers: Weft_V1_NodeMessage.AwaitsOthers {
+    get {
+      if case .awaitsOthers(let v)? = body {return v}
+      return Weft_V1_NodeMessage.AwaitsOthers()
+    }
+    set {body = .awaitsOthers(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -844,6 +951,8 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     case leaving(Weft_V1_NodeMessage.Leaving)
     case addressesReturned(Weft_V1_NodeMessage.AddressesReturned)
     case addressesKept(Weft_V1_NodeMessage.AddressesKept)
+    case tasksChanged(Weft_V1_NodeMessage.TasksChanged)
+    case awaitsOthers(Weft_V1_NodeMessage.AwaitsOthers)
 
   }
 
@@ -1019,6 +1128,54 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     init() {}
   }
 
+  nonisolated struct TasksChanged: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var reports: [Weft_V1_NodeMessage.TaskReport] = []
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+  }
+
+  nonisolated struct TaskReport: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var task: String = String()
+
+    var status: Weft_V1_Document {
+      get {_status ?? Weft_V1_Document()}
+      set {_status = newValue}
+    }
+    /// Returns true if `status` has been explicitly set.
+    var hasStatus: Bool {self._status != nil}
+    /// Clears the value of `status`. Subsequent reads from it will return its default value.
+    mutating func clearStatus() {self._status = nil}
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+
+    fileprivate var _status: Weft_V1_Document? = nil
+  }
+
+  /// Answered by OthersFollowed.
+  nonisolated struct AwaitsOthers: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var number: UInt64 = 0
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+  }
+
   init() {}
 }
 
@@ -1077,6 +1234,14 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     set {body = .endpointRefused(newValue)}
   }
 
+  var othersFollowed: Weft_V1_ManagerMessage.OthersFollowed {
+    get {
+      if case .othersFollowed(let v)? = body {return v}
+      return Weft_V1_ManagerMessage.OthersFollowed()
+    }
+    set {body = .othersFollowed(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -1086,6 +1251,7 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
     case goodbye(Weft_V1_ManagerMessage.Goodbye)
     case addressesWanted(Weft_V1_ManagerMessage.AddressesWanted)
     case endpointRefused(Weft_V1_ManagerMessage.EndpointRefused)
+    case othersFollowed(Weft_V1_ManagerMessage.OthersFollowed)
 
   }
 
@@ -1164,6 +1330,19 @@ nonisolated struct Weft_V1_ManagerMessage: Sendable {
 
     fileprivate var _address: UInt32? = nil
     fileprivate var _address6: Data? = nil
+  }
+
+  /// Every node has in force what the receiver reported before it asked, but for those that do not answer.
+  nonisolated struct OthersFollowed: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var number: UInt64 = 0
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
   }
 
   /// The swarm does not know this endpoint of the node's, and why.
@@ -1614,7 +1793,7 @@ nonisolated extension Weft_V1_Trust: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}version\0\u{1}network\0\u{1}node\0\u{1}sandbox\0\u{1}ipv4\0\u{1}mac\0\u{1}name\0\u{1}aliases\0\u{1}ipv6\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}version\0\u{1}network\0\u{1}node\0\u{1}sandbox\0\u{1}ipv4\0\u{1}mac\0\u{1}name\0\u{1}aliases\0\u{1}ipv6\0\u{1}task\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1632,6 +1811,7 @@ nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 8: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 9: try { try decoder.decodeRepeatedStringField(value: &self.aliases) }()
       case 10: try { try decoder.decodeSingularBytesField(value: &self._ipv6) }()
+      case 11: try { try decoder.decodeSingularMessageField(value: &self._task) }()
       default: break
       }
     }
@@ -1672,6 +1852,9 @@ nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     try { if let v = self._ipv6 {
       try visitor.visitSingularBytesField(value: v, fieldNumber: 10)
     } }()
+    try { if let v = self._task {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1686,6 +1869,86 @@ nonisolated extension Weft_V1_Endpoint: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.name != rhs.name {return false}
     if lhs.aliases != rhs.aliases {return false}
     if lhs._ipv6 != rhs._ipv6 {return false}
+    if lhs._task != rhs._task {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ServingTask: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ServingTask"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}task\0\u{1}slot\0\u{1}rotation\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.task) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.slot) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.rotation) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.task.isEmpty {
+      try visitor.visitSingularStringField(value: self.task, fieldNumber: 2)
+    }
+    if self.slot != 0 {
+      try visitor.visitSingularUInt64Field(value: self.slot, fieldNumber: 3)
+    }
+    if self.rotation != .unspecified {
+      try visitor.visitSingularEnumField(value: self.rotation, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_ServingTask, rhs: Weft_V1_ServingTask) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.task != rhs.task {return false}
+    if lhs.slot != rhs.slot {return false}
+    if lhs.rotation != rhs.rotation {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ServingTask.Rotation: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROTATION_UNSPECIFIED\0\u{1}ROTATION_WAITING\0\u{1}ROTATION_SERVING\0\u{1}ROTATION_DRAINING\0")
+}
+
+nonisolated extension Weft_V1_Document: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Document"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}json\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.json) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.json.isEmpty {
+      try visitor.visitSingularBytesField(value: self.json, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_Document, rhs: Weft_V1_Document) -> Bool {
+    if lhs.json != rhs.json {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2142,7 +2405,7 @@ nonisolated extension Weft_V1_AddressLease: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Assignments"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0\u{1}more\0\u{1}kinds\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}full\0\u{3}base_revision\0\u{1}revision\0\u{1}cluster\0\u{1}networks\0\u{3}removed_networks\0\u{1}peers\0\u{3}removed_peers\0\u{1}endpoints\0\u{3}removed_endpoints\0\u{1}leases\0\u{3}removed_leases\0\u{1}leases6\0\u{1}more\0\u{1}kinds\0\u{3}wants_acknowledgement\0")
 
   fileprivate class _StorageClass {
     var _full: Bool = false
@@ -2160,6 +2423,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
     var _leases6: [Weft_V1_AddressLease] = []
     var _more: Bool = false
     var _kinds: [Weft_V1_KindDelta] = []
+    var _wantsAcknowledgement: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2185,6 +2449,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
       _leases6 = source._leases6
       _more = source._more
       _kinds = source._kinds
+      _wantsAcknowledgement = source._wantsAcknowledgement
     }
   }
 
@@ -2218,6 +2483,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
         case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._leases6) }()
         case 14: try { try decoder.decodeSingularBoolField(value: &_storage._more) }()
         case 15: try { try decoder.decodeRepeatedMessageField(value: &_storage._kinds) }()
+        case 16: try { try decoder.decodeSingularBoolField(value: &_storage._wantsAcknowledgement) }()
         default: break
         }
       }
@@ -2275,6 +2541,9 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
       if !_storage._kinds.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._kinds, fieldNumber: 15)
       }
+      if _storage._wantsAcknowledgement != false {
+        try visitor.visitSingularBoolField(value: _storage._wantsAcknowledgement, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2299,6 +2568,7 @@ nonisolated extension Weft_V1_Assignments: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._leases6 != rhs_storage._leases6 {return false}
         if _storage._more != rhs_storage._more {return false}
         if _storage._kinds != rhs_storage._kinds {return false}
+        if _storage._wantsAcknowledgement != rhs_storage._wantsAcknowledgement {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2350,7 +2620,7 @@ nonisolated extension Weft_V1_KindDelta: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heartbeat\0\u{3}endpoints_changed\0\u{3}lease_request\0\u{3}leases_returned\0\u{3}resync_request\0\u{3}description_changed\0\u{1}leaving\0\u{3}addresses_returned\0\u{3}addresses_kept\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heartbeat\0\u{3}endpoints_changed\0\u{3}lease_request\0\u{3}leases_returned\0\u{3}resync_request\0\u{3}description_changed\0\u{1}leaving\0\u{3}addresses_returned\0\u{3}addresses_kept\0\u{3}tasks_changed\0\u{3}awaits_others\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2488,6 +2758,32 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
           self.body = .addressesKept(v)
         }
       }()
+      case 11: try {
+        var v: Weft_V1_NodeMessage.TasksChanged?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .tasksChanged(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .tasksChanged(v)
+        }
+      }()
+      case 12: try {
+        var v: Weft_V1_NodeMessage.AwaitsOthers?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .awaitsOthers(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .awaitsOthers(v)
+        }
+      }()
       default: break
       }
     }
@@ -2538,6 +2834,14 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
     case .addressesKept?: try {
       guard case .addressesKept(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .tasksChanged?: try {
+      guard case .tasksChanged(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .awaitsOthers?: try {
+      guard case .awaitsOthers(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
     }()
     case nil: break
     }
@@ -2876,9 +3180,108 @@ nonisolated extension Weft_V1_NodeMessage.Leaving: SwiftProtobuf.Message, SwiftP
   }
 }
 
+nonisolated extension Weft_V1_NodeMessage.TasksChanged: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".TasksChanged"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reports\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.reports) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.reports.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.reports, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_NodeMessage.TasksChanged, rhs: Weft_V1_NodeMessage.TasksChanged) -> Bool {
+    if lhs.reports != rhs.reports {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_NodeMessage.TaskReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".TaskReport"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}status\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.task) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._status) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.task.isEmpty {
+      try visitor.visitSingularStringField(value: self.task, fieldNumber: 1)
+    }
+    try { if let v = self._status {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_NodeMessage.TaskReport, rhs: Weft_V1_NodeMessage.TaskReport) -> Bool {
+    if lhs.task != rhs.task {return false}
+    if lhs._status != rhs._status {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_NodeMessage.AwaitsOthers: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".AwaitsOthers"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_NodeMessage.AwaitsOthers, rhs: Weft_V1_NodeMessage.AwaitsOthers) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ManagerMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}assignments\0\u{3}lease_granted\0\u{3}lease_refused\0\u{1}goodbye\0\u{3}addresses_wanted\0\u{3}endpoint_refused\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}assignments\0\u{3}lease_granted\0\u{3}lease_refused\0\u{1}goodbye\0\u{3}addresses_wanted\0\u{3}endpoint_refused\0\u{3}others_followed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2964,6 +3367,19 @@ nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtob
           self.body = .endpointRefused(v)
         }
       }()
+      case 7: try {
+        var v: Weft_V1_ManagerMessage.OthersFollowed?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .othersFollowed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .othersFollowed(v)
+        }
+      }()
       default: break
       }
     }
@@ -2998,6 +3414,10 @@ nonisolated extension Weft_V1_ManagerMessage: SwiftProtobuf.Message, SwiftProtob
     case .endpointRefused?: try {
       guard case .endpointRefused(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .othersFollowed?: try {
+      guard case .othersFollowed(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
     case nil: break
     }
@@ -3155,6 +3575,36 @@ nonisolated extension Weft_V1_ManagerMessage.AddressesWanted: SwiftProtobuf.Mess
     if lhs._address != rhs._address {return false}
     if lhs._address6 != rhs._address6 {return false}
     if lhs.ipv6 != rhs.ipv6 {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_ManagerMessage.OthersFollowed: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = Weft_V1_ManagerMessage.protoMessageName + ".OthersFollowed"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_ManagerMessage.OthersFollowed, rhs: Weft_V1_ManagerMessage.OthersFollowed) -> Bool {
+    if lhs.number != rhs.number {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -67,6 +67,7 @@ extension Weft_V1_Assignments {
         full = value.isFull
         baseRevision = value.baseRevision.index
         revision = value.revision.index
+        wantsAcknowledgement = value.wantsAcknowledgement
         for delta in value.deltas { write(delta) }
     }
 
@@ -87,6 +88,7 @@ extension Assignments {
         self.init(
             isFull: wire.full, baseRevision: try Wire.version(wire.baseRevision, "\(field).base_revision"),
             revision: try Wire.version(wire.revision, "\(field).revision"))
+        wantsAcknowledgement = wire.wantsAcknowledgement
         let forms = kinds.forms
         for form in forms { try read(form, wire, field, &skipped) }
         guard !wire.kinds.isEmpty else { return }

@@ -64,6 +64,10 @@ extension Weft_V1_NodeMessage {
             descriptionChanged = Weft_V1_NodeDescription(description)
         case .leaving:
             leaving = .init()
+        case .tasksChanged(let reports):
+            tasksChanged.reports = reports.map(Weft_V1_NodeMessage.TaskReport.init)
+        case .awaitsOthers(let number):
+            awaitsOthers.number = number
         }
     }
 }
@@ -112,6 +116,13 @@ extension NodeMessage {
             self = .descriptionChanged(try NodeDescription(wire: description, "description_changed", &skipped))
         case .leaving:
             self = .leaving
+        case .tasksChanged(let changed):
+            let reports = Wire.list(changed.reports, "tasks_changed.reports", &skipped, object: \.task) {
+                report, field throws(WireError) in try TaskReport(wire: report, field)
+            }
+            self = .tasksChanged(reports)
+        case .awaitsOthers(let awaits):
+            self = .awaitsOthers(awaits.number)
         }
     }
 }
@@ -141,6 +152,8 @@ extension Weft_V1_ManagerMessage {
         case .endpointRefused(let id, let reason):
             endpointRefused.id = id.rawValue
             endpointRefused.reason = reason
+        case .othersFollowed(let number):
+            othersFollowed.number = number
         }
     }
 }
@@ -168,6 +181,8 @@ extension ManagerMessage {
         case .endpointRefused(let refused):
             // Whatever id the node gave it: what it is refused for may be the id itself.
             self = .endpointRefused(EndpointID(Wire.shown(refused.id)), reason: refused.reason)
+        case .othersFollowed(let followed):
+            self = .othersFollowed(followed.number)
         }
     }
 }

@@ -64,6 +64,55 @@ extension Weft_V1_Endpoint {
                 size += $0.utf8.count
                 return size <= Bounds.aliasesBytes
             })
+        if let serving = value.task { task = Weft_V1_ServingTask(serving) }
+    }
+}
+
+extension Weft_V1_ServingTask {
+    init(_ value: ServingTask) {
+        self.init()
+        service = value.service.rawValue
+        task = value.task.rawValue
+        slot = value.slot
+        rotation =
+            switch value.rotation {
+            case .waiting: .waiting
+            case .serving: .serving
+            case .draining: .draining
+            }
+    }
+}
+
+extension ServingTask {
+    init(wire: Weft_V1_ServingTask, _ field: String) throws(WireError) {
+        let rotation: Rotation
+        switch wire.rotation {
+        case .waiting: rotation = .waiting
+        case .serving: rotation = .serving
+        case .draining: rotation = .draining
+        case .unspecified, .UNRECOGNIZED:
+            throw WireError(field: "\(field).rotation", problem: "\(wire.rotation.rawValue) is none that this version knows")
+        }
+        self.init(
+            service: try Wire.identifier(wire.service, "\(field).service"), task: try Wire.identifier(wire.task, "\(field).task"),
+            slot: wire.slot, rotation: rotation)
+    }
+}
+
+extension Weft_V1_NodeMessage.TaskReport {
+    init(_ value: TaskReport) {
+        self.init()
+        task = value.task.rawValue
+        status = Weft_V1_Document(value.status)
+    }
+}
+
+extension TaskReport {
+    init(wire: Weft_V1_NodeMessage.TaskReport, _ field: String) throws(WireError) {
+        self.init(task: try Wire.identifier(wire.task, "\(field).task"), status: try wire.status.read("\(field).status"))
+        status.message = Wire.shown(status.message)
+        status.problem = status.problem.map { Wire.shown($0, max: 4096) }
+        status.container = status.container.map { Wire.shown($0) }
     }
 }
 
@@ -80,6 +129,7 @@ extension Endpoint {
         aliases = Wire.list(wire.aliases, "\(field).aliases", &skipped) { alias, field throws(WireError) in
             try Wire.name(alias, field)
         }
+        if wire.hasTask { task = try ServingTask(wire: wire.task, "\(field).task") }
     }
 }
 

@@ -33,6 +33,9 @@ extension Weft_V1_NodeMessage {
                 removed.chunks(limit: limit, \.sizeBytes).map { NodeMessage.endpointsChanged(added: [], removed: $0) }
                 + added.chunks(limit: limit, \.sizeBytes).map { .endpointsChanged(added: $0, removed: []) }
             return parts.count <= 2 && fits(added, removed, limit) ? [Self(message)] : parts.map { Self($0) }
+        case .tasksChanged(let reports):
+            let chunks = reports.chunks(limit: limit) { $0.sizeBytes }
+            return chunks.isEmpty ? [Self(message)] : chunks.map { Self(.tasksChanged($0)) }
         case .leasesReturned(let leases):
             return leases.chunks(limit: limit) { $0.utf8.count + 4 }.map { Self(.leasesReturned($0)) }
         default:
@@ -65,6 +68,13 @@ extension Array {
     }
 }
 
+extension TaskReport {
+    fileprivate var sizeBytes: Int {
+        let texts = [task.rawValue, status.message, status.problem ?? "", status.container ?? ""]
+        return texts.reduce(256 + 128 * status.ports.count) { $0 + 6 * $1.utf8.count }
+    }
+}
+
 extension Identifier {
     fileprivate var sizeBytes: Int { rawValue.utf8.count + 4 }
 }
@@ -78,6 +88,7 @@ extension Assignments {
         // What goes first, the last of the kinds before those it refers to; what comes the other way round.
         for delta in deltas.reversed() { splitter.addRemovals(delta) }
         for delta in deltas { splitter.addObjects(delta) }
+        splitter.parts[splitter.parts.count - 1].wantsAcknowledgement = wantsAcknowledgement
         return splitter.parts
     }
 

@@ -6,9 +6,10 @@ extension Dispatcher {
     /// The assignments that open sessions must get now, by node.
     package mutating func assignmentsDue(_ replica: Replica) -> [ControlAction] {
         var actions: [ControlAction] = []
+        askOthers(replica)
         for (node, old) in sessions.sorted(by: { $0.key < $1.key }) where old.isOpen {
             var session = old
-            let assignments: Assignments
+            var assignments: Assignments
             if let told = session.told, replica.remembered.contains(session.examined) {
                 if session.examined == replica.revision && !session.owesAnswer { continue }
                 assignments = replica.delta(for: node, base: told, after: session.examined)
@@ -19,6 +20,8 @@ extension Dispatcher {
             if session.owesAnswer || !assignments.isEmpty {
                 session.told = replica.revision
                 session.owesAnswer = false
+                assignments.wantsAcknowledgement = session.wantsAcknowledgement
+                session.wantsAcknowledgement = false
                 actions.append(.send(node, session.id, .assignments(assignments)))
             }
             sessions[node] = session

@@ -19,9 +19,17 @@ package struct Dispatcher: Sendable {
         var examined: Version = .none
         /// The next assignments go out even when empty.
         var owesAnswer = false
+        /// Up to here the node said that it has things in force.
+        var acknowledged: Version = .none
+        /// Up to here it was asked to say so.
+        var asked: Version = .none
+        /// The next assignments ask it.
+        var wantsAcknowledgement = false
     }
 
     var sessions: [NodeID: Session] = [:]
+    /// Nodes that wait for the others.
+    var awaits: [Await] = []
     /// When a node was last heard here, whether or not it has a session still.
     private(set) var lastHeard: [NodeID: Instant] = [:]
     /// Sessions in a row that ended soon after they began, of nodes that have such.

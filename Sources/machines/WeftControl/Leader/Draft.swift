@@ -21,9 +21,12 @@ struct Draft: Sendable {
         self.base = base
     }
 
+    /// What objects have for their version until it is committed. The store gives versions as they come: at least this one.
+    var newVersion: Version { Version(base.index + 1) }
+
     mutating func put(_ value: some StoredValue) {
         var value = value
-        value.version = Version(base.index + 1)
+        value.version = newVersion
         journal.append(Step(key: value.key, before: tables.object(value.key)))
         tables.put(value)
     }

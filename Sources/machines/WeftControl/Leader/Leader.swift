@@ -76,6 +76,18 @@ struct Leader: Sendable {
         case .updateCluster(let version, let spec, let rotation):
             .cluster(try Settings.update(version: version, spec: spec, rotating: rotation, in: &round, random: &random))
         case .rotateToken(let role): .cluster(try Settings.rotateToken(role, in: &round, random: &random))
+        case .createService(let spec): .service(try Services.create(spec, in: &round, random: &random))
+        case .updateService(let id, let version, let spec):
+            .service(try Services.update(id, version: version, spec: spec, in: &round))
+        case .removeService(let id): .service(try Services.remove(id, in: &round))
+        case .createSecret(let spec): .secret(try SharedFiles.create(spec, in: &round, random: &random))
+        case .updateSecret(let id, let version, let spec):
+            .secret(try SharedFiles.update(id, version: version, spec: spec, in: &round))
+        case .removeSecret(let id): .secret(try SharedFiles.remove(id, in: &round))
+        case .createConfig(let spec): .config(try SharedFiles.create(spec, in: &round, random: &random))
+        case .updateConfig(let id, let version, let spec):
+            .config(try SharedFiles.update(id, version: version, spec: spec, in: &round))
+        case .removeConfig(let id): .config(try SharedFiles.remove(id, in: &round))
         }
     }
 
@@ -92,7 +104,8 @@ struct Leader: Sendable {
             return
         }
         switch message {
-        case .hello, .heartbeat: break
+        case .hello: break
+        case .heartbeat(let applied): round.dispatcher.acknowledge(node, applied)
         case .endpointsChanged(let added, let removed):
             ObservedEndpoints.change(added: added, removed: removed, of: node, in: &round)
         case .leaseRequest(let number, let subnet, let address, let isSpare):
@@ -105,6 +118,8 @@ struct Leader: Sendable {
         case .resyncRequest: round.dispatcher.resynchronise(node)
         case .descriptionChanged(let description): Membership.describe(node, description, in: &round)
         case .leaving: Membership.left(node, in: &round)
+        case .tasksChanged(let reports): ObservedTasks.take(reports, of: node, in: &round)
+        case .awaitsOthers(let number): round.dispatcher.hold(others: number, for: node, now: round.now)
         }
     }
 }

@@ -7,6 +7,9 @@ struct IndexedTables: Sendable {
     private(set) var byKind = Tables()
 
     private(set) var networkNames: [String: NetworkID] = [:]
+    private(set) var serviceNames: [String: ServiceID] = [:]
+    private(set) var serviceTasks: [ServiceID: Set<TaskID>] = [:]
+    private(set) var nodeTasks: [NodeID: Set<TaskID>] = [:]
     private(set) var subnetLeases: [SubnetID: SubnetLeases] = [:]
     private(set) var addressUsers: [NetworkID: [IPAddress: EndpointID]] = [:]
     private(set) var nodeEndpoints: [NodeID: Set<EndpointID>] = [:]
@@ -48,6 +51,10 @@ struct IndexedTables: Sendable {
             nodeEndpoints[endpoint.node, default: []].insert(endpoint.id)
         case let lease as AddressLease:
             subnetLeases[lease.subnet]?.insert(lease.block, node: lease.node)
+        case let service as Service: serviceNames[service.spec.name] = service.id
+        case let task as ServiceTask:
+            serviceTasks[task.service, default: []].insert(task.id)
+            if let node = task.node { nodeTasks[node, default: []].insert(task.id) }
         default: break
         }
     }
@@ -67,6 +74,14 @@ struct IndexedTables: Sendable {
             if addressUsers[endpoint.network]?.isEmpty ?? false { addressUsers[endpoint.network] = nil }
             nodeEndpoints[endpoint.node]?.remove(endpoint.id)
             if nodeEndpoints[endpoint.node]?.isEmpty ?? false { nodeEndpoints[endpoint.node] = nil }
+        case let service as Service:
+            if serviceNames[service.spec.name] == service.id { serviceNames[service.spec.name] = nil }
+        case let task as ServiceTask:
+            serviceTasks[task.service]?.remove(task.id)
+            if serviceTasks[task.service]?.isEmpty ?? false { serviceTasks[task.service] = nil }
+            guard let node = task.node else { break }
+            nodeTasks[node]?.remove(task.id)
+            if nodeTasks[node]?.isEmpty ?? false { nodeTasks[node] = nil }
         case let lease as AddressLease:
             subnetLeases[lease.subnet]?.remove(lease.block)
             if networks[lease.network] == nil, subnetLeases[lease.subnet]?.owners.isEmpty ?? false {
@@ -100,4 +115,6 @@ extension IndexedTables {
     var networks: Table<Network> { byKind[Network.self] }
     var endpoints: Table<Endpoint> { byKind[Endpoint.self] }
     var leases: Table<AddressLease> { byKind[AddressLease.self] }
+    var services: Table<Service> { byKind[Service.self] }
+    var tasks: Table<ServiceTask> { byKind[ServiceTask.self] }
 }

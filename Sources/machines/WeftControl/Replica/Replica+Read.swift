@@ -20,6 +20,9 @@ extension Replica {
     package func network(_ id: NetworkID) -> Network? { tables.networks[id] }
     package func endpoint(_ id: EndpointID) -> Endpoint? { tables.endpoints[id] }
     package func lease(_ id: String) -> AddressLease? { tables.leases[id] }
+    /// All of a kind, by their ids, and one of them.
+    package func all<Value: StoredValue>(_ type: Value.Type) -> [Value] { tables.byKind[type].sorted }
+    package subscript<Value: StoredValue>(_ type: Value.Type, _ id: Value.ID) -> Value? { tables.byKind[type][id] }
     /// Objects of all kinds, and one of them.
     package var objectCount: Int { tables.byKind.count }
     package func object(_ key: StoreKey) -> StoredObject? { tables.object(key) }

@@ -31,6 +31,8 @@ package struct Assignments: Sendable {
     /// The revision a delta starts from; ignored for a full set. A node at another revision asks for a full set.
     package var baseRevision: Version
     package var revision: Version
+    /// The manager waits to hear that they are in force: the node sends a heartbeat as soon as its data path and its names follow.
+    package var wantsAcknowledgement = false
     /// None of them is empty.
     private var byKind: [StoreKind: any ErasedDelta] = [:]
 
@@ -62,6 +64,7 @@ package struct Assignments: Sendable {
             self[Value.self].put += delta.put
             self[Value.self].removed += delta.removed
         }
+        wantsAcknowledgement = wantsAcknowledgement || part.wantsAcknowledgement
         for delta in part.deltas { open(delta) }
         func open(_ delta: some ErasedDelta) { append(delta.typed) }
     }
@@ -73,7 +76,7 @@ extension Assignments: Hashable {
             left.typed == right as? Delta<Left.Value>
         }
         return left.isFull == right.isFull && left.baseRevision == right.baseRevision && left.revision == right.revision
-            && left.byKind.count == right.byKind.count
+            && left.wantsAcknowledgement == right.wantsAcknowledgement && left.byKind.count == right.byKind.count
             && left.byKind.allSatisfy { kind, delta in right.byKind[kind].map { isEqual(delta, $0) } ?? false }
     }
 

@@ -7,8 +7,12 @@ package struct Kinds: Sendable {
         AuthorityKey.self,
         Node.self,
         Network.self,
+        Service.self,
         AddressLease.self,
         Endpoint.self,
+        StoredSecret.self,
+        StoredConfig.self,
+        ServiceTask.self,
     ])
 
     package let stored: [any StoredValue.Type]
