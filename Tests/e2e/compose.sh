@@ -168,7 +168,8 @@ step "a published port" within 10 has "hello from web" on 1 curl -s -m 5 http://
 step "from the other host" within 10 has "hello from web" on 2 curl -s -m 5 http://172.30.0.1:18080/
 step "published on one address" within 10 has "hello from web" on 1 curl -s -m 5 http://127.0.0.1:18081/
 step "port" has ":1808" compose port web 80
-step "run" has "hello from web" compose run --rm -T client wget -qO- http://web/
+# Compose 1 now and then loses the output of a container that ends at once, without Weft as well.
+step "run" within 10 has "hello from web" compose run --rm -T client wget -qO- http://web/
 step "run leaves nothing" running
 step "exec gives the exit code" exits 7 inside client sh -c 'exit 7'
 step "scale" compose up -d --no-recreate --scale client=3
