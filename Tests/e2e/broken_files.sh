@@ -16,7 +16,7 @@ pings() { on "$1" weft exec "$2" ping -c 1 -w 3 "$3"; }
 ready() { [ "$(on 1 weft node ls --format '{{.Status}}' | grep -c Ready)" = 2 ]; }
 active() { equals active on "$1" weft info --format '{{.Swarm.LocalNodeState}}'; }
 file() { on "$1" sh -c "$2"; } # host, what is done to files there
-begin_pings() { : >"$out/ping"; on 1 weft exec a1 ping -i 0.02 -c 100000 a2 >"$out/ping" 2>&1 & pinging=$!; within 5 grep -q "bytes from" "$out/ping"; }
+begin_pings() { : >"$out/ping"; on 1 weft exec a1 ping -n -i 0.02 -c 100000 a2 >"$out/ping" 2>&1 & pinging=$!; within 5 grep -q "bytes from" "$out/ping"; }
 no_ping_lost() { # ends the pings of before; a1 sends them, ping tells at the end
     on 1 weft exec a1 sh -c 'kill -INT $(pgrep -x ping)'; wait "$pinging"
     lost_none "$out/ping"

@@ -192,7 +192,7 @@ ip -n "$id-a" route replace default via 10.88.7.1 dev net7
 step "CHECK" check
 step "CHECK of what is not" refuses 3 "no interface" 1.0.0 '"prevResult":{}' 1 CHECK ca a eth9
 
-inside a ping -i 0.02 -c 150 10.88.7.77 >"$out/ping" 2>&1 &
+inside a ping -n -i 0.02 -c 150 10.88.7.77 >"$out/ping" 2>&1 &
 ping=$!
 step "kill -9 of a daemon" kill -9 "${daemon[1]}"
 wait "${daemon[1]}" 2>/dev/null

@@ -75,7 +75,7 @@ step "a network in use is not removed" refused "in use" on 1 weft network rm my_
 step "rm of a sandbox" on 3 weft rm -f d1
 step "takes its name away" within 5 cannot_ping 1 a1 db
 
-on 1 weft exec a1 ping -i 0.01 -c 300 a2 >"$out/ping" 2>&1 &
+on 1 weft exec a1 ping -n -i 0.01 -c 300 a2 >"$out/ping" 2>&1 &
 ping=$!
 step "kill -9 of a daemon" weft lab kill 2
 step "the network goes on without it" on 1 weft exec a1 ping -c 3 -i 0.05 -w 3 a2

@@ -259,7 +259,7 @@ step "exit of --rm" docker 2 run -d --rm --name short --network n1 bb sleep 1
 step "leaves nothing" within 10 hasnt '"Name":"short"' attachments 2
 
 pinging=$(pid_of 1 a1)
-on 1 nsenter -t "$pinging" -n ping -i 0.05 -c 80 10.77.1.55 >"$out/ping" 2>&1 &
+on 1 nsenter -t "$pinging" -n ping -n -i 0.05 -c 80 10.77.1.55 >"$out/ping" 2>&1 &
 ping=$!
 step "kill -9 of weftd" end "${daemon[1]}"
 docker 2 rm -f always >/dev/null 2>&1
