@@ -20,7 +20,7 @@ struct AgentSavingTests {
             machine: NodeMachine(
                 id: NodeID("n1"), description: description, dataPathAddress: IPv4Address(rawValue: 0xac1e_0001)),
             placements: Placements(), store: disk, kernel: Kernel(disk: disk, hear: hear), names: { _ in },
-            now: { Instant(nanoseconds: 1) }, lost: { _, _ in }, dismissed: { _ in }, logger: Logger(label: "test"))
+            now: { Instant(nanoseconds: 1) }, tasks: { _ in }, lost: { _, _ in }, dismissed: { _ in }, logger: Logger(label: "test"))
         let running = Task { await agent.run() }
         agent.sandboxesFound([:])
         agent.sessionOpened { _ in true }

@@ -15,7 +15,7 @@ struct AgentTests {
             machine: NodeMachine(
                 id: NodeID("n1"), description: TestNode.description, dataPathAddress: TestNode.vtep, saved: disk.saved),
             placements: Placements(interfaceIndexes: disk.interfaceIndexes), store: disk, kernel: reconciler,
-            names: { _ in }, now: { Instant(nanoseconds: 1_700_000_000_000_000_000) }, lost: { _, _ in },
+            names: { _ in }, now: { Instant(nanoseconds: 1_700_000_000_000_000_000) }, tasks: { _ in }, lost: { _, _ in },
             dismissed: { _ in }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 

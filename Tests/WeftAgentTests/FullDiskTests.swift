@@ -58,7 +58,7 @@ struct FullDiskTests {
         return Agent(
             machine: NodeMachine(id: NodeID("n1"), description: description, dataPathAddress: try #require(IPv4Address("172.30.0.1"))),
             placements: Placements(), store: disk, kernel: Kernel(), names: { _ in }, now: { Instant(nanoseconds: 1_700_000_000_000_000_000) },
-            lost: { _, _ in }, dismissed: { _ in }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            tasks: { _ in }, lost: { _, _ in }, dismissed: { _ in }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     @Test("An attach fails with the reason, nothing is told of it, and the next one works when there is room")

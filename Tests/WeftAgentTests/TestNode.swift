@@ -74,6 +74,10 @@ final class Heard: AgentOutlet {
         due.add(change, generation: generation, observe: observe)
         if generation != nil { rounds += 1 }
     }
+    var assignments: [AssignedTasks] = []
+    var followed: [RequestID] = []
+    func replyFollowed(_ request: RequestID) { followed.append(request) }
+    func assigned(_ tasks: AssignedTasks) { assignments.append(tasks) }
     func lost(_ endpoints: [Endpoint], reason: String) {}
     func dismissed(reason: String) {}
     func note(_ note: AgentNote) { notes.append(note) }

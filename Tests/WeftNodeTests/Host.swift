@@ -20,6 +20,8 @@ struct Host {
     var reservations: [RequestID: Result<IPAddress, AttachError>] = [:]
     var lost: [Endpoint] = []
     var dismissal: String?
+    var followed: [RequestID] = []
+    var assignments: [AssignedTasks?] = []
     /// The newest generation that the data path has to reach.
     var generation: Generation?
     var namesChanged = 0
@@ -57,6 +59,10 @@ struct Host {
             case .reserved(let id, let result):
                 #expect(reservations[id] == nil, "a second reply")
                 reservations[id] = result
+            case .followed(let id):
+                #expect(!followed.contains(id), "a second reply")
+                followed.append(id)
+            case .tasksAssigned: assignments.append(machine.assignedTasks)
             case .endpointsLost(let endpoints, _): lost += endpoints
             case .dismissed(let reason): dismissal = reason
             }

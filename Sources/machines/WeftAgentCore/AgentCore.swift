@@ -37,6 +37,7 @@ package struct AgentCore<Store: AgentStore, Outlet: AgentOutlet, Generator: Rand
     package mutating func start() {
         for (_, endpoints) in Dictionary(grouping: machine.ownEndpoints, by: \.sandbox) { placements.assign(endpoints) }
         outlet.reconcile(takeChange(), generation: nil, observe: false)
+        if let tasks = machine.assignedTasks { outlet.assigned(tasks) }
     }
 
     /// `now` is of a clock that nobody sets.
@@ -152,6 +153,8 @@ extension AgentCore {
         case .namesChanged: outlet.reconcile(takeChange(), generation: nil, observe: false)
         case .reply(let request, let result): outlet.reply(request, result)
         case .reserved(let request, let result): outlet.replyReservation(request, result)
+        case .followed(let request): outlet.replyFollowed(request)
+        case .tasksAssigned: if let tasks = machine.assignedTasks { outlet.assigned(tasks) }
         case .endpointsLost(let endpoints, let reason): outlet.lost(endpoints, reason: reason)
         case .dismissed(let reason): outlet.dismissed(reason: reason)
         }

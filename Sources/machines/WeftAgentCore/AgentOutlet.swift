@@ -8,6 +8,9 @@ package protocol AgentOutlet {
     mutating func send(_ message: NodeMessage)
     mutating func reply(_ request: RequestID, _ result: Result<Endpoint, AttachError>)
     mutating func replyReservation(_ request: RequestID, _ result: Result<IPAddress, AttachError>)
+    mutating func replyFollowed(_ request: RequestID)
+    /// What this node is to run is different, at the start, and later.
+    mutating func assigned(_ tasks: AssignedTasks)
     /// For names and data path. `generation`: what the data path reaches with this change and those before; nil when only
     /// names matter for now. `observe`: the data path looks at the kernel anew.
     mutating func reconcile(_ change: ViewChange, generation: Generation?, observe: Bool)

@@ -8,6 +8,8 @@ struct ManagerView: Sendable {
     var revision: Version = .none
     /// Of some kinds nothing is known, whatever the revision: it was saved by a version that had none of them.
     var lacksKinds = false
+    /// What is never saved is missing, and something needs it: a manager must say all of it again.
+    var lacksSecrets = false
     private(set) var tables = Tables()
     private var interfaces = InterfaceIndex()
 
@@ -22,6 +24,9 @@ struct ManagerView: Sendable {
         let endpoints = endpoints
         return interfaces.has(mac, on: network) { endpoints[$0].map(condition) ?? false }
     }
+
+    /// What a session begins from: 0 has everything told.
+    var greetingRevision: Version { lacksSecrets ? .none : appliedRevision }
 
     /// Up to where nothing is missing.
     var appliedRevision: Version { lacksKinds ? .none : revision }

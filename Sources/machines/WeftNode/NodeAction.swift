@@ -69,6 +69,10 @@ package enum NodeAction: Hashable, Sendable {
     case namesChanged
     case reply(RequestID, Result<Endpoint, AttachError>)
     case reserved(RequestID, Result<IPAddress, AttachError>)
+    /// Answers `awaitOthers`.
+    case followed(RequestID)
+    /// What `assignedTasks` says is different.
+    case tasksAssigned
     /// Endpoints of this node ended without its doing: their sandboxes lose the interface.
     case endpointsLost([Endpoint], reason: String)
     /// The manager ended the session for good: this node left, was removed, or opened a newer session.

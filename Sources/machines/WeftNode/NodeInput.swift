@@ -61,6 +61,12 @@ package enum NodeInput: Hashable, Sendable {
     case rename(RequestID, EndpointID, sandbox: SandboxID, name: String, aliases: [String])
     /// The engine's own endpoints, all of them at a time: others of its go, but for those attached after it.
     case engineEndpointsFound(Set<EndpointID>, asOf: Instant)
+    /// What the node's tasks are to be in: their endpoints change, which everybody is told.
+    case rotate([TaskID: ServingTask.Rotation])
+    /// Gets exactly one `followed`: once all nodes have in force what was told before, or cannot be waited for any longer.
+    case awaitOthers(RequestID)
+    /// What became of tasks of this node, and those that are none of its any more.
+    case tasksObserved([TaskReport], gone: [TaskID] = [])
     /// A container that will not come back.
     case containerGone(SandboxID)
     /// Its endpoints go, without a reply.

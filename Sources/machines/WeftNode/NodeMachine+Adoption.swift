@@ -56,6 +56,7 @@ extension NodeMachine {
         return Endpoint(
             id: interface.id, network: network, node: id,
             sandbox: interface.sandbox ?? known?.sandbox ?? SandboxID(interface.id.rawValue), ipv4: interface.ipv4,
-            ipv6: interface.ipv6, mac: interface.mac, name: known?.name ?? interface.name, aliases: known?.aliases ?? [])
+            ipv6: interface.ipv6, mac: interface.mac, name: known?.name ?? interface.name, aliases: known?.aliases ?? [],
+            task: known?.task)
     }
 }

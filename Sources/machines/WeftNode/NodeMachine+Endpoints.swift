@@ -82,7 +82,7 @@ extension NodeMachine {
             let endpoint = Endpoint(
                 id: endpointID, network: waiter.network, node: self.id, sandbox: request.sandbox, ipv4: ipv4,
                 ipv6: taken.lazy.compactMap(\.v6).first, mac: request.endpoint.mac ?? freeMAC(for: ipv4, on: waiter.network),
-                name: request.endpoint.name, aliases: request.endpoint.aliases)
+                name: request.endpoint.name, aliases: request.endpoint.aliases, task: request.endpoint.task)
             setOwn(endpoint.id, endpoint)
             effects.added.append(endpoint)
             unconfirmed[id] = Unconfirmed(endpoint: endpoint, generation: generation + 1, isAttach: true)
@@ -271,6 +271,7 @@ extension NodeMachine {
     mutating func datapathApplied(
         _ generation: Generation, failures: [EndpointID: String], failure: String?, now: Instant
     ) {
+        if failure == nil { acknowledge(following.reach(generation)) }
         for (id, pending) in unconfirmed.sorted(by: { $0.key < $1.key }) where pending.generation <= generation {
             unconfirmed[id] = nil
             // It is not new any more.

@@ -52,7 +52,8 @@ extension NodeMachine {
             }
             let endpoint = Endpoint(
                 id: request.id, network: network.id, node: self.id, sandbox: request.sandbox, ipv4: ipv4,
-                ipv6: spec.ipv6, mac: spec.mac ?? freeMAC(for: ipv4, on: network.id), name: "")
+                ipv6: spec.ipv6, mac: spec.mac ?? freeMAC(for: ipv4, on: network.id), name: "",
+                task: spec.task)
             if let known = own[endpoint.id] {
                 guard known.network == endpoint.network, known.addresses == endpoint.addresses, known.mac == endpoint.mac
                 else {
@@ -108,7 +109,7 @@ extension NodeMachine {
         }
         let renamed = Endpoint(
             id: endpoint, network: known.network, node: known.node, sandbox: sandbox, ipv4: known.ipv4, ipv6: known.ipv6,
-            mac: known.mac, name: name, aliases: aliases)
+            mac: known.mac, name: name, aliases: aliases, task: known.task)
         if renamed != known {
             setOwn(endpoint, renamed)
             effects.added.append(renamed)

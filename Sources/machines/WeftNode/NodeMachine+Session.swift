@@ -27,9 +27,9 @@ extension NodeMachine {
             recalls.append(Recall(number: number, subnet: subnet, address: address, deadline: now + Self.patience))
         case .endpointRefused(let endpoint, let reason):
             if own[endpoint] != nil { refusals[endpoint] = reason }
-        case .othersFollowed: break
+        case .othersFollowed(let number): othersFollowed(number)
         case .goodbye(let reason):
-            session = .closed
+            closeSession()
             effects.dismissal = reason
         }
     }
@@ -49,6 +49,7 @@ extension NodeMachine {
         let changesOthers = concernsOthers(assignments)
         let isFirstWord = knowsNothing
         guard view.apply(assignments) else {
+            if session == .synchronised { effects.tasks = true }
             session = .resynchronising
             send(.resyncRequest)
             return
@@ -59,6 +60,7 @@ extension NodeMachine {
         if session == .greeting || concernsAddresses(assignments) {
             followAddresses(now: now, takesAway: takesAway(assignments))
         }
+        let isNew = session != .synchronised
         session = .synchronised
         serveWaiting(now: now)
         effects.persist = true
@@ -66,6 +68,9 @@ extension NodeMachine {
             effects.reconcile = true
             effects.names = true
         }
+        follow(assignments)
+        if isNew { tellTasks() }
+        effects.tasks = effects.tasks || isNew || concernsTasks(assignments)
     }
 
     /// Notes what the shell must hear of, and save.

@@ -125,6 +125,12 @@ package struct NodeMachine: Sendable {
     var blockRequests: [SubnetID: LeaseRequest] = [:]
     var spareRefused: [SubnetID: Instant] = [:]
     var lastHeartbeat: Instant?
+    /// How far what the manager said is in force here.
+    var following = Following()
+    /// Who waits for the other nodes.
+    var awaits: [RequestID: AwaitedOthers] = [:]
+    /// This node's tasks, as they were seen last.
+    var taskReports: [TaskID: TaskStatus] = [:]
     /// This node's endpoints that the swarm does not know, each with the manager's sentence.
     var refusals: [EndpointID: String] = [:]
     /// What the shell has not taken yet, to make kernel and names from.
@@ -145,6 +151,8 @@ package struct NodeMachine: Sendable {
         var replies: [(RequestID, Result<Endpoint, AttachError>)] = []
         var reserved: [(RequestID, Result<IPAddress, AttachError>)] = []
         var lost: [(endpoints: [Endpoint], reason: String)] = []
+        var followed: [RequestID] = []
+        var tasks = false
         var dismissal: String?
         var added: [Endpoint] = []
         var removed: [EndpointID] = []
@@ -166,6 +174,8 @@ package struct NodeMachine: Sendable {
         for entry in saved.own.reservations {
             reservations[Place(network: entry.network, address: entry.address)] = entry.since
         }
+        view.lacksSecrets = tasksLackFiles
+        following = Following(saved: view.appliedRevision)
         returned = saved.own.returned.compactMap { Return(id: $0, leases: view.leases) }
         strayRests = saved.own.resting
         isLeaving = saved.own.isLeaving
@@ -180,18 +190,19 @@ package struct NodeMachine: Sendable {
     ) -> [NodeAction] {
         switch input {
         case .sessionOpened:
+            closeSession()
             session = .greeting
             refusals = [:]
             lastHeartbeat = now
             forgetRequests()
             send(
                 .hello(
-                    nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.appliedRevision,
+                    nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.greetingRevision,
                     endpoints: ownEndpoints))
             if isLeaving { send(.leaving) }
             for id in waiting.keys.sorted() { requestLease(for: id, now: now) }
         case .sessionClosed:
-            session = .closed
+            closeSession()
             forgetRequests()
             serveWaiting(now: now)
         case .received(let message):
@@ -202,6 +213,12 @@ package struct NodeMachine: Sendable {
             detach(id, endpoint, now: now)
         case .reserve(let id, let subnet, let address, let comer):
             reserve(id, subnet, address: address, for: comer, now: now)
+        case .rotate(let rotations):
+            rotate(rotations)
+        case .awaitOthers(let id):
+            awaitOthers(id, now: now)
+        case .tasksObserved(let reports, let gone):
+            tasksObserved(reports, gone: gone)
         case .containerGone(let container):
             for subnet in former.keys { former[subnet]?.forget(container) }
         case .release(let network, let address):
@@ -250,6 +267,7 @@ package struct NodeMachine: Sendable {
             tick(now: now)
         }
         answerRecalls(now: now)
+        answerAwaits(now: now)
         return takeActions()
     }
 
@@ -276,7 +294,7 @@ package struct NodeMachine: Sendable {
     private mutating func tick(now: Instant) {
         if session != .closed, let last = lastHeartbeat, now - last >= .seconds(view.cluster?.heartbeatSeconds ?? 5) {
             lastHeartbeat = now
-            send(.heartbeat(appliedRevision: view.appliedRevision))
+            send(.heartbeat(appliedRevision: following.revision))
         }
         for subnet in Array(addresses.keys) { expireRests(on: subnet, now: now) }
         strayRests.removeAll { rest in
@@ -348,6 +366,8 @@ package struct NodeMachine: Sendable {
         actions += done.lost.map { .endpointsLost($0.endpoints, reason: $0.reason) }
         actions += done.replies.map { .reply($0.0, $0.1) }
         actions += done.reserved.map { .reserved($0.0, $0.1) }
+        actions += done.followed.map { .followed($0) }
+        if done.tasks { actions.append(.tasksAssigned) }
         if let reason = done.dismissal { actions.append(.dismissed(reason: reason)) }
         return actions
     }

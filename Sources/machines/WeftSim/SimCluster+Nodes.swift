@@ -66,6 +66,9 @@ extension SimCluster {
             try replied(id, result, by: index)
         case .replyReservation(let id, let result):
             try promised(id, result, by: index)
+        case .followed(let id): note("\(host) need not wait for others any more: \(id)")
+        case .assigned(let tasks):
+            if !tasks.tasks.isEmpty { note("\(host) is to run \(tasks.tasks.map(\.name))") }
         case .lost(let endpoints, let reason):
             note("\(host) loses \(endpoints.map(\.name)): \(reason)")
         case .dismissed(let reason):

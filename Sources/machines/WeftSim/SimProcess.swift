@@ -19,6 +19,8 @@ final class SimProcess: AgentStore, AgentOutlet {
         case reply(RequestID, Result<Endpoint, AttachError>)
         case replyReservation(RequestID, Result<IPAddress, AttachError>)
         case reconcile(ViewChange, generation: Generation?, observe: Bool)
+        case followed(RequestID)
+        case assigned(AssignedTasks)
         case lost([Endpoint], reason: String)
         case dismissed(reason: String)
         case note(AgentNote)
@@ -97,6 +99,8 @@ final class SimProcess: AgentStore, AgentOutlet {
     func reconcile(_ change: ViewChange, generation: Generation?, observe: Bool) {
         add(.reconcile(change, generation: generation, observe: observe))
     }
+    func replyFollowed(_ request: RequestID) { add(.followed(request)) }
+    func assigned(_ tasks: AssignedTasks) { add(.assigned(tasks)) }
     func lost(_ endpoints: [Endpoint], reason: String) { add(.lost(endpoints, reason: reason)) }
     func dismissed(reason: String) { add(.dismissed(reason: reason)) }
     func note(_ note: AgentNote) { add(.note(note)) }

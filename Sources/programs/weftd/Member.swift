@@ -139,7 +139,7 @@ final class Member: MemberLife {
             machine: NodeMachine(
                 id: node, description: description, dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
-            names: { resolver.update($0) }, now: Host.steadyNow, lost: { endpoints, _ in lost(endpoints) },
+            names: { resolver.update($0) }, now: Host.steadyNow, tasks: { _ in }, lost: { endpoints, _ in lost(endpoints) },
             dismissed: { dismiss.yield($0) }, logger: logger)
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
         client = credentials.map { credentials in

@@ -18,18 +18,20 @@ package final class Agent: Sendable {
     /// What counts only once it is durable is written in the middle of an event.
     private let thread = BlockingExecutor()
 
-    /// `names` gets every change of what names are answered from; `now` is the wall clock; `lost` learns of endpoints that ended by themselves,
+    /// `names` gets every change of what names are answered from; `now` is the wall clock; `tasks` gets what this node is to run,
+    /// whenever that is different; `lost` learns of endpoints that ended by themselves,
     /// `dismissed` of the end of this node's membership.
     package init(
         machine: NodeMachine, placements: Placements, store: any AgentStore & Sendable, kernel: any Reconciling,
         names: @escaping @Sendable (ViewChange) -> Void, now: @escaping @Sendable () -> Instant,
+        tasks: @escaping @Sendable (AssignedTasks) -> Void,
         lost: @escaping @Sendable ([Endpoint], String) -> Void, dismissed: @escaping @Sendable (String) -> Void,
         logger: Logger
     ) {
         (events, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
         let queue = queue
         reconciler = Reconciler(kernel: kernel, names: names) { outcome in queue.yield(.input(.reconciled(outcome))) }
-        let outlet = AgentReplies(reconciler: reconciler, lost: lost, dismissed: dismissed, logger: logger)
+        let outlet = AgentReplies(reconciler: reconciler, assigned: tasks, lost: lost, dismissed: dismissed, logger: logger)
         worker = AgentWorker(
             core: AgentCore(
                 machine: machine, placements: placements, store: AnyAgentStore(store), outlet: outlet,
@@ -115,6 +117,23 @@ package final class Agent: Sendable {
 
     /// The sandbox ended, and its namespace with it.
     package func sandboxGone(_ sandbox: SandboxID) { enqueue(.input(.sandboxGone(sandbox))) }
+
+    // MARK: Tasks
+
+    /// The endpoints of tasks enter or leave rotation, which everybody is told.
+    package func rotate(_ rotations: [TaskID: ServingTask.Rotation]) { enqueue(.input(.node(.rotate(rotations)))) }
+
+    /// Returns once all nodes have in force what was told before, or after about two seconds.
+    package func awaitOthers() async {
+        await withCheckedContinuation { continuation in
+            if enqueue(.awaitOthers(continuation)) != nil { continuation.resume() }
+        }
+    }
+
+    /// What became of tasks, for the manager.
+    package func tasksObserved(_ reports: [TaskReport], gone: [TaskID]) {
+        enqueue(.input(.node(.tasksObserved(reports, gone: gone))))
+    }
 
     // MARK: A container engine's endpoints
 

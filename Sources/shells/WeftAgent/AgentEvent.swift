@@ -18,6 +18,7 @@ enum AgentEvent: Sendable {
     case attachEngine(EngineAttachment, CheckedContinuation<Endpoint, any Error>)
     case rename(
         EndpointID, sandbox: SandboxID, name: String, aliases: [String], CheckedContinuation<Endpoint, any Error>)
+    case awaitOthers(CheckedContinuation<Void, Never>)
     case read(@Sendable (NodeMachine) -> Void)
 }
 

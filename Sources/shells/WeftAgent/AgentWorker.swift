@@ -43,6 +43,9 @@ struct AgentWorker: Sendable {
         case .rename(let endpoint, let sandbox, let name, let aliases, let continuation):
             let id = core.outlet.register(continuation)
             feed(.rename(id, endpoint, sandbox: sandbox, name: name, aliases: aliases))
+        case .awaitOthers(let continuation):
+            let id = core.outlet.register(following: continuation)
+            feed(.awaitOthers(id))
         case .read(let body):
             body(core.machine)
         }
@@ -62,17 +65,20 @@ struct AgentReplies: AgentOutlet, Sendable {
     var sender: SessionSender?
     private var waiting: [RequestID: CheckedContinuation<Endpoint, any Error>] = [:]
     private var reserving: [RequestID: CheckedContinuation<IPAddress, any Error>] = [:]
+    private var following: [RequestID: CheckedContinuation<Void, Never>] = [:]
     private var nextRequest: UInt64 = 1
     private let reconciler: Reconciler
+    private let whenAssigned: @Sendable (AssignedTasks) -> Void
     private let whenLost: @Sendable ([Endpoint], String) -> Void
     private let whenDismissed: @Sendable (String) -> Void
     private let logger: Logger
 
     init(
-        reconciler: Reconciler, lost: @escaping @Sendable ([Endpoint], String) -> Void,
+        reconciler: Reconciler, assigned: @escaping @Sendable (AssignedTasks) -> Void, lost: @escaping @Sendable ([Endpoint], String) -> Void,
         dismissed: @escaping @Sendable (String) -> Void, logger: Logger
     ) {
         self.reconciler = reconciler
+        whenAssigned = assigned
         whenLost = lost
         whenDismissed = dismissed
         self.logger = logger
@@ -90,6 +96,12 @@ struct AgentReplies: AgentOutlet, Sendable {
         return id
     }
 
+    mutating func register(following continuation: CheckedContinuation<Void, Never>) -> RequestID {
+        let id = nextID()
+        following[id] = continuation
+        return id
+    }
+
     private mutating func nextID() -> RequestID {
         defer { nextRequest += 1 }
         return RequestID(nextRequest)
@@ -100,6 +112,8 @@ struct AgentReplies: AgentOutlet, Sendable {
         waiting = [:]
         for (_, continuation) in reserving.sorted(by: { $0.key < $1.key }) { continuation.resume(throwing: AgentUnavailable.ended) }
         reserving = [:]
+        for (_, continuation) in following.sorted(by: { $0.key < $1.key }) { continuation.resume() }
+        following = [:]
     }
 
     mutating func send(_ message: NodeMessage) {
@@ -113,6 +127,10 @@ struct AgentReplies: AgentOutlet, Sendable {
     mutating func replyReservation(_ request: RequestID, _ result: Result<IPAddress, AttachError>) {
         reserving.removeValue(forKey: request)?.resume(with: result.mapError { $0 as any Error })
     }
+
+    mutating func replyFollowed(_ request: RequestID) { following.removeValue(forKey: request)?.resume() }
+
+    func assigned(_ tasks: AssignedTasks) { whenAssigned(tasks) }
 
     func reconcile(_ change: ViewChange, generation: Generation?, observe: Bool) {
         reconciler.request(change, generation: generation, observe: observe)
