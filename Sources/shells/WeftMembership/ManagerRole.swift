@@ -143,7 +143,7 @@ package final class ManagerRole: Sendable {
         do {
             _ = try await server.listeningAddress
         } catch {
-            serving.cancel()
+            // It ends by itself, and knows why.
             try await serving.value
             throw error
         }
