@@ -57,7 +57,8 @@ package final class ManagerRole: Sendable {
     /// - Parameter group: has one event loop.
     package static func open(
         _ place: some StorePlace, membership: SavedMembership, credentials: NodeCredentials, seal: ManagerSeal,
-        eventLog: ClusterEventLog, clocks: ManagerClocks, group: MultiThreadedEventLoopGroup, logger: Logger
+        eventLog: ClusterEventLog, clocks: ManagerClocks, limits: PortLimits = PortLimits(),
+        group: MultiThreadedEventLoopGroup, logger: Logger
     ) async throws -> ManagerRole {
         // An empty one made in its place would look like a swarm that never was.
         guard try !place.isEmpty else { throw UnreadableRecord(path: place.path, reason: "it is missing or empty") }
@@ -84,7 +85,7 @@ package final class ManagerRole: Sendable {
             let server = try ManagerServer(
                 credentials: credentials, service: service,
                 address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)),
-                familiar: replica.nodes.compactMap(\.address), eventLoopGroup: group, logger: logger)
+                familiar: replica.nodes.compactMap(\.address), limits: limits, eventLoopGroup: group, logger: logger)
             return ManagerRole(manager: manager, server: server, store: store, seal: seal, clocks: clocks)
         } catch {
             try? store.close()

@@ -10,11 +10,10 @@ internal import WeftNet
 struct AddressProof: Sendable {
     let credentials: NodeCredentials
     let address: IPv4Address
+    /// For one attempt; a session must be open soon after.
+    let patience: Duration
     let eventLoopGroup: MultiThreadedEventLoopGroup
     let logger: Logger
-
-    /// For one attempt; a session must be open soon after.
-    private static let patience = Duration.seconds(1)
 
     /// Does what it takes; the manager says what it thinks of it in the session.
     func show(to manager: HostPort, over dispatcher: Weft_V1_Dispatcher.Client<HTTP2ClientTransport.Posix>) async {
@@ -35,7 +34,7 @@ struct AddressProof: Sendable {
         do {
             let transport = try ManagerTransport.make(
                 target, certificate: credentials.tls,
-                verify: credentials.trust.verifyingManager(of: credentials.identity.cluster), from: address,
+                verify: credentials.trust.verifyingManager(of: credentials.identity.cluster), from: address, forAtMost: patience * 6 / 5,
                 eventLoopGroup: eventLoopGroup)
             let answer = try await withGRPCClient(transport: transport) { client in
                 try await Weft_V1_Dispatcher.Client(wrapping: client).showAddress(.init(), options: options)
@@ -51,7 +50,7 @@ struct AddressProof: Sendable {
 
     private var options: CallOptions {
         var options = ManagerTransport.callOptions
-        options.timeout = Self.patience
+        options.timeout = patience
         return options
     }
 }

@@ -16,30 +16,41 @@ package final class DispatcherClient: Sendable {
     private let logger: Logger
     private let renewal: CertificateRenewal
     private let silenceLimit: Duration
+    private let opening: OpeningTimes
     private let addressProof: AddressProof?
 
     /// A manager from which nothing came for so long counts as dead; keepalive makes a living one answer.
     package static let defaultSilenceLimit = Duration.seconds(8)
     /// The part of a certificate's life after which it is renewed lies in here.
     package static let defaultRenewalShare = 0.5...0.8
-    /// A session must be open within this time.
-    private static let openTimeout = Duration.seconds(5)
+    /// How long the beginning of a session may take.
+    package struct OpeningTimes: Sendable {
+        /// A session must be open within this time.
+        package var session = Duration.seconds(5)
+        /// An attempt to show the data path address, which comes first.
+        package var addressProof = Duration.seconds(1)
+
+        package init() {}
+    }
     /// A session that lasted so long was a good one; one that ended before is a failed attempt like others.
     private static let goodSession = Duration.seconds(10)
 
     package init(
         credentials: NodeCredentials, managers: [HostPort], dataPathAddress: IPv4Address? = nil, queueLimit: Int = 1024,
         silenceLimit: Duration = defaultSilenceLimit, renewalShare: ClosedRange<Double> = defaultRenewalShare,
+        opening: OpeningTimes = OpeningTimes(),
         eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
     ) {
         self.credentials = credentials
         self.managers = Mutex(managers)
         self.queueLimit = queueLimit
         self.silenceLimit = silenceLimit
+        self.opening = opening
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
         addressProof = dataPathAddress.map {
-            AddressProof(credentials: credentials, address: $0, eventLoopGroup: eventLoopGroup, logger: logger)
+            AddressProof(
+                credentials: credentials, address: $0, patience: opening.addressProof, eventLoopGroup: eventLoopGroup, logger: logger)
         }
         renewal = CertificateRenewal(credentials: credentials, share: renewalShare, logger: logger)
     }
@@ -102,7 +113,7 @@ package final class DispatcherClient: Sendable {
                         try await self.hold(session, client, opened, serve)
                     }
                     group.addTask {
-                        try await Task.sleep(for: Self.openTimeout)
+                        try await Task.sleep(for: self.opening.session)
                         guard opened.isSet else { throw OpenTimeout() }
                         for await _ in AsyncStream<Never>.makeStream().stream {}
                     }
@@ -159,7 +170,7 @@ package final class DispatcherClient: Sendable {
         let kind: SessionEnd.Kind = wasOpen ? .lost : .notOpened
         switch error {
         case is OpenTimeout:
-            return (.notOpened, "no session within \(Self.openTimeout); check the network between here and the manager")
+            return (.notOpened, "no session within \(opening.session); check the network between here and the manager")
         case let error as RPCError where error.code == .permissionDenied:
             return (.refused, error.message)
         case let error as RPCError where !wasOpen && error.code == .unavailable:

@@ -42,9 +42,14 @@ package enum JoinError: Error, CustomStringConvertible {
 /// The joining side of `swarm join`.
 package struct JoinClient: Sendable {
     private let eventLoopGroup: MultiThreadedEventLoopGroup
+    private let patience: Duration
 
-    package init(eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup) {
+    /// - Parameter patience: with the manager, for each of its answers.
+    package init(
+        eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, patience: Duration = .seconds(10)
+    ) {
         self.eventLoopGroup = eventLoopGroup
+        self.patience = patience
     }
 
     /// Joins the swarm that the token belongs to, through the manager at `host` or `host:port`.
@@ -69,7 +74,7 @@ package struct JoinClient: Sendable {
         let stranger = try key.strangerTLS()
 
         let offered = try await calling(address, certificate: stranger, verify: TrustRoots.acceptingAnyone()) {
-            try await $0.rootCertificate(.init(), options: ManagerTransport.callOptions).rootCertificatePem
+            try await $0.rootCertificate(.init(), options: options).rootCertificatePem
         }
         guard let trust = try token.trust(among: offered) else { throw JoinError.otherSwarm(address) }
 
@@ -78,7 +83,7 @@ package struct JoinClient: Sendable {
             $0.csrPem = try key.requestPEM()
         }
         let response = try await calling(address, certificate: stranger, verify: trust.verifyingManager(of: nil)) {
-            try await $0.join(request, options: ManagerTransport.callOptions)
+            try await $0.join(request, options: options)
         }
         try await trust.verify(pem: response.certificatePem)
         let identity = try await NodeIdentity(
@@ -87,6 +92,12 @@ package struct JoinClient: Sendable {
             throw JoinError.answer(address, reason: "the certificate names another node or swarm than the answer")
         }
         return identity
+    }
+
+    private var options: CallOptions {
+        var options = ManagerTransport.callOptions
+        options.timeout = patience
+        return options
     }
 
     private typealias Client = Weft_V1_Membership.Client<HTTP2ClientTransport.Posix>

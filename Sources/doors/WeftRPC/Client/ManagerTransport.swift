@@ -8,9 +8,12 @@ internal import WeftNet
 
 /// Connections to managers.
 enum ManagerTransport {
+    /// - Parameters:
+    ///   - source: the address to connect from.
+    ///   - life: after which a connection from `source` is closed.
     static func make(
         _ address: HostPort, certificate: NIOSSLContextConfigurationOverride, verify: @escaping TrustRoots.Callback,
-        from source: IPv4Address? = nil, silenceLimit: Duration = .seconds(8),
+        from source: IPv4Address? = nil, forAtMost life: Duration? = nil, silenceLimit: Duration = .seconds(8),
         eventLoopGroup: MultiThreadedEventLoopGroup
     ) throws -> HTTP2ClientTransport.Posix {
         let security = try HTTP2ClientTransport.Posix.TransportSecurity.mTLS(
@@ -35,7 +38,7 @@ enum ManagerTransport {
                         return channel.eventLoop.makeSucceededVoidFuture()
                     }
                     // Where nothing answers, connecting would go on for long after the call that it is for.
-                    channel.eventLoop.scheduleTask(in: Self.boundConnectionLife) { channel.close(promise: nil) }
+                    if let life { channel.eventLoop.scheduleTask(in: TimeAmount(life)) { channel.close(promise: nil) } }
                     return channel.bind(to: local)
                 }
             }
@@ -46,9 +49,6 @@ enum ManagerTransport {
         return try HTTP2ClientTransport.Posix(
             target: target, transportSecurity: security, config: config, eventLoopGroup: eventLoopGroup)
     }
-
-    /// A connection from an address of the caller's choice is for one short call.
-    private static let boundConnectionLife = TimeAmount.milliseconds(1200)
 
     static var callOptions: CallOptions {
         var options = CallOptions.defaults

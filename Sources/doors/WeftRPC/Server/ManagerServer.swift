@@ -32,16 +32,16 @@ package final class ManagerServer: Sendable {
     /// while the server ends would be nobody's. `familiar`: where members are known to come from.
     package convenience init(
         credentials: NodeCredentials, service: any ManagerService, address: HostPort, familiar: [IPv4Address] = [],
-        eventLoopGroup: MultiThreadedEventLoopGroup, logger: Logger
+        limits: PortLimits = PortLimits(), eventLoopGroup: MultiThreadedEventLoopGroup, logger: Logger
     ) throws {
         try self.init(
-            credentials: credentials, service: service, address: address, familiar: familiar, limits: PortLimits(),
+            credentials: credentials, service: service, address: address, familiar: familiar, queueLimit: 1024, limits: limits,
             eventLoopGroup: eventLoopGroup, logger: logger)
     }
 
     init(
         credentials: NodeCredentials, service: any ManagerService, address: HostPort, familiar: [IPv4Address] = [],
-        queueLimit: Int = 1024, limits: PortLimits,
+        queueLimit: Int, limits: PortLimits,
         eventLoopGroup: MultiThreadedEventLoopGroup, logger: Logger
     ) throws {
         self.address = address

@@ -1,12 +1,12 @@
-internal import NIOCore
+package import NIOCore
 
 /// What a manager's port gives to whom. Strangers are all who have not shown a member's certificate: they may ask for the
 /// root certificate and join, which takes a handshake and one small message.
-struct PortLimits: Sendable {
+package struct PortLimits: Sendable {
     /// Time for the handshake, and for a stranger's first call.
-    var handshake = TimeAmount.seconds(5)
+    package var handshake = TimeAmount.seconds(5)
     /// How long a stranger's connection lasts at most.
-    var strangerLife = TimeAmount.seconds(15)
+    package var strangerLife = TimeAmount.seconds(15)
     /// One message of a stranger's, which is all that a stream of his carries.
     var strangerMessageBytes = 64 << 10
     /// All that a stranger's connection may say: before TLS, and decrypted. The first is larger by what TLS adds.
@@ -35,6 +35,8 @@ struct PortLimits: Sendable {
     var sentBytesPerFrame = 4096
     /// Descriptors that strangers leave to the rest of weftd.
     var descriptorReserve = 128
+
+    package init() {}
 
     struct Rate: Sendable {
         var burst: Int

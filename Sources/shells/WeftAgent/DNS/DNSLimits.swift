@@ -12,6 +12,7 @@ package struct DNSLimits: Hashable, Sendable {
     /// Sockets to resolvers outside: a query takes one for each resolver that is asked.
     package var upstreamSockets = 4096
     package var upstreamSocketsOfAsker = 512
+    package var times = DNSTimes()
 
     /// The longest query over TCP. Names have at most 255 octets; the rest is room for options.
     static let querySizeMax = 4096

@@ -66,9 +66,8 @@ final class DNSResponder {
         container?.asker ?? shared.table.withLock { $0.sandbox(at: address) }.map { .sandbox($0) }
     }
 
-    /// How often, and for how long, a query waits until it is known whose endpoint asks.
-    private static let waitsMax = 100
-    private static let wait = TimeAmount.milliseconds(10)
+    /// How often it is looked whether it is known by now whose endpoint asks.
+    private static let ownerPoll = TimeAmount.milliseconds(10)
     private var waitShares = FairShares<DNSAsker>(total: 4096, each: 256)
 
     /// Calls `reply` once, now or later. What comes by a container's own socket is the container's, and its
@@ -116,22 +115,22 @@ final class DNSResponder {
                 }
                 reply(.message(sent))
             }
-            forward(query, message, from: client, in: container, overTCP: transport == .tcp, waits: 0, finish)
+            forward(query, message, from: client, in: container, overTCP: transport == .tcp, until: .now() + limits.times.owner, finish)
         }
     }
 
     /// A container's first queries may come before its engine has told whose they are, and so which servers are to be asked.
     private func forward(
         _ query: DNSMessage, _ message: [UInt8], from client: Client, in container: ContainerResolver?, overTCP: Bool,
-        waits: Int, _ finish: @escaping ([UInt8]?) -> Void
+        until ownerDeadline: NIODeadline, _ finish: @escaping ([UInt8]?) -> Void
     ) {
-        if container == nil, waits < Self.waitsMax, shared.isEngineFollowed.withLock({ $0 }),
+        if container == nil, .now() < ownerDeadline, shared.isEngineFollowed.withLock({ $0 }),
             shared.table.withLock({ $0.isNameless(at: client.address) })
         {
             guard waitShares.take(for: client.asker) == .taken else { return finish(nil) }
-            forwarder.eventLoop.assumeIsolated().scheduleTask(in: Self.wait) {
+            forwarder.eventLoop.assumeIsolated().scheduleTask(in: Self.ownerPoll) {
                 self.waitShares.giveBack(of: client.asker)
-                self.forward(query, message, from: client, in: container, overTCP: overTCP, waits: waits + 1, finish)
+                self.forward(query, message, from: client, in: container, overTCP: overTCP, until: ownerDeadline, finish)
             }
             return
         }

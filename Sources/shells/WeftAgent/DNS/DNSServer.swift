@@ -205,7 +205,7 @@ extension DNSServer {
                 channel.eventLoop.makeCompletedFuture {
                     guard let responder = box.value else { throw ChannelError.ioOnClosedChannel }
                     try channel.pipeline.syncOperations.addHandlers([
-                        IdleStateHandler(readTimeout: DNSStreamHandler.idle), DNSStreamHandler(responder, container: container),
+                        IdleStateHandler(readTimeout: responder.limits.times.idle), DNSStreamHandler(responder, container: container),
                     ])
                 }
             }

@@ -11,10 +11,6 @@ final class DNSStreamHandler: ChannelDuplexHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// A connection on which nothing arrives is closed after this.
-    static let idle = TimeAmount.seconds(10)
-    /// One on which a message has begun, when it is not whole after this.
-    static let slow = TimeAmount.seconds(5)
     /// What is read at a time.
     static let readSize = 4096
 
@@ -72,7 +68,8 @@ final class DNSStreamHandler: ChannelDuplexHandler {
     private func readOn() {
         guard let context else { return }
         if decoder.isInsideMessage, patience == nil {
-            patience = context.eventLoop.assumeIsolated().scheduleTask(in: Self.slow) { [weak self] in self?.losePatience() }
+            let time = responder.limits.times.message
+            patience = context.eventLoop.assumeIsolated().scheduleTask(in: time) { [weak self] in self?.losePatience() }
         }
         if isReadHeld {
             isReadHeld = false

@@ -8,16 +8,12 @@ import WeftWire
 /// Each resolver gets its own socket, whose port the kernel draws, and its own random identifier: 32 bits that a
 /// forger must guess (RFC 5452). The socket is connected, so that the kernel drops what others send to it.
 final class UpstreamExchange {
-    /// A resolver that says nothing is asked again after this, and given up after the same time once more.
-    static let attempt = TimeAmount.seconds(2)
-    /// How long an answer over TCP may take.
-    static let streamTime = TimeAmount.seconds(4)
-
     private let message: [UInt8]
     private let question: DNSQuestion
     private let servers: [SocketAddress]
     private let identifiers: [UInt16]
     private let overTCP: Bool
+    private let times: DNSTimes
     /// The server is the one in this container.
     private let container: ContainerResolver?
     private let eventLoop: any EventLoop
@@ -30,7 +26,7 @@ final class UpstreamExchange {
     private var timers: [Scheduled<Void>] = []
 
     init(
-        message: [UInt8], question: DNSQuestion, servers: [SocketAddress], identifiers: [UInt16], overTCP: Bool,
+        message: [UInt8], question: DNSQuestion, servers: [SocketAddress], identifiers: [UInt16], overTCP: Bool, times: DNSTimes,
         container: ContainerResolver? = nil, eventLoop: any EventLoop, completion: @escaping ([UInt8]?) -> Void
     ) {
         self.message = message
@@ -38,6 +34,7 @@ final class UpstreamExchange {
         self.servers = servers
         self.identifiers = identifiers
         self.overTCP = overTCP
+        self.times = times
         self.container = container
         self.eventLoop = eventLoop
         self.completion = completion
@@ -45,10 +42,10 @@ final class UpstreamExchange {
     }
 
     func start() {
-        after(Self.attempt) { exchange in
+        after(times.again) { exchange in
             for index in exchange.servers.indices where exchange.answers[index] == nil { exchange.send(index) }
-            exchange.after(Self.attempt) { $0.perform($0.race.timedOut()) }
         }
+        after(times.answer) { $0.perform($0.race.timedOut()) }
         for index in servers.indices { open(index) }
     }
 
@@ -170,10 +167,10 @@ extension UpstreamExchange {
     /// Fetches the whole of an answer that was cut off, for a client that can take it.
     private func askAgainOverTCP(_ index: Int) {
         closeAll()
-        after(Self.streamTime) { $0.finish(nil) }
+        after(times.answer) { $0.finish(nil) }
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
-            .connectTimeout(Self.attempt)
+            .connectTimeout(times.connect)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(

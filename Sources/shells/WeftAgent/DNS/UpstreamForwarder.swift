@@ -9,6 +9,7 @@ final class UpstreamForwarder {
     private var generator = SystemRandomNumberGenerator()
     private var exchanges: [UInt64: UnderWay] = [:]
     private var shares: FairShares<DNSAsker>
+    private let times: DNSTimes
     private var nextKey: UInt64 = 0
 
     private struct UnderWay {
@@ -20,6 +21,7 @@ final class UpstreamForwarder {
     init(eventLoop: any EventLoop, source: UpstreamSource, limits: DNSLimits) {
         self.eventLoop = eventLoop
         self.source = source
+        times = limits.times
         shares = FairShares(total: limits.upstreamSockets, each: limits.upstreamSocketsOfAsker)
     }
 
@@ -38,7 +40,7 @@ final class UpstreamForwarder {
         nextKey += 1
         let identifiers = servers.map { _ in UInt16.random(in: .min ... .max, using: &generator) }
         let exchange = UpstreamExchange(
-            message: message, question: question, servers: servers, identifiers: identifiers, overTCP: overTCP,
+            message: message, question: question, servers: servers, identifiers: identifiers, overTCP: overTCP, times: times,
             container: container, eventLoop: eventLoop
         ) { [weak self] answer in
             self?.ended(key)
