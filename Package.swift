@@ -249,7 +249,7 @@ let package = Package(
         tests(
             "WeftManagerTests",
             [
-                "WeftManager", "WeftControl", "WeftIdentity", "WeftStore", "WeftModel", "WeftNet", logging,
+                "WeftManager", "WeftControl", "WeftIdentity", "WeftStore", "WeftModel", "WeftNet", "TestSupport", logging,
                 .product(name: "X509", package: "swift-certificates"), .product(name: "SwiftASN1", package: "swift-asn1"),
             ]),
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
@@ -257,8 +257,10 @@ let package = Package(
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire", "TestSupport"]),
         tests(
             "WeftAgentTests",
-            ["WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire", logging]
-                + nio),
+            [
+                "WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire",
+                "TestSupport", logging,
+            ] + nio),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
         tests("WeftTemplateTests", ["WeftTemplate", "WeftText", "TestSupport"]),
         tests(
@@ -288,7 +290,7 @@ let package = Package(
         tests(
             "WeftAPITests",
             [
-                "WeftText", "WeftHTTP", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", logging,
+                "WeftText", "WeftHTTP", "WeftAPI", "WeftEngine", "WeftClient", "WeftModel", "WeftNet", "TestSupport", logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
                 + nioHTTP),
@@ -296,14 +298,17 @@ let package = Package(
             "WeftMembershipTests",
             [
                 "WeftMembership", "WeftAPI", "WeftControl", "WeftFiles", "WeftIdentity", "WeftManager", "WeftModel", "WeftNet", "WeftRPC",
-                "WeftStore", "WeftStoreSQLite", logging,
+                "WeftStore", "WeftStoreSQLite", "TestSupport", logging,
             ] + nio),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.
         tests(
             "NetnsTests",
-            ["WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CBPF", "CDatapathABI"],
+            [
+                "WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CBPF", "CDatapathABI",
+                "TestSupport",
+            ],
             plugins: ["EmbedBPF"]),
         .executableTarget(
             name: "sandbox-driver", dependencies: ["WeftSandbox"], path: "Tests/SandboxDriver", swiftSettings: swift),
@@ -323,7 +328,7 @@ let package = Package(
             "SandboxTests",
             [
                 "WeftSandbox", "WeftSandboxWire", "WeftAgent", "WeftNode", "WeftModel", "CSandbox", "weft-shim", "sandbox-driver",
-                logging,
+                "TestSupport", logging,
             ] + nio),
     ] + fuzzing
 )

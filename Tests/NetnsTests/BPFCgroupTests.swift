@@ -1,5 +1,6 @@
 import CDatapathABI
 import Glibc
+import TestSupport
 import Testing
 import WeftBPF
 import WeftLinux
@@ -24,7 +25,7 @@ private struct Target {
 /// A second object beside the overlay's, with programs on a control group: `Tests/bpf/connect.bpf.c`.
 @Suite(
     .enabled(if: mayLoadPrograms && cgroups != nil, "needs root and cgroup2: loads BPF programs and makes a control group"),
-    .timeLimit(.minutes(2)))
+    .timeLimit(.minutes(5)))
 final class BPFCgroupTests {
     private let pinDirectory = "/sys/fs/bpf/weft-test/cgroup-\(UInt64.random(in: 0 ... .max))"
     private let pins: PinDirectory
@@ -67,12 +68,12 @@ final class BPFCgroupTests {
     /// Runs Python in the control group; true if it ends well.
     private func python(_ lines: String, inside: Bool = true) throws -> Bool {
         let enter = inside ? "echo $$ > \(cgroup)/cgroup.procs && " : ""
-        return try ChildProcess.run(["sh", "-c", enter + "exec timeout 20 python3 -c '\(lines)'"]).status == 0
+        return try ChildProcess.run(["sh", "-c", enter + "exec timeout 60 python3 -c '\(lines)'"]).status == 0
     }
 
     private func connects(_ family: String, _ address: String, _ port: UInt16, inside: Bool = true) throws -> Bool {
         try python(
-            "import socket; s = socket.socket(socket.\(family)); s.settimeout(5); s.connect((\"\(address)\", \(port)))",
+            "import socket; s = socket.socket(socket.\(family)); s.settimeout(30); s.connect((\"\(address)\", \(port)))",
             inside: inside)
     }
 
@@ -191,10 +192,10 @@ private final class Listener {
 
     deinit { close(descriptor) }
 
-    /// The next datagram; nil after five seconds without.
+    /// The next datagram; nil when none comes.
     func receive() -> [UInt8]? {
         var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard Glibc.poll(&poll, 1, 5000) == 1 else { return nil }
+        guard Glibc.poll(&poll, 1, 1000 * Int32(patienceSeconds)) == 1 else { return nil }
         var buffer = [UInt8](repeating: 0, count: 64)
         let count = recv(descriptor, &buffer, buffer.count, 0)
         return count >= 0 ? Array(buffer.prefix(count)) : nil

@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 import WeftBPF
 import WeftDatapath
@@ -42,9 +43,10 @@ struct CommandFailure: Error, CustomStringConvertible {
     var description: String { "\(command) failed: \(output)" }
 }
 
-/// Polls a condition for at most ten seconds.
+/// Polls a condition; false when it has not come to hold in all the time that there is.
 func eventually(_ condition: () throws -> Bool) throws -> Bool {
-    for _ in 0..<1000 {
+    let end = ContinuousClock.now + patience
+    while ContinuousClock.now < end {
         if try condition() { return true }
         usleep(10_000)
     }
@@ -60,11 +62,16 @@ struct BPFSandbox: Sendable {
     let endpoint: EndpointEntry
     var forwardKey: OverlayAddress { OverlayAddress(vni: endpoint.vni, address: endpoint.address) }
 
-    /// Whether `count` pings to an address are all answered.
+    /// Whether `count` pings to an address are answered. More are sent where one is late.
     func pings(_ address: String, count: Int = 1, options: String = "") throws -> Bool {
-        // Its exit status tells only whether any was answered.
-        try shell(namespace, "ping -n -q -c \(count) -i 0.01 -W 1 \(options) \(address)", allowFailure: true)
+        try shell(namespace, "ping -n -q -c \(count) -i 0.01 -w 30 \(options) \(address)", allowFailure: true)
             .output.contains(" \(count) received")
+    }
+
+    /// Whether a ping to an address is not answered within a second.
+    func hearsNothing(from address: String, options: String = "") throws -> Bool {
+        try !shell(namespace, "ping -n -q -c 1 -W 1 \(options) \(address)", allowFailure: true)
+            .output.contains(" 1 received")
     }
 }
 

@@ -1,8 +1,9 @@
 import Glibc
+import TestSupport
 import Testing
 import WeftLinux
 
-@Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(5)))
 struct EmbeddedResolverTests {
     private let topology: KernelTopology
     private let namespace: NetworkNamespace
@@ -27,7 +28,7 @@ struct EmbeddedResolverTests {
         #expect(try ask(own) && !engine.hasMessage)
         // What weftd itself asks the engine.
         #expect(try ask(engine, with: Socket(try embedded.connect(overTCP: false))) && !own.hasMessage)
-        let client = try run(in: namespace, "timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.11/53 && echo connected'")
+        let client = try run(in: namespace, "timeout 30 bash -c 'exec 3<>/dev/tcp/127.0.0.11/53 && echo connected'")
         #expect(client.contains("connected") && tcp.hasMessage)
         // As the kernel does when the process ends.
         diversion.end()
@@ -98,7 +99,7 @@ private final class Socket: Sendable {
     var hasMessage: Bool { poll(milliseconds: 0) }
 
     func takesMessage() -> Bool {
-        guard poll(milliseconds: 5000) else { return false }
+        guard poll(milliseconds: 1000 * Int32(patienceSeconds)) else { return false }
         var byte: UInt8 = 0
         return recv(descriptor.rawValue, &byte, 1, 0) == 1
     }

@@ -6,7 +6,7 @@ import WeftLinux
 import WeftModel
 import WeftNet
 
-@Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(5)))
 struct EngineEndpointTests {
     @Test("an engine moves, renames and addresses the far end, and that is no drift")
     func engine() throws {

@@ -82,9 +82,44 @@ func script(_ command: String) throws -> String {
     return outcome.output
 }
 
-/// True if `address` answers one of three pings.
+/// True if `address` answers three pings.
 func answers(_ address: String, from namespace: NetworkNamespace) -> Bool {
-    (try? run(in: namespace, "ping -c 3 -i 0.1 -W 1 \(address) | grep -q ' [123] received'")) != nil
+    (try? run(in: namespace, "ping -c 3 -i 0.1 -w 30 \(address) | grep -q ' 3 received'")) != nil
+}
+
+/// True if `address` answers none of three pings within a second.
+func isSilent(_ address: String, from namespace: NetworkNamespace) -> Bool {
+    (try? run(in: namespace, "! ping -c 3 -i 0.1 -W 1 \(address) | grep -q ' [123] received'")) != nil
+}
+
+/// Pings a hundred times a second, from the first answer until `end`.
+final class PingStream {
+    private let process: pid_t
+    private let log = "/tmp/\(getpid())-ping-\(UInt32.random(in: 0 ... .max)).log"
+
+    init(_ address: String, in namespace: NetworkNamespace) throws {
+        let started = try run(in: namespace, "ping -n -i 0.01 -w 300 \(address) >\(log) 2>&1 & echo $!")
+        process = try #require(pid_t(started.filter(\.isNumber)))
+        let log = log
+        try #require(try eventually { (try? FileSystem.readText(log).contains("icmp_seq=")) == true })
+    }
+
+    /// Ends it. How many were answered, and how many of those that were sent before the last answered one were not.
+    func end() throws -> (answered: Int, lost: Int) {
+        kill(process, SIGINT)
+        try #require(try eventually { try FileSystem.readText(log).contains("packets transmitted") })
+        let answers = try FileSystem.readText(log).split(separator: "\n").filter { $0.contains("bytes from") }
+        let numbers = Set(
+            answers.compactMap { line in
+                line.split(separator: " ").first { $0.hasPrefix("icmp_seq=") }.flatMap { Int($0.dropFirst("icmp_seq=".count)) }
+            })
+        return (numbers.count, (numbers.max() ?? 0) - numbers.count)
+    }
+
+    deinit {
+        kill(process, SIGKILL)
+        unlink(log)
+    }
 }
 
 /// A swarm's knowledge, from which each node's view is cut.

@@ -4,7 +4,7 @@ import WeftLinux
 import WeftNet
 import WeftWire
 
-@Suite(.enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(1)))
+@Suite(.enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(5)))
 struct NetlinkTests {
     @Test("a veth pair is made with its peer in another namespace, named and addressed by one message")
     func veth() throws {

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 import WeftAgent
 import WeftModel
@@ -10,7 +11,7 @@ import WeftNode
 import WeftSandbox
 
 /// Sandboxes as weftd has them: keeper, machine and driver, with real supervisors.
-@Suite("Sandboxes of a node", .timeLimit(.minutes(2)))
+@Suite("Sandboxes of a node", .timeLimit(.minutes(5)))
 struct DriverTests {
     private final class Records: WorkloadStore {
         let all = Mutex<[WorkloadID: Workload]>([:])
@@ -55,15 +56,6 @@ struct DriverTests {
             throw error
         }
         try await daemon.end()
-    }
-
-    private func eventually(_ what: Comment, _ condition: () async throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(30)
-        while ContinuousClock.now < end {
-            if try await condition() { return }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        Issue.record(what)
     }
 
     @Test("A sandbox is made, started, stopped and removed, on record all the while")

@@ -1,5 +1,6 @@
 import CSandbox
 import Foundation
+import TestSupport
 import Testing
 import WeftSandbox
 import WeftSandboxWire
@@ -92,7 +93,8 @@ final class Fixture {
     static func eventually(
         _ what: Comment, _ condition: () throws -> Bool, at location: SourceLocation = #_sourceLocation
     ) rethrows {
-        for _ in 0..<1000 {
+        let end = ContinuousClock.now + patience
+        while ContinuousClock.now < end {
             if try condition() { return }
             usleep(5_000)
         }
@@ -184,9 +186,10 @@ final class Program {
             }, at: location)
     }
 
-    /// Waits for the end and returns the exit code (128 + signal), or nil after five seconds.
+    /// Waits for the end and returns the exit code (128 + signal), or nil when it does not come.
     func exitCode() -> Int32? {
-        for _ in 0..<1000 {
+        let end = ContinuousClock.now + patience
+        while ContinuousClock.now < end {
             readMore()
             var status: Int32 = 0
             if waitpid(pid, &status, WNOHANG) == pid {

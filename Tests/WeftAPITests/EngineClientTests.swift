@@ -1,10 +1,11 @@
 import Foundation
 import NIOHTTP1
+import TestSupport
 import Testing
 import WeftEngine
 
 /// Requests of weftd's own to an engine that the test plays.
-@Suite(.timeLimit(.minutes(1))) struct EngineClientTests {
+@Suite(.timeLimit(.minutes(5))) struct EngineClientTests {
     private func with(
         _ serve: @escaping @Sendable (Wire) -> Void, _ body: @escaping @Sendable (EngineClient) async throws -> Void
     ) async throws {
@@ -43,7 +44,7 @@ import WeftEngine
     @Test func `an engine that is not there is told from one that does not answer in time`() async throws {
         let absent = EngineClient(socketPath: "/nowhere/engine.sock")
         await #expect {
-            try await absent.request(.GET, "/x", within: .seconds(10))
+            try await absent.request(.GET, "/x", within: patience)
         } throws: {
             if case EngineError.absent = $0 { true } else { false }
         }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 import WeftModel
 import WeftText
@@ -9,7 +10,7 @@ import WeftText
 @testable import WeftEngine
 
 /// What is read or changed on its way to the engine.
-@Suite(.timeLimit(.minutes(1))) struct EngineTests {
+@Suite(.timeLimit(.minutes(5))) struct EngineTests {
     /// A swarm with the network my_net, attachable unless said otherwise.
     private static func swarm(_ client: RawClient, attachable: Bool = true) async throws -> String {
         #expect(try await client.send("POST", "/swarm/init", "{}").status == 200)
@@ -106,7 +107,7 @@ import WeftText
             FakeEngine.answering(apiVersion: apiVersion) { engine.answer($0, $1, $2) })
         defer { fake.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
-        try await serve(backend, path, engine: LocalEngine(socketPath: fake.path, patience: .seconds(30))) {
+        try await serve(backend, path, engine: LocalEngine(socketPath: fake.path, patience: patience)) {
             try await body(RawClient(path: path), engine)
         }
     }
@@ -395,7 +396,7 @@ import WeftText
     @Test func `without an engine the swarm's events come as they happen`() async throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("weft-\(UUID().uuidString.prefix(8)).sock").path
         let backend = MemoryBackend()
-        try await serve(backend, path, engine: LocalEngine(socketPath: "/nonexistent/engine.sock")) {
+        try await serve(backend, path, engine: LocalEngine(socketPath: "/nonexistent/engine.sock", patience: patience)) {
             let told = Task {
                 try await onThread {
                     let client = try Wire.connected(to: path)
@@ -403,10 +404,7 @@ import WeftText
                     return client.readText(until: "}\n")
                 }
             }
-            let deadline = ContinuousClock.now + .seconds(10)
-            while backend.read({ $0.events == nil }), ContinuousClock.now < deadline {
-                try await Task.sleep(for: .milliseconds(10))
-            }
+            try await eventually("nobody follows the events") { backend.read { $0.events != nil } }
             backend.read { _ = $0.events?.yield(Self.event(.network, .create, "n1", at: 7)) }
             let text = try await told.value
             #expect(
@@ -439,7 +437,7 @@ import WeftText
 
     @Test func `without the engine, networks work and containers say what is missing`() async throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("weft-\(UUID().uuidString.prefix(8)).sock").path
-        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: "/nonexistent/engine.sock")) {
+        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: "/nonexistent/engine.sock", patience: patience)) {
             let client = RawClient(path: path)
             _ = try await Self.swarm(client)
             #expect(try await client.send("GET", "/networks").json() != .array([]))

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import Synchronization
+import TestSupport
 import WeftAPI
 import WeftEngine
 import WeftText
@@ -14,7 +15,7 @@ final class Wire: Sendable {
 
     static func connected(to path: String) throws -> Wire {
         let wire = Wire(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
-        var timeout = timeval(tv_sec: 10, tv_usec: 0)
+        var timeout = timeval(tv_sec: patienceSeconds, tv_usec: 0)
         setsockopt(wire.descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         let result = withAddress(path) { connect(wire.descriptor, $0, $1) }
         guard result == 0 else { throw RawClient.Failure(reason: "connect: \(errno)") }
@@ -140,7 +141,7 @@ func withEngine(
     let engine = try FakeEngine(path: directory.appendingPathComponent("engine.sock").path, serve)
     defer { engine.stop() }
     let path = directory.appendingPathComponent("docker.sock").path
-    try await WeftAPITests.serve(backend, path, engine: LocalEngine(socketPath: engine.path, patience: .seconds(30))) {
+    try await WeftAPITests.serve(backend, path, engine: LocalEngine(socketPath: engine.path, patience: patience)) {
         try await onThread { try body(path) }
     }
 }
@@ -158,11 +159,12 @@ final class Noted<Value: Sendable>: Sendable {
     init(_ value: Value) { content = Mutex(value) }
     var value: Value { content.withLock { $0 } }
     func change(_ body: @Sendable (inout Value) -> Void) { content.withLock { body(&$0) } }
-    /// Waits until it is as wanted, at most ten seconds.
+    /// Waits until it is as wanted, on a thread that may block.
     func wait(_ isThere: (Value) -> Bool) -> Bool {
-        for _ in 0..<1000 {
+        let end = ContinuousClock.now + patience
+        while ContinuousClock.now < end {
             if isThere(value) { return true }
-            usleep(10_000)
+            usleep(5_000)
         }
         return false
     }

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import WeftEngine
 import WeftModel
@@ -105,8 +106,8 @@ private final class MemoryContainers: ContainerNetworking {
             })
         defer { engine.stop() }
         let path = directory.appendingPathComponent("docker.sock").path
-        try await serve(MemoryBackend(), path, engine: LocalEngine(socketPath: engine.path, patience: .seconds(30)), containers: containers)
-        {
+        let local = LocalEngine(socketPath: engine.path, patience: patience)
+        try await serve(MemoryBackend(), path, engine: local, containers: containers) {
             let client = RawClient(path: path)
             _ = try await client.send("POST", "/swarm/init", #"{"AdvertiseAddr":"192.0.2.1","ListenAddr":"0.0.0.0:2377"}"#)
             _ = try await client.send("POST", "/networks/create", #"{"Name":"my_net","Driver":"overlay","Attachable":true}"#)

@@ -6,7 +6,7 @@ import Testing
 @testable import WeftAPI
 
 /// Requests that are the engine's, against an engine that the test plays, byte by byte.
-@Suite(.timeLimit(.minutes(1))) struct PassThroughTests {
+@Suite(.timeLimit(.minutes(5))) struct PassThroughTests {
     @Test func `a head is forwarded at once, a chunked body as it was cut, and the connection goes on`() async throws {
         let mayEnd = Noted(false)
         try await withEngine { wire in

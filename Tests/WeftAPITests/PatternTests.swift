@@ -3,7 +3,7 @@ import Testing
 @testable import WeftAPI
 
 /// Regular expressions as Go reads them: each expectation is what Go's `regexp.MatchString` says.
-@Suite(.timeLimit(.minutes(1))) struct PatternTests {
+@Suite(.timeLimit(.minutes(5))) struct PatternTests {
     @Test(arguments: [
         ("net", "my_net"), ("^my", "my_net"), ("net$", "my_net"), ("^my_net$", "my_net"), ("", "my_net"), ("m.*t", "my_net"),
         ("n.t", "my_net"),

@@ -8,7 +8,7 @@ import WeftNet
 import WeftNode
 
 /// What a crash may find: the kernel is never ahead of the disk.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct AgentSavingTests {
     @Test("what the manager said is saved before the kernel hears of it")
     func order() async throws {

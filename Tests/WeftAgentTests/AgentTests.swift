@@ -1,4 +1,5 @@
 import Logging
+import TestSupport
 import Testing
 import WeftAgent
 import WeftAgentCore
@@ -7,7 +8,7 @@ import WeftNet
 import WeftNode
 import WeftSim
 
-@Suite("The agent, with disk and kernel in memory", .timeLimit(.minutes(2)))
+@Suite("The agent, with disk and kernel in memory", .timeLimit(.minutes(5)))
 struct AgentTests {
     private static func agent(on disk: MemoryDisk, _ kernel: MemoryKernel) -> Agent {
         let reconciler = KernelReconciler(kernel: kernel, node: NodeID("n1"), dataPathAddress: TestNode.vtep) { .ethernet }
@@ -69,7 +70,7 @@ struct AgentTests {
         let reserved = Task {
             try await agent.reserveAddress(SubnetID(NetworkID("id-net"), .v4), address, for: .unknown)
         }
-        while try await agent.read({ $0.waitingRequests }) == 0 { await Task.yield() }
+        try await eventually("nobody waits") { try await agent.read { $0.waitingRequests } > 0 }
         agent.shutDown()
         await #expect(throws: AgentUnavailable.ended) { try await reserved.value }
         await running.value
@@ -86,7 +87,7 @@ struct AgentTests {
         #expect(!agent.received(.assignments(try TestNode.assignments())))
 
         let running = Task { await agent.run() }
-        while (try? await agent.read { $0.id }) == nil { await Task.yield() }
+        try await eventually("it is busy") { (try? await agent.read { $0.id }) != nil }
         try Self.begin(agent, kernel, ["a"])
         let endpoint = try await agent.attach(request)
         #expect(kernel.endpoints == [endpoint.id])

@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import WeftAgent
 import WeftModel
@@ -69,22 +70,11 @@ private final class MemoryDoors: ContainerDoors {
     }
 }
 
-@Suite("Names inside an engine's containers", .timeLimit(.minutes(1)))
+@Suite("Names inside an engine's containers", .timeLimit(.minutes(5)))
 struct ContainerNamesTests {
     private let names = ContainerNames(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     private let doors = MemoryDoors()
     private let path = "/var/run/docker/netns/abc"
-
-    private func eventually(_ what: Comment, _ holds: () -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(10)
-        while !holds() {
-            guard ContinuousClock.now < end else {
-                Issue.record(what)
-                throw CancellationError()
-            }
-            try await Task.sleep(for: .milliseconds(2))
-        }
-    }
 
     @Test("resolve once the join returns, by one door for all endpoints of the namespace")
     func join() async {

@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 import WeftAgent
 import WeftDNS
@@ -20,22 +21,21 @@ final class Inbox: Sendable {
     func put(_ message: [UInt8]) { messages.withLock { $0.append(message) } }
 
     /// The oldest message, waited for.
-    func next(within limit: Duration = .seconds(10)) async throws -> [UInt8] {
-        try await wait(within: limit) { self.messages.withLock { $0.isEmpty ? nil : $0.removeFirst() } }
+    func next() async throws -> [UInt8] {
+        try await wait { self.messages.withLock { $0.isEmpty ? nil : $0.removeFirst() } }
     }
 }
 
 /// Polls until there is a value.
 func wait<Value>(
-    within limit: Duration = .seconds(10), _ location: SourceLocation = #_sourceLocation,
-    for value: () async throws -> Value?
+    _ location: SourceLocation = #_sourceLocation, for value: () async throws -> Value?
 ) async throws -> Value {
-    let end = ContinuousClock.now + limit
+    let end = ContinuousClock.now + patience
     while ContinuousClock.now < end {
         if let value = try await value() { return value }
         try await Task.sleep(for: .milliseconds(2))
     }
-    return try #require(nil as Value?, "nothing within \(limit)", sourceLocation: location)
+    return try #require(nil as Value?, "nothing within \(patience)", sourceLocation: location)
 }
 
 private final class InboxHandler: ChannelInboundHandler {
@@ -110,6 +110,13 @@ struct TestClient: Sendable {
     ) async throws -> DNSMessage {
         try await send(query(name, type, id: id, payloadSize: payloadSize))
         return try await DNSMessage(decoding: inbox.next())
+    }
+
+    /// The next replies.
+    func replies(_ count: Int) async throws -> [DNSMessage] {
+        var replies: [DNSMessage] = []
+        for _ in 0..<count { replies.append(try await DNSMessage(decoding: inbox.next())) }
+        return replies
     }
 
     var isOpen: Bool { channel.isActive }
@@ -229,9 +236,23 @@ extension DNSMessage {
     }
 }
 
+extension DNSLimits {
+    /// That nothing ends because the machine is slow: a test of a time says how long it is.
+    static var patient: DNSLimits {
+        var limits = DNSLimits()
+        let long = TimeAmount.minutes(5)
+        limits.times.answer = long
+        limits.times.connect = long
+        limits.times.idle = long
+        limits.times.message = long
+        limits.times.owner = long
+        return limits
+    }
+}
+
 /// A server on loopback whose sandbox `client` asks from 127.0.0.1; `sandboxes`: addresses of others.
 func startServer(
-    _ upstreams: [SocketAddress], limits: DNSLimits = DNSLimits(), sandboxes: [String] = [],
+    _ upstreams: [SocketAddress], limits: DNSLimits = .patient, sandboxes: [String] = [],
     drained: @escaping @Sendable (DNSServer.Transport) -> Void = { _ in }
 ) async throws -> DNSServer {
     let server = try await DNSServer.start(

@@ -8,7 +8,7 @@ import WeftNet
 import WeftNode
 
 /// The agent on a disk that takes nothing for a while, with a kernel that does all that is asked.
-@Suite("An agent on a full disk", .timeLimit(.minutes(1)))
+@Suite("An agent on a full disk", .timeLimit(.minutes(5)))
 struct FullDiskTests {
     private final class Disk: AgentStore, Sendable {
         struct Full: Error, CustomStringConvertible { var description: String { "the disk is full" } }

@@ -1,6 +1,7 @@
 import Logging
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 import WeftAgent
 import WeftAgentCore
@@ -205,17 +206,8 @@ private func request(_ sandbox: String, _ interface: String = "eth0", on network
             EndpointSpec(network: NetworkID(network), name: sandbox), interface: interface, owner: "conf"))
 }
 
-@Suite("What runs on a node, and its drivers", .timeLimit(.minutes(1)))
+@Suite("What runs on a node, and its drivers", .timeLimit(.minutes(5)))
 struct WorkloadKeeperTests {
-    private func eventually(_ what: Comment, _ condition: () async throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(20)
-        while ContinuousClock.now < end {
-            if try await condition() { return }
-            try await Task.sleep(for: .milliseconds(5))
-        }
-        Issue.record(what)
-    }
-
     // MARK: Namespaces of runtimes
 
     @Test("A runtime's interface is on record before it is an endpoint, and neither is left after its detach")

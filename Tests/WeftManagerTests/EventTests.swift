@@ -3,7 +3,7 @@ import WeftControl
 import WeftManager
 import WeftModel
 
-@Suite("What a manager tells those who watch", .timeLimit(.minutes(1)))
+@Suite("What a manager tells those who watch", .timeLimit(.minutes(5)))
 struct EventTests {
     @Test("Networks are created and removed, a node joins and is changed")
     func changes() async throws {

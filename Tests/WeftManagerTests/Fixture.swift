@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 import WeftControl
 import WeftManager
@@ -79,13 +80,9 @@ struct Fixture: Sendable {
     struct Unexpected: Error {}
 }
 
-/// Waits for a condition, up to a bound.
+/// Waits for a condition.
 func wait(_ condition: () async throws -> Bool) async throws {
-    for _ in 0..<3000 {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-    throw Fixture.Unexpected()
+    try await eventually("it does not come", condition)
 }
 
 /// The node's end of a session.

@@ -15,7 +15,7 @@ private func refusal(_ body: () async throws -> Void) async -> Refusal? {
     } catch { return error as? Refusal }
 }
 
-@Suite("Who joins", .timeLimit(.minutes(1)))
+@Suite("Who joins", .timeLimit(.minutes(5)))
 struct JoiningTests {
     @Test("gets a certificate of the swarm, as a node that the swarm knows, with the role of the token")
     func joins() async throws {
@@ -134,7 +134,7 @@ struct JoiningTests {
     }
 }
 
-@Suite("Who renews its certificate", .timeLimit(.minutes(1)))
+@Suite("Who renews its certificate", .timeLimit(.minutes(5)))
 struct RenewalTests {
     @Test("stays who it is, with a new key")
     func renews() async throws {

@@ -5,7 +5,7 @@ import WeftModel
 import WeftNet
 import WeftStore
 
-@Suite("A manager and its store", .timeLimit(.minutes(1)))
+@Suite("A manager and its store", .timeLimit(.minutes(5)))
 struct StoreTests {
     /// A network that another manager makes.
     private func theirs(_ name: String, in fixture: Fixture) async throws -> StoredObject {

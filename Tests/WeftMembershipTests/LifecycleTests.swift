@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import WeftAPI
 import WeftFiles
@@ -9,19 +10,7 @@ import WeftModel
 private let joinRequest = SwarmJoinRequest(
     remotes: [.init(host: "172.30.0.1", port: 2377), .init(host: "172.30.0.3", port: 2377)], token: Secret("SWMTKN-1-x-y"))
 
-/// Waits until it holds, ten seconds at most.
-private func eventually(_ what: Comment, _ holds: () -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(10)
-    while !holds() {
-        guard ContinuousClock.now < end else {
-            Issue.record(what)
-            throw CancellationError()
-        }
-        try await Task.sleep(for: .milliseconds(2))
-    }
-}
-
-@Suite("Into a swarm and out of it", .timeLimit(.minutes(1)))
+@Suite("Into a swarm and out of it", .timeLimit(.minutes(5)))
 struct InitJoinLeaveTests {
     @Test("init makes the node a manager, which it is after a restart too")
     func initAndRestart() async throws {
@@ -140,7 +129,7 @@ struct InitJoinLeaveTests {
     }
 }
 
-@Suite("What a start finds", .timeLimit(.minutes(1)))
+@Suite("What a start finds", .timeLimit(.minutes(5)))
 struct StartTests {
     /// A node that was made a manager and stopped.
     private func manager() async throws -> MemoryNode {
@@ -223,7 +212,7 @@ struct StartTests {
     }
 }
 
-@Suite("A locked manager", .timeLimit(.minutes(1)))
+@Suite("A locked manager", .timeLimit(.minutes(5)))
 struct UnlockTests {
     private let unlockKey: Secret
 

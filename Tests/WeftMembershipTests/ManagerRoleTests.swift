@@ -1,6 +1,8 @@
 import Foundation
 import Logging
+import NIOCore
 import NIOPosix
+import TestSupport
 import Testing
 import WeftAPI
 import WeftControl
@@ -63,9 +65,12 @@ private final class Files {
     func open(_ credentials: NodeCredentials, _ seal: ManagerSeal? = nil, port: UInt16 = 0) async throws -> ManagerRole {
         var membership = membership
         membership.listenPort = port
+        // A busy machine takes its time.
+        var limits = PortLimits()
+        (limits.handshake, limits.strangerLife) = (.minutes(5), .minutes(5))
         return try await ManagerRole.open(
             place, membership: membership, credentials: credentials, seal: seal ?? self.seal, eventLog: ClusterEventLog(),
-            clocks: ManagerClocks(wall: { .now }, steady: { .now }), group: loop, logger: logger)
+            clocks: ManagerClocks(wall: { .now }, steady: { .now }), limits: limits, group: loop, logger: logger)
     }
 
     /// Runs the role with its port open while `body` runs.
@@ -94,7 +99,7 @@ private func cluster(of role: ManagerRole) async throws -> Cluster {
     try #require(try await role.manager.read { $0.cluster })
 }
 
-@Suite("A manager, from its files to its port", .timeLimit(.minutes(1)))
+@Suite("A manager, from its files to its port", .timeLimit(.minutes(5)))
 struct ManagerRoleTests {
     @Test("lets in who has the token, and after a rotation who has the new one")
     func join() async throws {
@@ -102,7 +107,7 @@ struct ManagerRoleTests {
         let role = try await files.open(try await files.found())
         try await files.running(role) { address in
             let first = try await cluster(of: role)
-            let worker = try await JoinClient().join(token: try files.token(first), manager: address.description)
+            let worker = try await JoinClient(patience: patience).join(token: try files.token(first), manager: address.description)
             #expect(worker.role == .worker && worker.cluster == first.id)
             #expect(role.manager.isMember(worker.node))
 
@@ -111,11 +116,11 @@ struct ManagerRoleTests {
             let now = try await cluster(of: role)
             try await role.update(version: now.version, spec: now.spec, rotate: rotation)
             await #expect(throws: JoinError.self) {
-                try await JoinClient().join(token: try files.token(first), manager: address.description)
+                try await JoinClient(patience: patience).join(token: try files.token(first), manager: address.description)
             }
             let second = try await cluster(of: role)
             #expect(second.managerTokenSecret == first.managerTokenSecret)
-            _ = try await JoinClient().join(token: try files.token(second), manager: address.description)
+            _ = try await JoinClient(patience: patience).join(token: try files.token(second), manager: address.description)
             #expect(try await role.manager.read { $0.nodes.count } == 3)
         }
     }

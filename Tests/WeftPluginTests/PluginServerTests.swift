@@ -5,7 +5,7 @@ import NIOPosix
 import Testing
 import WeftPlugin
 
-@Suite("The driver's socket", .timeLimit(.minutes(1)))
+@Suite("The driver's socket", .timeLimit(.minutes(5)))
 struct PluginServerTests {
     /// Sends what dockerd sends, and reads until the answers are there.
     private func exchange(_ path: String, _ requests: String, until end: String) async throws -> String {

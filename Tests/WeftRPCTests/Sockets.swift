@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 
 /// Lines that several tasks write down.
 final class Scratchpad: Sendable {
@@ -48,8 +49,11 @@ final class FullListener {
     init() throws {
         let (listener, port) = try listeningSocket(backlog: 0)
         self.port = port
-        descriptors = [listener]
-        for _ in 0..<4 {
+        descriptors = [listener, try connected(to: port)]
+        // The one place is taken when that one waits to be accepted.
+        var waiting = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+        guard poll(&waiting, 1, Int32(patienceSeconds) * 1000) == 1 else { throw POSIXError(.ETIMEDOUT) }
+        for _ in 0..<3 {
             let filler = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
@@ -62,7 +66,6 @@ final class FullListener {
             }
             descriptors.append(filler)
         }
-        usleep(100_000)
     }
 
     deinit { for descriptor in descriptors { close(descriptor) } }

@@ -1,7 +1,9 @@
 import Foundation
 import Logging
+import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 import Testing
 import WeftModel
 import WeftNet
@@ -110,12 +112,29 @@ final class TestManager: ManagerService {
     }
 }
 
-/// Runs a server for the service while `body` runs; it listens on a port of its own.
 /// As in weftd: one thread for a manager's port.
 let serverLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
+extension PortLimits {
+    /// With time for callers on a machine that has none.
+    static var patient: PortLimits {
+        var limits = PortLimits()
+        (limits.handshake, limits.strangerLife) = (.minutes(5), .minutes(5))
+        return limits
+    }
+}
+
+extension DispatcherClient.OpeningTimes {
+    static var patient: Self {
+        var times = Self()
+        (times.session, times.addressProof) = (patience * 2, patience)
+        return times
+    }
+}
+
+/// Runs a server for the service while `body` runs; it listens on a port of its own.
 func withServer<Result>(
-    _ service: TestManager, queueLimit: Int = 1024, limits: PortLimits = PortLimits(), _ body: (HostPort) async throws -> Result
+    _ service: TestManager, queueLimit: Int = 1024, limits: PortLimits = .patient, _ body: (HostPort) async throws -> Result
 ) async throws -> Result {
     let scratch = try Scratch()
     let identity = try service.authority.makeIdentity(
@@ -142,22 +161,7 @@ func withServer<Result>(
 let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 func join(_ service: TestManager, _ address: HostPort) async throws -> NodeIdentity {
-    try await JoinClient().join(token: service.workerToken, manager: address.description)
-}
-
-/// Waits until the condition holds, ten seconds unless told.
-func eventually(
-    _ what: Comment, within limit: Duration = .seconds(10), sourceLocation: SourceLocation = #_sourceLocation,
-    _ condition: () -> Bool
-) async throws {
-    let end = ContinuousClock.now + limit
-    while !condition() {
-        guard ContinuousClock.now < end else {
-            Issue.record(what, sourceLocation: sourceLocation)
-            throw CancellationError()
-        }
-        try await Task.sleep(for: .milliseconds(5))
-    }
+    try await JoinClient(patience: patience).join(token: service.workerToken, manager: address.description)
 }
 
 let description = NodeDescription(

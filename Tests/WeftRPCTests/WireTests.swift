@@ -297,7 +297,7 @@ extension Weft_V1_Assignments {
         set.removedEndpoints = []
         set.removedLeases = []
         let template = try network(withIPv6: true)
-        set.networks = (0..<80).map { number in
+        set.networks = (0..<8).map { number in
             var network = Network(
                 id: NetworkID("n\(number)"), createdAt: template.createdAt, spec: template.spec, vni: template.vni,
                 subnet: template.subnet, gateway: template.gateway)
@@ -305,7 +305,7 @@ extension Weft_V1_Assignments {
             return network
         }
         let parts = Weft_V1_ManagerMessage.parts(of: .assignments(set))
-        #expect(parts.count >= 80)
+        #expect(parts.count >= 8)
         for part in parts {
             let bytes: [UInt8] = try part.serializedBytes()
             #expect(bytes.count < 3 << 20)
@@ -375,7 +375,11 @@ extension Weft_V1_Assignments {
         greeting.hello.more = true
         #expect(throws: WireError.self) { try whole([greeting, Weft_V1_NodeMessage(.resyncRequest)]) }
         greeting.hello.endpoints = [.with { $0.aliases = [String(repeating: "a", count: 4 << 20)] }]
-        #expect(throws: WireError.self) { try whole(Array(repeating: greeting, count: 17)) }
+        #expect(throws: WireError.self) {
+            var assembler = NodeMessageAssembler()
+            var skipped: [WireError] = []
+            for _ in 0..<17 { _ = try assembler.take(greeting, skipped: &skipped) }
+        }
         // What a later version says is passed over.
         #expect(try whole([Weft_V1_NodeMessage(), Weft_V1_NodeMessage(.resyncRequest)]) == [.resyncRequest])
     }
