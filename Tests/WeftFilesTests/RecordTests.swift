@@ -22,10 +22,10 @@ private final class Scratch {
 }
 
 @Suite("A record in a file") struct RecordFileTests {
-    @Test("is read as it was written last, and nobody else may read it")
-    func roundTrip() throws {
+    @Test("is read as it was written last, and nobody else may read it", arguments: [Survival.host, .process])
+    func roundTrip(_ survives: Survival) throws {
         let scratch = try Scratch()
-        let file = RecordFile<Entry>("\(scratch.path)/entry.json")
+        let file = RecordFile<Entry>("\(scratch.path)/entry.json", survives: survives)
         #expect(try file.load() == nil)
         try file.save(Entry(name: "a"))
         try file.save(Entry(name: "b/c", count: 2))

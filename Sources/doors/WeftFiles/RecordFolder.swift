@@ -1,10 +1,14 @@
-import WeftLinux
+package import WeftLinux
 
 /// Records in a folder that comes with the first of them, each in a file that its owner names.
 package struct RecordFolder<Record: Codable>: Sendable {
     package let path: String
+    private let survives: Survival
 
-    package init(_ path: String) { self.path = path }
+    package init(_ path: String, survives: Survival = .host) {
+        self.path = path
+        self.survives = survives
+    }
 
     /// All records, by their files' names; `unreadable` is told of files that hold none, which stay.
     package func load(unreadable: (UnreadableRecord) -> Void) throws -> [Record] {
@@ -28,5 +32,5 @@ package struct RecordFolder<Record: Codable>: Sendable {
     /// The folder goes with them.
     package func removeAll() throws { try FileSystem.removeTree(path) }
 
-    private func file(_ name: String) -> RecordFile<Record> { RecordFile("\(path)/\(name)") }
+    private func file(_ name: String) -> RecordFile<Record> { RecordFile("\(path)/\(name)", survives: survives) }
 }

@@ -27,9 +27,10 @@ package enum FileSystem {
         return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    /// Replaces or creates a file so that a reader, and the disk after a crash, has the old content or the new, never a part.
+    /// Replaces or creates a file so that a reader has the old content or the new, never a part; the disk after the host's crash
+    /// too, if it `survives` that.
     package static func writeAtomically(
-        _ bytes: some Collection<UInt8>, to path: String, mode: UInt32 = 0o600
+        _ bytes: some Collection<UInt8>, to path: String, mode: UInt32 = 0o600, survives: Survival = .host
     ) throws(SystemError) {
         let temporary = path + unfinished
         // What a crash left may have another mode or owner.
@@ -38,12 +39,13 @@ package enum FileSystem {
             let file = try OwnedDescriptor(opening: temporary, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
             guard fchmod(file.rawValue, mode) == 0 else { throw SystemError.last("set the mode of \(temporary)") }
             try file.writeAll(bytes, "write \(temporary)")
-            guard fsync(file.rawValue) == 0 else { throw SystemError.last("sync \(temporary)") }
+            if survives == .host, fsync(file.rawValue) != 0 { throw SystemError.last("sync \(temporary)") }
             guard rename(temporary, path) == 0 else { throw SystemError.last("rename \(temporary) to \(path)") }
         } catch {
             unlink(temporary)
             throw error
         }
+        guard survives == .host else { return }
         let folder = try OwnedDescriptor(opening: parent(of: path), flags: O_RDONLY | O_DIRECTORY)
         guard fsync(folder.rawValue) == 0 else { throw .last("sync \(parent(of: path))") }
     }

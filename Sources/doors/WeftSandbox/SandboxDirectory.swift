@@ -47,12 +47,12 @@ package struct SandboxDirectory: Equatable, Sendable {
         }
     }
 
-    /// Replaces a file of the host's side as a whole.
+    /// Replaces a file of the host's side as a whole. It need not outlive the host, with which the sandbox ends.
     func replace<Value: Encodable>(_ file: String, with value: Value) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
         let bytes = [UInt8](try encoder.encode(value))
-        try FileSystem.writeAtomically(bytes, to: file)
+        try FileSystem.writeAtomically(bytes, to: file, survives: .process)
     }
 
     func read<Value: Decodable>(_ type: Value.Type, from file: String) -> Value? {

@@ -200,7 +200,7 @@ extension NodeFile: AgentStore {
         try write(writes, survives: .process)
     }
 
-    private func write(_ change: RowFile.Change, survives: RowFile.Survival = .host) throws {
+    private func write(_ change: RowFile.Change, survives: Survival = .host) throws {
         do { try rows.write(change, survives: survives) } catch { throw Unwritable(path: path, reason: "\(error)") }
     }
 }

@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import GRDB
 internal import GRDBSQLite
+package import WeftLinux
 
 /// What one daemon must know again after a restart: bodies under a kind and an id, in an SQLite file. A write costs what
 /// it writes, however much there is, and is durable when it returns.
@@ -84,13 +85,6 @@ package final class RowFile: Sendable {
                 return .commit
             }
         }
-    }
-
-    package enum Survival: Sendable {
-        /// The end of this process: nothing waits for the disk.
-        case process
-        /// The end of this host as well.
-        case host
     }
 
     private static func perform(_ change: Change, in database: Database) throws {

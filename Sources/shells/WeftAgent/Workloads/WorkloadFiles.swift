@@ -1,5 +1,6 @@
 package import Logging
 import WeftFiles
+import WeftLinux
 import WeftModel
 package import WeftNode
 
@@ -15,7 +16,7 @@ package struct WorkloadFiles: WorkloadStore {
     private let logger: Logger
 
     package init(runDirectory: String, stateDirectory: String, logger: Logger) {
-        run = RecordFolder("\(runDirectory)/\(Self.folder)")
+        run = RecordFolder("\(runDirectory)/\(Self.folder)", survives: .process)
         state = RecordFolder("\(stateDirectory)/\(Self.folder)")
         former = FormerWorkloads(runDirectory: runDirectory, stateDirectory: stateDirectory)
         self.logger = logger
