@@ -28,6 +28,13 @@ let compactly: [LinkerSetting] = [
         .when(configuration: .release))
 ]
 
+/// How an optimised weft-shim is linked (docs/decisions/0014): one starts with every sandbox, so that nothing is looked up and
+/// relocated when it does.
+let statically: [LinkerSetting] = [
+    .unsafeFlags(
+        ["-use-ld=lld", "-static-executable", "-Xlinker", "--gc-sections"], .when(configuration: .release))
+]
+
 /// The folders of Sources, lowest first: the layers of ARCHITECTURE.md.
 enum Layer: String {
     case headers, values, machines, doors, shells, programs
@@ -223,7 +230,7 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio, linked: compactly),
         program("weft", ["WeftText", "WeftNet", "WeftTemplate", "WeftClient", "WeftSandbox", "WeftLab", argumentParser] + nioHTTP),
-        program("weft-shim", ["WeftText", "WeftSandboxWire", "CSandbox"]),
+        program("weft-shim", ["WeftText", "WeftSandboxWire", "CSandbox"], linked: statically),
         program("weft-cni", ["WeftText", "WeftHTTP"] + nioHTTP),
         program("weft-supervisor", ["WeftLinux"]),
         program(
