@@ -304,12 +304,11 @@ int clab_bind(const char *source, const char *target)
     return mount(source, target, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
-int clab_make_private(const char *path)
+int clab_mount_memory(const char *path)
 {
-    int error = clab_bind(path, path);
-    if (!error && mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
-        error = -errno;
-    return error;
+    if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") < 0 || mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
+        return -errno;
+    return 0;
 }
 
 int clab_make_shared(const char *path)

@@ -7,8 +7,9 @@
 //
 // The machine's own network namespace gets nothing of it. Each host sees its own /run/weft and /var/lib/weft and has
 // a BPF file system of its own, so weftd and weft run there with their defaults; a /run/docker, /run/containerd and
-// /var/lib/docker of its own too, for a container engine. What is kept is under /run/weft-lab, and images under
-// /var/lib/weft-lab; the namespaces live by their bind mounts, whether something runs in them or not.
+// /var/lib/docker of its own too, for a container engine. As on a machine, what is in /run is in memory, and what is
+// in /var/lib on a disk: they are under /run/weft-lab and /var/lib/weft-lab. The namespaces live by their bind mounts,
+// whether something runs in them or not.
 
 import CLab
 import Glibc
@@ -33,7 +34,7 @@ package struct Lab: Sendable {
     package let daemon: [String]
 
     package var directory: String { "/run/\(name)" }
-    /// Images and containers; on a disk, as /run may be memory.
+    /// What hosts keep, images and containers.
     var storage: String { "/var/lib/\(name)" }
     var underlay: String { "/run/netns/\(name)" }
     var record: String { "\(directory)/\(Self.marker)" }
@@ -93,7 +94,7 @@ package struct Lab: Sendable {
         guard (1...Self.hostsMax).contains(count) else { throw LabError.invalidCount(count) }
         guard !FileSystem.exists(record) else { throw LabError.alreadyUp(hosts: hosts().count) }
         try FileSystem.makeDirectory(directory, mode: 0o755)
-        try check(clab_make_private(directory), "make \(directory) a mount")
+        try check(clab_mount_memory(directory), "mount memory on \(directory)")
         try append(engine.map { "engine \($0.rawValue)" } ?? "")
         try append(engineExecutable.map { "engine-executable \($0)" } ?? "")
         try FileSystem.makeDirectory("/run/netns")

@@ -16,7 +16,7 @@ package struct LabHost: Sendable {
     package var directory: String { "\(lab.directory)/\(name)" }
     /// weftd's run directory, seen from the machine.
     package var runDirectory: String { "\(directory)/run" }
-    package var stateDirectory: String { "\(directory)/lib" }
+    package var stateDirectory: String { "\(lab.storage)/\(name)-weft" }
     /// weftd's API, seen from the machine.
     package var socket: String { "\(runDirectory)/docker.sock" }
     var mounts: String { "\(directory)/mnt" }

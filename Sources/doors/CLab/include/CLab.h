@@ -35,8 +35,8 @@ int clab_exec(const struct clab_host *host, char *const *argv);
 int clab_mount_over(const struct clab_host *host, const char *source, const char *target);
 
 int clab_bind(const char *source, const char *target);
-/* Makes `path` a mount of its own whose mounts go to no other mount namespace. */
-int clab_make_private(const char *path);
+/* Mounts memory on `path`; what is mounted below goes to no other mount namespace. */
+int clab_mount_memory(const char *path);
 /* As `ip netns` does to /run/netns. Returns 1 when the path has become a mount by it. */
 int clab_make_shared(const char *path);
 /* Removes all mounts on a path. */
