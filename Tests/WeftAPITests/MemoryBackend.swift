@@ -67,6 +67,8 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         return try await body()
     }
 
+    func swarmStanding() -> SwarmStanding { read { $0.swarm.standing } }
+
     func swarmState() throws(APIError) -> SwarmState {
         do { return try known { $0.swarm } } catch { throw APIError(of: error) }
     }

@@ -26,17 +26,18 @@ struct SandboxVerbs: SandboxBackend {
     }
 
     private func summaries(of entries: [SandboxStore.Entry]) async throws -> [SandboxSummary] {
-        let known = try await member?.agent.read { ($0.ownEndpoints, $0.networks) }
-        let networks = Dictionary((known?.1 ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        let endpoints = Dictionary(grouping: known?.0 ?? [], by: \.sandbox)
-        return entries.map { entry in
-            summary(entry, endpoints: endpoints[SandboxID(entry.spec.id)] ?? [], networks: networks)
+        let ids = entries.map { SandboxID($0.spec.id) }
+        let endpoints = try await member?.agent.read { machine in
+            ids.map { id in
+                machine.ownEndpoints(of: id).compactMap { endpoint in
+                    machine.network(endpoint.network).map { EndpointSummary(endpoint, on: $0) }
+                }
+            }
         }
+        return entries.indices.map { summary(entries[$0], endpoints: endpoints?[$0] ?? []) }
     }
 
-    private func summary(
-        _ entry: SandboxStore.Entry, endpoints: [Endpoint], networks: [NetworkID: Network]
-    ) -> SandboxSummary {
+    private func summary(_ entry: SandboxStore.Entry, endpoints: [EndpointSummary]) -> SandboxSummary {
         let (spec, state) = (entry.spec, entry.state)
         func instant(_ nanoseconds: UInt64?) -> Instant? { nanoseconds.map { Instant(nanoseconds: Int64($0)) } }
         let status: SandboxSummary.State =
@@ -53,9 +54,7 @@ struct SandboxVerbs: SandboxBackend {
         summary.finishedAt = instant(state?.finishedAt)
         summary.exitCode = Int(state?.exitCode ?? 0)
         summary.pid = status == .exited ? 0 : Int(state?.pid ?? 0)
-        summary.endpoints = endpoints.compactMap { endpoint in
-            networks[endpoint.network].map { EndpointSummary(endpoint, on: $0) }
-        }
+        summary.endpoints = endpoints
         return summary
     }
 

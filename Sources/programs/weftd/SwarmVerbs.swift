@@ -27,28 +27,34 @@ struct SwarmVerbs: APIBackend {
 
     func hostInformation() async -> HostInformation { Host.information(stateDirectory: settings.stateDirectory) }
 
+    func swarmStanding() -> SwarmStanding { Self.standing(membership.standing) }
+
+    private static func standing(_ standing: NodeMembership<Member>.Standing) -> SwarmStanding {
+        guard let member = standing.member else {
+            guard standing.failure == nil else { return SwarmStanding(membership: .error) }
+            return SwarmStanding(membership: standing.isChanging ? .pending : .inactive)
+        }
+        let isBroken = member.sessionState.isRefused || standing.failure != nil
+        return SwarmStanding(
+            membership: standing.isLocked ? .locked : isBroken ? .error : .active, nodeID: member.node,
+            isManager: member.role != nil)
+    }
+
     func swarmState() async throws(APIError) -> SwarmState {
         let standing = membership.standing
+        var state = SwarmState(Self.standing(standing))
         guard let member = standing.member else {
-            guard let startFailure = standing.failure else {
-                return standing.isChanging ? SwarmState(membership: .pending) : .outside
-            }
-            var state = SwarmState(membership: .error)
-            state.error = startFailure
+            state.error = standing.failure ?? ""
             return state
         }
-        let session = member.sessionState
-        let isBroken = session.isRefused || standing.failure != nil
-        var state = SwarmState(membership: standing.isLocked ? .locked : isBroken ? .error : .active)
-        state.error = standing.isLocked ? APIError.swarmLocked.message : standing.failure ?? session.problem
+        state.error =
+            standing.isLocked ? APIError.swarmLocked.message : standing.failure ?? member.sessionState.problem
         do { try await describe(member, in: &state) } catch { throw APIError(of: error) }
         return state
     }
 
     private func describe(_ member: Member, in state: inout SwarmState) async throws {
-        state.nodeID = member.node
         state.nodeAddress = member.membership.advertiseAddress
-        state.isManager = member.role != nil
         state.trust = try member.credentials?.identity.trust
         guard let role = member.role else {
             state.managers = try await member.agent.read { $0.peers }.compactMap { peer in

@@ -9,7 +9,9 @@ package import WeftModel
 package protocol APIBackend: Sendable {
     /// Describes the host. Called for `/info` and `/version`, in a swarm or not.
     func hostInformation() async -> HostInformation
-    /// Tells what this node knows of its own membership. Called on nearly every request: answer from memory.
+    /// Tells whether this node is in a swarm, and as what. Called on nearly every request: waits for nobody.
+    func swarmStanding() -> SwarmStanding
+    /// Tells all that this node knows of its own membership.
     func swarmState() async throws(APIError) -> SwarmState
 
     /// Somebody has a container of the engine's started, by its id, the beginning of that, or its name; `body` does it.

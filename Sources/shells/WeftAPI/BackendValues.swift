@@ -25,6 +25,19 @@ package struct HostInformation: Hashable, Sendable {
     }
 }
 
+/// Whether a node is in a swarm, and as what.
+package struct SwarmStanding: Hashable, Sendable {
+    package var membership: SwarmState.Membership
+    package var nodeID: NodeID?
+    package var isManager: Bool
+
+    package init(membership: SwarmState.Membership, nodeID: NodeID? = nil, isManager: Bool = false) {
+        self.membership = membership
+        self.nodeID = nodeID
+        self.isManager = isManager
+    }
+}
+
 /// What a node knows of its own membership.
 package struct SwarmState: Hashable, Sendable {
     /// Docker's words; `pending` while a join is under way, `error` when the session cannot be opened for good,
@@ -51,7 +64,17 @@ package struct SwarmState: Hashable, Sendable {
 
     package init(membership: Membership) { self.membership = membership }
 
+    package init(_ standing: SwarmStanding) {
+        membership = standing.membership
+        nodeID = standing.nodeID
+        isManager = standing.isManager
+    }
+
     package static let outside = SwarmState(membership: .inactive)
+
+    package var standing: SwarmStanding {
+        SwarmStanding(membership: membership, nodeID: nodeID, isManager: isManager)
+    }
 }
 
 package struct ManagerAddress: Hashable, Sendable {

@@ -21,7 +21,7 @@ extension Router {
         guard let network = try fields.text("Network") else {
             throw APIError.badRequest("Network is missing; give a network's name or id")
         }
-        guard try await backend.swarmState().membership != .inactive else { throw APIError.notInSwarm }
+        guard backend.swarmStanding().membership != .inactive else { throw APIError.notInSwarm }
         let attachment = try attachment(
             to: try await swarmNetwork(network), addresses: fields, aliases: try fields.strings("Aliases"))
         let made = try await namespaces.namespaceAttach(try NamespaceAttachmentRequest(fields, attachment))

@@ -128,7 +128,7 @@ extension Router {
         let until = try filters["until"].map { try instant(until: $0) }.min()
         let (snapshot, shapes) = try await networkView()
         var removed: [String] = []
-        if try await backend.swarmState().isManager {
+        if backend.swarmStanding().isManager {
             for network in snapshot.networks.sorted(by: { $0.spec.name < $1.spec.name }) {
                 let isMeant =
                     !network.spec.ingress && !shapes.isUsed(network)
@@ -154,7 +154,7 @@ extension Router {
                 removed += names.compactMap { if case .string(let name) = $0 { name } else { nil } }
             }
             // A Docker swarm holds on to its own.
-            if let engine, let index = removed.firstIndex(of: Engine.gatewayBridge), try await backend.swarmState().membership == .active {
+            if let engine, let index = removed.firstIndex(of: Engine.gatewayBridge), backend.swarmStanding().membership == .active {
                 try await engine.engine.ensureGatewayBridge()
                 removed.remove(at: index)
             }
@@ -256,7 +256,7 @@ extension Router {
 
     private func networkView() async throws -> (ClusterSnapshot, NetworkShapes) {
         let snapshot = try await backend.clusterSnapshot()
-        return (snapshot, NetworkShapes(snapshot: snapshot, local: try await backend.swarmState().nodeID))
+        return (snapshot, NetworkShapes(snapshot: snapshot, local: backend.swarmStanding().nodeID))
     }
 
     /// Checks what a request says about one attachment against the network.

@@ -31,7 +31,7 @@ extension Router {
     private func attachments(_ fields: Fields) async throws -> [EndpointSpec] {
         let wanted = try fields.objects("Networks")
         if wanted.isEmpty { return [] }
-        try await requireSwarm()
+        try requireSwarm()
         let networks = try await networks(for: try wanted.compactMap { try $0.text("Network") }, onlySwarm: true)
         var attachments: [EndpointSpec] = []
         for entry in wanted {
@@ -45,8 +45,8 @@ extension Router {
     }
 
     /// A node outside of a swarm has no networks that a sandbox could be on, whatever they are called.
-    private func requireSwarm() async throws {
-        guard try await backend.swarmState().membership == .inactive else { return }
+    private func requireSwarm() throws {
+        guard backend.swarmStanding().membership == .inactive else { return }
         throw APIError(
             503,
             APIError.notInSwarm.message + ", so a sandbox has no networks to be on here. Make one with \"weft swarm init\", or "
@@ -99,7 +99,7 @@ extension Router {
     func sandboxConnect(_ request: APIRequest) async throws -> APIResponse {
         let sandbox = try await sandbox(request.path[3])
         let fields = try request.fields()
-        try await requireSwarm()
+        try requireSwarm()
         let networks = try await networks(for: [try fields.text("Network") ?? ""], onlySwarm: true)
         let attachment = try attachment(fields, in: networks)
         if sandbox.endpoints.contains(where: { $0.endpoint.network == attachment.network }) {

@@ -6,11 +6,10 @@ import WeftText
 
 extension Router {
     func ping(_ request: APIRequest) async throws -> APIResponse {
-        // A node that is too busy to say is there all the same.
-        let state = (try? await backend.swarmState()) ?? SwarmState(membership: .pending)
+        let standing = backend.swarmStanding()
         let swarm =
-            state.membership == .active
-            ? "active/\(state.isManager ? "manager" : "worker")" : state.membership.rawValue
+            standing.membership == .active
+            ? "active/\(standing.isManager ? "manager" : "worker")" : standing.membership.rawValue
         if case .answer(let answer) = try await hear(request), answer.status == 200 {
             engine?.apiVersion = answer.headers.first(name: "Api-Version")
             var response = APIResponse(answer)

@@ -238,7 +238,7 @@ package actor SandboxDriver: WorkloadDriver {
     }
 
     private func waitForExit(_ id: String) async {
-        guard store.load(id: id)?.state?.isAlive == true else { return }
+        guard store.directory(id).state()?.isAlive == true else { return }
         await withCheckedContinuation { waitingForExit[id, default: []].append($0) }
     }
 
