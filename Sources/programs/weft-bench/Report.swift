@@ -66,6 +66,7 @@ struct Report {
         var table = Table(header: ["ms", "n", "p50", "p99", "max"])
         for (title, values) in [
             ("attach until the first reply from another host", latency.attach),
+            ("the same, \(Latency.atOnce.count) at once", latency.attachAtOnce ?? []),
             ("name resolvable on the other node", latency.name),
         ] {
             let cells = [50.0, 99, 100].map { percent in percentile(values, percent).map { decimal($0, 1) } ?? "–" }

@@ -50,6 +50,7 @@ struct Bar {
             for metric in Metric.allCases { bars.append(ratio(results, profile, metric)) }
         }
         bars.append(latency("attach until the first reply from another host, p99", results.latency?.attach, atMost: 20))
+        bars.append(latency("the same, \(Latency.atOnce.count) at once, p99", results.latency?.attachAtOnce, atMost: 20))
         bars.append(latency("name resolvable on the other node, p99", results.latency?.name, atMost: 100))
         let memory = results.residentBytes.last.map { Double($0) / 1e6 }
         bars.append(
