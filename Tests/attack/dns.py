@@ -15,7 +15,7 @@
 import os, random, select, socket, struct, sys, threading, time
 
 RESOLVER = (os.environ.get("RESOLVER", "169.254.77.53"), 53)
-TIMEOUT = 2
+TIMEOUT = 5
 
 
 def query(name, identifier):

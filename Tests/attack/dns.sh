@@ -15,11 +15,11 @@ trap down EXIT
 on() { local host=$1; shift; weft lab exec "$host" -- "$@"; }
 in_sandbox() { local name=$1; shift; on 1 weft exec "$name" python3 "$here/dns.py" "$@"; }
 answers_all() { equals "$1 of $1" in_sandbox neighbour resolve neighbour "$@"; } # count, tcp
-# Generous: the command alone takes a tenth of a second, and a machine of two cores has the attackers on it.
+# Generous: the command alone takes a tenth of a second, and a machine of two cores has the attackers on it, and others beside.
 lists_nodes() {
     local listed
     for _ in 1 2 3; do
-        listed=$(timeout 2 weft lab exec 1 -- weft node ls --format '{{.Status}}') || { echo "no answer within 2 s"; return 1; }
+        listed=$(timeout 10 weft lab exec 1 -- weft node ls --format '{{.Status}}') || { echo "no answer within 10 s"; return 1; }
         [ "$(grep -c Ready <<<"$listed")" = 2 ] || { echo "$listed"; return 1; }
     done
 }
@@ -28,7 +28,7 @@ during() { # what, attacker, its arguments: the neighbour and the operator notic
     in_sandbox "$attacker" "$@" >"$out/attack" 2>&1 &
     local attack=$!
     sleep 0.5 # under way
-    step "$what: nodes are listed within 2 s, and Ready" lists_nodes
+    step "$what: nodes are listed, and Ready" lists_nodes
     step "$what: a neighbour has all of its 100 answers" answers_all 100
     step "$what: over TCP as well" answers_all 20 tcp
     wait $attack
@@ -65,7 +65,7 @@ step "afterwards the attacker is served, too" within 12 in_sandbox attacker ask 
 in_sandbox dead1 dead 6 400 & one=$!
 in_sandbox dead2 dead 6 400 & two=$!
 sleep 1
-step "dead name servers: nodes are listed within 2 s, and Ready" lists_nodes
+step "dead name servers: nodes are listed, and Ready" lists_nodes
 step "dead name servers: a neighbour has all of its 100 answers" answers_all 100
 step "dead name servers: over TCP as well" answers_all 20 tcp
 step "dead name servers: their sandbox has the swarm's names" in_sandbox dead1 ask neighbour
@@ -90,5 +90,4 @@ step "nor over TCP" nothing "$lab-plain" ask neighbour tcp
 step "and is told so at once, to ask another server" refused "refused" nsenter --net="/run/netns/$lab-plain" python3 -c 'import socket; socket.create_connection(("169.254.77.53", 53), 5)'
 step "who asks on the host itself gets nothing" nothing "$lab-1" ask neighbour
 step "nor over TCP" nothing "$lab-1" ask neighbour tcp
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+conclude

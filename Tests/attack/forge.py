@@ -127,14 +127,9 @@ def invalid(own, target):
 def watch(interface, address):
     link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
     link.bind((interface, 0x0003))
-    link.settimeout(0.2)
     print("ready", flush=True)
-    end = time.monotonic() + 2.5
-    while time.monotonic() < end:
-        try:
-            frame = link.recv(2048)
-        except TimeoutError:
-            continue
+    while True:
+        frame = link.recv(2048)
         if frame[12:14] == b"\x08\x00" and socket.inet_ntoa(frame[26:30]) == address:
             print(address, "to", socket.inet_ntoa(frame[30:34]), "protocol", frame[23], flush=True)
 

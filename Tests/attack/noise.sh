@@ -20,7 +20,7 @@ pings() { on "$1" weft exec "$2" ping -c 1 -w "${4:-5}" "$3"; }
 daemon() { cut -d' ' -f1 "/run/$lab/host$1/weftd.pid"; }
 run() { for pid in "$@"; do kill -0 "$pid" || return 1; done; }
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$(daemon "$1")/status"; }
-noise() { timeout 100 python3 "$here/noise.py" "$@"; }
+noise() { timeout 400 python3 "$here/noise.py" "$@"; }
 in_sandbox() { nsenter --net="/proc/$(on 1 weft inspect a1 --format '{{.Pid}}')/ns/net" "${@}"; }
 on_network() { local space=$1; shift; nsenter --net="/run/netns/$space" "$@"; }
 
@@ -50,13 +50,13 @@ throw() { # name, command of noise.py…
     holds "$name"
 }
 
-throw "frames from a sandbox" in_sandbox timeout 100 python3 "$here/noise.py" frames eth0 "$seed" $((20000 * times))
-throw "tunnel packets from a stranger" on_network "$lab" timeout 100 python3 "$here/noise.py" vxlan 172.30.0.1 4789 "$seed" $((5000 * times))
-throw "tunnel packets from a member's host" on_network "$lab-2" timeout 100 python3 "$here/noise.py" vxlan 172.30.0.1 4789 "$seed" $((5000 * times))
+throw "frames from a sandbox" in_sandbox timeout 400 python3 "$here/noise.py" frames eth0 "$seed" $((20000 * times))
+throw "tunnel packets from a stranger" on_network "$lab" timeout 400 python3 "$here/noise.py" vxlan 172.30.0.1 4789 "$seed" $((5000 * times))
+throw "tunnel packets from a member's host" on_network "$lab-2" timeout 400 python3 "$here/noise.py" vxlan 172.30.0.1 4789 "$seed" $((5000 * times))
 throw "requests to the API" noise http "/run/$lab/host1/run/docker.sock" "$seed" $((1500 * times))
 throw "a worker's API" noise http "/run/$lab/host2/run/docker.sock" "$seed" $((500 * times))
-throw "DNS messages" in_sandbox timeout 100 python3 "$here/noise.py" dns 169.254.77.53 "$seed" $((5000 * times))
-throw "bytes at the management port" on_network "$lab" timeout 100 python3 "$here/noise.py" management 172.30.0.1 2377 "$seed" $((300 * times))
+throw "DNS messages" in_sandbox timeout 400 python3 "$here/noise.py" dns 169.254.77.53 "$seed" $((5000 * times))
+throw "bytes at the management port" on_network "$lab" timeout 400 python3 "$here/noise.py" management 172.30.0.1 2377 "$seed" $((300 * times))
 throw "command lines" noise command "$seed" $((150 * times)) "$(command -v weft)" -H "unix:///run/$lab/host2/run/docker.sock"
 throw "calls of the CNI plugin" noise command "$seed" $((100 * times)) "$(command -v weft-cni)"
 plugin=$(ls /run/"$lab"/host1/docker/plugins/weft.sock 2>/dev/null)
@@ -65,5 +65,4 @@ if [ "$plugin" ]; then throw "calls of the network driver" noise plugin "$plugin
 grown() { [ $(($(resident "$1") - $2)) -lt 65536 ] || { echo "from $2 to $(resident "$1") KB"; return 1; }; }
 step "the manager's daemon has not grown by 64 MB" grown 1 "$before1"
 step "nor the worker's" grown 2 "$before2"
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude

@@ -17,7 +17,10 @@ engine_on() { local h=$1; shift; timeout 90 docker -H "unix:///run/$lab/host$h/d
 address() { engine_on "$1" inspect -f "{{(index .NetworkSettings.Networks \"$3\").IPAddress}}" "$2"; }
 running() { engine_on "$1" ps -q --filter "name=$2" | wc -l; }
 make() { local h=$1 name=$2 net=$3; shift 3; docker_on "$h" run -d --name "$name" --network "$net" "$@" busybox sleep 86400; }
-network() { docker_on 1 network create -d overlay --attachable --subnet "$2" "$1"; }
+network() { # name, subnet: made, and known to all three hosts
+    local h; docker_on 1 network create -d overlay --attachable --subnet "$2" "$1" || return 1
+    for h in 1 2 3; do within 5 docker_on $h network inspect "$1" || return 1; done
+}
 gone() { docker_on "$1" rm -f "${@:2}"; }
 up() { weft lab up --nodes 3 --engine docker ${DOCKERD:+--dockerd "$DOCKERD"} && weft lab image --busybox; }
 together() { # command, names…: runs it for each name at once; fails if one does
@@ -31,7 +34,7 @@ addresses() { # network, host:name…: sorted; fails where one is empty or there
     printf '%s\n' "${all[@]}" | sort
     [ "$(printf '%s\n' "${all[@]}" | sort -u | grep -c .)" = $# ]
 }
-reaches() { engine_on "$1" exec "$2" ping -c 1 -W 5 "$3"; }
+reaches() { within 5 engine_on "$1" exec "$2" ping -c 1 -W 5 "$3"; }
 
 weft lab down >/dev/null 2>&1
 step "a lab with engines" up
@@ -153,5 +156,4 @@ step "weftd of host 1 is restarted" eval "weft lab stop 1 && weft lab start 1"
 step "a route" nsenter --net=/run/netns/$lab-1 ip route add 10.92.0.0/16 via 172.30.0.2
 step "a subnet that overlaps it is refused at once" refused "overlaps with the route 10.92.0.0/16" network over 10.92.3.0/24
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude

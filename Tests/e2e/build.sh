@@ -18,13 +18,13 @@ finish() {
     rm -rf "$out"
 }
 trap 'finish >/dev/null 2>&1' EXIT
-. "$(dirname "$0")/steps.sh"
+. Tests/e2e/steps.sh
 
 weft lab down >/dev/null 2>&1
 step "a lab of one host with an engine" weft lab up --nodes 1 --engine docker
 step "an image" weft lab image --busybox
 export DOCKER_HOST=unix:///run/$lab/host1/run/docker.sock DOCKER_CONFIG=$out/config
-docker() { timeout 60 "$command" "$@"; }
+docker() { timeout 180 "$command" "$@"; }
 build() { docker build --progress plain "$@"; }
 
 context=$out/context
@@ -101,6 +101,4 @@ followers() {
 }
 step "killed clients leave no connection behind" followers
 
-echo
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude

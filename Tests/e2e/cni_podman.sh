@@ -51,9 +51,9 @@ step "podman: run on the other host, with an address and an alias" podman_on 2 r
 step "podman: the address is kept" equals 10.88.7.55 podman_on 2 inspect p2 --format '{{.NetworkSettings.Networks.net1.IPAddress}}'
 step "podman: ping by name across hosts" within 5 podman_on 1 exec p1 ping -c 1 -w 3 p2
 step "podman: and back" within 5 podman_on 2 exec p2 ping -c 1 -w 3 p1
-step "podman: by alias" podman_on 1 exec p1 ping -c 1 -w 3 cache
-step "podman: to a weft sandbox" podman_on 1 exec p1 ping -c 1 -w 3 w1
-step "podman: from a weft sandbox" weft 2 exec w1 ping -c 1 -w 3 p1
+step "podman: by alias" within 5 podman_on 1 exec p1 ping -c 1 -w 3 cache
+step "podman: to a weft sandbox" within 5 podman_on 1 exec p1 ping -c 1 -w 3 w1
+step "podman: from a weft sandbox" within 5 weft 2 exec w1 ping -c 1 -w 3 p1
 step "podman: names are asked of weftd" has 169.254.77.53 podman_on 1 exec p1 cat /etc/resolv.conf
 step "podman: the outside is reached" podman_on 1 exec p1 ping -c 1 -w 3 172.29.8.254
 step "podman: network connect" podman_on 1 network connect net2 p1
@@ -82,9 +82,9 @@ step "podman: the daemon comes back" start 1
 step "podman: and still knows it" has '"Name":"p1"' attachments 1
 step "podman: kill -9 of a container" sh -c "kill -9 \$1" sh "$(podman_on 1 inspect p1 --format '{{.State.Pid}}')"
 step "podman: its endpoint goes" within 30 not has '"Name":"p1"' attachments 1
-step "podman: and starts again" podman_on 1 start p1
+step "podman: and starts again" within 5 podman_on 1 start p1
 step "podman: with its name" within 5 podman_on 2 exec p2 ping -c 1 -w 3 p1
 step "podman: rm" podman_on 1 rm -f -t 0 p1 web
 step "podman: on the other host" podman_on 2 rm -f -t 0 p2 p3
-step "podman: nothing is left" equals "[][]" sh -c "curl -s --unix-socket $work/1/run/docker.sock http://weftd/weft/v1/attachments | tr -d '\n'; curl -s --unix-socket $work/2/run/docker.sock http://weftd/weft/v1/attachments | tr -d '\n'"
+step "podman: nothing is left" within 10 equals "[][]" sh -c "curl -s --unix-socket $work/1/run/docker.sock http://weftd/weft/v1/attachments | tr -d '\n'; curl -s --unix-socket $work/2/run/docker.sock http://weftd/weft/v1/attachments | tr -d '\n'"
 fi

@@ -25,7 +25,7 @@ finish() {
     rm -rf "$out"
 }
 trap 'finish >/dev/null 2>&1' EXIT
-. "$(dirname "$0")/steps.sh"
+. Tests/e2e/steps.sh
 
 weft lab down >/dev/null 2>&1
 step "a lab of two hosts with engines" weft lab up --nodes 2 --engine docker
@@ -40,8 +40,9 @@ compose_on() {
 }
 compose() { compose_on 1 "$@"; }
 inside() { local service=$1; shift; compose exec -T "$service" "$@"; }
-pings() { inside "$1" ping -c 1 -w 3 "$2"; }
-fetches() { has "$3" inside "$1" timeout 5 wget -qO- "http://$2/"; }
+pings() { within 10 inside "$1" ping -c 1 -w 3 "$2"; }
+# Servers in containers take a moment to listen.
+fetches() { within 10 has "$3" inside "$1" timeout 5 wget -qO- "http://$2/"; }
 container() { compose ps -q "$1"; }
 field() { docker_on 1 inspect --format "$2" "$(container "$1")"; }
 network() { docker_on 1 network inspect --format "$2" "${project}_$1"; }
@@ -163,11 +164,12 @@ step "network_mode service" fetches shared web "hello from web"
 step "it has its addresses" equals "$(inside client ip -4 -o addr show dev eth0 | awk '{print $4}')" inside shared sh -c "ip -4 -o addr show dev eth0 | awk '{print \$4}'"
 step "network_mode host" has "172.30.0.1" inside onhost ip addr
 step "network_mode none" hasnt "eth0" inside alone ip addr
-step "a published port" has "hello from web" on 1 curl -s -m 5 http://172.30.0.1:18080/
-step "from the other host" has "hello from web" on 2 curl -s -m 5 http://172.30.0.1:18080/
-step "published on one address" has "hello from web" on 1 curl -s -m 5 http://127.0.0.1:18081/
+step "a published port" within 10 has "hello from web" on 1 curl -s -m 5 http://172.30.0.1:18080/
+step "from the other host" within 10 has "hello from web" on 2 curl -s -m 5 http://172.30.0.1:18080/
+step "published on one address" within 10 has "hello from web" on 1 curl -s -m 5 http://127.0.0.1:18081/
 step "port" has ":1808" compose port web 80
-step "run" has "hello from web" compose run --rm -T client wget -qO- http://web/
+# Compose 1 now and then loses the output of a container that ends at once, without Weft as well.
+step "run" within 10 has "hello from web" compose run --rm -T client wget -qO- http://web/
 step "run leaves nothing" running
 step "exec gives the exit code" exits 7 inside client sh -c 'exit 7'
 step "scale" compose up -d --no-recreate --scale client=3
@@ -179,12 +181,12 @@ step "scale down" compose up -d --no-recreate --scale client=1
 step "its name has one" within 10 equals 1 addresses
 step "recreate" compose up -d --force-recreate --no-deps web
 step "with the same address" equals "10.77.1.77" field web '{{(index .NetworkSettings.Networks "shop_front").IPAddress}}'
-step "answers at once" fetches client web "hello from web"
+step "answers" fetches client web "hello from web"
 step "restart" compose restart -t 0 web
-step "answers" within 10 fetches client web "hello from web"
+step "answers" fetches client web "hello from web"
 step "stop" compose stop -t 0 store
 step "start" compose start store
-step "answers" within 10 fetches web store "hello from store"
+step "answers" fetches web store "hello from store"
 inside store sh -c 'echo kept >/data/file'
 step "logs" compose logs web
 step "pause" compose pause bridged
@@ -220,9 +222,9 @@ networks:
 Y
 visit() { compose_on 2 "$@"; }
 step "another project on the other host" visit up -d
-step "it resolves the first by service" visit exec -T guest ping -c 1 -w 3 web
-step "and by alias" has "hello from web" visit exec -T guest timeout 5 wget -qO- http://shopfront/
-step "and by container name" visit exec -T guest ping -c 1 -w 3 "$(docker_on 1 ps --filter label=com.docker.compose.service=web --format '{{.Names}}')"
+step "it resolves the first by service" within 10 visit exec -T guest ping -c 1 -w 3 web
+step "and by alias" within 10 has "hello from web" visit exec -T guest timeout 5 wget -qO- http://shopfront/
+step "and by container name" within 10 visit exec -T guest ping -c 1 -w 3 "$(docker_on 1 ps --filter label=com.docker.compose.service=web --format '{{.Names}}')"
 project=shop
 step "the first resolves it by service" fetches client guest "hello from guest"
 step "and by alias" fetches client stranger "hello from guest"
@@ -275,6 +277,4 @@ step "default network is external" compose up -d
 step "down leaves it" compose down -t 0
 step "it is there" docker_on 2 network inspect foreign
 
-echo
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude

@@ -29,6 +29,7 @@ done
 step "network" docker_on 1 network create -d overlay --attachable net
 step "internal network" docker_on 1 network create -d overlay --attachable --internal shut
 step "bridge" docker_on 1 network create town
+for h in 2 3; do step "networks are known on host $h" within 5 docker_on $h network inspect net shut; done
 step "a container far away" sleeper 2 far --network net --network-alias db
 step "and on the internal network" sleeper 2 deep --network shut
 far=$(address 2 far net) deep=$(address 2 deep shut)
@@ -207,5 +208,4 @@ step "one of the same name comes" docker_on 1 network create -d overlay --attach
 step "both start" eval "within 5 docker_on 2 start waiting && docker_on 2 start ran"
 step "on the new one" eval "equals \"\$(docker_on 1 network inspect -f '{{.Id}}' again)\" docker_on 2 inspect -f '{{.NetworkSettings.Networks.again.NetworkID}}' waiting && within 5 resolves 2 waiting runner \$(address 2 ran again)"
 step "containers go" eval "docker_on 2 rm -f waiting ran odd && docker_on 1 rm -f mixed"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+conclude

@@ -16,12 +16,6 @@ out=$WORK
 declare -A HOLDER
 
 . "$(dirname "$0")/steps.sh"
-faster() { # milliseconds, command
-    local limit=$1 began took; shift; began=$(milliseconds)
-    "$@" || return 1
-    took=$(($(milliseconds) - began))
-    [ $took -le "$limit" ] || { echo "took $took ms, more than $limit"; return 1; }
-}
 
 on() { local h=$1; shift; nsenter -t "${HOLDER[$h]}" -m -u --net="/run/netns/$P$h" -- "$@"; }
 docker_on() { local h=$1; shift; timeout "${LIMIT:-90}" docker -H "unix://$WORK/h$h/docker.sock" "$@"; }
@@ -48,12 +42,12 @@ end_dockerd() { # host, signal
     within 20 gone "$pid" || return 1
     [ "$2" = KILL ] || return 0
     pid=$(cat "$WORK/h$h/exec/containerd/containerd.pid" 2>/dev/null)
-    [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null
+    [ -z "$pid" ] || { kill -KILL "$pid" 2>/dev/null; within 20 gone "$pid" || return 1; }
     rm -f "$WORK/h$h/exec/containerd/containerd.pid"
 }
 end_weftd() { local pid; pid=$(cat "$WORK/h$1/weftd.pid"); kill "$pid"; within 10 gone "$pid"; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
-kill_weftd() { kill -KILL "$(weft_pid "$1")"; }
+gone() { ! kill -0 "$1" 2>/dev/null || grep -q "^State:.Z" "/proc/$1/status"; }
+kill_weftd() { within 10 weft_pid "$1" >/dev/null && kill -KILL "$(weft_pid "$1")"; }
 
 make_host() {
     local h=$1
@@ -117,17 +111,17 @@ step "a network of the swarm stands for itself twice, too" docker_on 1 network c
 run() { local h=$1 name=$2; shift 2; docker_on "$h" run -d --name "$name" --network net --dns 169.254.77.53 "$@" busybox sleep 86400; }
 inside() { docker_on "$1" exec "$2" "${@:3}"; }
 address() { docker_on "$1" inspect -f '{{.NetworkSettings.Networks.net.IPAddress}}' "$2"; }
-pings() { inside "$1" "$2" ping -c 1 -W 2 "$3"; }
+pings() { inside "$1" "$2" ping -c 1 -W 5 "$3"; }
 step "run on host 1" run 1 alpha
 step "run on host 2" run 2 beta
-step "ping across" pings 1 alpha "$(address 2 beta)"
-step "ping back" pings 2 beta "$(address 1 alpha)"
+step "ping across" within 5 pings 1 alpha "$(address 2 beta)"
+step "ping back" within 5 pings 2 beta "$(address 1 alpha)"
 step "two on one host" run 1 gamma
 step "ping within" pings 1 gamma "$(address 1 alpha)"
 step "the way out is docker's bridge" has "default via 172.1" inside 1 alpha ip route
 step "--ip of the own block or another's" run 1 delta --ip 10.66.0.77
 step "it is that one" equals 10.66.0.77 address 1 delta
-step "ping to it" pings 2 beta 10.66.0.77
+step "ping to it" within 5 pings 2 beta 10.66.0.77
 step "a taken address is refused" refused "already in use" docker_on 1 run --rm --network net --ip 10.66.0.77 busybox true
 step "an address that another host has is refused" refused "10.66.0.77" docker_on 2 run --rm --network net --ip 10.66.0.77 busybox true
 step "an address outside is refused" refused "10.99.0.7" docker_on 1 run --rm --network net --ip 10.99.0.7 busybox true
@@ -165,11 +159,12 @@ loop() { # rounds
         [ $took -le $worst ] || worst=$took
     done
     echo "slowest $worst ms"
-    [ $worst -lt 5000 ]
+    # Half of what dockerd waits for a plugin that is not there.
+    [ $worst -lt 15000 ]
 }
-killer() { while sleep "${KILL_EVERY:-2}"; do kill -KILL "$(weft_pid 1)" 2>/dev/null; done; }
+killer() { while within 30 weft_on 1 version && sleep "${KILL_EVERY:-2}"; do kill_weftd 1; done >/dev/null 2>&1; }
 kill_loop() { killer & local k=$!; loop "${ROUNDS:-12}"; local code=$?; kill $k; wait $k 2>/dev/null; return $code; }
-step "runs while weftd is killed over and over, none takes 5 s" kill_loop
+step "runs while weftd is killed over and over, none takes 15 s" kill_loop
 cat "$out/step" | tail -n 1
 step "weftd is up again" within 10 weft_on 1 node ls
 step "nothing is left of them" within 10 expect_endpoints 1 4
@@ -184,7 +179,7 @@ step "dockerd starts again" start_dockerd 1
 step "the container is back" within 40 pings 1 always "$(address 2 beta)"
 settled() { local want; want=$(docker_on 1 ps -q | wc -l); equals "$want" endpoints 1; }
 step "as many host ends as running containers" within 20 settled
-step "and none loose" equals 0 loose 1
+step "and none loose" within 10 equals 0 loose 1
 # Both, in both orders.
 step "kill -9 of weftd, then of dockerd" eval "kill_weftd 1 && end_dockerd 1 KILL && start_dockerd 1"
 step "the container is back" within 40 pings 1 always "$(address 2 beta)"
@@ -200,7 +195,7 @@ step "ping goes on" pings 2 beta "$(address 1 always)"
 step "run after it" docker_on 1 run --rm --network net busybox true
 
 # Containers that outlive their engine (live-restore): traffic and names go on without it, and nothing is lost or given twice.
-alive() { pings 2 beta "$(cat "$out/always")" && nsenter -t "$1" -n -- busybox ping -c 1 -W 2 "$(cat "$out/beta")"; }
+alive() { pings 2 beta "$(cat "$out/always")" && nsenter -t "$1" -n -- busybox ping -c 1 -W 5 "$(cat "$out/beta")"; }
 step "dockerd restarts with live-restore" eval "end_dockerd 1 TERM && start_dockerd 1 --live-restore"
 step "the container is back" within 40 pings 1 always "$(address 2 beta)"
 # Names come from the engine, once it says that the container runs.
@@ -222,7 +217,7 @@ restore() { # what happens, in words; the commands that end daemons; those that 
     step "a new container gets an address of its own" apart new
     step "it goes" docker_on 1 rm -f new
     step "as many host ends as running containers" within 20 settled
-    step "and none loose" equals 0 loose 1
+    step "and none loose" within 10 equals 0 loose 1
 }
 restore "dockerd stopped" "end_dockerd 1 TERM" "start_dockerd 1 --live-restore"
 restore "dockerd killed" "end_dockerd 1 KILL" "start_dockerd 1 --live-restore"
@@ -234,12 +229,12 @@ step "the restored container stops" faster 15000 docker_on 1 stop -t 0 always
 step "its interface goes" within 10 settled
 step "its name goes" within 5 eval "! inside 2 beta nslookup always"
 step "and starts again" docker_on 1 start always
-step "ping" pings 1 always "$(address 2 beta)"
+step "ping" within 5 pings 1 always "$(address 2 beta)"
 died_meanwhile() { end_dockerd 1 TERM && kill -KILL "$(cat "$out/pid")" && start_dockerd 1 --live-restore; }
 docker_on 1 run -d --name brief --network net busybox sleep 86400 >/dev/null; docker_on 1 inspect -f '{{.State.Pid}}' brief >"$out/pid"
 step "one dies while dockerd is away" died_meanwhile
 step "nothing is left of it" within 20 settled
-step "and none loose" equals 0 loose 1
+step "and none loose" within 10 equals 0 loose 1
 
 step "all containers go" eval "for h in 1 2; do docker_on \$h ps -aq | while read -r id; do docker_on \$h rm -f \$id; done; done"
 for h in 1 2; do step "nothing is left on host $h" within 10 expect_endpoints $h 0; done
@@ -263,5 +258,4 @@ if [ -z "${QUICK:-}" ]; then
         series $network | awk -v n=$network '{a[NR]=$1} END {print "time run --rm on " n ": median " a[int((NR+1)/2)] " ms, worst " a[NR] " ms"}'
     done
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+conclude

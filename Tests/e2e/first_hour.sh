@@ -56,7 +56,7 @@ step "exit codes of exec" exits 9 on 1 weft exec a1 sh -c 'exit 9'
 step "a static address" on 1 weft run -d --name s1 --network my_sub --ip 10.91.7.77 -- sleep infinity
 step "is in use then" refused "10.91.7.77" on 1 weft run -d --name s1b --network my_sub --ip 10.91.7.77 -- sleep infinity
 step "a neighbour on another host" on 2 weft run -d --name s2 --network my_sub -- sleep infinity
-step "pings it by address" on 2 weft exec s2 ping -c 1 -w 3 10.91.7.77
+step "pings it by address" within 5 on 2 weft exec s2 ping -c 1 -w 3 10.91.7.77
 step "pings it by name" within 5 pings 2 s2 s1
 step "names of another network do not resolve" cannot_ping 2 s2 a1
 a1=$(on 1 weft inspect a1 --format '{{(index .Networks "my_net").IPAddress}}')
@@ -75,7 +75,7 @@ step "a network in use is not removed" refused "in use" on 1 weft network rm my_
 step "rm of a sandbox" on 3 weft rm -f d1
 step "takes its name away" within 5 cannot_ping 1 a1 db
 
-on 1 weft exec a1 ping -i 0.01 -c 300 a2 >"$out/ping" 2>&1 &
+on 1 weft exec a1 ping -n -i 0.01 -c 300 a2 >"$out/ping" 2>&1 &
 ping=$!
 step "kill -9 of a daemon" weft lab kill 2
 step "the network goes on without it" on 1 weft exec a1 ping -c 3 -i 0.05 -w 3 a2
@@ -115,8 +115,6 @@ left() {
     processes | grep . && return 1
     return 0
 }
-step "leaves nothing behind" left
+step "leaves nothing behind" within 5 left
 
-echo
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude

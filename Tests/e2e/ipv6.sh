@@ -74,6 +74,7 @@ if [ -n "$engine" ]; then
     step "an image" weft lab image --busybox
     step "docker network create --ipv6" on 1 docker network create -d overlay --attachable --ipv6 --subnet fd00:94::/64 docked
     step "docker run" on 1 docker run -d --name c1 --network docked alpine sleep 86400
+    step "known on host 2" within 5 has docked on 2 docker network ls
     step "docker run --ip6" on 2 docker run -d --name c2 --network docked --ip6 fd00:94::77 alpine sleep 86400
     step "docker inspect shows it" equals "fd00:94::77/64" on 2 docker inspect c2 --format '{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}/{{.GlobalIPv6PrefixLen}}{{end}}'
     step "containers reach each other by name" within 10 container 1 c1 c2
@@ -89,6 +90,4 @@ for i in 1 2; do step "rm everything on host $i" sh -c "weft lab exec $i -- weft
 for net in six sub6 plain; do step "network rm $net" within 5 on 1 weft network rm $net; done
 step "lab down" weft lab down
 
-echo
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude

@@ -1,6 +1,7 @@
 # Sourced by the end-to-end scripts: a line a step, waiting with a deadline, and what to expect of a command's output.
-# The caller sets `out` to a directory of its own; its last step's output is in $out/step.
-passed=0 failed=0
+# The caller sets `out` to a directory of its own; its last step's output is in $out/step. A script ends with `conclude`.
+# PATIENCE: seconds that a wait gets beyond its own; 0 to see what a machine with nothing else to do needs.
+passed=0 failed=0 failures=() ran_out=0
 
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 step() {
@@ -8,13 +9,41 @@ step() {
     if "$@" >"$out/step" 2>&1; then
         passed=$((passed + 1)); echo "ok   $name ($(($(milliseconds) - began)) ms)"
     else
-        failed=$((failed + 1))
-        echo "FAIL $name: $(tail -n 3 "$out/step" | tr '\n' ' ' | cut -c1-400) ($(($(milliseconds) - began)) ms)"
+        fail "$name" "$(tail -n 3 "$out/step" | tr '\n' ' ' | cut -c1-400) ($(($(milliseconds) - began)) ms)" \
+            "$(tail -n 8 "$out/step" | cut -c1-300)"
     fi
 }
-within() { # seconds, command: waits for a condition, with a deadline
+fail() { # name, why in a line, [why in several]
+    failed=$((failed + 1)); echo "FAIL $1: $2"
+    failures+=("$1"$'\n'"$(sed 's/^/    | /' <<<"${3:-$2}")")
+}
+# The last lines of a script's output say what failed and why, even if the record of a run keeps only its end.
+conclude() {
+    local failure
+    echo
+    for failure in "${failures[@]}"; do echo "failed: $failure"; done
+    echo "$passed passed, $failed failed"
+    [ $failed = 0 ]
+}
+# Waits for a condition, with a deadline: the seconds that are given, and patience for a machine that is busy with other things.
+# Once five waits have run out it is not the machine, and nobody need be patient any more.
+within() { # seconds, command
     local deadline=$((SECONDS + $1)); shift
-    until "$@"; do [ $SECONDS -lt $deadline ] || return 1; sleep 0.1; done
+    [ $ran_out -ge 5 ] || deadline=$((deadline + ${PATIENCE:-60}))
+    until "$@"; do [ $SECONDS -lt $deadline ] || { ran_out=$((ran_out + 1)); return 1; }; sleep 0.1; done
+}
+faster() { # milliseconds, command
+    local limit=$1 began took; shift; began=$(milliseconds)
+    "$@" || return 1
+    took=$(($(milliseconds) - began))
+    [ $took -le "$limit" ] || { echo "took $took ms, more than $limit"; return 1; }
+}
+# What `ping` wrote until it was interrupted: nothing was lost, but for the last packet, which may have been under way.
+lost_none() { # file
+    within 5 grep -q 'packets transmitted' "$1" || { echo "no summary: $(tail -n 1 "$1")"; return 1; }
+    awk -F '[ =]' '/icmp_seq=/ { for (i = 1; i < NF; i++) if ($i == "icmp_seq") last = $(i + 1) }
+        /packets transmitted/ { print; sent = $1; received = $4 }
+        END { exit !(sent > 5 && (sent == received || sent == received + 1 && last == received % 65536)) }' "$1"
 }
 has() { local want=$1 got; shift; got=$("$@" 2>&1); case $got in *"$want"*) ;; *) echo "wanted '$want', got: $got"; return 1 ;; esac; }
 hasnt() { local bad=$1 got; shift; got=$("$@" 2>&1); case $got in *"$bad"*) echo "unwanted '$bad' in: $got"; return 1 ;; esac; }

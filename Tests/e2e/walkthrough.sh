@@ -18,6 +18,7 @@ skip() { echo "walkthrough: SKIPPED, NOTHING TESTED: $1" >&2; exit 77; }
 for program in docker dockerd busybox tcpdump; do command -v $program >/dev/null || skip "$program is not installed (scripts/setup)"; done
 
 out=$(mktemp -d)
+. Tests/e2e/steps.sh
 trap 'weft lab down >/dev/null 2>&1; rm -rf "$out"' EXIT
 weft lab down >/dev/null 2>&1
 began=$(date +%s%N)
@@ -27,27 +28,28 @@ echo "time lab-with-engines-and-image $((($(date +%s%N) - began) / 1000000)) ms"
 
 socket() { echo "/run/$lab/host$1/run/docker.sock"; }
 ADDR1=172.30.0.1 ADDR2=172.30.0.2 ADDR3=172.30.0.3 NETNS1=$lab-1 NETNS2=$lab-2 NETNS3=$lab-3 \
-    PART=${PART:-init net run end} bash "$acceptance/walkthrough.sh" "$(socket 1)" "$(socket 2)" "$(socket 3)" 2>&1 | tee "$out/log"
+    PART=${PART:-init net run end} bash "$acceptance/walkthrough.sh" "$(socket 1)" "$(socket 2)" "$(socket 3)" 2>&1 | tee "$out/log" | sed -u 's/^failed:/these failed:/'
 
-passed=$(grep -c '^ok ' "$out/log") failed=0 unmet=0
+passed=$(grep -c '^ok ' "$out/log") unmet=0
 while read -r name; do
-    case " $expected " in *" $name "*) unmet=$((unmet + 1)) ;; *) failed=$((failed + 1)); echo "unexpected: $name" ;; esac
+    case " $expected " in
+    *" $name "*) unmet=$((unmet + 1)) ;;
+    *) fail "$name" "$(grep -F -m 1 "FAIL $name:" "$out/log" | cut -d: -f2- | cut -c1-400)" ;;
+    esac
 done < <(sed -n 's/^FAIL \([^:]*\):.*/\1/p' "$out/log")
 # An expected failure that passes is a list to correct, not a success to be silent about.
 for name in $expected; do
-    if grep -q "^ok $name " "$out/log"; then failed=$((failed + 1)); echo "expected to be refused, but passed: $name"; fi
+    if grep -q "^ok $name " "$out/log"; then fail "$name" "expected to be refused, but passed"; fi
 done
-grep -q '^[0-9]* passed, [0-9]* failed' "$out/log" || { failed=$((failed + 1)); echo "the acceptance script did not reach its end"; }
-if grep -q '^skip ' "$out/log"; then failed=$((failed + 1)); echo "steps were skipped"; fi
+grep -q '^[0-9]* passed, [0-9]* failed' "$out/log" || fail "the end" "the acceptance script did not reach it: $(tail -n 1 "$out/log")"
+if grep -q '^skip ' "$out/log"; then fail "skipped" "$(grep '^skip ' "$out/log" | head -n 3 | tr '\n' ' ')"; fi
 if [ "${KEEP_LOGS:-}" ]; then
     mkdir -p "$KEEP_LOGS"; cp "$out/log" "$KEEP_LOGS/walkthrough.log"
     for i in 1 2 3; do for d in weftd dockerd; do cp "/run/$lab/host$i/$d.log" "$KEEP_LOGS/$d$i.log"; done; done
 fi
 
-weft lab down || { failed=$((failed + 1)); echo "FAIL lab down"; }
-left=$(ip netns list | grep "$lab"; mount | grep "$lab"; find /sys/fs/cgroup -name "$lab*" 2>/dev/null)
-[ -z "$left" ] || { failed=$((failed + 1)); echo "FAIL left behind: $left"; }
-echo
+step "lab down" weft lab down
+left() { ! { ip netns list | grep "$lab"; mount | grep "$lab"; find /sys/fs/cgroup -name "$lab*" 2>/dev/null; } | grep .; }
+step "leaves nothing behind" left
 echo "$unmet steps of encrypted networks are refused, as expected"
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+conclude
