@@ -127,7 +127,8 @@ private final class Node: Sendable {
                 id: NodeID("n1"), description: description,
                 dataPathAddress: try #require(IPv4Address("172.30.0.1"))),
             placements: Placements(), store: Disk(), kernel: Kernel(), names: { _ in }, now: now,
-            tasks: { _ in }, lost: { [workloads] in
+            tasks: { _ in },
+            lost: { [workloads] in
                 _ = $1
                 workloads.lost($0)
             }, dismissed: { _ in }, logger: quiet)

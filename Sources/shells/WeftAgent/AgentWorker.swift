@@ -74,7 +74,8 @@ struct AgentReplies: AgentOutlet, Sendable {
     private let logger: Logger
 
     init(
-        reconciler: Reconciler, assigned: @escaping @Sendable (AssignedTasks) -> Void, lost: @escaping @Sendable ([Endpoint], String) -> Void,
+        reconciler: Reconciler, assigned: @escaping @Sendable (AssignedTasks) -> Void,
+        lost: @escaping @Sendable ([Endpoint], String) -> Void,
         dismissed: @escaping @Sendable (String) -> Void, logger: Logger
     ) {
         self.reconciler = reconciler
