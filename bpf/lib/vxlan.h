@@ -9,6 +9,7 @@
 #define WEFT_LIB_VXLAN_H
 
 #include "decap.h"
+#include "next_hop.h"
 #include "packet.h"
 #include "verdict.h"
 
@@ -76,7 +77,7 @@ static __always_inline int send_by_vxlan(
     set_mac(outer->inner.h_source, from->mac);
     outer->inner.h_proto = bpf_htons(protocol);
 
-    return bpf_redirect_neigh(config->underlay_ifindex, NULL, 0, 0);
+    return redirect_to_hop(skb, config->underlay_ifindex, config->vtep_ipv4, to->vtep_ipv4, tos);
 }
 
 /* IPv6 apart from IPv4, which is to stay as short as it is. */
