@@ -13,10 +13,10 @@ let swift: [SwiftSetting] = [
 ]
 
 /// How an optimised weftd is linked, for the memory that it keeps on every host (docs/decisions/0011): with
-/// the Swift runtime inside, what is never called left out, and what every node runs side by side at the front.
+/// the Swift runtime and the C++ library inside, what is never called left out, and what every node runs side by side at the front.
 let compactly: [LinkerSetting] = [
     .unsafeFlags(
-        ["-use-ld=lld", "-static-stdlib"]
+        ["-use-ld=lld", "-static-stdlib", "-L\(Context.packageDirectory)/packaging/link"]
             + ["Foundation", "CoreFoundation", "FoundationInternationalization", "FoundationEssentials", "_FoundationCShims"]
             .map { "-l\($0)" }
             + ["_FoundationCollections", "_FoundationICU", "swift_RegexParser", "swift_StringProcessing"].map { "-l\($0)" }
