@@ -66,12 +66,13 @@ during "calls without end" 80 stranger calls 172.30.0.1 2377 2
 during "connections without end" 80 stranger connects 172.30.0.1 2377 3
 during "more connections than descriptors" 80 stranger descriptors 172.30.0.1 2377 4
 # A member that floods loses its connections, and nobody else's.
-python3 - "/run/$lab/host2" "$out" <<'END'
+on 2 cat /var/lib/weft/node.pem >"$out/node.pem"
+python3 - "$out" <<'END'
 import pathlib, sys
-text = next(pathlib.Path(sys.argv[1]).glob("**/node.pem")).read_text()
+text = pathlib.Path(sys.argv[1], "node.pem").read_text()
 blocks = ["-----BEGIN" + block for block in text.split("-----BEGIN")[1:]]
-pathlib.Path(sys.argv[2], "key").write_text(next(block for block in blocks if "KEY-----" in block.split("\n")[0]))
-pathlib.Path(sys.argv[2], "certificate").write_text(next(block for block in blocks if "CERTIFICATE-----" in block.split("\n")[0]))
+pathlib.Path(sys.argv[1], "key").write_text(next(block for block in blocks if "KEY-----" in block.split("\n")[0]))
+pathlib.Path(sys.argv[1], "certificate").write_text(next(block for block in blocks if "CERTIFICATE-----" in block.split("\n")[0]))
 END
 for kind in window ping unknown; do
     during "a member's flood of $kind frames" 100 member $kind 172.30.0.1 2377 3 "$out/certificate" "$out/key"
