@@ -75,6 +75,7 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         var full = description
         full.engineVersion = "28.2"
         full.returnsAddresses = true
+        full.engineLabels = ["rack": "7"]
         full.routes = [try #require(IPv4Prefix("192.168.0.0/16")), try #require(IPv4Prefix("0.0.0.0/0"))]
         let messages: [NodeMessage] = [
             .hello(

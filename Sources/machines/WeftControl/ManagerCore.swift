@@ -69,7 +69,7 @@ package struct ManagerCore: Sendable {
     ) -> [ControlAction] {
         guard proposal == nil else { return [] }
         var actions = catchUp(now: now, wallClock: wallClock)
-        while proposal == nil, !waiting.isEmpty, replica.revision >= needed {
+        while proposal == nil, !waiting.isEmpty || leader.hasMore, replica.revision >= needed {
             actions += round(now: now, wallClock: wallClock, random: &random)
         }
         return actions
@@ -103,6 +103,7 @@ package struct ManagerCore: Sendable {
         let before = (dispatcher, leader)
         var round = Round(
             replica.lend(), dispatcher, remembered: replica.remembered, now: now, wallClock: wallClock)
+        if waiting.isEmpty { singles = 0 }
         let isAdvanced = singles == 0
         let start = waiting.startIndex
         let limit = start + (isAdvanced ? Self.inputsMax : 1)
@@ -111,7 +112,7 @@ package struct ManagerCore: Sendable {
             leader.take(waiting[end], in: &round, random: &random)
             end += 1
         }
-        if isAdvanced { leader.advance(&round) }
+        if isAdvanced { leader.advance(&round, random: &random) }
         let inputs = waiting[start..<end]
         waiting = waiting[end...]
         let transaction = round.draft.transaction()
@@ -203,6 +204,7 @@ package struct ManagerCore: Sendable {
     /// Each input is tried on its own, and without what the controllers want besides: nobody's change fails for another's.
     private mutating func failed(_ proposal: Proposal) -> [ControlAction] {
         attempts = 0
+        leader.pause()
         guard proposal.inputs.count == 1, !proposal.isAdvanced, let input = waiting.popFirst() else {
             singles = proposal.inputs.count
             return []

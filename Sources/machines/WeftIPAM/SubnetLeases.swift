@@ -61,6 +61,23 @@ package struct SubnetLeases: Sendable {
         return nil
     }
 
+    /// The highest address that nobody leases. Addresses that are leased one by one are taken from the end of the range, where the blocks
+    /// of nodes come last: so they lie together, and leave blocks whole.
+    package func lastFreeAddress() -> IPAddress? {
+        func before(_ address: IPAddress) -> IPAddress? { address.bits > 0 ? address.with(bits: address.bits - 1) : nil }
+        var candidate: IPAddress? = layout.range.last
+        while let address = candidate, layout.range.contains(address) {
+            if let block = lease(holding: address)?.block {
+                candidate = before(block.network)
+            } else if layout.isAssignable(address) {
+                return address
+            } else {
+                candidate = before(address)
+            }
+        }
+        return nil
+    }
+
     private func firstFree(_ length: Int, in space: AnyIPPrefix, _ taken: [AnyIPPrefix]) -> AnyIPPrefix? {
         PrefixSearch.firstFree(length: length, in: space, avoiding: taken) { layout.hostCount(in: $0) > 0 }
     }

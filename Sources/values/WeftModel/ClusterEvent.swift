@@ -1,6 +1,6 @@
 /// A change of one of the swarm's objects, as `docker events` tells of it.
 package struct ClusterEvent: Hashable, Sendable {
-    package enum Kind: String, Hashable, Sendable { case node, network }
+    package enum Kind: String, Hashable, Sendable { case node, network, service, secret, config }
     package enum Action: String, Hashable, Sendable { case create, update, remove }
 
     package var kind: Kind

@@ -35,6 +35,8 @@ package struct NodeDescription: Hashable, Sendable, Codable {
     package var weftVersion: String
     /// The container engine's version, empty without one.
     package var engineVersion = ""
+    /// Labels of the container engine, which placement may ask for.
+    package var engineLabels: [String: String]?
     /// Routes of the host that overlay pools must not overlap, the overlay's own excluded.
     package var routes: [IPv4Prefix] = []
     package var trust: TrustInformation?

@@ -261,6 +261,9 @@ nonisolated struct Weft_V1_NodeDescription: Sendable {
   /// Clears the value of `underlayMtu`. Subsequent reads from it will return its default value.
   mutating func clearUnderlayMtu() {self._underlayMtu = nil}
 
+  /// Labels of the container engine.
+  var engineLabels: Dictionary<String,String> = [:]
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -956,34 +959,46 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
 
   }
 
-  nonisolated struct Hello: Sendable {
+  nonisolated struct Hello: @unchecked Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
     // methods supported on all messages.
 
     var description_p: Weft_V1_NodeDescription {
-      get {_description_p ?? Weft_V1_NodeDescription()}
-      set {_description_p = newValue}
+      get {_storage._description_p ?? Weft_V1_NodeDescription()}
+      set {_uniqueStorage()._description_p = newValue}
     }
     /// Returns true if `description_p` has been explicitly set.
-    var hasDescription_p: Bool {self._description_p != nil}
+    var hasDescription_p: Bool {_storage._description_p != nil}
     /// Clears the value of `description_p`. Subsequent reads from it will return its default value.
-    mutating func clearDescription_p() {self._description_p = nil}
+    mutating func clearDescription_p() {_uniqueStorage()._description_p = nil}
 
-    var dataPathAddress: UInt32 = 0
+    var dataPathAddress: UInt32 {
+      get {_storage._dataPathAddress}
+      set {_uniqueStorage()._dataPathAddress = newValue}
+    }
 
-    var appliedRevision: Int64 = 0
+    var appliedRevision: Int64 {
+      get {_storage._appliedRevision}
+      set {_uniqueStorage()._appliedRevision = newValue}
+    }
 
-    var endpoints: [Weft_V1_Endpoint] = []
+    var endpoints: [Weft_V1_Endpoint] {
+      get {_storage._endpoints}
+      set {_uniqueStorage()._endpoints = newValue}
+    }
 
     /// The next message is another hello, with further endpoints and nothing else.
-    var more: Bool = false
+    var more: Bool {
+      get {_storage._more}
+      set {_uniqueStorage()._more = newValue}
+    }
 
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
     init() {}
 
-    fileprivate var _description_p: Weft_V1_NodeDescription? = nil
+    fileprivate var _storage = _StorageClass.defaultInstance
   }
 
   nonisolated struct Heartbeat: Sendable {
@@ -1674,7 +1689,7 @@ nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeDescription"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0\u{3}underlay_mtu\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0\u{3}underlay_mtu\0\u{3}engine_labels\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1692,6 +1707,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
       case 15: try { try decoder.decodeSingularMessageField(value: &self._trust) }()
       case 16: try { try decoder.decodeSingularBoolField(value: &self.returnsAddresses) }()
       case 17: try { try decoder.decodeSingularUInt32Field(value: &self._underlayMtu) }()
+      case 18: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.engineLabels) }()
       default: break
       }
     }
@@ -1732,6 +1748,9 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     try { if let v = self._underlayMtu {
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 17)
     } }()
+    if !self.engineLabels.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.engineLabels, fieldNumber: 18)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1746,6 +1765,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if lhs._trust != rhs._trust {return false}
     if lhs.returnsAddresses != rhs.returnsAddresses {return false}
     if lhs._underlayMtu != rhs._underlayMtu {return false}
+    if lhs.engineLabels != rhs.engineLabels {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2859,51 +2879,95 @@ nonisolated extension Weft_V1_NodeMessage.Hello: SwiftProtobuf.Message, SwiftPro
   static let protoMessageName: String = Weft_V1_NodeMessage.protoMessageName + ".Hello"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}description\0\u{3}data_path_address\0\u{3}applied_revision\0\u{1}endpoints\0\u{1}more\0")
 
+  fileprivate class _StorageClass {
+    var _description_p: Weft_V1_NodeDescription? = nil
+    var _dataPathAddress: UInt32 = 0
+    var _appliedRevision: Int64 = 0
+    var _endpoints: [Weft_V1_Endpoint] = []
+    var _more: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _description_p = source._description_p
+      _dataPathAddress = source._dataPathAddress
+      _appliedRevision = source._appliedRevision
+      _endpoints = source._endpoints
+      _more = source._more
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._description_p) }()
-      case 2: try { try decoder.decodeSingularFixed32Field(value: &self.dataPathAddress) }()
-      case 3: try { try decoder.decodeSingularInt64Field(value: &self.appliedRevision) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.more) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._description_p) }()
+        case 2: try { try decoder.decodeSingularFixed32Field(value: &_storage._dataPathAddress) }()
+        case 3: try { try decoder.decodeSingularInt64Field(value: &_storage._appliedRevision) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._endpoints) }()
+        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._more) }()
+        default: break
+        }
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._description_p {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
-    if self.dataPathAddress != 0 {
-      try visitor.visitSingularFixed32Field(value: self.dataPathAddress, fieldNumber: 2)
-    }
-    if self.appliedRevision != 0 {
-      try visitor.visitSingularInt64Field(value: self.appliedRevision, fieldNumber: 3)
-    }
-    if !self.endpoints.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.endpoints, fieldNumber: 4)
-    }
-    if self.more != false {
-      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 5)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._description_p {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if _storage._dataPathAddress != 0 {
+        try visitor.visitSingularFixed32Field(value: _storage._dataPathAddress, fieldNumber: 2)
+      }
+      if _storage._appliedRevision != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._appliedRevision, fieldNumber: 3)
+      }
+      if !_storage._endpoints.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._endpoints, fieldNumber: 4)
+      }
+      if _storage._more != false {
+        try visitor.visitSingularBoolField(value: _storage._more, fieldNumber: 5)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Weft_V1_NodeMessage.Hello, rhs: Weft_V1_NodeMessage.Hello) -> Bool {
-    if lhs._description_p != rhs._description_p {return false}
-    if lhs.dataPathAddress != rhs.dataPathAddress {return false}
-    if lhs.appliedRevision != rhs.appliedRevision {return false}
-    if lhs.endpoints != rhs.endpoints {return false}
-    if lhs.more != rhs.more {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._description_p != rhs_storage._description_p {return false}
+        if _storage._dataPathAddress != rhs_storage._dataPathAddress {return false}
+        if _storage._appliedRevision != rhs_storage._appliedRevision {return false}
+        if _storage._endpoints != rhs_storage._endpoints {return false}
+        if _storage._more != rhs_storage._more {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

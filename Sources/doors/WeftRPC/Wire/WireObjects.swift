@@ -11,6 +11,7 @@ extension Weft_V1_NodeDescription {
         memoryBytes = value.memoryBytes
         weftVersion = value.weftVersion
         engineVersion = value.engineVersion
+        engineLabels = value.engineLabels ?? [:]
         routes = value.routes.map(Weft_V1_Prefix.init)
         if let value = value.underlayMTU { underlayMtu = UInt32(value.bytes) }
         if let value = value.trust {
@@ -30,6 +31,7 @@ extension NodeDescription {
             memoryBytes: try Wire.count(wire.memoryBytes, "\(field).memory_bytes"),
             weftVersion: Wire.shown(wire.weftVersion))
         engineVersion = Wire.shown(wire.engineVersion)
+        engineLabels = wire.engineLabels.isEmpty ? nil : wire.engineLabels
         routes = Wire.list(wire.routes, "\(field).routes", &skipped) { prefix, field throws(WireError) in
             try Wire.prefix(prefix, field)
         }

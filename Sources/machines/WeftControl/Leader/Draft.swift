@@ -47,6 +47,11 @@ struct Draft: Sendable {
         }
     }
 
+    /// What was changed since there were so many changes, as it was before.
+    func changes(since mark: Int) -> some Sequence<(key: StoreKey, before: StoredObject?)> {
+        journal[mark...].lazy.map { ($0.key, $0.before) }
+    }
+
     func hasChanged(_ kind: StoreKind) -> Bool { journal.contains { $0.key.kind == kind } }
 
     /// Networks that were there and are not any more.

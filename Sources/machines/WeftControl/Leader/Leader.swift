@@ -9,6 +9,7 @@ import WeftNet
 struct Leader: Sendable {
     private var membership = Membership()
     private var allocation = Allocation()
+    private var orchestration = Orchestration()
 
     /// Takes one input into a round.
     mutating func take(_ input: ControlInput, in round: inout Round, random: inout some RandomNumberGenerator) {
@@ -32,20 +33,31 @@ struct Leader: Sendable {
     }
 
     /// Once per round, after its inputs: what the controllers want on their own.
-    mutating func advance(_ round: inout Round) {
+    mutating func advance(_ round: inout Round, random: inout some RandomNumberGenerator) {
         membership.advance(&round)
         allocation.advance(&round)
+        orchestration.advance(&round, random: &random)
         RootController.advance(&round)
     }
+
+    /// Whether there is something to do that needs no input.
+    var hasMore: Bool { orchestration.hasMore }
+
+    /// The store did not take what the controllers want: they try again when time has passed.
+    mutating func pause() { orchestration.pause() }
 
     /// What was committed, by whomever.
     mutating func noted(_ changes: [Replica.Change], now: Instant) {
         membership.noted(changes)
         allocation.noted(changes, now: now)
+        orchestration.noted(changes)
     }
 
     /// The replica was made anew: what changed meanwhile nobody knows.
-    mutating func startOver() { allocation.startOver() }
+    mutating func startOver() {
+        allocation.startOver()
+        orchestration.startOver()
+    }
 
     /// Runs a command; one that is refused leaves nothing behind, in the draft or here.
     private mutating func attempt(

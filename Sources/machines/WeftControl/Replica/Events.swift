@@ -7,6 +7,17 @@ protocol WatchedValue: StoredValue {
     var updatedAt: Instant { get }
     /// With what became of it since `old`.
     func eventAttributes(since old: Self?) -> [String: String]
+    /// Whether there is anything to tell of what became of `old`.
+    func isNews(since old: Self) -> Bool
+}
+
+extension WatchedValue {
+    func isNews(since old: Self) -> Bool { true }
+}
+
+extension WatchedValue where Self: SharedFile {
+    /// Which nodes need it is nobody's business.
+    func isNews(since old: Self) -> Bool { spec != old.spec }
 }
 
 /// What a commit means to who watches the swarm.
@@ -20,8 +31,9 @@ extension Replica.Change {
         }
     }
 
-    private static func event<Value: WatchedValue>(of value: Value, since old: (any StoredValue)?) -> ClusterEvent {
-        ClusterEvent(
+    private static func event<Value: WatchedValue>(of value: Value, since old: (any StoredValue)?) -> ClusterEvent? {
+        if let old = old as? Value, !value.isNews(since: old) { return nil }
+        return ClusterEvent(
             kind: Value.eventKind, action: old == nil ? .create : .update, id: value.id.text,
             attributes: value.eventAttributes(since: old as? Value), time: old == nil ? value.createdAt : value.updatedAt)
     }
@@ -53,4 +65,38 @@ extension Node: WatchedValue {
         note("state", old.state.rawValue, state.rawValue)
         return attributes
     }
+}
+
+extension Service: WatchedValue {
+    static var eventKind: ClusterEvent.Kind { .service }
+
+    func eventAttributes(since old: Service?) -> [String: String] {
+        var attributes = ["name": spec.name]
+        guard let old else { return attributes }
+        func note(_ name: String, _ before: String?, _ after: String?) {
+            guard before != after else { return }
+            if let before { attributes["\(name).old"] = before }
+            if let after { attributes["\(name).new"] = after }
+        }
+        note("image", old.spec.task.container.image, spec.task.container.image)
+        note("replicas", old.spec.mode.replicas, spec.mode.replicas)
+        if let state = updateStatus?.state { note("updatestate", old.updateStatus?.state.rawValue, state.rawValue) }
+        return attributes
+    }
+}
+
+extension ServiceMode {
+    fileprivate var replicas: String? {
+        if case .replicated(let count) = self { String(count) } else { nil }
+    }
+}
+
+extension StoredSecret: WatchedValue {
+    static var eventKind: ClusterEvent.Kind { .secret }
+    func eventAttributes(since old: StoredSecret?) -> [String: String] { ["name": spec.name] }
+}
+
+extension StoredConfig: WatchedValue {
+    static var eventKind: ClusterEvent.Kind { .config }
+    func eventAttributes(since old: StoredConfig?) -> [String: String] { ["name": spec.name] }
 }

@@ -7,9 +7,8 @@ struct IndexedTables: Sendable {
     private(set) var byKind = Tables()
 
     private(set) var networkNames: [String: NetworkID] = [:]
-    private(set) var serviceNames: [String: ServiceID] = [:]
-    private(set) var serviceTasks: [ServiceID: Set<TaskID>] = [:]
-    private(set) var nodeTasks: [NodeID: Set<TaskID>] = [:]
+    /// Services and tasks by what else they are looked for.
+    private(set) var found = ServiceIndex()
     private(set) var subnetLeases: [SubnetID: SubnetLeases] = [:]
     private(set) var addressUsers: [NetworkID: [IPAddress: EndpointID]] = [:]
     private(set) var nodeEndpoints: [NodeID: Set<EndpointID>] = [:]
@@ -51,10 +50,8 @@ struct IndexedTables: Sendable {
             nodeEndpoints[endpoint.node, default: []].insert(endpoint.id)
         case let lease as AddressLease:
             subnetLeases[lease.subnet]?.insert(lease.block, node: lease.node)
-        case let service as Service: serviceNames[service.spec.name] = service.id
-        case let task as ServiceTask:
-            serviceTasks[task.service, default: []].insert(task.id)
-            if let node = task.node { nodeTasks[node, default: []].insert(task.id) }
+        case let service as Service: found.insert(service)
+        case let task as ServiceTask: found.insert(task)
         default: break
         }
     }
@@ -74,14 +71,8 @@ struct IndexedTables: Sendable {
             if addressUsers[endpoint.network]?.isEmpty ?? false { addressUsers[endpoint.network] = nil }
             nodeEndpoints[endpoint.node]?.remove(endpoint.id)
             if nodeEndpoints[endpoint.node]?.isEmpty ?? false { nodeEndpoints[endpoint.node] = nil }
-        case let service as Service:
-            if serviceNames[service.spec.name] == service.id { serviceNames[service.spec.name] = nil }
-        case let task as ServiceTask:
-            serviceTasks[task.service]?.remove(task.id)
-            if serviceTasks[task.service]?.isEmpty ?? false { serviceTasks[task.service] = nil }
-            guard let node = task.node else { break }
-            nodeTasks[node]?.remove(task.id)
-            if nodeTasks[node]?.isEmpty ?? false { nodeTasks[node] = nil }
+        case let service as Service: found.remove(service)
+        case let task as ServiceTask: found.remove(task)
         case let lease as AddressLease:
             subnetLeases[lease.subnet]?.remove(lease.block)
             if networks[lease.network] == nil, subnetLeases[lease.subnet]?.owners.isEmpty ?? false {

@@ -125,7 +125,7 @@ package struct ResourceAmounts: Hashable, Sendable, Codable {
 
 /// What follows the end of a task.
 package struct RestartPolicy: Hashable, Sendable, Codable {
-    package enum Condition: String, Hashable, Sendable, Codable {
+    package enum Condition: String, Hashable, Sendable, Codable, CaseIterable {
         case none, any
         case onFailure = "on-failure"
     }

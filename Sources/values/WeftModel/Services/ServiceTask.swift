@@ -68,8 +68,11 @@ package struct TaskStatus: Hashable, Sendable, Codable {
 /// One run of what a service is to do, on one node. Its addresses are its endpoints'.
 package struct ServiceTask: StoredValue, AssignedValue {
     package static let kind = StoreKind("task", rank: 60)
-    /// Its node's, once it has one.
-    package var audience: Audience { node.map(Audience.node) ?? .managers }
+    /// Its node's, once it is to run there: a global service's task has its node before it is known to fit.
+    package var audience: Audience {
+        guard let node, status.state >= .assigned else { return .managers }
+        return .node(node)
+    }
 
     package let id: TaskID
     package var version: Version
@@ -93,6 +96,8 @@ package struct ServiceTask: StoredValue, AssignedValue {
     package var ports: [PortConfig]
     package var desiredState: TaskState
     package var status: TaskStatus
+    /// When its node first saw it running, by that node's clock.
+    package var startedAt: Instant?
 
     package init(
         id: TaskID, createdAt: Instant, of service: Service, slot: UInt64, node: NodeID?, desiredState: TaskState,

@@ -192,6 +192,9 @@ extension Allocation {
             let name = endpoint.name.isEmpty ? "endpoint \(endpoint.id)" : "endpoint \(endpoint.name)"
             return "the address \(address) is in use by \(name) on node \(label(holder, in: round))"
         }
+        if let service = round.tables.services[ServiceID(holder.rawValue)] {
+            return "the address \(address) is the virtual address of service \(service.spec.name)"
+        }
         return "the address \(address) is leased by node \(label(holder, in: round)), which \(absence(of: holder, in: round))"
     }
 
@@ -220,7 +223,7 @@ extension Allocation {
         var sentence = "all addresses of \(leases.layout.range) are in use"
         for (node, capacity) in leases.capacities.sorted(by: { $0.key < $1.key }) where node != ask.node {
             let free = capacity - (used[node] ?? 0)
-            if free > 0, ask.refusals[node] == nil {
+            if free > 0, ask.refusals[node] == nil, round.tables.services[ServiceID(node.rawValue)] == nil {
                 sentence += ", but for \(free) leased by node \(label(node, in: round)), which \(absence(of: node, in: round))"
             }
         }

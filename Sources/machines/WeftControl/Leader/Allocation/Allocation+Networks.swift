@@ -122,6 +122,7 @@ extension Allocation {
 
     func removeNetwork(_ text: String, in round: inout Round) throws(ControlError) -> Network {
         let network = try round.tables.network(matching: text)
+        try checkUnused(network, in: round)
         if let user = round.tables.addressUsers[network.id]?.values.min(), let endpoint = round.tables.endpoints[user] {
             let host = round.tables.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
             throw ControlError(
@@ -134,6 +135,23 @@ extension Allocation {
         }
         round.draft.delete(Network.key(network.id))
         return network
+    }
+}
+
+extension Allocation {
+    /// Refuses a network that services refer to, or tasks that may run.
+    private func checkUnused(_ network: Network, in round: Round) throws(ControlError) {
+        func refuse(_ sentence: String) -> ControlError {
+            ControlError(.failedPrecondition, "rpc error: code = FailedPrecondition desc = \(sentence)")
+        }
+        let found = round.tables.found
+        if let service = found.networkServices[network.id]?.min() {
+            throw refuse("network \(network.id) is in use by service \(service)")
+        }
+        if let task = found.networkTasks[network.id]?.min() { throw refuse("network \(network.id) is in use by task \(task)") }
+        if network.spec.ingress, let service = found.ingressPorts.values.joined().min() {
+            throw refuse("ingress network cannot be removed because service \(service) depends on it")
+        }
     }
 }
 

@@ -19,14 +19,17 @@ struct Allocation: Sendable {
     private var resting: [String: Instant] = [:]
     /// Nodes may have gone or come since `resting` was worked out.
     private var nodesChanged = true
+    private var services = ServiceAllocation()
     /// Networks that another manager may have made: not every node was given a block of them.
     private var newNetworks: Set<NetworkID> = []
 
     /// What was committed, by whomever.
     mutating func noted(_ changes: [Replica.Change], now: Instant) {
         asksAreDue = true
+        services.noted(changes)
         for change in changes {
             if change.key.kind == Node.kind { nodesChanged = true }
+            if change.key.kind == Service.kind { rest(change.old?.as(Service.self), since: change.new?.as(Service.self), now: now) }
             guard change.key.kind == Network.kind else { continue }
             if let network = change.old?.as(Network.self), change.new == nil {
                 retired.append((network, now + Self.retirement))
@@ -39,6 +42,7 @@ struct Allocation: Sendable {
     mutating func startOver() {
         asksAreDue = true
         nodesChanged = true
+        services.startOver()
     }
 
     mutating func advance(_ round: inout Round) {
@@ -48,13 +52,25 @@ struct Allocation: Sendable {
         newNetworks = []
         retired.removeAll { $0.until <= round.now }
         freeRestedLeases(&round)
+        services.advance(&round)
         advanceAsks(&round)
     }
 
-    /// Leases belong to nodes of the swarm. One that left or was removed may have had them in use until then: they rest.
+    /// A service gave addresses up: who knows them may use them for a while yet.
+    private mutating func rest(_ old: Service?, since new: Service?, now: Instant) {
+        let kept = Set(new?.leases.map(\.id) ?? [])
+        for lease in old?.leases ?? [] where !kept.contains(lease.id) { resting[lease.id] = now + NodeAddresses.rest }
+    }
+
+    /// Leases belong to nodes of the swarm, and to services. A node that left or was removed may have had them in use until then: they
+    /// rest, as do the addresses that a service gave up.
     private mutating func freeRestedLeases(_ round: inout Round) {
-        let nodes = round.tables.nodes
-        func isGone(_ lease: AddressLease) -> Bool { nodes[lease.node].map { $0.hasLeft ?? false } ?? true }
+        let (nodes, services) = (round.tables.nodes, round.tables.services)
+        func isGone(_ lease: AddressLease) -> Bool {
+            if let node = nodes[lease.node] { return node.hasLeft ?? false }
+            guard let service = services[ServiceID(lease.node.rawValue)] else { return true }
+            return !service.leases.contains { $0.id == lease.id }
+        }
         if nodesChanged || round.draft.hasChanged(Node.kind) {
             var left: [String: Instant] = [:]
             for lease in round.tables.leases.values where isGone(lease) {

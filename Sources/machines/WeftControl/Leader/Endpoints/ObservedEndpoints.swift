@@ -78,6 +78,9 @@ enum ObservedEndpoints {
             return "\(address) is endpoint \(user)'s"
         }
         guard let lease = leases.lease(holding: address), lease.node != endpoint.node else { return nil }
+        if let service = round.tables.services[ServiceID(lease.node.rawValue)] {
+            return "\(address) is the virtual address of service \(service.spec.name)"
+        }
         return "\(address) lies in the block \(lease.block) of node \(lease.node)"
     }
 }

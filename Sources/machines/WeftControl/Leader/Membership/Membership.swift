@@ -95,6 +95,10 @@ struct Membership: Sendable {
 extension ControlError {
     static func nodeNotFound(_ id: NodeID) -> ControlError { ControlError(.notFound, "node \(id) not found") }
     static let noCluster = ControlError(.unavailable, "the store holds no swarm: run swarm init first")
+    /// As swarm's: gRPC's InvalidArgument.
+    static func invalidArgument(_ sentence: String) -> ControlError {
+        ControlError(.invalid, "rpc error: code = InvalidArgument desc = \(sentence)")
+    }
     static func specTooLarge(_ what: String) -> ControlError {
         ControlError(
             .invalid, "rpc error: code = InvalidArgument desc = \(what) may take up to \(Bounds.specBytes) bytes, and these take more")

@@ -5,12 +5,13 @@ enum Services {
     static func create(
         _ spec: ServiceSpec, in round: inout Round, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Service {
-        try check(spec, in: round)
-        if round.tables.serviceNames[spec.name] != nil {
+        try ServiceRules.check(spec)
+        if round.tables.found.names[spec.name] != nil {
             throw ControlError(
                 .conflict,
                 "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service \(spec.name) already exists")
         }
+        try ServiceReferences.check(spec, of: nil, in: round)
         var service = Service(id: .random(using: &random), createdAt: round.wallClock, spec: spec)
         service.specVersion = round.draft.newVersion
         if spec.mode.isJob { service.jobStartedAt = round.wallClock }
@@ -24,19 +25,22 @@ enum Services {
     ) throws(ControlError) -> Service {
         var service = try find(id, in: round)
         guard service.version == version else { throw .outOfSequence }
-        let isRollback = spec == nil
+        let rollback = spec == nil ? "manually requested rollback" : nil
         guard let spec = spec ?? service.previousSpec else {
             throw ControlError(
                 .failedPrecondition, "rpc error: code = FailedPrecondition desc = service \(id) does not have a previous spec")
         }
-        try check(spec, in: round)
+        try ServiceRules.check(spec)
         guard spec.name == service.spec.name else {
             throw ControlError(.invalid, "rpc error: code = Unimplemented desc = renaming services is not supported")
         }
         guard spec.mode.isSameKind(as: service.spec.mode) else {
             throw ControlError(.invalid, "rpc error: code = Unimplemented desc = service mode change is not allowed")
         }
-        service.replaceSpec(by: spec, isRollback: isRollback, newVersion: round.draft.newVersion, now: round.wallClock)
+        try ServiceReferences.check(spec, of: id, in: round)
+        let newest = (round.tables.found.tasks[id] ?? []).compactMap { round.tables.tasks[$0]?.createdAt }.max()
+        let start = max(round.wallClock, newest.map { $0 + .nanoseconds(1) } ?? round.wallClock)
+        service.replaceSpec(by: spec, rollback: rollback, newVersion: round.draft.newVersion, now: start)
         round.draft.put(service)
         return service
     }
@@ -53,21 +57,15 @@ enum Services {
         }
         return service
     }
-
-    private static func check(_ spec: ServiceSpec, in round: Round) throws(ControlError) {
-        guard Bounds.isName(spec.name) else {
-            throw ControlError(
-                .invalid,
-                "invalid service name \"\(spec.name)\": 1 to 63 of the characters a-z, A-Z, 0-9, -, _ and ., the first a letter or digit")
-        }
-    }
 }
 
 extension Service {
-    /// Another task spec than before is a new version of the tasks'.
-    fileprivate mutating func replaceSpec(by spec: ServiceSpec, isRollback: Bool, newVersion: Version, now: Instant) {
+    /// Another task spec than before is a new version of the tasks'. `rollback` says why, where the spec is the one before: tasks that
+    /// it makes are known by their time, so that `now` is to be later than that of any task.
+    mutating func replaceSpec(by spec: ServiceSpec, rollback: String?, newVersion: Version, now: Instant) {
+        let isRollback = rollback != nil
         let former = (spec: self.spec, version: specVersion)
-        if spec.task != former.spec.task {
+        if spec.task != former.spec.task || spec.endpoint.needsNewTasks(since: former.spec.endpoint) {
             specVersion = isRollback ? previousSpecVersion ?? newVersion : newVersion
         }
         previousSpec = isRollback ? nil : former.spec
@@ -78,7 +76,16 @@ extension Service {
             jobIteration += 1
             jobStartedAt = now
         }
-        updateStatus = isRollback ? UpdateStatus(state: .rollbackStarted, startedAt: now, message: "manually requested rollback") : nil
+        // A job begins anew: there is nothing to go back step by step.
+        updateStatus = spec.mode.isJob ? nil : rollback.map { UpdateStatus(state: .rollbackStarted, startedAt: now, message: $0) }
+    }
+}
+
+extension ServiceEndpointSpec? {
+    /// What is published at a task's own node is made with the task.
+    fileprivate func needsNewTasks(since other: Self) -> Bool {
+        func own(_ endpoint: Self) -> Set<PortConfig> { Set((endpoint?.ports ?? []).filter { $0.mode == .host }) }
+        return own(self) != own(other) || (self?.mode ?? .vip) != (other?.mode ?? .vip)
     }
 }
 
