@@ -10,8 +10,13 @@ export PATH LC_ALL=C
 lab=${WEFT_LAB:-weft-lab}
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(mktemp -d)
-background=
-down() { [ -z "$background" ] || kill $background 2>/dev/null; weft lab down >/dev/null 2>&1; rm -rf "$out"; }
+background= listeners=()
+down() {
+    [ -z "$background" ] || kill $background 2>/dev/null
+    # A function in the background is a shell of its own, and the program its child.
+    for pid in "${listeners[@]}"; do kill $(pgrep -P "$pid") "$pid" 2>/dev/null; done
+    weft lab down >/dev/null 2>&1; rm -rf "$out"
+}
 trap down EXIT
 . "$here/../e2e/steps.sh"
 
@@ -76,6 +81,7 @@ a1=$(on 1 weft inspect a1 --format '{{(index .Networks "net").IPAddress}}') a2=$
 number=$(vni net)
 listen() { # host, sandbox
     sandbox_net "$1" "$2" timeout 900 python3 "$here/forge.py" listen 9999 >"$out/heard$1" 2>&1 &
+    listeners+=($!)
     within 10 grep -q ready "$out/heard$1"
 }
 heard() { grep -c forged "$out/heard$1"; }
