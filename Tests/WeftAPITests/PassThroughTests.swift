@@ -110,8 +110,9 @@ import Testing
             client.send(attach + "GET /images/json HT")
             #expect(client.readText(until: "none").hasPrefix("HTTP/1.1 404"))
             client.send("TP/1.1\r\nHost: d\r\n\r\n" + attach)
-            #expect(client.readText(until: "ok").hasPrefix("HTTP/1.1 200"))
-            #expect(client.readText(until: "none").hasPrefix("HTTP/1.1 404"))
+            // Two answers, in as many reads as it takes.
+            let both = client.readText(until: "none").components(separatedBy: "ok")
+            #expect(both.count == 2 && both[0].hasPrefix("HTTP/1.1 200") && both[1].hasPrefix("HTTP/1.1 404"))
             client.send("GET /images/json HTTP/1.1\r\nHost: d\r\n\r\n")
             #expect(client.readText(until: "ok").hasPrefix("HTTP/1.1 200"))
         }
@@ -206,6 +207,7 @@ import Testing
         let most = 16 << 20
         let sent = Noted(0)
         let ended = Noted(false)
+        let heard = Noted("")
         try await withEngine { wire in
             _ = wire.readText(until: "\r\n\r\n")
             wire.send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
@@ -219,7 +221,8 @@ import Testing
             }
             ended.change { $0 = true }
             wire.endOutput()
-            #expect(wire.readToEnd() == Array("bye".utf8), "the other way stays open")
+            let rest = String(decoding: wire.readToEnd(), as: UTF8.self)
+            heard.change { $0 = rest }
         } _: { path in
             let client = try Wire.connected(to: path)
             client.send("POST /exec/e/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
@@ -231,6 +234,7 @@ import Testing
             #expect(content.enumerated().allSatisfy { $1 == UInt8(truncatingIfNeeded: $0 / 251) })
             client.send("bye")
             client.endOutput()
+            #expect(heard.wait { $0 == "bye" }, "the other way stays open")
         }
     }
 
