@@ -92,10 +92,11 @@ import WeftWire
             var known: [EndpointID: Endpoint] = [:]
             var present: [NetworkID: Network] = [:]
             var states: [String: NodeState] = [:]
+            var services: [ServiceID: ServiceView] = [:]
             for _ in 0..<80 {
                 let index = Int.random(in: 0..<4, using: &generator)
                 let node = nodes[Int.random(in: 0..<3, using: &generator)]
-                switch Int.random(in: 0..<8, using: &generator) {
+                switch Int.random(in: 0..<10, using: &generator) {
                 case 0:
                     table.insert([networks[index]])
                     present[networks[index].id] = networks[index]
@@ -109,20 +110,33 @@ import WeftWire
                     guard let id = known.keys.sorted().randomElement(using: &generator) else { continue }
                     table.removeEndpoint(id)
                     known[id] = nil
+                case 5:
+                    guard let id = services.keys.sorted().randomElement(using: &generator) else { continue }
+                    table.removeService(id)
+                    services[id] = nil
+                case 6:
+                    let added = try service(
+                        ["a", "web"][Int.random(in: 0..<2, using: &generator)],
+                        mode: Bool.random(using: &generator) ? .vip : .dnsrr,
+                        on: [("n\(index)", ["x"], Bool.random(using: &generator) ? "10.0.\(index).7" : nil), ("n0", [], nil)])
+                    table.insert(added)
+                    services[added.id] = added
                 default:
                     let names = ["a", "b", "c", "a.n1"]
                     let added = try endpoint(
                         names[Int.random(in: 0..<4, using: &generator)], on: "n\(index)",
                         "10.0.\(index).\(Int.random(in: 2...6, using: &generator))", node: node,
-                        sandbox: "\(node)-\(Int.random(in: 0..<3, using: &generator))", aliases: ["x", "a"])
+                        sandbox: "\(node)-\(Int.random(in: 0..<3, using: &generator))", aliases: ["x", "a"],
+                        task: [nil, task("web", 1), task("a", 2), task("web", 3, .draining)].randomElement(using: &generator) ?? nil)
                     table.insert(added)
                     known[added.id] = added
                 }
             }
             let built = NameTable(
                 node: NodeID("here"), networks: Array(present.values), endpoints: Array(known.values),
-                peers: states.map { peer($0.key, $0.value) })
+                peers: states.map { peer($0.key, $0.value) }, services: Array(services.values))
             #expect(try Self.observed(table) == Self.observed(built))
+            #expect(table == built)
             for id in known.keys { table.removeEndpoint(id) }
             #expect(table.endpointCount == 0)
         }
@@ -135,7 +149,7 @@ import WeftWire
         for asker in all {
             guard let view = table.view(from: try ip(asker)) else { continue }
             lines.append("\(asker) \(view.networks) \(view.isInternal)")
-            for name in ["a", "b", "c", "x", "a.n0", "a.n1", "x.n2", "a.n1.n1", "n1"] {
+            for name in ["a", "b", "c", "x", "a.n0", "a.n1", "x.n2", "a.n1.n1", "n1", "web", "tasks.web.n2", "tasks.x"] {
                 lines.append("  \(name) \(String(describing: table.addresses(of: try dnsName(name), in: view)))")
             }
             for address in all { lines.append("  \(address) \(table.owner(of: .v4(try ip(address)), in: view))") }

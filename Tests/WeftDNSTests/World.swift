@@ -20,14 +20,43 @@ func network(_ name: String, _ subnet: String, _ subnet6: String? = nil, isInter
 
 func endpoint(
     _ name: String, on network: String, _ address: String, _ ipv6: String? = nil, node: String = "here", sandbox: String? = nil,
-    aliases: [String] = []
+    aliases: [String] = [], task: ServingTask? = nil
 ) throws -> Endpoint {
     let ipv4 = try ip(address)
     return Endpoint(
         id: EndpointID("ep-\(address)"), network: NetworkID("net-\(network)"), node: NodeID(node),
         sandbox: SandboxID(sandbox ?? "sb-\(name)"), ipv4: ipv4, ipv6: ipv6.flatMap { IPv6Address($0) },
         mac: MACAddress(forIPv4: ipv4), name: name,
-        aliases: aliases)
+        aliases: aliases, task: task)
+}
+
+/// A service with these networks, each with its aliases and its address there, if it has one; of IPv6 it has one on `other`.
+func service(
+    _ name: String, mode: ServiceEndpointSpec.Mode = .vip, on networks: [(name: String, aliases: [String], address: String?)],
+    _ ipv6: String? = nil
+) throws -> ServiceView {
+    var spec = ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec()))
+    spec.endpoint = ServiceEndpointSpec()
+    spec.endpoint?.mode = mode
+    spec.task.networks = networks.map {
+        var network = TaskNetwork(target: "net-\($0.name)")
+        network.aliases = $0.aliases
+        return network
+    }
+    var service = Service(id: ServiceID("svc-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec)
+    service.addresses = try networks.compactMap { network in
+        try network.address.map {
+            VirtualAddress(
+                network: NetworkID("net-\(network.name)"), ipv4: try ip($0),
+                ipv6: network.name == "other" ? ipv6.flatMap { IPv6Address($0) } : nil)
+        }
+    }
+    return ServiceView(service)
+}
+
+/// The task in a slot of a service.
+func task(_ service: String, _ slot: UInt64, _ rotation: ServingTask.Rotation = .serving) -> ServingTask {
+    ServingTask(service: ServiceID("svc-\(service)"), task: TaskID("\(service)-\(slot)"), slot: slot, rotation: rotation)
 }
 
 func peer(_ id: String, _ state: NodeState) -> Peer {

@@ -59,6 +59,7 @@ extension AgentCore {
         if changes.cluster { change.dataPathPort = machine.clusterView?.dataPathPort }
         for id in changes.networks { change.networks[id] = .some(machine.network(id)) }
         for id in changes.peers { change.peers[id] = .some(machine.peer(id)) }
+        for id in changes.services { change.services[id] = .some(machine.assigned(ServiceView.self)[id]) }
         for id in changes.endpoints { change.endpoints[id] = part(id, machine.lastKnown(id)) }
         return change
     }
@@ -70,6 +71,7 @@ extension AgentCore {
         change.dataPathPort = machine.clusterView?.dataPathPort
         for network in machine.networks { change.networks[network.id] = .some(network) }
         for peer in machine.peers { change.peers[peer.id] = .some(peer) }
+        for service in machine.assigned(ServiceView.self).values { change.services[service.id] = .some(service) }
         machine.forEachEndpoint { change.endpoints[$0.id] = part($0.id, $0) }
         return change
     }

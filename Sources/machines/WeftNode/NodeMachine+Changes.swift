@@ -31,9 +31,12 @@ package struct NodeChanges: Hashable, Sendable {
     package internal(set) var cluster = false
     package internal(set) var networks: Set<NetworkID> = []
     package internal(set) var peers: Set<NodeID> = []
+    package internal(set) var services: Set<ServiceID> = []
     package internal(set) var endpoints: Set<EndpointID> = []
 
-    package var isEmpty: Bool { !everything && !cluster && networks.isEmpty && peers.isEmpty && endpoints.isEmpty }
+    package var isEmpty: Bool {
+        !everything && !cluster && networks.isEmpty && peers.isEmpty && services.isEmpty && endpoints.isEmpty
+    }
 }
 
 /// What is not on disk yet.

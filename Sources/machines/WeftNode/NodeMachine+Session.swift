@@ -79,6 +79,7 @@ extension NodeMachine {
         changes.cluster = changes.cluster || assignments.cluster != nil
         changes.networks.formUnion(assignments.networks.map(\.id) + assignments.removedNetworks)
         changes.peers.formUnion(assignments.peers.map(\.id) + assignments.removedPeers)
+        changes.services.formUnion(assignments[ServiceView.self].ids)
         let endpoints = assignments.endpoints.map(\.id) + assignments.removedEndpoints
         changes.endpoints.formUnion(endpoints)
         unsaved.note(assignments)
@@ -108,7 +109,7 @@ extension NodeMachine {
 
     /// False for what changes neither data path nor names: leases, and the echo of this node's own endpoints.
     private func concernsOthers(_ assignments: Assignments) -> Bool {
-        concernsAll(assignments) || assignments.endpoints.contains { $0.node != id }
+        concernsAll(assignments) || !assignments[ServiceView.self].isEmpty || assignments.endpoints.contains { $0.node != id }
             || assignments.removedEndpoints.contains { view.endpoints[$0]?.node != id }
     }
 
