@@ -45,6 +45,7 @@ struct SimulationTests {
                 total.refusedRounds += report.refusedRounds
                 total.comparisons += report.comparisons
                 total.networksRemoved += report.networksRemoved
+                total.servicesCreated += report.servicesCreated
                 total.nodesLeft += report.nodesLeft
             } catch {
                 failures += 1
@@ -59,6 +60,7 @@ struct SimulationTests {
         #expect(total.slowCommits > 0 && total.conflicts > 0 && total.otherChanges > 0)
         #expect(total.failedSaves > 0 && total.takenBack > 0 && total.refusedRounds > 0 && total.comparisons > 1000)
         #expect(total.managerCrashes > 0 && total.failedCommits > 0 && total.networksRemoved > 0 && total.nodesLeft > 0)
+        #expect(total.servicesCreated > 0)
     }
 
     @Test("The same seed gives the same run")

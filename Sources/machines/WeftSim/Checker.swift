@@ -92,7 +92,16 @@ struct Checker {
     }
 
     private func overlappingLeases(_ cluster: SimCluster) -> String? {
-        guard cluster.hasCommitted, let leases = cluster.manager?.replica.leases else { return nil }
+        guard cluster.hasCommitted, let replica = cluster.manager?.replica else { return nil }
+        let leases = replica.leases
+        for service in replica.all(Service.self) {
+            for address in service.addresses {
+                let own = replica.lease("\(address.network)/\(AnyIPPrefix(host: .v4(address.ipv4)))")
+                guard own?.node.rawValue == service.id.rawValue else {
+                    return "service \(service.spec.name) does not lease its address \(address.ipv4) of network \(address.network)"
+                }
+            }
+        }
         for (one, next) in zip(leases, leases.dropFirst())
         where one.network == next.network && one.block.overlaps(next.block) {
             return "leases \(one.block) and \(next.block) of network \(one.network) overlap in the store"

@@ -154,6 +154,7 @@ extension SimCluster {
         guard case .success(let reply) = result else { return }
         switch (command, reply) {
         case (.createNetwork, _): report.networksCreated += 1
+        case (.createService, _): report.servicesCreated += 1
         case (.removeNetwork, .network(let network)):
             guard store.objects[network.key] == nil else { throw failure("network \(network.id) is removed and there") }
             report.networksRemoved += 1

@@ -19,6 +19,7 @@ extension SimCluster {
         case 84..<86: try command(.rotateToken(.worker))
         case 86..<88: try replaceRoot()
         case 88: try changeMTU()
+        case 89..<92: try changeServices()
         default: if options.faults { fault() }
         }
     }
@@ -108,6 +109,27 @@ extension SimCluster {
     private func removeNetwork() throws {
         guard let network = manager?.replica.networks.filter({ !$0.spec.ingress }).randomElement(using: &random) else { return }
         try command(.removeNetwork(network.spec.name))
+    }
+
+    /// Services come, change and go. None of their tasks runs here; their addresses are leased beside those of nodes.
+    private func changeServices() throws {
+        guard let replica = manager?.replica else { return }
+        let known = replica.all(Service.self)
+        let networks = replica.networks.filter { _ in random.chance(40) }.filter { !$0.spec.ingress }
+        if let service = known.randomElement(using: &random), known.count > 2 || random.chance(50) {
+            if random.chance(60) { return try command(.removeService(service.id)) }
+            var spec = service.spec
+            spec.task.networks = networks.map { TaskNetwork(target: $0.id.rawValue) }
+            return try command(.updateService(service.id, version: service.version, spec))
+        }
+        var spec = ServiceSpec(name: "s\(Int.random(in: 1...8, using: &random))", task: TaskSpec(container: ContainerSpec(image: "app")))
+        spec.mode = .replicated(0)
+        spec.task.networks = networks.map { TaskNetwork(target: $0.id.rawValue) }
+        if random.chance(50) {
+            spec.endpoint = ServiceEndpointSpec()
+            spec.endpoint?.ports = [PortConfig(target: 80)]
+        }
+        try command(.createService(spec))
     }
 
     /// A node leaves, or is thrown out, or one joins.

@@ -62,6 +62,7 @@ package struct SimReport: Hashable, Sendable {
     package var comparisons = 0
     package var networksCreated = 0
     package var networksRemoved = 0
+    package var servicesCreated = 0
     /// Addresses and blocks that one node gave back because another needed them.
     package var addressesReturned = 0
     /// Addresses attached or refused while networks were filled to the last one.
