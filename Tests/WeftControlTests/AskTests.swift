@@ -55,6 +55,26 @@ struct AskTests {
         #expect(full.blocks(full.two) == ["10.8.0.4/32"] && full.blocks(full.one).count == 4)
     }
 
+    @Test("A service's address is asked back too, and again where nobody had one to give")
+    func service() throws {
+        var full = try Full()
+        var spec = ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "i")))
+        spec.task.networks = [TaskNetwork(target: full.network.id.rawValue)]
+        guard case .service(let service) = try full.swarm.run(.createService(spec)) else { throw Swarm.Unexpected(what: "reply") }
+        func address() -> String? { full.swarm.replica[Service.self, service.id]?.addresses.first?.ipv4.description }
+        full.swarm.say(.addressesKept(try full.question(), reason: "in use"), as: full.one)
+        full.swarm.pass(.seconds(2))
+        #expect(address() == nil && full.swarm.replica[Service.self, service.id]?.problem?.contains("10.8.0.0/29") == true)
+        full.swarm.sent = []
+        for _ in 0..<10 {
+            for node in [full.one, full.two, full.three] { full.swarm.say(.heartbeat(appliedRevision: .none), as: node) }
+            full.swarm.pass(.seconds(1))
+        }
+        full.swarm.say(.addressesReturned(try full.question(), full.subnet, try single("10.8.0.4/32")), as: full.one)
+        #expect(address() == "10.8.0.4" && full.swarm.replica[Service.self, service.id]?.problem == nil)
+        #expect(full.blocks(full.one).count == 4 && full.blocks(NodeID(service.id.rawValue)) == ["10.8.0.4/32"])
+    }
+
     @Test("A block is split: its node keeps the rest in smaller blocks, and is told")
     func split() throws {
         var swarm = try Swarm()

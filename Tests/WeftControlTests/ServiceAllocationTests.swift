@@ -75,7 +75,9 @@ struct ServiceAllocationTests {
         for lease in swarm.replica.leases where lease.network == small.id { swarm.say(.leasesReturned([lease.id]), as: lease.node) }
         let first = try swarm.serve("first", .replicated(1), attach(small))
         #expect(try swarm.service(first.id).problem == nil)
-        let second = try swarm.serve("second", .replicated(1), attach(small))
+        let large = try swarm.create("large")
+        let second = try swarm.serve("second", .replicated(1), attach(large, small))
+        #expect(swarm.replica.leases.allSatisfy { $0.node != NodeID(second.id.rawValue) }, "none of the other network is kept")
         let waiting = try #require(swarm.tasks(second.id).first)
         #expect(waiting.status.state == .new && waiting.status.problem?.contains("could not find an available IP") == true)
         #expect(try swarm.service(second.id).problem == waiting.status.problem)

@@ -3,10 +3,10 @@ import WeftModel
 import WeftNet
 
 /// A node's request for addresses that are all leased. It lives as long as the node's session: who loses that, or the
-/// manager, asks anew.
+/// manager, asks anew. A service asks without a session, as long as it lacks an address.
 struct AddressAsk: Sendable {
     let node: NodeID
-    let session: SessionID
+    let session: SessionID?
     /// The node's number for the request.
     let number: RequestNumber
     let subnet: SubnetID
@@ -49,19 +49,34 @@ extension Allocation {
         asksAreDue = false
         guard isDue, !asks.isEmpty else { return }
         var left: [AddressAsk] = []
-        for var ask in asks where round.dispatcher.isCurrent(ask.node, ask.session) {
-            switch advance(&ask, in: &round) {
-            case .granted: round.send(ask.node, ask.session, .leaseGranted(ask.number))
-            case .refused(let reason): round.send(ask.node, ask.session, .leaseRefused(ask.number, reason: reason))
-            case .waits: left.append(ask)
+        for var ask in asks where Self.isAlive(ask, in: round) {
+            switch (advance(&ask, in: &round), ask.session) {
+            case (.granted, let session?): round.send(ask.node, session, .leaseGranted(ask.number))
+            case (.refused(let reason), let session?): round.send(ask.node, session, .leaseRefused(ask.number, reason: reason))
+            case (.granted, nil), (.refused, nil): break
+            case (.waits, _): left.append(ask)
             }
         }
         asks = left
     }
 
+    private static func isAlive(_ ask: AddressAsk, in round: Round) -> Bool {
+        if let session = ask.session { return round.dispatcher.isCurrent(ask.node, session) }
+        return round.tables.services[ServiceID(ask.node.rawValue)]?.problem != nil
+    }
+
+    /// A service lacks an address of a subnet that is leased as a whole. What a node gives back is the service's, which is seen to before
+    /// requests of nodes are.
+    mutating func ask(for wish: ServiceAllocation.Wish, now: Instant) {
+        let node = NodeID(wish.service.rawValue)
+        guard !asks.contains(where: { $0.node == node && $0.subnet == wish.subnet }) else { return }
+        asks.append(AddressAsk(node: node, session: nil, number: 0, subnet: wish.subnet, address: nil, since: now))
+        asksAreDue = true
+    }
+
     private mutating func advance(_ ask: inout AddressAsk, in round: inout Round) -> Progress {
         do throws(ControlError) {
-            if try Self.lease(ask.subnet, address: ask.address, to: ask.node, in: &round) { return .granted }
+            if ask.session != nil, try Self.lease(ask.subnet, address: ask.address, to: ask.node, in: &round) { return .granted }
         } catch {
             return .refused(error.message)
         }

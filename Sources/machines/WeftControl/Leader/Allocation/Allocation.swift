@@ -53,6 +53,7 @@ struct Allocation: Sendable {
         retired.removeAll { $0.until <= round.now }
         freeRestedLeases(&round)
         services.advance(&round)
+        for wish in services.wishes { ask(for: wish, now: round.now) }
         advanceAsks(&round)
     }
 

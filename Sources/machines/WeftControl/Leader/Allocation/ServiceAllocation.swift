@@ -15,6 +15,17 @@ struct ServiceAllocation: Sendable {
     private var lacking: Set<ServiceID> = []
     /// Something was given back, or made.
     private var mayBeHad = false
+    /// Subnets whose addresses nodes lease, of which services lack one; and when nodes were asked for it.
+    private(set) var wishes: [Wish] = []
+    private var asked: [ServiceID: Instant] = [:]
+
+    /// So often what lacks something is tried again, and nodes are asked.
+    private static let interval: Duration = .seconds(10)
+
+    struct Wish: Sendable {
+        let service: ServiceID
+        let subnet: SubnetID
+    }
 
     mutating func startOver() { isNew = true }
 
@@ -36,24 +47,39 @@ struct ServiceAllocation: Sendable {
         isNew = false
         if mayBeHad || !concerned.isEmpty { concerned.formUnion(lacking) }
         mayBeHad = false
+        wishes = []
+        if round.isTick {
+            for id in lacking { if let time = asked[id], round.now - time >= Self.interval { concerned.insert(id) } }
+        }
         guard !concerned.isEmpty else { return }
         let ids = concerned.sorted()
         concerned = []
         for id in ids {
-            lacking.remove(id)
-            guard let service = round.tables.services[id] else { continue }
-            if Self.settle(service, in: &round) != nil { lacking.insert(id) }
+            guard let service = round.tables.services[id], let lack = Self.settle(service, in: &round) else {
+                lacking.remove(id)
+                asked[id] = nil
+                continue
+            }
+            lacking.insert(id)
+            if let time = asked[id], round.now - time < Self.interval { continue }
+            asked[id] = round.now
+            if let subnet = lack.subnet { wishes.append(Wish(service: id, subnet: subnet)) }
         }
     }
 
     /// Gives a service what it lacks, and takes from it what it has no use for. Returns what it lacks.
-    private static func settle(_ old: Service, in round: inout Round) -> String? {
+    private static func settle(_ old: Service, in round: inout Round) -> Lack? {
         var service = old
+        var lack: Lack?
         service.problem = nil
+        let mark = round.mark
         do throws(Lack) {
             service.ports = try ports(for: old, in: round)
             service.addresses = try addresses(for: service, in: &round)
         } catch {
+            // All of them or none: what was leased for it is free.
+            round.undo(to: mark)
+            lack = error
             service.problem = error.sentence
             service.ports = []
         }
@@ -61,10 +87,14 @@ struct ServiceAllocation: Sendable {
             service.updatedAt = round.wallClock
             round.draft.put(service)
         }
-        return service.problem
+        return lack
     }
 
-    private struct Lack: Error { let sentence: String }
+    private struct Lack: Error {
+        let sentence: String
+        /// Of which there is no address, though nodes may have some to give.
+        var subnet: SubnetID?
+    }
 
     // MARK: Ports
 
@@ -132,10 +162,10 @@ struct ServiceAllocation: Sendable {
                 addresses.append(own)
                 continue
             }
-            guard let ipv4 = lease(network, .v4, to: service, in: &round)?.v4 else { throw full(network, network.subnet.description) }
+            guard let ipv4 = lease(network, .v4, to: service, in: &round)?.v4 else { throw full(network, .v4) }
             var address = VirtualAddress(network: network.id, ipv4: ipv4)
-            if let subnet6 = network.subnet6 {
-                guard let ipv6 = lease(network, .v6, to: service, in: &round)?.v6 else { throw full(network, subnet6.description) }
+            if network.subnet6 != nil {
+                guard let ipv6 = lease(network, .v6, to: service, in: &round)?.v6 else { throw full(network, .v6) }
                 address.ipv6 = ipv6
             }
             addresses.append(address)
@@ -170,10 +200,11 @@ struct ServiceAllocation: Sendable {
         return address
     }
 
-    private static func full(_ network: Network, _ subnet: String) -> Lack {
-        Lack(
+    private static func full(_ network: Network, _ family: IPAddress.Family) -> Lack {
+        let subnet = network.subnet(family)?.description ?? ""
+        return Lack(
             sentence: "could not find an available IP while allocating VIP: all addresses of network \(network.spec.name) (\(subnet)) "
-                + "are leased")
+                + "are leased", subnet: SubnetID(network.id, family))
     }
 }
 
