@@ -41,6 +41,17 @@ import WeftEngine
         }
     }
 
+    @Test func `an engine says what it is, and what its labels are`() async throws {
+        try await with { wire in
+            #expect(wire.readText(until: "\r\n\r\n").hasPrefix("GET /info "))
+            let body = #"{"ServerVersion":"28.2","Labels":["rack=7","a=b=c","plain"]}"#
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+        } _: { client in
+            let words = try await Engine(socketPath: client.socketPath).words()
+            #expect(words.version == "28.2" && words.labels == ["rack": "7", "a": "b=c", "plain": ""])
+        }
+    }
+
     @Test func `an engine that is not there is told from one that does not answer in time`() async throws {
         let absent = EngineClient(socketPath: "/nowhere/engine.sock")
         await #expect {

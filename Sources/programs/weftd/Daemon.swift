@@ -18,6 +18,7 @@ struct Daemon: ServiceLifecycle.Service {
     private let settings: Settings
     private let lifecycle: NodeLifecycle<WeftParts, Workloads>
     private let watcher: EngineWatcher
+    private let engine: Engine
     private let plugin: PluginService?
     private let api: APIServer
     /// Held as long as the daemon runs.
@@ -36,6 +37,7 @@ struct Daemon: ServiceLifecycle.Service {
         let eventLog = ClusterEventLog()
         let starts = ContainerStarts()
         let engine = LocalEngine(socketPath: settings.engineSocketPath)
+        self.engine = engine.engine
         let names = ContainerNames(logger: logger)
 
         let driver = EngineDriver(membership: membership, names: names, starts: starts, logger: logger)
@@ -110,6 +112,7 @@ struct Daemon: ServiceLifecycle.Service {
         try await cancelWhenGracefulShutdown {
             try await withThrowingTaskGroup { group in
                 group.addTask { await watcher.run() }
+                group.addTask { await Host.follow(engine) }
                 group.addTask { await servePlugin() }
                 group.addTask { try await api.run() }
                 // The watcher ends only when it is cancelled.

@@ -1,4 +1,5 @@
 import WeftAPI
+import WeftEngine
 import WeftLinux
 import WeftModel
 import WeftNet
@@ -22,6 +23,8 @@ enum Host {
         description.routes = NodeDescription.reported(routes: interfaces.routedPrefixes)
         description.underlayMTU = dataPathAddress.flatMap { interfaces.mtu(ofAddress: $0) }
         description.trust = trust
+        description.engineVersion = engine?.version ?? ""
+        description.engineLabels = engine.flatMap { $0.labels.isEmpty ? nil : $0.labels }
         return description
     }
 
