@@ -16,8 +16,9 @@
 #include "lib/maps.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
-#include "lib/path_mtu.h"
+#include "lib/errors.h"
 #include "lib/resolver.h"
+#include "lib/service.h"
 #include "lib/verdict.h"
 #include "lib/vxlan.h"
 
@@ -82,7 +83,7 @@ static __always_inline int leave_network(
     struct weft_subnet_key key = { .prefix_length = 32, .ipv4 = target };
 
     if (target && target == endpoint->gateway_ipv4)
-        return answer_as_gateway(skb, endpoint);
+        return answer_echo(skb, endpoint);
     if ((target & endpoint->subnet_mask) == endpoint->subnet_ipv4) {
         if (target == (endpoint->subnet_ipv4 | ~endpoint->subnet_mask))
             return DROPPED(WEFT_DROP_MULTICAST);
@@ -105,7 +106,7 @@ static __always_inline int leave_network6(
     struct weft_subnet6_key key = { .prefix_length = 128, .ipv6 = { target[0], target[1], target[2], target[3] } };
 
     if (!is_unspecified(endpoint->gateway_ipv6) && same_ipv6(target, endpoint->gateway_ipv6))
-        return answer_as_gateway6(skb, endpoint);
+        return answer_echo6(skb, endpoint);
     if (is_in_subnet6(endpoint, target))
         return DROPPED(WEFT_DROP_NO_ENDPOINT);
     if (is_link_local(target))
@@ -115,6 +116,189 @@ static __always_inline int leave_network6(
     if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
         return DROPPED(WEFT_DROP_INTERNAL);
     return DROPPED(WEFT_DROP_NO_IPV6_EXIT);
+}
+
+/* To where an endpoint is, what fits the way there. A backend's answer to a connection through its service comes from the service
+ * when it arrives: here, if it stays on this host. */
+static __always_inline int forward_from(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct weft_forward *to, __u32 packets)
+{
+    struct ethhdr *ethernet;
+    struct iphdr *ip;
+
+    if (to->ifindex && endpoint->flags & WEFT_ENDPOINT_BACKEND) {
+        int verdict = restore_service(skb, endpoint->vni, to->ifindex);
+
+        if (verdict)
+            return verdict;
+    }
+    ethernet = packet_start(skb);
+    ip = (void *)(ethernet + 1);
+    if ((void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (!to->ifindex)
+        return send_to_peer(skb, endpoint, to, ETH_P_IP, ip->tos);
+    set_mac(ethernet->h_dest, to->mac);
+    count_received(to->ifindex, packets, skb->len);
+    return redirect_to_sandbox(skb, to->ifindex);
+}
+
+static __always_inline int forward6_from(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct weft_forward *to, __u32 packets)
+{
+    struct ethhdr *ethernet;
+    struct ipv6hdr *ip;
+
+    if (to->ifindex && endpoint->flags & WEFT_ENDPOINT_BACKEND) {
+        int verdict = restore_service6(skb, endpoint->vni, to->ifindex);
+
+        if (verdict)
+            return verdict;
+    }
+    ethernet = packet_start(skb);
+    ip = (void *)(ethernet + 1);
+    if ((void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    /* The sandbox's idea of the MAC address does not matter, nor that a neighbour may have talked it into one. */
+    set_mac(ethernet->h_dest, to->mac);
+    if (!to->ifindex) {
+        __u8 tos = traffic_class(ip);
+
+        ethernet->h_proto = bpf_htons(ETH_P_IP);
+        return send_to_peer(skb, endpoint, to, ETH_P_IPV6, tos);
+    }
+    count_received(to->ifindex, packets, skb->len);
+    return redirect_to_sandbox(skb, to->ifindex);
+}
+
+/* Where a client's packet to a service goes; NULL if nowhere: `verdict` says why. The packet is as it was. */
+static __always_inline const struct weft_forward *find_way(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, struct scratch *with, int *verdict, const int family)
+{
+    const struct transport *transport = &with->transport;
+    struct passage *passage = &with->passage;
+    const struct weft_forward *to = NULL;
+
+    passage->vni = endpoint->vni;
+    passage->ifindex = skb->ifindex;
+    if (find_backend(with, family)) {
+        if (transport->is_fragment && transport->is_first)
+            remember_fragments(with, family);
+        to = family == 6 ? forward6_entry(endpoint->vni, passage->backend) : forward_entry(endpoint->vni, passage->backend[0]);
+    }
+    if (to && to->flags & WEFT_FORWARD_BACKEND)
+        return to;
+    *verdict = refuse(skb, endpoint, transport, family);
+    return NULL;
+}
+
+/* From a backend to itself: the service is its client. The addresses change places, which no checksum minds. */
+static __always_inline int turn_round(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets, const int family)
+{
+    struct ethhdr *ethernet = packet_start(skb);
+    struct ipv6hdr *ip6 = (void *)(ethernet + 1);
+    struct iphdr *ip = (void *)(ethernet + 1);
+    __be32 service[4];
+
+    if (family == 6) {
+        if ((void *)(ip6 + 1) > packet_end(skb))
+            return DROPPED(WEFT_DROP_TRUNCATED);
+        set_ipv6(service, ip6->daddr.in6_u.u6_addr32);
+        set_ipv6(ip6->daddr.in6_u.u6_addr32, ip6->saddr.in6_u.u6_addr32);
+        set_ipv6(ip6->saddr.in6_u.u6_addr32, service);
+    } else {
+        if ((void *)(ip + 1) > packet_end(skb))
+            return DROPPED(WEFT_DROP_TRUNCATED);
+        service[0] = ip->daddr;
+        ip->daddr = ip->saddr;
+        ip->saddr = service[0];
+    }
+    set_mac(ethernet->h_dest, endpoint->mac);
+    set_gateway_mac(ethernet->h_source);
+    count_received(skb->ifindex, packets, skb->len);
+    return redirect_to_sandbox(skb, skb->ifindex);
+}
+
+/* Ping, and what is said of a service's packets. */
+static __always_inline int send_control_to_service(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, struct scratch *with, __u32 packets, const int family)
+{
+    const struct weft_service *service;
+    const struct weft_forward *to;
+
+    with->passage.vni = endpoint->vni;
+    with->passage.ifindex = skb->ifindex;
+    if (!translate_error(skb, with, family)) {
+        service = service_at(&with->passage, family);
+        if (!service || !service->backends)
+            return refuse(skb, endpoint, &with->transport, family);
+        return family == 6 ? answer_echo6(skb, endpoint) : answer_echo(skb, endpoint);
+    }
+    if (same_address(with->passage.backend, with->passage.client, family))
+        return turn_round(skb, endpoint, packets, family);
+    if (family == 6) {
+        to = forward6_entry(endpoint->vni, with->passage.backend);
+        return to ? forward6_from(skb, endpoint, to, packets) : DROPPED(WEFT_DROP_NO_BACKEND);
+    }
+    to = forward_entry(endpoint->vni, with->passage.backend[0]);
+    return to ? forward_from(skb, endpoint, to, packets) : DROPPED(WEFT_DROP_NO_BACKEND);
+}
+
+/* To a service. The addresses in the packet change when nothing sends it back any more, so that what comes back names the service. */
+static __noinline int send_to_service(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
+{
+    struct iphdr *ip = packet_start(skb) + ETH_HLEN;
+    struct scratch *with = scratch();
+    const struct weft_forward *to;
+    int verdict = 0;
+
+    if (!with || (void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    with->passage.client[0] = ip->saddr;
+    with->passage.service[0] = ip->daddr;
+    if (!read_transport(skb, ip, &with->transport))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (with->transport.protocol == IPPROTO_ICMP)
+        return send_control_to_service(skb, endpoint, with, packets, 4);
+    to = find_way(skb, endpoint, with, &verdict, 4);
+    if (!to)
+        return verdict;
+    if (to->ifindex == skb->ifindex)
+        return turn_round(skb, endpoint, packets, 4);
+    if (!to->ifindex && exceeds_path(skb, to->mtu, with->transport.offset, with->transport.protocol))
+        return answer_too_big(skb, endpoint, to->mtu);
+    if (!replace_address(
+            skb, ETH_HLEN + TARGET_OFFSET(4), with->passage.service, with->passage.backend, &with->transport, 4))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    return forward_from(skb, endpoint, to, packets);
+}
+
+static __noinline int send6_to_service(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 packets)
+{
+    struct ipv6hdr *ip = packet_start(skb) + ETH_HLEN;
+    struct scratch *with = scratch();
+    const struct weft_forward *to;
+    int verdict = 0;
+
+    if (!with || (void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    set_ipv6(with->passage.client, ip->saddr.in6_u.u6_addr32);
+    set_ipv6(with->passage.service, ip->daddr.in6_u.u6_addr32);
+    if (!read_transport6(skb, ip, &with->transport))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (with->transport.protocol == IPPROTO_ICMPV6)
+        return send_control_to_service(skb, endpoint, with, packets, 6);
+    to = find_way(skb, endpoint, with, &verdict, 6);
+    if (!to)
+        return verdict;
+    if (to->ifindex == skb->ifindex)
+        return turn_round(skb, endpoint, packets, 6);
+    if (!to->ifindex && exceeds_path(skb, to->mtu, with->transport.offset, with->transport.protocol))
+        return answer_too_big6(skb, endpoint, to->mtu);
+    if (!replace_address(
+            skb, ETH_HLEN + TARGET_OFFSET(6), with->passage.service, with->passage.backend, &with->transport, 6))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    return forward6_from(skb, endpoint, to, packets);
 }
 
 /* Only the fixed header is looked at: addresses stand there whatever extension headers follow. */
@@ -155,18 +339,13 @@ static __always_inline int send6_from(struct __sk_buff *skb, const struct weft_e
     to = forward6_entry(endpoint->vni, target);
     if (!to)
         return leave_network6(skb, endpoint, ip);
-    /* The sandbox's idea of the MAC address does not matter, nor that a neighbour may have talked it into one. */
-    set_mac(ethernet->h_dest, to->mac);
-    if (!to->ifindex) {
-        __u8 tos = traffic_class(ip);
-
-        if (exceeds_path(skb, to->mtu, ETH_HLEN + sizeof(*ip), ip->nexthdr))
-            return answer_too_big6(skb, endpoint, to->mtu);
-        ethernet->h_proto = bpf_htons(ETH_P_IP);
-        return send_to_peer(skb, endpoint, to, ETH_P_IPV6, tos);
-    }
-    count_received(to->ifindex, packets, skb->len);
-    return redirect_to_sandbox(skb, to->ifindex);
+    if (to->flags & WEFT_FORWARD_SERVICE)
+        return send6_to_service(skb, endpoint, packets);
+    if (!to->ifindex && exceeds_path(skb, to->mtu, ETH_HLEN + sizeof(*ip), ip->nexthdr))
+        return answer_too_big6(skb, endpoint, to->mtu);
+    if (to->flags & WEFT_FORWARD_BACKEND)
+        forget_connection6(skb, endpoint->vni);
+    return forward6_from(skb, endpoint, to, packets);
 }
 
 /* All but IPv4, which is to stay as short as it is. The source MAC is the endpoint's. */
@@ -213,11 +392,18 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
     to = forward_entry(endpoint->vni, ip->daddr);
     if (!to)
         return leave_network(skb, endpoint, ip);
+    if (to->flags) {
+        if (to->flags & WEFT_FORWARD_SERVICE)
+            return send_to_service(skb, endpoint, packets);
+        forget_connection(skb, endpoint->vni);
+    }
     if (!to->ifindex) {
         if (exceeds_path(skb, to->mtu, ETH_HLEN + ip->ihl * 4, ip->protocol))
             return answer_too_big(skb, endpoint, to->mtu);
         return send_to_peer(skb, endpoint, to, ETH_P_IP, ip->tos);
     }
+    if (endpoint->flags & WEFT_ENDPOINT_BACKEND)
+        return forward_from(skb, endpoint, to, packets);
     set_mac(ethernet->h_dest, to->mac);
     count_received(to->ifindex, packets, skb->len);
     return bpf_redirect_peer(to->ifindex, 0);
@@ -240,9 +426,9 @@ int weft_from_container(struct __sk_buff *skb)
         count_drop(counter, verdict, packets);
         return WEFT_TCX_DROP;
     }
-    if (verdict > 0 && verdict & ANSWERED_TOO_BIG_BIT) {
-        count_drop(counter, WEFT_DROP_TOO_BIG, packets);
-        return verdict & ~ANSWERED_TOO_BIG_BIT;
+    if (verdict > 0 && verdict & ANSWERED_BIT) {
+        count_drop(counter, verdict >> ANSWERED_REASON_SHIFT, packets);
+        return verdict & ANSWERED_ACTION;
     }
     if (counter) {
         counter->sent_packets += packets;

@@ -128,6 +128,7 @@ struct TestSwarm {
     var endpoints: [Endpoint] = []
     var attachments: [NodeID: [SandboxAttachment]] = [:]
     let nodes = [NodeID("n1"), NodeID("n2")]
+    var services: [ServiceView] = []
 
     mutating func network(
         _ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false, subnet6: String? = nil
@@ -146,16 +147,42 @@ struct TestSwarm {
 
     /// Adds an endpoint of a node. `number` is the last octet, and the last group of the IPv6 address where there is one.
     mutating func endpoint(
-        _ id: String, on node: Int, _ network: NetworkID, number: UInt32, in sandbox: NetworkNamespace, eth: Int = 0
+        _ id: String, on node: Int, _ network: NetworkID, number: UInt32, in sandbox: NetworkNamespace, eth: Int = 0,
+        task: ServingTask? = nil
     ) throws {
         let found = try #require(networks.first { $0.id == network })
         let address = try #require(found.subnet.network.advanced(by: number))
         let endpoint = Endpoint(
             id: EndpointID(id), network: network, node: nodes[node], sandbox: SandboxID(sandbox.description),
-            ipv4: address, ipv6: found.subnet6?.network.advanced(by: number), mac: MACAddress(forIPv4: address), name: id)
+            ipv4: address, ipv6: found.subnet6?.network.advanced(by: number), mac: MACAddress(forIPv4: address), name: id,
+            task: task)
         endpoints.append(endpoint)
         attachments[nodes[node], default: []].append(
             SandboxAttachment(endpoint: endpoint, namespacePath: try #require(sandbox.path), interfaceNumber: eth))
+    }
+
+    /// Adds a service with an address on a network, of both families where the network has them.
+    mutating func service(_ name: String, _ network: NetworkID, number: UInt32) throws {
+        let found = try #require(networks.first { $0.id == network })
+        var service = Service(
+            id: ServiceID(name), createdAt: Instant(nanoseconds: 0),
+            spec: ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec())))
+        service.addresses = [
+            VirtualAddress(
+                network: network, ipv4: try #require(found.subnet.network.advanced(by: number)),
+                ipv6: found.subnet6?.network.advanced(by: number))
+        ]
+        services.append(ServiceView(service))
+    }
+
+    /// A task's endpoint changes its place in the rotation.
+    mutating func turn(_ id: String, _ rotation: ServingTask.Rotation) {
+        for index in endpoints.indices where endpoints[index].id.rawValue == id { endpoints[index].task?.rotation = rotation }
+        for node in nodes {
+            for index in (attachments[node] ?? []).indices where attachments[node]?[index].endpoint.id.rawValue == id {
+                attachments[node]?[index].endpoint.task?.rotation = rotation
+            }
+        }
     }
 
     mutating func remove(_ id: String) {
@@ -177,7 +204,7 @@ struct TestSwarm {
             NodeView(
                 node: nodes[node], host: HostConfiguration(dataPathAddress: addresses[node], dataPathPort: port),
                 underlayMTU: underlayMTUs[node], attachments: attachments[nodes[node]] ?? [], networks: networks, peers: peers,
-                endpoints: endpoints))
+                endpoints: endpoints, services: services))
     }
 }
 

@@ -11,6 +11,7 @@ import WeftNet
         var compilation: Compilation
         var networks: [NetworkID: Network] = [:]
         var peers: [NodeID: Peer] = [:]
+        var services: [ServiceID: ServiceView] = [:]
         var parts: [EndpointID: (attachment: SandboxAttachment?, endpoint: Endpoint?)] = [:]
 
         init() throws { compilation = Compilation(try View.nobody().view) }
@@ -21,13 +22,18 @@ import WeftNet
             view.underlayMTU = compilation.underlayMTU
             view.networks = Array(networks.values)
             view.peers = Array(peers.values)
+            view.services = Array(services.values)
             view.attachments = parts.values.compactMap(\.attachment)
             view.endpoints = parts.values.compactMap(\.endpoint)
             return view
         }
 
         mutating func change(_ random: inout SplitMix) throws {
-            switch Int.random(in: 0..<10, using: &random) {
+            switch Int.random(in: 0..<12, using: &random) {
+            case 10, 11:
+                let id = ServiceID("s\(Int.random(in: 0..<3, using: &random))")
+                services[id] = Int.random(in: 0..<3, using: &random) == 0 ? nil : try Self.service(id, &random)
+                compilation.set(id, service: services[id])
             case 0, 1:
                 let number = Int.random(in: 0..<3, using: &random)
                 let id = NetworkID("n\(number)")
@@ -46,6 +52,28 @@ import WeftNet
                 parts[id] = try Self.endpoint(id.rawValue, &random)
                 compilation.set(id, attachment: parts[id]?.attachment, endpoint: parts[id]?.endpoint)
             }
+        }
+
+        /// Few addresses: two services may have the same, or one of an endpoint's.
+        private static func service(_ id: ServiceID, _ random: inout SplitMix) throws -> ServiceView {
+            var service = Service(
+                id: id, createdAt: Instant(nanoseconds: 0),
+                spec: ServiceSpec(name: "s", task: TaskSpec(container: ContainerSpec())))
+            for number in 0..<3 where Bool.random(using: &random) {
+                let host = Int.random(in: 5..<9, using: &random)
+                service.addresses.append(
+                    VirtualAddress(
+                        network: NetworkID("n\(number)"), ipv4: try address("10.\(number).0.\(host)"),
+                        ipv6: Bool.random(using: &random) ? IPv6Address("fd00:\(number)::\(host)") : nil))
+            }
+            return ServiceView(service)
+        }
+
+        private static func task(_ random: inout SplitMix) -> ServingTask? {
+            guard Bool.random(using: &random) else { return nil }
+            let service = ServiceID("s\(Int.random(in: 0..<3, using: &random))")
+            let rotation: ServingTask.Rotation = Int.random(in: 0..<4, using: &random) == 0 ? .draining : .serving
+            return ServingTask(service: service, task: TaskID("t"), slot: 1, rotation: rotation)
         }
 
         private static func network(_ number: Int, _ random: inout SplitMix) throws -> Network {
@@ -79,10 +107,12 @@ import WeftNet
             case 0, 1:
                 try view.local(
                     id, "n\(number)", "10.\(number).0.\(host)", eth: Int.random(in: 0..<4, using: &random),
-                    sandbox: String(Int.random(in: 0..<3, using: &random)), ipv6: ipv6)
+                    sandbox: String(Int.random(in: 0..<3, using: &random)), ipv6: ipv6,
+                    task: task(&random))
             case 2, 3, 4:
                 try view.remote(
-                    id, "n\(number)", "10.\(number).0.\(host)", on: Int.random(in: 0..<5, using: &random), ipv6: ipv6)
+                    id, "n\(number)", "10.\(number).0.\(host)", on: Int.random(in: 0..<5, using: &random), ipv6: ipv6,
+                    task: task(&random))
             case 5:
                 try view.local(id, "n\(number)", "10.\(number).0.\(host)", ipv6: ipv6)
                 let endpoint = try #require(view.view.endpoints.first)
@@ -117,6 +147,7 @@ import WeftNet
             #expect(different(before.locations, after.locations).isSubset(of: keys.addresses), "seed \(seed), step \(step)")
             #expect(before.members.symmetricDifference(after.members).isSubset(of: keys.members), "seed \(seed), step \(step)")
             #expect(different(before.subnets, after.subnets).isSubset(of: keys.subnets), "seed \(seed), step \(step)")
+            #expect(different(before.services, after.services).isSubset(of: keys.services), "seed \(seed), step \(step)")
         }
     }
 

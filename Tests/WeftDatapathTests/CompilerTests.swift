@@ -135,7 +135,7 @@ import WeftNet
         view.view.peers[0].underlayMTU = MTU(1300)
         func tunnels(_ state: DesiredState) -> [Int] {
             state.locations.sorted { $0.key < $1.key }.compactMap { entry -> Int? in
-                guard case .remote(_, _, let mtu) = entry.value else { return nil }
+                guard case .remote(_, _, let mtu, _) = entry.value else { return nil }
                 return mtu?.bytes
             }
         }
@@ -225,24 +225,28 @@ struct View {
     }
 
     mutating func local(
-        _ id: String, _ network: String, _ text: String, eth: Int = 0, sandbox: String = "s", ipv6: String? = nil
+        _ id: String, _ network: String, _ text: String, eth: Int = 0, sandbox: String = "s", ipv6: String? = nil,
+        task: ServingTask? = nil
     ) throws {
-        let endpoint = try endpoint(id, network, text, ipv6, node: 0)
+        let endpoint = try endpoint(id, network, text, ipv6, node: 0, task)
         view.endpoints.append(endpoint)
         view.attachments.append(
             SandboxAttachment(endpoint: endpoint, namespacePath: "/ns/\(sandbox)", interfaceNumber: eth))
     }
 
-    mutating func remote(_ id: String, _ network: String, _ text: String, on node: Int, ipv6: String? = nil) throws {
-        view.endpoints.append(try endpoint(id, network, text, ipv6, node: node))
+    mutating func remote(
+        _ id: String, _ network: String, _ text: String, on node: Int, ipv6: String? = nil, task: ServingTask? = nil
+    ) throws {
+        view.endpoints.append(try endpoint(id, network, text, ipv6, node: node, task))
     }
 
     private func endpoint(
-        _ id: String, _ network: String, _ text: String, _ ipv6: String?, node: Int
+        _ id: String, _ network: String, _ text: String, _ ipv6: String?, node: Int, _ task: ServingTask?
     ) throws -> Endpoint {
         let ipv4 = try address(text)
         return Endpoint(
             id: EndpointID(id), network: NetworkID(network), node: NodeID("node\(node)"), sandbox: SandboxID("s"),
-            ipv4: ipv4, ipv6: ipv6.flatMap { IPv6Address($0) }, mac: MACAddress(forIPv4: ipv4), name: id)
+            ipv4: ipv4, ipv6: ipv6.flatMap { IPv6Address($0) }, mac: MACAddress(forIPv4: ipv4), name: id,
+            task: task)
     }
 }

@@ -8,6 +8,7 @@
 #ifndef WEFT_LIB_DECAP_H
 #define WEFT_LIB_DECAP_H
 
+#include "flow.h"
 #include "packet.h"
 #include "verdict.h"
 
@@ -152,6 +153,11 @@ static __always_inline int take_ipv4(
         return verdict;
     if (outer && (!keep_congestion_mark(inner, arrival->tos) || !unwrap(skb, outer)))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
+    if (from->flags & WEFT_FORWARD_BACKEND) {
+        verdict = restore_service(skb, arrival->vni, to->ifindex);
+        if (verdict)
+            return verdict;
+    }
     ethernet = packet_start(skb);
     if ((void *)(ethernet + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
@@ -181,6 +187,14 @@ static __always_inline int take_ipv6(
     if ((void *)(ethernet + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
     ethernet->h_proto = bpf_htons(ETH_P_IPV6);
+    if (from->flags & WEFT_FORWARD_BACKEND) {
+        verdict = restore_service6(skb, arrival->vni, to->ifindex);
+        if (verdict)
+            return verdict;
+        ethernet = packet_start(skb);
+        if ((void *)(ethernet + 1) > packet_end(skb))
+            return DROPPED(WEFT_DROP_DECAP_FAILED);
+    }
     return deliver(skb, ethernet, from, to, packets);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * The gateway is an address without a host: it answers ping and nothing else.
+ * Addresses without a host that answer ping: a network's gateway, which answers nothing else, and those of services.
  */
 #ifndef WEFT_LIB_GATEWAY_H
 #define WEFT_LIB_GATEWAY_H
@@ -17,11 +17,12 @@
 #define ICMPV6_ECHO_REQUEST 128
 #define ICMPV6_ECHO_REPLY 129
 
-/* Turns an echo request round. Fragments are turned round one by one: only the first holds the type and the checksum. */
-static __always_inline int answer_as_gateway(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
+/* Turns an echo request round, whoever's the address is. Fragments are turned round one by one: only the first holds the type and the checksum. */
+static __always_inline int answer_echo(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
 {
     struct ethhdr *ethernet = packet_start(skb);
     struct iphdr *ip = (void *)(ethernet + 1);
+    __be32 target;
     __u32 offset;
     bool first;
 
@@ -38,8 +39,9 @@ static __always_inline int answer_as_gateway(struct __sk_buff *skb, const struct
             return DROPPED(WEFT_DROP_NO_ENDPOINT);
     }
 
+    target = ip->daddr;
     ip->daddr = ip->saddr;
-    ip->saddr = endpoint->gateway_ipv4; /* exchanged, so the header's checksum stays right */
+    ip->saddr = target; /* exchanged, so the header's checksum stays right */
     set_mac(ethernet->h_dest, endpoint->mac);
     set_gateway_mac(ethernet->h_source);
     if (first) {
@@ -62,12 +64,13 @@ struct fragment_header {
 #define FRAGMENT_OFFSET6 0xfff8
 
 /* The same for ICMPv6, whose checksum covers the addresses: their exchange leaves the sum as it is. */
-static __always_inline int answer_as_gateway6(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
+static __always_inline int answer_echo6(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
 {
     struct ethhdr *ethernet = packet_start(skb);
     struct ipv6hdr *ip = (void *)(ethernet + 1);
     __u32 offset = sizeof(*ethernet) + sizeof(*ip);
     struct fragment_header fragment;
+    __be32 target[4];
     bool first = true;
     __u8 protocol;
 
@@ -92,8 +95,9 @@ static __always_inline int answer_as_gateway6(struct __sk_buff *skb, const struc
             return DROPPED(WEFT_DROP_NO_ENDPOINT);
     }
 
-    set_ipv6(ip->daddr.in6_u.u6_addr32, endpoint->ipv6);
-    set_ipv6(ip->saddr.in6_u.u6_addr32, endpoint->gateway_ipv6);
+    set_ipv6(target, ip->daddr.in6_u.u6_addr32);
+    set_ipv6(ip->daddr.in6_u.u6_addr32, ip->saddr.in6_u.u6_addr32);
+    set_ipv6(ip->saddr.in6_u.u6_addr32, target);
     set_mac(ethernet->h_dest, endpoint->mac);
     set_gateway_mac(ethernet->h_source);
     if (first) {

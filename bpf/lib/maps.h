@@ -74,6 +74,38 @@ struct {
     __type(value, struct weft_counter);
 } weft_counter SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_SERVICES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_service_key);
+    __type(value, struct weft_service);
+} weft_service SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_SERVICE_PAGES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_service_page_key);
+    __type(value, struct weft_service_page);
+} weft_service_page SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_BACKENDS);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_backend_key);
+    __type(value, struct weft_backend);
+} weft_backend SEC(".maps");
+
+/* Made by the programs. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, WEFT_MAX_FLOWS);
+    __type(key, struct weft_flow_key);
+    __type(value, struct weft_flow);
+} weft_flow SEC(".maps");
+
 /* Raised by weftd. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -19,8 +19,13 @@
 #define DROPPED(reason) (DROPPED_BIT | (reason))
 /* Dealt with: accepted, and nothing goes on. */
 #define SWALLOWED 0x200
-/* The packet is dropped as too big, and goes back as the message that says so: with the action that sends it. */
-#define ANSWERED_TOO_BIG_BIT 0x400
+/* The packet is dropped, and goes back as the message that says so: with the action that sends it. */
+#define ANSWERED_BIT 0x400
+#define ANSWERED_REASON_SHIFT 16
+#define ANSWERED(reason) (ANSWERED_BIT | (reason) << ANSWERED_REASON_SHIFT)
+#define ANSWERED_ACTION 0xff
+/* In the place of an action: there is no way to tell the sender. */
+#define UNANSWERABLE (-1)
 
 /* Sends what a sandbox has sent into the namespace behind a host end. To the host end it may have been somebody else's packet,
  * by its MAC address, which kernels that do not scrub it on the way (before Linux 6.14) would hold against it. */
@@ -29,6 +34,12 @@ static __always_inline int redirect_to_sandbox(struct __sk_buff *skb, __u32 ifin
     if (skb->pkt_type != PACKET_HOST)
         bpf_skb_change_type(skb, PACKET_HOST);
     return bpf_redirect_peer(ifindex, 0);
+}
+
+/* The verdict on a packet that is dropped for `reason`, after its sender was told by `action`. */
+static __always_inline int answered(int action, int reason)
+{
+    return action < 0 ? DROPPED(reason) : ANSWERED(reason) | (action & ANSWERED_ACTION);
 }
 
 /* Before adjust_room, which clears gso_segs. */

@@ -31,6 +31,10 @@ package final class DatapathPrograms: Sendable {
     let vtepMap: BPFMap<weft_vtep_key, weft_vtep>
     let subnetMap: BPFMap<weft_subnet_key, weft_subnet>
     let subnet6Map: BPFMap<weft_subnet6_key, weft_subnet>
+    let serviceMap: BPFMap<weft_service_key, weft_service>
+    let servicePageMap: BPFMap<weft_service_page_key, weft_service_page>
+    let backendMap: BPFMap<weft_backend_key, weft_backend>
+    let flowMap: BPFMap<weft_flow_key, weft_flow>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
     let resolverRoundMap: BPFMap<UInt32, UInt32>
     let resolverShareMap: BPFMap<weft_resolver_share_key, weft_resolver_share>
@@ -70,6 +74,10 @@ package final class DatapathPrograms: Sendable {
         vtepMap = try object.map(.vtep, weft_vtep_key.self, weft_vtep.self)
         subnetMap = try object.map(.subnet, weft_subnet_key.self, weft_subnet.self)
         subnet6Map = try object.map(.subnet6, weft_subnet6_key.self, weft_subnet.self)
+        serviceMap = try object.map(.service, weft_service_key.self, weft_service.self)
+        servicePageMap = try object.map(.servicePage, weft_service_page_key.self, weft_service_page.self)
+        backendMap = try object.map(.backend, weft_backend_key.self, weft_backend.self)
+        flowMap = try object.map(.flow, weft_flow_key.self, weft_flow.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
         resolverRoundMap = try object.map(.resolverRound, UInt32.self, UInt32.self)
         resolverShareMap = try object.map(.resolverShare, weft_resolver_share_key.self, weft_resolver_share.self)

@@ -25,6 +25,10 @@ enum MapName: String, CaseIterable {
     case vtep = "weft_vtep"
     case subnet = "weft_subnet"
     case subnet6 = "weft_subnet6"
+    case service = "weft_service"
+    case servicePage = "weft_service_page"
+    case backend = "weft_backend"
+    case flow = "weft_flow"
     case counter = "weft_counter"
     case resolverRound = "weft_resolver_round"
     case resolverShare = "weft_resolver_share"
@@ -37,15 +41,25 @@ package struct MapSizes: Sendable, Hashable {
     package var forward6Entries: UInt32
     package var vteps: UInt32
     package var subnets: UInt32
+    package var services: UInt32
+    package var servicePages: UInt32
+    package var backends: UInt32
+    /// Allocated at once.
+    package var flows: UInt32
 
     package init(
-        endpoints: UInt32, forwardEntries: UInt32, forward6Entries: UInt32, vteps: UInt32, subnets: UInt32
+        endpoints: UInt32, forwardEntries: UInt32, forward6Entries: UInt32, vteps: UInt32, subnets: UInt32,
+        services: UInt32, servicePages: UInt32, backends: UInt32, flows: UInt32
     ) {
         self.endpoints = endpoints
         self.forwardEntries = forwardEntries
         self.forward6Entries = forward6Entries
         self.vteps = vteps
         self.subnets = subnets
+        self.services = services
+        self.servicePages = servicePages
+        self.backends = backends
+        self.flows = flows
     }
 
     func entries(of map: MapName) -> UInt32 {
@@ -56,6 +70,10 @@ package struct MapSizes: Sendable, Hashable {
         case .forward6: forward6Entries
         case .vtep: vteps
         case .subnet, .subnet6: subnets
+        case .service: services
+        case .servicePage: servicePages
+        case .backend: backends
+        case .flow: flows
         case .counter: endpoints + 1
         case .resolverRound: UInt32(ResolverTransport.allCases.count)
         case .resolverShare: endpoints * UInt32(ResolverTransport.allCases.count)

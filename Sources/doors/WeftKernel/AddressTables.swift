@@ -2,13 +2,15 @@ internal import WeftBPF
 internal import WeftDatapath
 internal import WeftNet
 
-/// The maps that say where addresses are, who may send for a network, and which subnets are the swarm's.
+/// The maps that say where addresses are, who may send for a network, which subnets are the swarm's, and who is behind a service.
 struct AddressTables: Sendable {
     let programs: DatapathPrograms
 
     func remove(_ address: OverlayAddress) throws { try programs.removeForward(address) }
     func remove(_ member: Membership) throws { try programs.removeVTEP(member) }
     func remove(_ subnet: AnyIPPrefix) throws { try programs.removeSubnet(subnet) }
+    func removeService(_ address: OverlayAddress) throws { try programs.removeService(address) }
+    func set(_ address: OverlayAddress, _ service: VirtualService) throws { try programs.putService(address, service) }
     func add(_ members: [Membership]) throws { try programs.putVTEPs(members) }
     func set(_ subnet: AnyIPPrefix, _ vni: VNI) throws { try programs.putSubnet(subnet, vni) }
     func set(_ address: OverlayAddress, _ target: ForwardTarget) throws { try programs.putForward(address, target) }
@@ -19,11 +21,15 @@ struct AddressTables: Sendable {
         for (address, target) in try programs.forward() {
             state.locations[address] =
                 switch target {
-                case .remote(let vtep, let mac, let mtu): .remote(vtep: vtep, mac: mac, mtu: mtu)
-                case .local(let interface, let mac): endpoints.endpoint(at: interface).map { .local($0, mac: mac) } ?? .stale
+                case .remote(let vtep, let mac, let mtu, let isBackend):
+                    .remote(vtep: vtep, mac: mac, mtu: mtu, isBackend: isBackend)
+                case .local(let interface, let mac, let isBackend):
+                    endpoints.endpoint(at: interface).map { .local($0, mac: mac, isBackend: isBackend) } ?? .stale
+                case .service: .service
                 }
         }
         state.members = try programs.vteps()
         state.subnets = try programs.subnets()
+        state.services = try programs.services()
     }
 }

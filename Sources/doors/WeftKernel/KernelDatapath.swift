@@ -1,6 +1,5 @@
 // The data plane in Linux: implements `Datapath` by netlink, nftables and eBPF. Decides nothing: what should be there comes in as
 // operations, each of which may come twice. All calls block, so they belong on a thread of their own.
-internal import CDatapathABI
 internal import Synchronization
 package import WeftBPF
 package import WeftDatapath
@@ -18,11 +17,7 @@ internal import WeftWire
 /// and a new instance with the same pin directory adopts it.
 package final class KernelDatapath: Datapath, Sendable {
     /// What all host ends and gateways have.
-    package static let gatewayMAC = MACAddress(
-        rawValue: [
-            WEFT_GATEWAY_MAC0, WEFT_GATEWAY_MAC1, WEFT_GATEWAY_MAC2, WEFT_GATEWAY_MAC3, WEFT_GATEWAY_MAC4,
-            WEFT_GATEWAY_MAC5,
-        ].reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+    package static let gatewayMAC = MACAddress.gateway
     /// 169.254.77.53: where every sandbox finds the resolver.
     package static let resolverAddress = Constants.resolver
     /// The table of the routes to local endpoints, and the priority of the rule that looks it up.
@@ -80,7 +75,7 @@ package final class KernelDatapath: Datapath, Sendable {
             let batch = batch(rest)
             rest = rest.dropFirst(batch.count)
             // What leads to an endpoint that could not be made has nowhere to lead.
-            if case .setLocation(_, .local(let id, _)) = operation, failures.contains(where: { $0.endpoint == id }) {
+            if case .setLocation(_, .local(let id, _, _)) = operation, failures.contains(where: { $0.endpoint == id }) {
                 continue
             }
             do {
@@ -128,13 +123,17 @@ package final class KernelDatapath: Datapath, Sendable {
         case .removeSubnet(let subnet): try tables.remove(subnet)
         case .setSubnet(let subnet, let vni): try tables.set(subnet, vni)
         case .removeLocation(let address): try tables.remove(address)
-        case .setLocation(let address, .local(let id, let mac)):
-            try tables.set(address, .local(interface: endpoints.existingInterface(of: id), mac: mac))
+        case .removeService(let address): try tables.removeService(address)
+        case .setService(let address, let service): try tables.set(address, service)
+        case .setLocation(let address, .service): try tables.set(address, .service)
+        case .setLocation(let address, .local(let id, let mac, let isBackend)):
+            let interface = try endpoints.existingInterface(of: id)
+            try tables.set(address, .local(interface: interface, mac: mac, isBackend: isBackend))
         case .setLocation:
             try tables.set(
                 batch.compactMap {
-                    guard case .setLocation(let address, .remote(let vtep, let mac, let mtu)) = $0 else { return nil }
-                    return (address, .remote(vtep: vtep, mac: mac, mtu: mtu))
+                    guard case .setLocation(let address, .remote(let vtep, let mac, let mtu, let isBackend)) = $0 else { return nil }
+                    return (address, .remote(vtep: vtep, mac: mac, mtu: mtu, isBackend: isBackend))
                 })
         }
     }

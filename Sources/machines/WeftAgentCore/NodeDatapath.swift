@@ -71,12 +71,14 @@ package struct NodeDatapath: Sendable {
             compilation = Compilation(
                 NodeView(
                     node: former.node, host: former.desired.host, underlayMTU: former.underlayMTU,
-                    networks: change.networks.values.compactMap(\.self), peers: change.peers.values.compactMap(\.self)))
+                    networks: change.networks.values.compactMap(\.self), peers: change.peers.values.compactMap(\.self),
+                    services: change.services.values.compactMap(\.self)))
             problems = [:]
             isNew = true
         } else {
             for (id, network) in change.networks { compilation.set(id, network: network) }
             for (id, peer) in change.peers { compilation.set(id, peer: peer) }
+            for (id, service) in change.services { compilation.set(id, service: service) }
         }
         if let port = change.dataPathPort { compilation.setUnderlay(mtu: compilation.underlayMTU, port: port) }
         for (id, part) in change.endpoints {

@@ -58,7 +58,7 @@ extension Compilation {
             vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
             gateway: network.gateway, isInternal: network.spec.isInternal,
             // An engine gives its containers a bridge of its own for the way out.
-            isNoExit: attachment.namespacePath.isEmpty, ipv6: EndpointIPv6(endpoint, on: network))
+            isNoExit: attachment.namespacePath.isEmpty, isBackend: endpoint.task != nil, ipv6: EndpointIPv6(endpoint, on: network))
         desired.endpoints[endpoint.id] = DesiredEndpoint(
             id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: underlayMTU), placement: attachment.placement,
             interfaceName: attachment.namespacePath.isEmpty
@@ -78,10 +78,12 @@ extension Compilation {
             return
         }
         for id in presence[network]?.remotes ?? [] { if let remote = remotes[id] { reveal(id, remote) } }
+        publishServices(on: network)
     }
 
     mutating func leave(_ network: NetworkID, _ id: EndpointID) {
         if presence[network]?.locals == [id] {
+            unpublishServices(on: network)
             for id in presence[network]?.remotes ?? [] { if let remote = remotes[id] { conceal(id, remote) } }
         }
         presence[network]?.locals.remove(id)
@@ -136,8 +138,9 @@ extension Compilation {
         for address in addresses(remote.ipv4, remote.ipv6, on: network) { locate(address) }
     }
 
-    /// An address that two endpoints claim is a local one's, else that of the lowest id, on every node the same.
-    private mutating func locate(_ address: OverlayAddress) {
+    /// An address that two endpoints claim is a local one's, else that of the lowest id, on every node the same. A service's is
+    /// nobody's.
+    mutating func locate(_ address: OverlayAddress) {
         var local: SandboxAttachment?
         var other: EndpointID?
         claims[address]?.forEach { id in
@@ -148,11 +151,12 @@ extension Compilation {
             }
         }
         if let endpoint = local?.endpoint {
-            desired.locations[address] = .local(endpoint.id, mac: endpoint.mac)
+            desired.locations[address] = .local(endpoint.id, mac: endpoint.mac, isBackend: endpoint.task != nil)
         } else if let remote = other.flatMap({ remotes[$0] }), let vtep = tunnels[remote.node]?.vtep {
-            desired.locations[address] = .remote(vtep: vtep, mac: remote.mac, mtu: pathMTU(to: vtep))
+            desired.locations[address] = .remote(
+                vtep: vtep, mac: remote.mac, mtu: pathMTU(to: vtep), isBackend: remote.task != nil)
         } else {
-            desired.locations[address] = nil
+            desired.locations[address] = isVirtual(address) ? .service : nil
         }
         touched.addresses.insert(address)
     }

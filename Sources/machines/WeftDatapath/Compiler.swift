@@ -29,6 +29,15 @@ package struct Compilation: Sendable {
     /// The remotes, by their nodes.
     private var behind: [NodeID: Set<EndpointID>] = [:]
     var presence: [NetworkID: Presence] = [:]
+    var services: [ServiceID: ServiceView] = [:]
+    /// Those that have an address on a network.
+    var servicesOn: [NetworkID: Set<ServiceID>] = [:]
+    /// Addresses of services on networks that have an endpoint here. Two may have one for a moment.
+    var virtualHolders: [OverlayAddress: Few<ServicePlace>] = [:]
+    /// Endpoints that are a service's tasks, serving or not.
+    var tasksAt: [ServicePlace: Set<EndpointID>] = [:]
+    /// Nodes that managers have lost sight of: new connections do not go there.
+    var downNodes: Set<NodeID> = []
     /// Whose an address may be. Two may claim one for a moment.
     var claims: [OverlayAddress: Few<EndpointID>] = [:]
     var senders: [Membership: Int] = [:]
@@ -47,6 +56,7 @@ package struct Compilation: Sendable {
         let mac: MACAddress
         let ipv4: IPv4Address
         let ipv6: IPv6Address?
+        let task: ServingTask?
     }
 
     /// A network's endpoints.
@@ -62,6 +72,7 @@ package struct Compilation: Sendable {
         desired.host.vteps = [view.host.dataPathAddress]
         for network in view.networks { set(network.id, network: network) }
         for peer in view.peers { set(peer.id, peer: peer) }
+        for service in view.services { set(service.id, service: service) }
         for attachment in view.attachments { set(attachment.endpoint.id, attachment: attachment, endpoint: nil) }
         for endpoint in view.endpoints where attachments[endpoint.id] == nil {
             set(endpoint.id, attachment: nil, endpoint: endpoint)
@@ -83,6 +94,7 @@ extension Compilation {
     package mutating func set(_ id: EndpointID, attachment: SandboxAttachment?, endpoint: Endpoint?) {
         let remote = attachment == nil ? endpoint.flatMap { $0.node == node ? nil : Remote($0) } : nil
         guard attachments[id] != attachment || remotes[id] != remote else { return }
+        let formerTask = taskEndpoint(id)
         // First of all: a network is not to be left and entered again for a change of its only endpoint here.
         if let network = attachment?.endpoint.network { enter(network, id) }
         if let old = attachments[id] {
@@ -106,11 +118,13 @@ extension Compilation {
             presence[remote.network, default: Presence()].remotes.insert(id)
             reveal(id, remote)
         }
+        followTask(id, was: formerTask)
     }
 
     /// Sets one network as it is now; nil when it is gone.
     package mutating func set(_ id: NetworkID, network: Network?) {
         guard networks[id] != network else { return }
+        unpublishServices(on: id)
         let present = presence[id] ?? Presence()
         for endpoint in present.remotes { if let remote = remotes[endpoint] { conceal(endpoint, remote) } }
         let locals = present.locals.compactMap { attachments[$0] }
@@ -123,10 +137,18 @@ extension Compilation {
         if let network { setSubnets(of: network, isThere: true) }
         for local in locals { derive(local) }
         for endpoint in present.remotes { if let remote = remotes[endpoint] { reveal(endpoint, remote) } }
+        publishServices(on: id)
     }
 
-    /// Sets one node's tunnel as it is now; nil when the node is gone.
+    /// Sets one node as it is now; nil when it is gone.
     package mutating func set(_ id: NodeID, peer: Peer?) {
+        let (wasThere, wasDown) = (tunnels[id] != nil, downNodes.contains(id))
+        if peer?.state == .down { downNodes.insert(id) } else { downNodes.remove(id) }
+        setTunnel(id, peer)
+        if wasThere != (tunnels[id] != nil) || wasDown != downNodes.contains(id) { followTasks(behind[id] ?? []) }
+    }
+
+    private mutating func setTunnel(_ id: NodeID, _ peer: Peer?) {
         let tunnel = peer.flatMap { peer in peer.dataPathAddress.map { Tunnel(vtep: $0, mtu: peer.underlayMTU) } }
         let former = tunnels[id]
         guard former != tunnel else { return }
@@ -203,15 +225,17 @@ package struct DatapathKeys: Hashable, Sendable {
     package internal(set) var addresses: Set<OverlayAddress> = []
     package internal(set) var members: Set<Membership> = []
     package internal(set) var subnets: Set<AnyIPPrefix> = []
+    package internal(set) var services: Set<OverlayAddress> = []
 
     package init() {}
 
-    package var count: Int { endpoints.count + addresses.count + members.count + subnets.count }
+    package var count: Int { endpoints.count + addresses.count + members.count + subnets.count + services.count }
 }
 
 extension Compilation.Remote {
     init(_ endpoint: Endpoint) {
         self.init(
-            network: endpoint.network, node: endpoint.node, mac: endpoint.mac, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6)
+            network: endpoint.network, node: endpoint.node, mac: endpoint.mac, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6,
+            task: endpoint.task)
     }
 }

@@ -12,6 +12,7 @@ package enum DatapathOperation: Hashable, Sendable {
     case removeLocation(OverlayAddress)
     case removeMember(Membership)
     case removeSubnet(AnyIPPrefix)
+    case removeService(OverlayAddress)
     /// Removes the veth pair with everything that refers to it.
     case removeEndpoint(hostInterface: String)
     case setSubnet(AnyIPPrefix, VNI)
@@ -20,12 +21,13 @@ package enum DatapathOperation: Hashable, Sendable {
     /// Brings what is there, inside and outside, to what is desired.
     case repairEndpoint(DesiredEndpoint, hostInterface: String)
     case setLocation(OverlayAddress, Location)
+    case setService(OverlayAddress, VirtualService)
 
     /// The endpoint that suffers when the operation fails.
     package var endpoint: EndpointID? {
         switch self {
         case .createEndpoint(let endpoint, _), .repairEndpoint(let endpoint, _): endpoint.id
-        case .setLocation(_, .local(let id, _)): id
+        case .setLocation(_, .local(let id, _, _)): id
         default: nil
         }
     }

@@ -11,6 +11,8 @@ package struct DesiredState: Hashable, Sendable {
     package var members: Set<Membership> = []
     /// The subnets of all networks of the swarm.
     package var subnets: [AnyIPPrefix: VNI] = [:]
+    /// By their addresses of IPv4.
+    package var services: [OverlayAddress: VirtualService] = [:]
 
     package init(host: HostConfiguration) { self.host = host }
 }
@@ -31,11 +33,13 @@ package struct OverlayAddress: Hashable, Sendable, Comparable {
     package static func < (left: Self, right: Self) -> Bool { (left.vni, left.address) < (right.vni, right.address) }
 }
 
-/// Where an endpoint is.
+/// Where an endpoint is, and whether it is a task of a service.
 package enum Location: Hashable, Sendable {
-    case local(EndpointID, mac: MACAddress)
+    case local(EndpointID, mac: MACAddress, isBackend: Bool = false)
     /// Behind another node's VTEP, by a tunnel that carries IP packets of this size; nil, observed only: of any.
-    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU?)
+    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU?, isBackend: Bool = false)
+    /// Nowhere: it is a service's own address.
+    case service
     /// Observed only: behind an interface that is no endpoint's.
     case stale
 }
@@ -64,12 +68,14 @@ package struct EndpointEntry: Hashable, Sendable {
     package var isInternal: Bool
     /// Its container goes out by another interface: by this one it reaches the network and the resolver.
     package var isNoExit: Bool
+    /// It is a task of a service.
+    package var isBackend: Bool
     /// Nil where its network has none.
     package var ipv6: EndpointIPv6?
 
     package init(
         vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address, isInternal: Bool,
-        isNoExit: Bool = false, ipv6: EndpointIPv6? = nil
+        isNoExit: Bool = false, isBackend: Bool = false, ipv6: EndpointIPv6? = nil
     ) {
         self.vni = vni
         self.address = address
@@ -78,6 +84,7 @@ package struct EndpointEntry: Hashable, Sendable {
         self.gateway = gateway
         self.isInternal = isInternal
         self.isNoExit = isNoExit
+        self.isBackend = isBackend
         self.ipv6 = ipv6
     }
 

@@ -18,6 +18,7 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     let addresses = keys?.addresses ?? Set(desired.locations.keys).union(state.locations.keys)
     let locations = addresses.sorted().map { ($0, pairs.reachable(desired.locations[$0])) }
     let members = (keys?.members ?? desired.members.union(state.members)).sorted()
+    let services = (keys?.services ?? Set(desired.services.keys).union(state.services.keys)).sorted()
     let subnets = (keys?.subnets ?? Set(desired.subnets.keys).union(state.subnets.keys)).sorted()
 
     operations += state.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
@@ -25,6 +26,7 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     operations += state.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
     operations += members.filter { state.members.contains($0) && !desired.members.contains($0) }.map { .removeMember($0) }
     operations += subnets.filter { desired.subnets[$0] == nil && state.subnets[$0] != nil }.map { .removeSubnet($0) }
+    operations += services.filter { desired.services[$0] == nil && state.services[$0] != nil }.map { .removeService($0) }
     operations += pairs.unwanted.sorted().map { .removeEndpoint(hostInterface: $0) }
 
     operations += subnets.compactMap { subnet in
@@ -46,12 +48,22 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
 
     // A new veth has a new index: what leads to a recreated endpoint is written again.
     let recreated = Set(pairs.missing.map(\.id))
+    // A service comes after its backends, and its address after that.
+    var virtual: [DatapathOperation] = []
     for case (let address, let location?) in locations {
         var isChanged = state.locations[address] != location
-        if case .local(let id, _) = location, recreated.contains(id) { isChanged = true }
-        if isChanged { operations.append(.setLocation(address, location)) }
+        if case .local(let id, _, _) = location, recreated.contains(id) { isChanged = true }
+        guard isChanged else { continue }
+        if location == .service {
+            virtual.append(.setLocation(address, location))
+        } else {
+            operations.append(.setLocation(address, location))
+        }
     }
-    return operations
+    operations += services.compactMap { address in
+        desired.services[address].flatMap { state.services[address] == $0 ? nil : .setService(address, $0) }
+    }
+    return operations + virtual
 }
 
 /// Desired endpoints and the observed ones that are theirs, by the id that a finished veth carries.
@@ -95,7 +107,7 @@ private struct Pairs {
 
     /// Nil for what leads to an endpoint that has lost its interface for good.
     func reachable(_ location: Location?) -> Location? {
-        guard case .local(let id, _)? = location, desired.endpoints[id]?.placement == .engine(isNew: false) else {
+        guard case .local(let id, _, _)? = location, desired.endpoints[id]?.placement == .engine(isNew: false) else {
             return location
         }
         return interface(of: id) == nil ? nil : location

@@ -12,10 +12,11 @@ package struct NodeView: Hashable, Sendable {
     package var peers: [Peer]
     /// Endpoints of all nodes; the node's own among them are ignored in favour of `attachments`.
     package var endpoints: [Endpoint]
+    package var services: [ServiceView]
 
     package init(
         node: NodeID, host: HostConfiguration, underlayMTU: MTU, attachments: [SandboxAttachment] = [],
-        networks: [Network] = [], peers: [Peer] = [], endpoints: [Endpoint] = []
+        networks: [Network] = [], peers: [Peer] = [], endpoints: [Endpoint] = [], services: [ServiceView] = []
     ) {
         self.node = node
         self.host = host
@@ -24,6 +25,7 @@ package struct NodeView: Hashable, Sendable {
         self.networks = networks
         self.peers = peers
         self.endpoints = endpoints
+        self.services = services
     }
 }
 

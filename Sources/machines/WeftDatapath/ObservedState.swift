@@ -31,6 +31,7 @@ package struct ObservedState: Hashable, Sendable {
     package var locations: [OverlayAddress: Location] = [:]
     package var members: Set<Membership> = []
     package var subnets: [AnyIPPrefix: VNI] = [:]
+    package var services: [OverlayAddress: VirtualService] = [:]
     /// Entries and counters of interfaces that are gone, by index.
     package var strayEntries: Set<UInt32> = []
     /// Interfaces that have a program and should not, by index.
@@ -88,12 +89,14 @@ extension ObservedState {
         case .removeLocation(let address): locations[address] = nil
         case .removeMember(let member): members.remove(member)
         case .removeSubnet(let subnet): subnets[subnet] = nil
+        case .removeService(let address): services[address] = nil
         case .removeEndpoint(let name): endpoints[name] = nil
         case .setSubnet(let subnet, let vni): subnets[subnet] = vni
         case .addMember(let member): members.insert(member)
         case .createEndpoint(let endpoint, let name), .repairEndpoint(let endpoint, let name):
             endpoints[name] = endpoint.whenDone
         case .setLocation(let address, let location): locations[address] = location
+        case .setService(let address, let service): services[address] = service
         }
     }
 }

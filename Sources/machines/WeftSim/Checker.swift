@@ -181,6 +181,12 @@ struct Checker {
                 users[OverlayAddress(vni: network.vni, address: ipv6)] = (endpoint, vtep)
             }
         }
+        var services: Set<OverlayAddress> = []
+        for address in manager.all(Service.self).flatMap(\.addresses) {
+            guard let vni = manager.network(address.network)?.vni else { continue }
+            services.insert(OverlayAddress(vni: vni, address: address.ipv4))
+            if let ipv6 = address.ipv6 { services.insert(OverlayAddress(vni: vni, address: ipv6)) }
+        }
         var members: Set<Membership> = []
         for (address, user) in users {
             if let vtep = user.vtep { members.insert(Membership(vni: address.vni, vtep: vtep)) }
@@ -189,8 +195,9 @@ struct Checker {
             let user = users[address]
             let fits =
                 switch location {
-                case .local(let id, let mac): user?.endpoint.id == id && user?.endpoint.mac == mac
-                case .remote(let vtep, let mac, _): user?.vtep == vtep && user?.endpoint.mac == mac
+                case .local(let id, let mac, _): user?.endpoint.id == id && user?.endpoint.mac == mac
+                case .remote(let vtep, let mac, _, _): user?.vtep == vtep && user?.endpoint.mac == mac
+                case .service: user == nil && services.contains(address)
                 case .stale: false
                 }
             if !fits {

@@ -103,7 +103,7 @@ extension SimNode {
                 node: id, host: HostConfiguration(dataPathAddress: vtep, dataPathPort: kept.desired.host.dataPathPort),
                 underlayMTU: kept.underlayMTU, attachments: whole.endpoints.values.compactMap(\.attachment),
                 networks: whole.networks.values.compactMap(\.self), peers: whole.peers.values.compactMap(\.self),
-                endpoints: whole.endpoints.values.compactMap(\.endpoint))
+                endpoints: whole.endpoints.values.compactMap(\.endpoint), services: whole.services.values.compactMap(\.self))
         ).settled
     }
 

@@ -1,6 +1,6 @@
 import CDatapathABI
 import WeftDatapath
-import WeftNet
+package import WeftNet
 
 // Between the ABI's structures and the values above. An entry that cannot be read was not written by Weft: nil.
 
@@ -56,14 +56,16 @@ extension EndpointEntry {
             vni: vni, address: IPv4Address(networkOrder: value.ipv4), mac: MACAddress(bytes: value.mac), subnet: subnet,
             gateway: IPv4Address(networkOrder: value.gateway_ipv4),
             isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0,
-            isNoExit: value.flags & WEFT_ENDPOINT_NO_EXIT.rawValue != 0, ipv6: EndpointIPv6(value))
+            isNoExit: value.flags & WEFT_ENDPOINT_NO_EXIT.rawValue != 0,
+            isBackend: value.flags & WEFT_ENDPOINT_BACKEND.rawValue != 0, ipv6: EndpointIPv6(value))
     }
 
     var value: weft_endpoint {
         weft_endpoint(
             vni: vni.rawValue, ipv4: address.networkOrder, gateway_ipv4: gateway.networkOrder,
             subnet_ipv4: subnet.network.networkOrder, subnet_mask: subnet.netmask.networkOrder,
-            flags: (isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0) | (isNoExit ? WEFT_ENDPOINT_NO_EXIT.rawValue : 0),
+            flags: (isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0) | (isNoExit ? WEFT_ENDPOINT_NO_EXIT.rawValue : 0)
+                | (isBackend ? WEFT_ENDPOINT_BACKEND.rawValue : 0),
             mac: mac.bytes, reserved: (0, 0),
             ipv6: ipv6?.address.words ?? (0, 0, 0, 0), gateway_ipv6: ipv6?.gateway.words ?? (0, 0, 0, 0),
             subnet_mask6: ipv6.map { IPv6Address(maskOfLength: $0.subnet.length).words } ?? (0, 0, 0, 0))
@@ -116,24 +118,53 @@ extension OverlayAddress {
 extension ForwardTarget {
     init?(_ value: weft_forward) {
         let mac = MACAddress(bytes: value.mac)
+        let flags = UInt32(value.flags)
+        guard flags & WEFT_FORWARD_SERVICE.rawValue == 0 else {
+            self = .service
+            return
+        }
+        let isBackend = flags & WEFT_FORWARD_BACKEND.rawValue != 0
         guard value.ifindex == 0 else {
-            self = .local(interface: value.ifindex, mac: mac)
+            self = .local(interface: value.ifindex, mac: mac, isBackend: isBackend)
             return
         }
         guard UInt32(value.tunnel) == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
-        self = .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)))
+        self = .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)), isBackend: isBackend)
     }
 
     var value: weft_forward {
+        let flags = UInt8(truncatingIfNeeded: isBackend ? WEFT_FORWARD_BACKEND.rawValue : 0)
         switch self {
-        case .local(let interface, let mac):
-            weft_forward(ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0, tunnel: 0, reserved: (0, 0, 0))
-        case .remote(let vtep, let mac, let mtu):
-            weft_forward(
+        case .local(let interface, let mac, _):
+            return weft_forward(
+                ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0, tunnel: 0, flags: flags, reserved: (0, 0))
+        case .remote(let vtep, let mac, let mtu, _):
+            return weft_forward(
                 ifindex: 0, vtep_ipv4: vtep.networkOrder, mac: mac.bytes, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0,
-                tunnel: UInt8(WEFT_TUNNEL_VXLAN.rawValue), reserved: (0, 0, 0))
+                tunnel: UInt8(WEFT_TUNNEL_VXLAN.rawValue), flags: flags, reserved: (0, 0))
+        case .service:
+            // The gateway's MAC address, as where nobody has the address: the program decides what becomes of a packet.
+            return weft_forward(
+                ifindex: 0, vtep_ipv4: 0, mac: MACAddress.gateway.bytes, mtu: 0, tunnel: 0,
+                flags: UInt8(truncatingIfNeeded: WEFT_FORWARD_SERVICE.rawValue), reserved: (0, 0))
         }
     }
+
+    private var isBackend: Bool {
+        switch self {
+        case .local(_, _, let isBackend), .remote(_, _, _, let isBackend): isBackend
+        case .service: false
+        }
+    }
+}
+
+extension MACAddress {
+    /// What all host ends and gateways have.
+    package static let gateway = MACAddress(
+        rawValue: [
+            WEFT_GATEWAY_MAC0, WEFT_GATEWAY_MAC1, WEFT_GATEWAY_MAC2, WEFT_GATEWAY_MAC3, WEFT_GATEWAY_MAC4,
+            WEFT_GATEWAY_MAC5,
+        ].reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
 }
 
 extension Membership {

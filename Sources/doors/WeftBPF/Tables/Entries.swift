@@ -20,9 +20,11 @@ package struct DatapathConfig: Hashable, Sendable {
 /// Where an address of a network lives: `Location` as the kernel knows it, which has indexes of interfaces for endpoints.
 package enum ForwardTarget: Hashable, Sendable {
     /// Behind the host end with this index.
-    case local(interface: UInt32, mac: MACAddress)
+    case local(interface: UInt32, mac: MACAddress, isBackend: Bool = false)
     /// On the node with this data-path address. `mtu`: the largest IP packet that its tunnel carries; nil: not known.
-    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil)
+    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil, isBackend: Bool = false)
+    /// Nowhere: a service's own address.
+    case service
 }
 
 /// Why the data plane drops a packet. The names are those of metrics and of `enum weft_drop_reason`.
@@ -50,6 +52,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case tooBig = "too_big"
     case controlMessage = "control_message"
     case wrongTunnel = "wrong_tunnel"
+    case noBackend = "no_backend"
 
     var number: Int {
         let value =
@@ -77,6 +80,7 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .tooBig: WEFT_DROP_TOO_BIG
             case .controlMessage: WEFT_DROP_CONTROL_MESSAGE
             case .wrongTunnel: WEFT_DROP_WRONG_TUNNEL
+            case .noBackend: WEFT_DROP_NO_BACKEND
             }
         return Int(value.rawValue)
     }

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
-#define WEFT_ABI_VERSION 3u
+#define WEFT_ABI_VERSION 4u
 
 /* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
 #define WEFT_GATEWAY_MAC0 0x0au
@@ -31,6 +31,11 @@
 #define WEFT_MAX_FORWARD6_ENTRIES 262144u
 #define WEFT_MAX_VTEP_ENTRIES 262144u
 #define WEFT_MAX_SUBNETS 65536u
+#define WEFT_MAX_SERVICES 65536u
+#define WEFT_MAX_SERVICE_PAGES 1048576u
+#define WEFT_MAX_BACKENDS 1048576u
+/* The one that is allocated at once, as maps are that forget what was used least. */
+#define WEFT_MAX_FLOWS 65536u
 
 /* Map weft_config, an array of one. */
 struct weft_config {
@@ -48,6 +53,7 @@ struct weft_endpoint_key {
 enum weft_endpoint_flag {
     WEFT_ENDPOINT_INTERNAL = 1u << 0,   /* its network has no way out */
     WEFT_ENDPOINT_NO_EXIT = 1u << 1,    /* its container has another interface for the way out: this one leads to the network and the resolver */
+    WEFT_ENDPOINT_BACKEND = 1u << 2,    /* it is a task of a service: what comes from it may answer a connection to the service's address */
 };
 
 struct weft_endpoint {
@@ -81,13 +87,19 @@ struct weft_forward6_key {
     __u32 ipv6[4];
 };
 
+enum weft_forward_flag {
+    WEFT_FORWARD_SERVICE = 1u << 0,     /* nobody's: a service's own address, its backends are in weft_service */
+    WEFT_FORWARD_BACKEND = 1u << 1,     /* of an endpoint with WEFT_ENDPOINT_BACKEND */
+};
+
 struct weft_forward {
     __u32 ifindex;         /* local endpoint: host end of its veth; remote: 0 */
     __u32 vtep_ipv4;       /* remote endpoint: its node's data-path address, network order; local: 0 */
     __u8 mac[6];
     __u16 mtu;             /* remote endpoint: the largest IP packet that fits the tunnel to its node, host order; 0 = not known, not limited */
     __u8 tunnel;           /* remote endpoint: enum weft_tunnel */
-    __u8 reserved[3];
+    __u8 flags;            /* enum weft_forward_flag */
+    __u8 reserved[2];
 };
 
 /* Map weft_vtep: which peers may send for which network. Presence is membership. */
@@ -114,6 +126,82 @@ struct weft_subnet6_key {
 
 struct weft_subnet {
     __u32 vni;
+};
+
+/* An address of a service. Addresses of IPv4 are the first word, the others 0. */
+struct weft_service_key {
+    __u32 vni;
+    __u32 family;          /* 4 or 6 */
+    __u32 address[4];
+};
+
+enum weft_service_flag {
+    WEFT_SERVICE_BY_SOURCE = 1u << 0,   /* a client's address alone decides which backend it gets */
+};
+
+/* Map weft_service. Its backends stand in two tables under the same number and generation. New tables are written beside the old ones
+ * and come into force with this entry, the old ones go afterwards: who finds nothing under its generation looks here again. */
+struct weft_service {
+    __u32 ipv4;            /* names the service in its tables: its address of IPv4, network order, for both families */
+    __u32 generation;
+    __u32 backends;        /* 0: none, connections are refused */
+    __u32 mask;            /* one less than the number of places, a power of two of at least WEFT_SERVICE_PAGE_PLACES */
+    __u32 flags;           /* enum weft_service_flag */
+    __u32 ipv6[4];         /* its address of IPv6, which has an entry like this of its own; 0 = none */
+};
+
+/* Map weft_service_page: places of a service, each with the backend whose it is. A connection's hash chooses the place; which backend
+ * has which places follows from the backends' addresses, so that all nodes choose alike, and choose most alike when one comes or goes. */
+#define WEFT_SERVICE_PAGE_PLACES 128u
+
+struct weft_service_page_key {
+    __u32 vni;
+    __u32 ipv4;
+    __u32 generation;
+    __u32 page;
+};
+
+struct weft_service_page {
+    __u16 backend[WEFT_SERVICE_PAGE_PLACES];
+};
+
+/* Map weft_backend. */
+struct weft_backend_key {
+    __u32 vni;
+    __u32 ipv4;
+    __u32 generation;
+    __u32 index;
+};
+
+struct weft_backend {
+    __u32 ipv4;            /* network order */
+    __u32 ipv6[4];         /* 0 = none */
+};
+
+/* Map weft_flow: what was translated, at the client's node. Each connection has an entry for either direction: to the service's address
+ * with the backend that it was given, from the backend with the service's address. */
+enum weft_flow_direction {
+    WEFT_FLOW_TO_SERVICE = 0,
+    WEFT_FLOW_FROM_BACKEND = 1,
+    WEFT_FLOW_FRAGMENTS_TO_SERVICE = 2,   /* of one packet, whose identification is in the ports' place: later fragments have none */
+    WEFT_FLOW_FRAGMENTS_FROM_BACKEND = 3,
+};
+
+struct weft_flow_key {
+    __u32 vni;
+    __u32 client[4];
+    __u32 peer[4];         /* the service's address, or the backend's */
+    __u32 ports;           /* the client's port, then the peer's, in network order; 0 of protocols without */
+    __u8 protocol;
+    __u8 family;           /* 4 or 6 */
+    __u8 direction;        /* enum weft_flow_direction */
+    __u8 reserved;
+};
+
+struct weft_flow {
+    __u32 address[4];      /* what the peer's is to be replaced by */
+    __u32 ifindex;         /* the client's host end: an address may have become another's */
+    __u32 generation;      /* of the service, when the backend was chosen */
 };
 
 /* How much of the resolver an endpoint may have waiting: queries over UDP in its socket, connections that it has not accepted.
@@ -169,6 +257,7 @@ enum weft_drop_reason {
     WEFT_DROP_TOO_BIG = 21,             /* larger than the tunnel to the peer carries; the sender was told */
     WEFT_DROP_CONTROL_MESSAGE = 22,     /* ICMP to the host or the outside that is not an echo */
     WEFT_DROP_WRONG_TUNNEL = 23,        /* to or from a peer by another kind of tunnel than the network's */
+    WEFT_DROP_NO_BACKEND = 24,          /* to a service of which no task serves, or over a connection whose task is gone; the sender was told */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -195,6 +284,14 @@ _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_forward) == 20, "ABI");
 _Static_assert(sizeof(struct weft_vtep) == 4, "ABI");
 _Static_assert(sizeof(struct weft_subnet6_key) == 20, "ABI");
+_Static_assert(sizeof(struct weft_service_key) == 24, "ABI");
+_Static_assert(sizeof(struct weft_service) == 36, "ABI");
+_Static_assert(sizeof(struct weft_service_page_key) == 16, "ABI");
+_Static_assert(sizeof(struct weft_service_page) == 256, "ABI");
+_Static_assert(sizeof(struct weft_backend_key) == 16, "ABI");
+_Static_assert(sizeof(struct weft_backend) == 20, "ABI");
+_Static_assert(sizeof(struct weft_flow_key) == 44, "ABI");
+_Static_assert(sizeof(struct weft_flow) == 24, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share) == 16, "ABI");
 _Static_assert(sizeof(struct weft_counter) == 288, "ABI");

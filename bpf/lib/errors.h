@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * What does not fit the tunnel to a peer comes back to its sender as path MTU discovery expects it (RFC 1191, RFC 8201).
+ * What cannot go on comes back to its sender as the message that says why.
  *
+ * What does not fit the tunnel to a peer, as path MTU discovery expects it (RFC 1191, RFC 8201).
  * IPv4 packets without "don't fragment" are answered alike: nothing here cuts packets, and a sender that is told cuts them itself
  * (Linux does for UDP and ping). Who has told its socket not to believe such messages (IP_PMTUDISC_INTERFACE, _OMIT) must keep below
  * the smallest path by itself.
  */
-#ifndef WEFT_LIB_PATH_MTU_H
-#define WEFT_LIB_PATH_MTU_H
+#ifndef WEFT_LIB_ERRORS_H
+#define WEFT_LIB_ERRORS_H
 
 #include "gateway.h"
 #include "packet.h"
@@ -15,13 +16,16 @@
 
 /* RFC 792 and RFC 1191; RFC 4443, 3.2 */
 #define ICMP_DEST_UNREACH 3
+#define ICMP_PORT_UNREACH 3
 #define ICMP_FRAG_NEEDED 4
+#define ICMPV6_DEST_UNREACH 1
+#define ICMPV6_PORT_UNREACH 4
 #define ICMPV6_PKT_TOOBIG 2
 
 #define SMALLEST_IPV6_MTU 1280
 
-/* The same layout in both families: of IPv4 the upper half of `mtu` is unused. */
-struct too_big_message {
+/* The same layout in both families: of IPv4 the upper half of `mtu` is unused. 0 where the message tells of no MTU. */
+struct icmp_message {
     __u8 type;
     __u8 code;
     __be16 checksum;
@@ -30,7 +34,7 @@ struct too_big_message {
 
 /* How much of the packet its answer quotes: with all headers, and within what the checksum's helper takes at once (512). */
 #define QUOTED_LENGTH 480
-#define MESSAGE_LENGTH (sizeof(struct too_big_message) + QUOTED_LENGTH)
+#define MESSAGE_LENGTH (sizeof(struct icmp_message) + QUOTED_LENGTH)
 
 #define TCP_DATA_OFFSET 12
 /* Without options but timestamps: for TCP that does not follow the IP header at once. */
@@ -59,7 +63,7 @@ static __always_inline bool exceeds_path(struct __sk_buff *skb, __u32 mtu, __u32
 /* Where the answer's IP header goes, with what is quoted of the packet behind it and the message; NULL if there is no room. */
 static __always_inline void *begin_answer(struct __sk_buff *skb, const __u32 header)
 {
-    const __u32 room = header + sizeof(struct too_big_message);
+    const __u32 room = header + sizeof(struct icmp_message);
     void *start;
 
     /* The first also makes one packet of a GSO packet. */
@@ -72,7 +76,7 @@ static __always_inline void *begin_answer(struct __sk_buff *skb, const __u32 hea
 
 /* Writes the message, whose checksum covers `pseudo_sum` too. */
 static __always_inline void write_message(
-    struct too_big_message *message, __u8 type, __u8 code, __u32 mtu, __u64 pseudo_sum)
+    struct icmp_message *message, __u8 type, __u8 code, __u32 mtu, __u64 pseudo_sum)
 {
     message->type = type;
     message->code = code;
@@ -88,21 +92,22 @@ static __always_inline int answer(struct __sk_buff *skb, const struct weft_endpo
 
     set_mac(ethernet->h_dest, endpoint->mac);
     set_gateway_mac(ethernet->h_source);
-    return ANSWERED_TOO_BIG_BIT | redirect_to_sandbox(skb, skb->ifindex);
+    return redirect_to_sandbox(skb, skb->ifindex);
 }
 
-static __noinline int answer_too_big(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
+/* Tells the sender why its packet goes no further, by a message that is a `code` of "unreachable"; negative if there is no telling. */
+static __noinline int send_unreachable(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u8 code, __u32 mtu)
 {
     struct iphdr *ip = begin_answer(skb, sizeof(*ip)), *quoted;
-    struct too_big_message *message;
+    struct icmp_message *message;
 
     if (!ip)
-        return DROPPED(WEFT_DROP_TOO_BIG);
+        return UNANSWERABLE;
     message = (void *)(ip + 1);
     quoted = (void *)(message + 1);
     /* A later fragment tells no sender whose it is (RFC 1122, 3.2.2). */
     if (quoted->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
-        return DROPPED(WEFT_DROP_TOO_BIG);
+        return UNANSWERABLE;
 
     *(__be16 *)ip = bpf_htons(0x4500);
     ip->tot_len = bpf_htons(sizeof(*ip) + MESSAGE_LENGTH);
@@ -114,22 +119,20 @@ static __noinline int answer_too_big(struct __sk_buff *skb, const struct weft_en
     ip->saddr = endpoint->gateway_ipv4 ?: quoted->daddr;
     ip->daddr = endpoint->ipv4;
     ip->check = ~header_sum(ip);
-    write_message(message, ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, mtu, 0);
+    write_message(message, ICMP_DEST_UNREACH, code, mtu, 0);
     return answer(skb, endpoint, ip);
 }
 
-static __noinline int answer_too_big6(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
+static __noinline int send_message6(
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u8 type, __u8 code, __u32 mtu)
 {
-    struct too_big_message *message;
+    struct icmp_message *message;
     struct ipv6hdr *ip, *quoted;
     __u64 sum;
 
-    /* No sender goes below that (RFC 8201, 4). */
-    if (mtu < SMALLEST_IPV6_MTU)
-        return DROPPED(WEFT_DROP_TOO_BIG);
     ip = begin_answer(skb, sizeof(*ip));
     if (!ip)
-        return DROPPED(WEFT_DROP_TOO_BIG);
+        return UNANSWERABLE;
     message = (void *)(ip + 1);
     quoted = (void *)(message + 1);
 
@@ -145,8 +148,32 @@ static __noinline int answer_too_big6(struct __sk_buff *skb, const struct weft_e
     /* Over the addresses, length and protocol as well (RFC 4443, 2.3). */
     sum = (__u32)bpf_csum_diff(NULL, 0, (__be32 *)&ip->saddr, 2 * sizeof(struct in6_addr), 0);
     sum += (__u64)bpf_htonl(MESSAGE_LENGTH) + bpf_htonl(IPPROTO_ICMPV6);
-    write_message(message, ICMPV6_PKT_TOOBIG, 0, mtu, sum);
+    write_message(message, type, code, mtu, sum);
     return answer(skb, endpoint, ip);
+}
+
+static __always_inline int answer_too_big(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
+{
+    return answered(send_unreachable(skb, endpoint, ICMP_FRAG_NEEDED, mtu), WEFT_DROP_TOO_BIG);
+}
+
+static __always_inline int answer_too_big6(struct __sk_buff *skb, const struct weft_endpoint *endpoint, __u32 mtu)
+{
+    /* No sender goes below that (RFC 8201, 4). */
+    if (mtu < SMALLEST_IPV6_MTU)
+        return DROPPED(WEFT_DROP_TOO_BIG);
+    return answered(send_message6(skb, endpoint, ICMPV6_PKT_TOOBIG, 0, mtu), WEFT_DROP_TOO_BIG);
+}
+
+/* Nobody listens there: what makes a sender give up at once. */
+static __always_inline int answer_unreachable(struct __sk_buff *skb, const struct weft_endpoint *endpoint, int reason)
+{
+    return answered(send_unreachable(skb, endpoint, ICMP_PORT_UNREACH, 0), reason);
+}
+
+static __always_inline int answer_unreachable6(struct __sk_buff *skb, const struct weft_endpoint *endpoint, int reason)
+{
+    return answered(send_message6(skb, endpoint, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0), reason);
 }
 
 #endif
