@@ -10,6 +10,10 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         var nodes: [Node] = []
         var snapshot = ClusterSnapshot()
         var sandboxes: [SandboxSummary] = []
+        var services: [Service] = []
+        var tasks: [ServiceTask] = []
+        var secrets: [StoredSecret] = []
+        var configs: [StoredConfig] = []
         var revision: Int64 = 10
         var serial: UInt32 = 1
         var signals: [Int32] = []

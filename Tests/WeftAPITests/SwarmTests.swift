@@ -255,16 +255,17 @@ import WeftText
         }
     }
 
-    @Test func `services, tasks, secrets and configs are empty and cannot be made`() async throws {
-        try await withServer { client, _ async throws in
+    @Test func `where nothing was made, services, tasks, secrets and configs are empty`() async throws {
+        try await withServer(orchestrates: false) { client, _ async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")
-            for kind in ["services", "tasks", "secrets", "configs"] {
-                #expect(try await client.send("GET", "/\(kind)?filters=%7B%7D").text == "[]\n")
-                #expect(try await client.send("GET", "/\(kind)/x").status == 404)
+            for kind in ["service", "task", "secret", "config"] {
+                #expect(try await client.send("GET", "/\(kind)s?filters=%7B%7D").text == "[]\n")
+                let missing = try await client.send("GET", "/\(kind)s/x")
+                #expect(missing.status == 404 && missing.message == "\(kind) x not found")
             }
-            for kind in ["services", "secrets", "configs"] {
-                let answer = try await client.send("POST", "/v1.41/\(kind)/create", "{}")
-                #expect(answer.status == 501 && answer.message?.hasPrefix(kind) == true)
+            for path in ["create", "x/update?version=1"] {
+                let answer = try await client.send("POST", "/v1.41/services/\(path)", "{}")
+                #expect(answer.status == 501 && answer.message?.hasPrefix("services are not") == true)
             }
             #expect(try await client.send("GET", "/distribution/a/b/nginx:latest/json").status == 404)
         }

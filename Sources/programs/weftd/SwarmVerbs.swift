@@ -132,12 +132,50 @@ struct SwarmVerbs: APIBackend {
             _ = try await command(.noteRoutes(member.node, NodeDescription.reported(routes: routes)))
         }
         guard case .network(let network) = try await command(.createNetwork(spec)) else {
-            throw APIError(500, "the manager answered something else than a network")
+            throw Self.unexpected("a network")
         }
         return network.id
     }
 
     func networkRemove(_ id: NetworkID) async throws { _ = try await command(.removeNetwork(id.rawValue)) }
+
+    func objects<Value: StoredValue>(_ type: Value.Type) async throws -> [Value] { try await control { $0.all(type) } }
+
+    func serviceCreate(_ spec: ServiceSpec) async throws -> Service {
+        guard case .service(let service) = try await command(.createService(spec)) else { throw Self.unexpected("a service") }
+        return service
+    }
+
+    func serviceUpdate(_ id: ServiceID, version: Version, spec: ServiceSpec?) async throws {
+        _ = try await command(.updateService(id, version: version, spec))
+    }
+
+    func serviceRemove(_ id: ServiceID) async throws { _ = try await command(.removeService(id)) }
+
+    func create<File: SharedFile>(_ type: File.Type, _ spec: SharedFileSpec) async throws -> File {
+        let isSecret = type == StoredSecret.self
+        let made: (any SharedFile)? =
+            switch try await command(isSecret ? .createSecret(spec) : .createConfig(spec)) {
+            case .secret(let secret): secret
+            case .config(let config): config
+            case .network, .node, .cluster, .service: nil
+            }
+        guard let file = made as? File else { throw Self.unexpected("a \(File.kind)") }
+        return file
+    }
+
+    func update<File: SharedFile>(
+        _ type: File.Type, _ id: String, version: Version, _ spec: SharedFileSpec
+    ) async throws {
+        let isSecret = type == StoredSecret.self
+        _ = try await command(isSecret ? .updateSecret(id, version: version, spec) : .updateConfig(id, version: version, spec))
+    }
+
+    func remove<File: SharedFile>(_ type: File.Type, _ id: String) async throws {
+        _ = try await command(type == StoredSecret.self ? .removeSecret(id) : .removeConfig(id))
+    }
+
+    private static func unexpected(_ what: String) -> APIError { APIError(500, "the manager answered something else than \(what)") }
 
     private func control<Value: Sendable>(_ body: @escaping @Sendable (Replica) -> Value) async throws -> Value {
         guard let role = member?.role else { throw APIError.notAManagerOnWorker }

@@ -50,6 +50,20 @@ package protocol APIBackend: Sendable {
     /// Removes a network; managers only. Throws `.networkInUse` while an endpoint is on it, on any node.
     func networkRemove(_ id: NetworkID) async throws
 
+    /// Lists the swarm's objects of a kind by their ids; managers only, as what follows.
+    func objects<Value: StoredValue>(_ type: Value.Type) async throws -> [Value]
+    /// Makes a service. What no node can run, or what is not to be had now, is no error: its tasks say so.
+    func serviceCreate(_ spec: ServiceSpec) async throws -> Service
+    /// Replaces a service's spec; without one the spec before counts again. Throws `.outOfSequence` for a stale version.
+    func serviceUpdate(_ id: ServiceID, version: Version, spec: ServiceSpec?) async throws
+    func serviceRemove(_ id: ServiceID) async throws
+    /// Makes a secret or a config. Refuses a taken name.
+    func create<File: SharedFile>(_ type: File.Type, _ spec: SharedFileSpec) async throws -> File
+    /// Changes a secret's or a config's labels, the only thing of it that may change.
+    func update<File: SharedFile>(_ type: File.Type, _ id: String, version: Version, _ spec: SharedFileSpec) async throws
+    /// Refuses what a service refers to.
+    func remove<File: SharedFile>(_ type: File.Type, _ id: String) async throws
+
     /// Reports the node's session, endpoints and underlay with their counters.
     func status() async throws -> NodeStatus
 }

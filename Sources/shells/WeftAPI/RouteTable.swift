@@ -23,7 +23,7 @@ package struct Route: Sendable {
 
 /// weftd's own routes; the first that fits counts.
 enum RouteTable {
-    static let routes: [Route] = system + swarm + networks + sandboxes + Router.attachmentRoutes
+    static let routes: [Route] = system + swarm + services + files + networks + sandboxes + Router.attachmentRoutes
 
     /// What is the engine's, but must be read or changed on the way.
     static let engine: [Route] = [
@@ -64,22 +64,36 @@ enum RouteTable {
         Route(.GET, "nodes/*") { try await $0.nodeInspect($1) },
         Route(.POST, "nodes/*/update") { try await $0.nodeUpdate($1) },
         Route(.DELETE, "nodes/*") { try await $0.nodeRemove($1) },
-        Route(.GET, "services") { try await $0.emptyList($1) },
-        Route(.GET, "tasks") { try await $0.emptyList($1) },
-        Route(.GET, "secrets") { try await $0.emptyList($1) },
-        Route(.GET, "configs") { try await $0.emptyList($1) },
-        Route(.GET, "services/*") { try await $0.noSuchOrchestrated($1) },
-        Route(.GET, "services/*/logs") { try await $0.noSuchOrchestrated($1) },
-        Route(.GET, "tasks/*") { try await $0.noSuchOrchestrated($1) },
-        Route(.GET, "tasks/*/logs") { try await $0.noSuchOrchestrated($1) },
-        Route(.GET, "secrets/*") { try await $0.noSuchOrchestrated($1) },
-        Route(.GET, "configs/*") { try await $0.noSuchOrchestrated($1) },
+    ]
+
+    private static let files: [Route] = [
+        Route(.GET, "secrets") { try await $0.secretList($1) },
+        Route(.POST, "secrets/create") { try await $0.secretCreate($1) },
+        Route(.GET, "secrets/*") { try await $0.secretInspect($1) },
+        Route(.POST, "secrets/*/update") { try await $0.secretUpdate($1) },
+        Route(.DELETE, "secrets/*") { try await $0.secretRemove($1) },
+        Route(.GET, "configs") { try await $0.configList($1) },
+        Route(.POST, "configs/create") { try await $0.configCreate($1) },
+        Route(.GET, "configs/*") { try await $0.configInspect($1) },
+        Route(.POST, "configs/*/update") { try await $0.configUpdate($1) },
+        Route(.DELETE, "configs/*") { try await $0.configRemove($1) },
+    ]
+
+    /// What makes services and changes them.
+    static let orchestration: [Route] = [
+        Route(.POST, "services/create") { try await $0.serviceCreate($1) },
+        Route(.POST, "services/*/update") { try await $0.serviceUpdate($1) },
+    ]
+
+    private static let services: [Route] = [
+        Route(.GET, "services") { try await $0.serviceList($1) },
+        Route(.GET, "services/*") { try await $0.serviceInspect($1) },
+        Route(.GET, "services/*/logs") { try await $0.serviceLogs($1) },
         Route(.POST, "services/**") { try await $0.notOrchestrating($1) },
-        Route(.POST, "secrets/**") { try await $0.notOrchestrating($1) },
-        Route(.POST, "configs/**") { try await $0.notOrchestrating($1) },
-        Route(.DELETE, "services/*") { try await $0.noSuchOrchestrated($1) },
-        Route(.DELETE, "secrets/*") { try await $0.noSuchOrchestrated($1) },
-        Route(.DELETE, "configs/*") { try await $0.noSuchOrchestrated($1) },
+        Route(.DELETE, "services/*") { try await $0.serviceRemove($1) },
+        Route(.GET, "tasks") { try await $0.taskList($1) },
+        Route(.GET, "tasks/*") { try await $0.taskInspect($1) },
+        Route(.GET, "tasks/*/logs") { try await $0.taskLogs($1) },
     ]
 
     private static let networks: [Route] = [

@@ -37,10 +37,12 @@ package struct Router: Sendable {
     let containers: (any ContainerNetworking)?
     private let routes: [Route]
 
-    /// - Parameter extra: routes besides weftd's own, which they do not replace.
+    /// - Parameters:
+    ///   - orchestrates: services can be made here; without it they are refused with a sentence.
+    ///   - extra: routes besides weftd's own, which they do not replace.
     package init(
         backend: any APIBackend, sandboxes: any SandboxBackend, namespaces: any NamespaceBackend, engine: LocalEngine? = nil,
-        containers: (any ContainerNetworking)? = nil, logger: Logger, extra: [Route] = []
+        containers: (any ContainerNetworking)? = nil, orchestrates: Bool = false, logger: Logger, extra: [Route] = []
     ) {
         self.backend = backend
         self.sandboxes = sandboxes
@@ -48,7 +50,7 @@ package struct Router: Sendable {
         self.engine = engine
         self.containers = containers
         self.logger = logger
-        routes = RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
+        routes = (orchestrates ? RouteTable.orchestration : []) + RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
     }
 
     /// What clients are told to speak: the engine's, for most of what they say goes there.

@@ -31,3 +31,31 @@ package enum Base64 {
         return count < 6 && bits == 0 ? bytes : nil
     }
 }
+
+extension Base64 {
+    /// The text without line ends, as encoders write it; nil if it is not base 64 with its padding.
+    package static func canonical(_ text: String) -> String? {
+        let digits = text.utf8.filter { $0 != 0x0a && $0 != 0x0d }
+        let padding = digits.reversed().prefix { $0 == UInt8(ascii: "=") }.count
+        guard digits.count % 4 == 0, padding <= 2, digits.dropLast(padding).allSatisfy(isDigit) else { return nil }
+        // Bits beyond the last byte would be lost: two texts for the same bytes.
+        guard let last = digits.dropLast(padding).last else { return "" }
+        let spare = padding == 2 ? 0b1111 : padding == 1 ? 0b11 : 0
+        guard let value = alphabet.firstIndex(of: last), value & spare == 0 else { return nil }
+        return String(decoding: digits, as: UTF8.self)
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "+"), UInt8(ascii: "/"):
+            true
+        default: false
+        }
+    }
+
+    /// How many bytes a canonical text stands for.
+    package static func byteCount(canonical text: String) -> Int {
+        text.utf8.count / 4 * 3 - text.utf8.reversed().prefix { $0 == UInt8(ascii: "=") }.count
+    }
+}

@@ -54,7 +54,7 @@ extension Router {
     }
 
     /// Finds a node by id, by host name, by a unique start of its id, or as `self`.
-    private func node(_ name: String, state: SwarmState) async throws -> Node {
+    func node(_ name: String, state: SwarmState) async throws -> Node {
         let nodes = try await backend.nodes()
         if let own = state.nodeID, name == "self", let node = nodes.first(where: { $0.id == own }) { return node }
         if let node = nodes.first(where: { $0.id.rawValue == name }) { return node }

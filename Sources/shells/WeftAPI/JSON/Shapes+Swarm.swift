@@ -2,8 +2,6 @@ import WeftModel
 import WeftNet
 import WeftText
 
-private func versionJSON(_ version: Version) -> JSON { ["Index": .integer(version.index)] }
-
 private func trustJSON(_ trust: TrustInformation?) -> JSON {
     guard let trust else { return [:] }
     return [

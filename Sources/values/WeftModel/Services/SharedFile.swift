@@ -10,6 +10,8 @@ package protocol SharedFile: StoredValue, AssignedValue where ID == String {
 
 extension SharedFile {
     package var audience: Audience { .nodes(neededBy) }
+    /// Fewer bytes than this may be in one: as Docker has it, less for secrets.
+    package static var maxBytes: Int { kind == StoredSecret.kind ? 500 << 10 : 1000 << 10 }
 }
 
 package struct SharedFileSpec: Hashable, Sendable, Codable {

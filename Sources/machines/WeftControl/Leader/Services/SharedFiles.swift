@@ -2,9 +2,6 @@ import WeftModel
 
 /// Secrets and configs: what an operator does with them.
 enum SharedFiles {
-    /// As Docker's: what etcd takes for one value, less for secrets.
-    private static func maxBytes<File: SharedFile>(_ type: File.Type) -> Int { File.kind == StoredSecret.kind ? 500_000 : 1_000_000 }
-
     static func create<File: SharedFile>(
         _ spec: SharedFileSpec, in round: inout Round, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> File {
@@ -66,8 +63,10 @@ enum SharedFiles {
         }
         guard Bounds.bytes(spec.labels) <= Bounds.specBytes else { throw .tooLarge(File.kind.name) }
         // Base 64 has four characters for three bytes.
-        guard spec.data.exposed.utf8.count <= (maxBytes(type) + 2) / 3 * 4 else {
-            throw ControlError(.invalid, "a \(File.kind) may have \(maxBytes(type)) bytes at most")
+        guard spec.data.exposed.utf8.count <= (File.maxBytes + 2) / 3 * 4 else {
+            throw ControlError(
+                .invalid,
+                "rpc error: code = InvalidArgument desc = \(File.kind) data must be larger than 0 and less than \(File.maxBytes) bytes")
         }
     }
 }

@@ -1,0 +1,178 @@
+import Testing
+import WeftAPI
+import WeftModel
+import WeftNet
+import WeftText
+
+@Suite struct ServiceTests {
+    private static func body(_ name: String, replicas: Int = 2, image: String = "bb", label: String = "") -> String {
+        #"{"Name":"\#(name)","Labels":{\#(label)},"TaskTemplate":{"ContainerSpec":{"Image":"\#(image)"},"#
+            + #""Networks":[{"Target":"n"}]},"Mode":{"Replicated":{"Replicas":\#(replicas)}}}"#
+    }
+
+    private static func withService(_ body: @escaping @Sendable (RawClient, MemoryBackend, Service) async throws -> Void) async throws {
+        try await withServer { client, backend async throws in
+            _ = try await client.send("POST", "/swarm/init", "{}")
+            _ = try await client.send("POST", "/networks/create", #"{"Name":"n","Driver":"overlay","Attachable":true}"#)
+            let created = try await client.send("POST", "/services/create", Self.body("web", label: #""tier":"1""#))
+            #expect(created.status == 201, "\(created.text)")
+            let service = try #require(backend.read { $0.services.first })
+            try await body(client, backend, service)
+        }
+    }
+
+    @Test func `a service is found as Docker finds it, and removed`() async throws {
+        try await Self.withService { client, _, service async throws in
+            for text in [service.id.rawValue, "web", String(service.id.rawValue.prefix(5))] {
+                #expect(try await client.send("GET", "/services/\(text)").json()["ID"] == .string(service.id.rawValue))
+            }
+            let missing = try await client.send("GET", "/services/nosuch")
+            #expect(missing.status == 404 && missing.message == "service nosuch not found")
+            // 200, as Docker answers, not 204.
+            #expect(try await client.send("DELETE", "/services/web").status == 200)
+            #expect(try await client.send("DELETE", "/services/web").status == 404)
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"name":{"we":true}}"#, 1), (#"{"name":["web2"]}"#, 0), (#"{"label":["tier=1"]}"#, 1), (#"{"label":{"tier=2":true}}"#, 0),
+        (#"{"mode":["replicated"]}"#, 1), (#"{"mode":["global"]}"#, 0), (#"{"runtime":["container"]}"#, 1), (#"{"id":["nosuch"]}"#, 0),
+    ])
+    func `lists of services are filtered`(filter: String, count: Int) async throws {
+        try await Self.withService { client, _, _ async throws in
+            guard case .array(let found) = try await client.send("GET", "/services?filters=\(filter.percentEncoded)").json() else {
+                return #expect(Bool(false))
+            }
+            #expect(found.count == count && found.allSatisfy { $0["ServiceStatus"] == nil })
+            #expect(try await client.send("GET", "/services?filters=\(#"{"colour":["red"]}"#.percentEncoded)").status == 400)
+        }
+    }
+
+    @Test func `a list with status counts tasks that run and are wanted`() async throws {
+        try await Self.withService { client, backend, _ async throws in
+            backend.addTask(of: "web", slot: 1, state: .running)
+            backend.addTask(of: "web", slot: 2, state: .preparing)
+            backend.addTask(of: "web", slot: 3, state: .running, desired: .shutdown)
+            guard case .array(let found) = try await client.send("GET", "/services?status=true").json() else { return #expect(Bool(false)) }
+            #expect(found.first?["ServiceStatus"] == ["RunningTasks": 1, "DesiredTasks": 2, "CompletedTasks": 0])
+        }
+    }
+
+    @Test func `what a service is reached by is shown once it has it`() async throws {
+        try await Self.withService { client, backend, service async throws in
+            let network = try #require(backend.read { $0.snapshot.networks.first })
+            backend.read { state in
+                var port = PortConfig(target: 80)
+                port.published = 30000
+                state.services[0].addresses = [
+                    VirtualAddress(network: network.id, ipv4: IPv4Address(rawValue: network.subnet.network.rawValue + 6))
+                ]
+                state.services[0].ports = [port]
+                state.services[0].updateStatus = UpdateStatus(
+                    state: .rollbackStarted, startedAt: MemoryBackend.epoch, message: "manually requested rollback")
+            }
+            let shown = try await client.send("GET", "/services/web").json()
+            let address = IPv4Address(rawValue: network.subnet.network.rawValue + 6)
+            #expect(
+                shown["Endpoint"] == [
+                    "Spec": ["Mode": "vip"],
+                    "Ports": [["Protocol": "tcp", "TargetPort": 80, "PublishedPort": 30000, "PublishMode": "ingress"]],
+                    "VirtualIPs": [["NetworkID": .string(network.id.rawValue), "Addr": .string("\(address)/24")]],
+                ])
+            #expect(
+                shown["UpdateStatus"] == [
+                    "State": "rollback_started", "StartedAt": .string(MemoryBackend.epoch.rfc3339), "Message": "manually requested rollback",
+                ])
+        }
+    }
+
+    @Test func `updates are under the version as read, and go back`() async throws {
+        try await Self.withService { client, _, service async throws in
+            let first = service.version.index
+            let updated = try await client.send(
+                "POST", "/services/web/update?version=\(first)&registryAuthFrom=spec", Self.body("web", replicas: 5))
+            #expect(updated.status == 200 && updated.text == "{\"Warnings\":null}\n")
+            let shown = try await client.send("GET", "/services/web").json()
+            #expect(shown["Spec"]?["Mode"]?["Replicated"]?["Replicas"] == 5)
+            #expect(shown["PreviousSpec"]?["Mode"]?["Replicated"]?["Replicas"] == 2)
+            let stale = try await client.send("POST", "/services/web/update?version=\(first)", Self.body("web"))
+            #expect(stale.status == 500 && stale.message == "rpc error: code = Unknown desc = update out of sequence")
+            #expect(try await client.send("POST", "/services/web/update", Self.body("web")).status == 400)
+            guard case .integer(let second)? = shown["Version"]?["Index"] else { return #expect(Bool(false)) }
+            let back = "/services/web/update?version=\(second)&rollback="
+            #expect(try await client.send("POST", back + "sideways", "{}").message == "unrecognized rollback option sideways")
+            // The CLI repeats the present spec, which is not what counts.
+            #expect(try await client.send("POST", back + "previous", Self.body("web", replicas: 5)).status == 200)
+            #expect(try await client.send("GET", "/services/web").json()["Spec"]?["Mode"]?["Replicated"]?["Replicas"] == 2)
+        }
+    }
+
+    @Test func `credentials that would not be used are refused`() async throws {
+        try await Self.withService { client, _, _ async throws in
+            let header = "X-Registry-Auth: \(Base64.encoded(Array(#"{"username":"u","password":"p"}"#.utf8)))\r\n"
+            let refused = try await client.send("POST", "/services/create", Self.body("a"), headers: header)
+            #expect(refused.status == 501 && refused.message?.contains("--with-registry-auth") == true)
+            for none in ["{}", #"{"username":"","password":""}"#] {
+                let header = "X-Registry-Auth: \(Base64.encoded(Array(none.utf8)))\r\n"
+                #expect(try await client.send("POST", "/services/create", Self.body("b\(none.count)"), headers: header).status == 201)
+            }
+        }
+    }
+
+    @Test func `a task is shown with where it is and how it is`() async throws {
+        try await Self.withService { client, backend, service async throws in
+            let id = backend.addTask(of: "web", slot: 2, state: .running)
+            let network = try #require(backend.read { $0.snapshot.networks.first })
+            let task = try await client.send("GET", "/tasks/\(id)").json()
+            #expect(task["ServiceID"] == .string(service.id.rawValue) && task["Slot"] == 2 && task["Labels"] == [:])
+            #expect(
+                task["Status"] == [
+                    "Timestamp": .string(MemoryBackend.epoch.rfc3339), "State": "running", "Message": "started",
+                    "ContainerStatus": ["ContainerID": "c0ffee", "PID": 29506, "ExitCode": 0], "PortStatus": [:],
+                ])
+            #expect(task["DesiredState"] == "running" && task["Spec"]?["Runtime"] == "container")
+            guard case .array(let attachments)? = task["NetworksAttachments"] else { return #expect(Bool(false)) }
+            let address = IPv4Address(rawValue: network.subnet.network.rawValue + 10)
+            #expect(attachments.count == 1 && attachments[0]["Addresses"] == [.string("\(address)/24")])
+            let shown = attachments[0]["Network"]
+            #expect(shown?["ID"] == .string(network.id.rawValue) && shown?["Spec"]?["Name"] == "n" && shown?["Spec"]?["Attachable"] == true)
+            #expect(shown?["DriverState"]?["Options"]?["com.docker.network.driver.overlay.vxlanid_list"] == .string("\(network.vni)"))
+            #expect(try await client.send("GET", "/tasks/web.2.\(id)").json()["ID"] == .string(id.rawValue))
+            #expect(try await client.send("GET", "/tasks/nosuch").message == "task nosuch not found")
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"service":{"web":true}}"#, 2), (#"{"node":["self"]}"#, 2), (#"{"desired-state":["running"]}"#, 1),
+        (#"{"desired-state":["shutdown","running"]}"#, 2), (#"{"label":["tier"]}"#, 2), (#"{"label":["tier=9"]}"#, 0),
+        (#"{"name":["web.1"]}"#, 1), (#"{"_up-to-date":["true"],"service":["web"]}"#, 2), (#"{"runtime":["sandbox"]}"#, 0),
+    ])
+    func `lists of tasks are filtered`(filter: String, count: Int) async throws {
+        try await Self.withService { client, backend, _ async throws in
+            backend.addTask(of: "web", slot: 1, state: .running)
+            backend.addTask(of: "web", slot: 2, state: .shutdown, desired: .shutdown)
+            guard case .array(let found) = try await client.send("GET", "/tasks?filters=\(filter.percentEncoded)").json() else {
+                return #expect(Bool(false))
+            }
+            #expect(found.count == count)
+        }
+    }
+
+    @Test func `a filter that names what there is not says so`() async throws {
+        try await Self.withService { client, _, _ async throws in
+            let service = try await client.send("GET", "/tasks?filters=\(#"{"service":["nosuch"]}"#.percentEncoded)")
+            #expect(service.status == 404 && service.message == "service nosuch not found")
+            let state = try await client.send("GET", "/tasks?filters=\(#"{"desired-state":["tired"]}"#.percentEncoded)")
+            #expect(state.status == 400 && state.message == "Invalid desired-state filter: 'tired'")
+        }
+    }
+
+    @Test func `tasks of an older spec are not up to date`() async throws {
+        try await Self.withService { client, backend, _ async throws in
+            backend.addTask(of: "web", slot: 1, state: .running)
+            backend.read { $0.services[0].specVersion = Version(99) }
+            let filter = #"{"_up-to-date":{"true":true},"service":{"web":true}}"#.percentEncoded
+            #expect(try await client.send("GET", "/tasks?filters=\(filter)").text == "[]\n")
+        }
+    }
+}
