@@ -140,8 +140,10 @@ func examples() {
         ["node", "rm"], ["node", "update"], ["network", "create"], ["network", "ls"], ["network", "inspect"],
         ["network", "rm"],
         ["network", "connect"], ["network", "disconnect"], ["run"], ["ps"], ["exec"], ["attach"], ["logs"], ["stop"],
-        ["kill"],
-        ["rm"], ["inspect"], ["info"], ["status"], ["version"],
+        ["kill"], ["node", "ps"], ["service", "create"], ["service", "ls"], ["service", "ps"], ["service", "inspect"],
+        ["service", "scale"], ["service", "update"], ["service", "rollback"], ["service", "rm"], ["secret", "create"],
+        ["secret", "ls"], ["secret", "inspect"], ["secret", "rm"], ["config", "create"], ["config", "ls"], ["config", "inspect"],
+        ["config", "rm"], ["rm"], ["inspect"], ["info"], ["status"], ["version"],
     ] {
         var help = ""
         do {
@@ -181,7 +183,7 @@ func tail() throws {
     }
 
     @Test(arguments: [
-        (["service", "ls"], "Weft does not have `weft service` yet"), (["node", "promote", "n1"], "Weft does not have `weft node promote` yet"),
+        (["node", "promote", "n1"], "Weft does not have `weft node promote` yet"),
         (["-H", "unix:///x", "stack", "deploy"], "Weft does not have `weft stack` yet"),
         (["frobnicate"], "there is no command `weft frobnicate`"), (["network", "frob", "x"], "there is no command `weft network frob`"),
     ])

@@ -14,6 +14,14 @@ extension CompletionKind {
         }
     }
 
+    static var serviceNames: CompletionKind { names(of: "services") }
+    static var secretNames: CompletionKind { names(of: "secrets") }
+    static var configNames: CompletionKind { names(of: "configs") }
+
+    private static func names(of kind: String) -> CompletionKind {
+        dynamic { try await $0.get(kind).array.compactMap { $0["Spec"]["Name"].string } }
+    }
+
     /// Asks weftd; a shell that completes gets no error texts.
     private static func dynamic(_ names: @escaping @Sendable (Connection) async throws -> [String]) -> CompletionKind {
         .custom { _, _, prefix in

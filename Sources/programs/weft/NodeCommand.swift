@@ -5,7 +5,7 @@ struct NodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "node", abstract: "Lists and changes the hosts of the swarm.",
         discussion: "  weft node ls",
-        subcommands: [NodeLs.self, NodeInspect.self, NodeRm.self, NodeUpdate.self])
+        subcommands: [NodeLs.self, NodePs.self, NodeInspect.self, NodeRm.self, NodeUpdate.self])
 }
 
 struct NodeLs: AsyncParsableCommand {

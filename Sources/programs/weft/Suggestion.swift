@@ -4,10 +4,8 @@ import ArgumentParser
 enum Suggestion {
     /// The docker command's words for a swarm that Weft has nothing for yet, with what there is in their place.
     private static let missing: [(path: [String], instead: String)] = [
-        (["service"], "`weft run` starts a sandbox on this host"), (["stack"], "`docker compose` works through weftd's socket"),
-        (["secret"], "there are no services to give it to"), (["config"], "there are no services to give it to"),
+        (["stack"], "`docker stack` works through weftd's socket as far as services do"),
         (["node", "promote"], "a swarm has one manager"), (["node", "demote"], "a swarm has one manager"),
-        (["node", "ps"], "`weft ps` lists this host's sandboxes"),
         (["network", "prune"], "`weft network rm` removes a network"),
         (["container"], "`weft ps`, `weft run` and others are for sandboxes"),
     ]

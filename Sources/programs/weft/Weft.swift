@@ -21,7 +21,7 @@ struct Weft: AsyncParsableCommand {
             """,
         version: "Weft \(Version.text)",
         subcommands: [
-            SwarmCommand.self, NodeCommand.self, NetworkCommand.self,
+            SwarmCommand.self, NodeCommand.self, NetworkCommand.self, ServiceCommand.self, SecretCommand.self, ConfigCommand.self,
             RunCommand.self, PsCommand.self, ExecCommand.self, AttachCommand.self, LogsCommand.self, StopCommand.self,
             KillCommand.self, RmCommand.self, InspectCommand.self,
             InfoCommand.self, StatusCommand.self, VersionCommand.self, LabCommand.self,

@@ -1,0 +1,207 @@
+import Testing
+import WeftTemplate
+
+@testable import weft
+
+private func create(_ arguments: String...) throws -> TemplateValue {
+    try #require(try Weft.command(["service", "create"] + arguments) as? ServiceCreate).body()
+}
+
+private func update(_ spec: String, _ arguments: String...) throws -> TemplateValue {
+    let command = try #require(try Weft.command(["service", "update"] + arguments + ["web"]) as? ServiceUpdate)
+    return try command.changed(try TemplateValue(json: Array(spec.utf8), maps: ["Labels"]))
+}
+
+@Suite struct ServiceCommandTests {
+    @Test func `a service of sandboxes`() throws {
+        let body = try create(
+            "--name", "web", "--replicas", "3", "--network", "name=my_net,alias=www", "-e", "A=1", "--reserve-cpu", "0.5", "--",
+            "./server", "--port", "80")
+        #expect(
+            body.json
+                == #"{"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Command":["./server","--port","80"],"Env":["A=1"]},"#
+                + #""Runtime":"sandbox","Networks":[{"Target":"my_net","Aliases":["www"]}],"#
+                + #""Resources":{"Reservations":{"NanoCPUs":500000000}}},"Mode":{"Replicated":{"Replicas":3}}}"#)
+    }
+
+    @Test func `a service of containers`() throws {
+        let body = try create(
+            "--name", "cache", "--image", "redis:7", "--mode", "global", "-p", "8080:80", "-p", "53/udp", "--limit-memory", "64m",
+            "--constraint", "node.role==worker", "--placement-pref", "spread=node.labels.zone", "--restart-condition", "on-failure",
+            "--update-order", "start-first", "--stop-grace-period", "3s", "--mount", "type=tmpfs,target=/t,tmpfs-size=1m")
+        #expect(body["TaskTemplate"]["ContainerSpec"]["Image"] == "redis:7" && body["TaskTemplate"]["Runtime"].isNull)
+        #expect(body["Mode"].json == #"{"Global":{}}"#)
+        #expect(
+            body["EndpointSpec"]["Ports"].json
+                == #"[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"ingress"},"#
+                + #"{"Protocol":"udp","TargetPort":53,"PublishMode":"ingress"}]"#)
+        #expect(body["TaskTemplate"]["Resources"]["Limits"]["MemoryBytes"] == .int(64 << 20))
+        #expect(
+            body["TaskTemplate"]["Placement"].json
+                == #"{"Constraints":["node.role==worker"],"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}]}"#)
+        #expect(body["TaskTemplate"]["RestartPolicy"].json == #"{"Condition":"on-failure"}"#)
+        #expect(body["UpdateConfig"].json == #"{"Parallelism":1,"FailureAction":"pause","Order":"start-first"}"#)
+        #expect(body["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] == 3_000_000_000)
+        #expect(
+            body["TaskTemplate"]["ContainerSpec"]["Mounts"].json
+                == #"[{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1048576}}]"#)
+    }
+
+    @Test func `jobs`() throws {
+        let body = try create("--mode", "replicated-job", "--replicas", "10", "--max-concurrent", "2", "--", "true")
+        #expect(body["Mode"].json == #"{"ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":10}}"#)
+        #expect(try create("--mode", "global-job", "--", "true")["Mode"].json == #"{"GlobalJob":{}}"#)
+        #expect(throws: CommandFailure.self) { try create("--mode", "global", "--replicas", "2", "--", "true") }
+    }
+
+    @Test(arguments: [
+        ["service", "create"], ["service", "create", "--image", "a", "--rootfs", "/b"], ["service", "create", "--max-concurrent", "2", "--", "a"],
+        ["service", "create", "--endpoint-mode", "anycast", "--", "a"], ["service", "create", "--limit-memory", "much", "--", "a"],
+        ["service", "inspect", "--pretty", "--format", "x", "web"], ["service", "ls", "extra"], ["service", "rollback"],
+        ["secret", "create", "name"], ["config", "inspect"],
+    ])
+    func `arguments that make no sense are refused`(arguments: [String]) {
+        #expect(throws: (any Error).self) { try Weft.command(arguments) }
+    }
+
+    @Test(arguments: ["a:b:80", "70000:80", "80/icmp", "1-3:1-2", "3-1:3-1", "published=80", "target=80,mode=anycast", "target=80,colour=red", ""])
+    func `ports that are none`(argument: String) {
+        #expect(throws: CommandFailure.self) { try ServiceParts.ports(argument) }
+    }
+
+    @Test func `ports in all spellings`() throws {
+        #expect(try ServiceParts.ports("8000-8002:80-82/udp").count == 3)
+        #expect(
+            try ServiceParts.ports("published=8080,target=80,protocol=tcp,mode=host").map(\.json)
+                == [#"{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}"#])
+    }
+
+    @Test(arguments: [("64m", 67_108_864), ("1.5GiB", 1_610_612_736), ("100", 100), ("2kb", 2048), ("5x", nil), ("m", nil), ("", nil)])
+    func `sizes`(text: String, count: Int64?) { #expect(Bytes(argument: text)?.count == count) }
+
+    private static let spec =
+        #"{"Name":"web","Labels":{"a":"1","b":"2"},"TaskTemplate":{"ContainerSpec":{"Image":"x","Args":["old"],"Env":["A=1","B=2"]},"#
+        + #""Placement":{"Constraints":["node.id==n"]},"ForceUpdate":2},"Mode":{"Replicated":{"Replicas":1}},"#
+        + #""EndpointSpec":{"Mode":"vip","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"ingress"}]}}"#
+
+    @Test func `an update that says nothing changes nothing`() throws {
+        #expect(try update(Self.spec).json == Self.spec)
+    }
+
+    @Test func `an update changes what was said and keeps the rest`() throws {
+        let spec = try update(
+            Self.spec, "--image", "y", "--args", "serve 'two words'", "--env-add", "B=3", "--env-rm", "A", "--label-rm", "a", "--label-add",
+            "c=4", "--replicas", "5", "--force", "--publish-rm", "80", "--publish-add", "81:81", "--constraint-rm", "node.id==n",
+            "--constraint-add", "node.role==worker", "--update-parallelism", "0")
+        #expect(
+            spec["TaskTemplate"]["ContainerSpec"].json == #"{"Image":"y","Args":["serve","two words"],"Env":["B=3"]}"#)
+        #expect(spec["Labels"].json == #"{"b":"2","c":"4"}"# && spec["Mode"]["Replicated"]["Replicas"] == 5)
+        #expect(spec["TaskTemplate"]["ForceUpdate"] == 3 && spec["UpdateConfig"]["Parallelism"] == 0)
+        #expect(spec["EndpointSpec"]["Ports"].array.map { $0["TargetPort"] } == [81] && spec["EndpointSpec"]["Mode"] == "vip")
+        #expect(spec["TaskTemplate"]["Placement"]["Constraints"] == ["node.role==worker"])
+    }
+
+    @Test func `a sandbox's command is replaced whole`() throws {
+        let spec = #"{"Name":"s","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Command":["./a"],"Args":["b"]}},"Mode":{"Global":{}}}"#
+        #expect(try update(spec, "--args", "./c d")["TaskTemplate"]["ContainerSpec"].json == #"{"Command":["./c","d"],"Args":[]}"#)
+        #expect(throws: CommandFailure.self) { try update(spec, "--replicas", "2") }
+    }
+
+    @Test func `scale takes several services`() throws {
+        let command = try #require(try Weft.command(["service", "scale", "web=5", "cache=0"]) as? ServiceScale)
+        #expect(try command.counts().map { "\($0.service) \($0.replicas)" } == ["web 5", "cache 0"])
+        let wrong = try #require(try Weft.command(["service", "scale", "web"]) as? ServiceScale)
+        #expect(throws: CommandFailure.self) { try wrong.counts() }
+        #expect(throws: CommandFailure.self) { try ServiceScale.scaled(["Mode": ["Global": [:]]], to: 2, name: "web") }
+    }
+
+    @Test func `a file's reference`() throws {
+        let file = try ServiceParts.FileArgument("source=key,target=tls.key,uid=5,mode=0400")
+        #expect(
+            file.reference(to: "id1", name: "key", isSecret: true).json
+                == #"{"File":{"Name":"tls.key","UID":"5","GID":"0","Mode":256},"SecretID":"id1","SecretName":"key"}"#)
+        let config = try ServiceParts.FileArgument("site").reference(to: "id2", name: "site", isSecret: false)
+        #expect(config["File"]["Name"] == "/site" && config["ConfigID"] == "id2")
+    }
+
+    @Test func `a secret's content goes as base 64`() throws {
+        let command = try #require(
+            try Weft.command(["secret", "create", "-l", "a=b", "pass", "-"]) as? FileCreate<Secrets>)
+        #expect(try command.body(Array("s3same".utf8)).json == #"{"Name":"pass","Labels":{"a":"b"},"Data":"czNzYW1l"}"#)
+    }
+}
+
+@Suite struct TaskRowTests {
+    private func task(_ slot: Int64, _ state: String, created: String, problem: String = "", node: String = "n1") -> TemplateValue {
+        [
+            "ID": .string("task\(slot)\(state)0123456789"), "ServiceID": "s1", "Slot": .int(slot), "NodeID": .string(node),
+            "CreatedAt": .string("2026-11-21T09:\(created):00Z"),
+            "Status": ["Timestamp": "2026-11-21T10:00:00Z", "State": .string(state), "Err": .string(problem)], "DesiredState": "running",
+            "Spec": ["ContainerSpec": ["Image": "redis:7@sha256:abc"]],
+        ]
+    }
+
+    @Test func `tasks are in the order of their slots, the newest first`() throws {
+        let tasks = [
+            task(2, "running", created: "01"), task(1, "failed", created: "01", problem: "the process ended by itself, with status 1"),
+            task(1, "running", created: "02"), task(10, "pending", created: "01", node: ""),
+        ]
+        let now = try #require(HumanTime.seconds("2026-11-21T10:05:00Z"))
+        let rows = Tasks.rows(tasks, services: ["s1": "web"], nodes: ["n1": "host1"], now: now, whole: false)
+        #expect(rows.map { $0["Name"].string } == ["web.1", " \\_ web.1", "web.2", "web.10"])
+        #expect(rows.map { $0["CurrentState"].string }.first == "Running 5 minutes ago" && rows[0]["Image"] == "redis:7")
+        #expect(rows[1]["Error"] == "\"the process ended by itself, …\"" && rows[1]["Node"] == "host1" && rows[3]["Node"] == "")
+        #expect(rows[0]["ID"].string?.count == 12)
+    }
+
+    @Test func `services as rows`() {
+        let service: TemplateValue = [
+            "ID": "n217kfub9vg5essidu6xfwa6i",
+            "Spec": [
+                "Name": "web", "Mode": ["Replicated": ["Replicas": 3]],
+                "TaskTemplate": ["ContainerSpec": ["Command": ["./server"]], "Placement": ["MaxReplicas": 1]],
+            ],
+            "Endpoint": ["Ports": [["Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8088, "PublishMode": "ingress"]]],
+            "ServiceStatus": ["RunningTasks": 2, "DesiredTasks": 3],
+        ]
+        #expect(
+            ServiceLs.row(service).json
+                == #"{"ID":"n217kfub9vg5","Image":"./server","Mode":"replicated","Name":"web","Ports":"*:8088->80/tcp","#
+                + #""Replicas":"2/3 (max 1 per node)"}"#)
+    }
+}
+
+@Suite struct ServiceProgressTests {
+    private func service(_ mode: TemplateValue, update: String = "") -> TemplateValue {
+        ["Spec": ["Mode": mode], "UpdateStatus": update.isEmpty ? .null : ["State": .string(update), "Message": "why"]]
+    }
+
+    private func task(_ state: String, node: String = "n1", problem: String = "") -> TemplateValue {
+        ["NodeID": .string(node), "DesiredState": "running", "Status": ["State": .string(state), "Err": .string(problem)]]
+    }
+
+    @Test func `replicas are counted`() {
+        let two = service(["Replicated": ["Replicas": 2]])
+        let waiting = [task("running"), task("pending", problem: "no suitable node")]
+        #expect(ServiceProgress.state(two, tasks: waiting, nodes: []) == .running(1, of: 2, problem: "no suitable node"))
+        #expect(ServiceProgress.state(two, tasks: [task("running"), task("running")], nodes: []) == .done)
+        #expect(ServiceProgress.state(service(["Replicated": ["Replicas": 0]]), tasks: [], nodes: []) == .done)
+    }
+
+    @Test func `an update is through when it says so`() {
+        let tasks = [task("running")]
+        let mode: TemplateValue = ["Replicated": ["Replicas": 1]]
+        #expect(ServiceProgress.state(service(mode, update: "updating"), tasks: tasks, nodes: []) == .running(1, of: 1, problem: ""))
+        #expect(ServiceProgress.state(service(mode, update: "completed"), tasks: tasks, nodes: []) == .done)
+        #expect(ServiceProgress.state(service(mode, update: "paused"), tasks: tasks, nodes: []) == .failed("service update paused: why"))
+    }
+
+    @Test func `a global service runs on the nodes that it has tasks on, a job until it is done`() {
+        let global = service(["Global": [:]])
+        #expect(ServiceProgress.state(global, tasks: [], nodes: ["n1"]) == .running(0, of: 0, problem: ""))
+        #expect(ServiceProgress.state(global, tasks: [task("running"), task("starting", node: "gone")], nodes: ["n1", "n2"]) == .done)
+        let job = service(["ReplicatedJob": ["TotalCompletions": 2]])
+        #expect(ServiceProgress.state(job, tasks: [task("complete"), task("running")], nodes: []) == .running(1, of: 2, problem: ""))
+        #expect(ServiceProgress.state(job, tasks: [task("complete"), task("complete")], nodes: []) == .done)
+    }
+}
