@@ -133,4 +133,19 @@ struct OrchestrationTests {
         for _ in 0..<13 { swarm.pass(.seconds(3600)) }
         #expect(lost() == .orphaned)
     }
+
+    @Test("Nodes hear of a service what they find it by, and nothing of how its update goes")
+    func told() throws {
+        var swarm = try Swarm.withWorkers(1)
+        let node = NodeID("w1")
+        let service = try swarm.serve("web", .replicated(0))
+        #expect(try swarm.assignments(node)[ServiceView.self].put.map(\.id) == [service.id])
+        swarm.sent = []
+        try swarm.update(service.id) { $0.labels["owner"] = "me" }
+        #expect(swarm.sent.isEmpty)
+        try swarm.update(service.id) { $0.labels[ServiceView.labelPrefix + "affinity"] = "source" }
+        #expect(try swarm.assignments(node)[ServiceView.self].put.map(\.labels) == [[ServiceView.labelPrefix + "affinity": "source"]])
+        _ = try swarm.run(.removeService(service.id))
+        #expect(try swarm.assignments(node)[ServiceView.self].removed == [service.id])
+    }
 }

@@ -8,16 +8,16 @@ protocol WatchedValue: StoredValue {
     /// With what became of it since `old`.
     func eventAttributes(since old: Self?) -> [String: String]
     /// Whether there is anything to tell of what became of `old`.
-    func isNews(since old: Self) -> Bool
+    func isEvent(since old: Self) -> Bool
 }
 
 extension WatchedValue {
-    func isNews(since old: Self) -> Bool { true }
+    func isEvent(since old: Self) -> Bool { true }
 }
 
 extension WatchedValue where Self: SharedFile {
     /// Which nodes need it is nobody's business.
-    func isNews(since old: Self) -> Bool { spec != old.spec }
+    func isEvent(since old: Self) -> Bool { spec != old.spec }
 }
 
 /// What a commit means to who watches the swarm.
@@ -32,7 +32,7 @@ extension Replica.Change {
     }
 
     private static func event<Value: WatchedValue>(of value: Value, since old: (any StoredValue)?) -> ClusterEvent? {
-        if let old = old as? Value, !value.isNews(since: old) { return nil }
+        if let old = old as? Value, !value.isEvent(since: old) { return nil }
         return ClusterEvent(
             kind: Value.eventKind, action: old == nil ? .create : .update, id: value.id.text,
             attributes: value.eventAttributes(since: old as? Value), time: old == nil ? value.createdAt : value.updatedAt)

@@ -98,6 +98,14 @@ package struct Replica: Sendable {
 extension Replica.LoggedChange {
     fileprivate init(_ change: Replica.Change) {
         let (old, new) = (change.old?.value.audience, change.new?.value.audience)
+        if let before = change.old?.value, let now = change.new?.value, old == new, !Self.isNews(now, since: before) {
+            self.init(key: change.key, audiences: [])
+            return
+        }
         self.init(key: change.key, audiences: old == new ? [old].compactMap(\.self) : [old, new].compactMap(\.self))
+    }
+
+    private static func isNews<Value: StoredValue>(_ new: Value, since old: any StoredValue) -> Bool {
+        (old as? Value).map { new.isNews(since: $0) } ?? true
     }
 }

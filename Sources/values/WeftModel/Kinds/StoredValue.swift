@@ -86,6 +86,8 @@ package protocol StoredValue: KindedValue {
     var audience: Audience { get }
     /// What one of the audience is told; nil: nothing.
     func assigned(to receiver: Receiver) -> Assigned?
+    /// Whether nodes are told anything else than of what it was.
+    func isNews(since old: Self) -> Bool
     /// Whether there are `Secret`s in it.
     static var hasSecrets: Bool { get }
     /// All of a table that the receiver is told; with `ids`, what became of those for it. A requirement as those of `AssignedValue`.
@@ -110,6 +112,7 @@ extension StoredValue {
         return delta
     }
 
+    package func isNews(since old: Self) -> Bool { true }
     package static var hasSecrets: Bool { false }
     package var key: StoreKey { Self.key(id) }
 }

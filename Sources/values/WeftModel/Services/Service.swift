@@ -105,5 +105,7 @@ package struct ServiceView: AssignedValue {
 
 extension Service {
     package func assigned(to receiver: Receiver) -> ServiceView? { ServiceView(self) }
+    /// How far an update is, and much of the spec, is the managers' alone.
+    package func isNews(since old: Service) -> Bool { ServiceView(self) != ServiceView(old) }
     package var mode: ServiceMode { spec.mode }
 }
