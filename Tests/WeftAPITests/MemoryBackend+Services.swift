@@ -83,6 +83,17 @@ extension MemoryBackend {
         }
     }
 
+    func sandboxLog(_ id: SandboxID, _ options: LogOptions) -> AsyncThrowingStream<LogLine, any Error> {
+        let lines = read { state in
+            state.lastLog = options
+            return state.log
+        }
+        let (stream, line) = AsyncThrowingStream<LogLine, any Error>.makeStream()
+        for found in lines { line.yield(found) }
+        line.finish()
+        return stream
+    }
+
     /// A task of a service as it may be while it runs on this node, with an endpoint on the service's networks.
     @discardableResult
     func addTask(of name: String, slot: UInt64, state taskState: TaskState, desired: TaskState = .running) -> TaskID {

@@ -14,6 +14,9 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         var tasks: [ServiceTask] = []
         var secrets: [StoredSecret] = []
         var configs: [StoredConfig] = []
+        /// What every sandbox wrote, and how it was last asked for.
+        var log: [LogLine] = []
+        var lastLog: LogOptions?
         var revision: Int64 = 10
         var serial: UInt32 = 1
         var signals: [Int32] = []

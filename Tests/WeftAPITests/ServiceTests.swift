@@ -81,7 +81,8 @@ import WeftText
                 ])
             #expect(
                 shown["UpdateStatus"] == [
-                    "State": "rollback_started", "StartedAt": .string(MemoryBackend.epoch.rfc3339), "Message": "manually requested rollback",
+                    "State": "rollback_started", "StartedAt": .string(MemoryBackend.epoch.rfc3339),
+                    "Message": "manually requested rollback",
                 ])
         }
     }
@@ -173,6 +174,33 @@ import WeftText
             backend.read { $0.services[0].specVersion = Version(99) }
             let filter = #"{"_up-to-date":{"true":true},"service":{"web":true}}"#.percentEncoded
             #expect(try await client.send("GET", "/tasks?filters=\(filter)").text == "[]\n")
+        }
+    }
+
+    @Test func `a network shows its services and their tasks, cluster-wide`() async throws {
+        try await Self.withService { client, backend, service async throws in
+            let id = backend.addTask(of: "web", slot: 1, state: .running)
+            let network = try #require(backend.read { $0.snapshot.networks.first })
+            let address = IPv4Address(rawValue: network.subnet.network.rawValue + 6)
+            backend.read { state in
+                var port = PortConfig(target: 80)
+                port.published = 8080
+                state.services[0].addresses = [VirtualAddress(network: network.id, ipv4: address)]
+                state.services[0].ports = [port]
+            }
+            backend.addWorker()
+            let services = try await client.send("GET", "/networks/n?verbose=true").json()["Services"]
+            let web = services?["web"]
+            #expect(web?["VIP"] == .string("\(address)") && web?["Ports"] == ["Target: 80, Publish: 8080"])
+            guard case .array(let tasks)? = web?["Tasks"], case .array(let others)? = services?[""]?["Tasks"] else {
+                return #expect(Bool(false))
+            }
+            #expect(tasks.map { $0["Name"] } == [.string("web.1.\(id)")] && others.map { $0["Name"] } == ["b1"])
+            #expect(services?[""]?["VIP"] == "<nil>")
+            // A worker knows no services, and tells them by their tasks.
+            backend.becomeWorker()
+            let seen = try await client.send("GET", "/networks/n?verbose=true").json()["Services"]
+            #expect(seen?["web"]?["VIP"] == "<nil>" && seen?["web"]?["Tasks"] == web?["Tasks"])
         }
     }
 }

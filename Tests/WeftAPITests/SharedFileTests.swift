@@ -53,7 +53,10 @@ import WeftText
     }
 
     @Test(arguments: [
-        ("secrets", #"{"Name":"x"}"#, 400, "rpc error: code = InvalidArgument desc = secret data must be larger than 0 and less than 512000"),
+        (
+            "secrets", #"{"Name":"x"}"#, 400,
+            "rpc error: code = InvalidArgument desc = secret data must be larger than 0 and less than 512000"
+        ),
         ("configs", #"{"Name":"x","Data":""}"#, 400, "config data must be larger than 0 and less than 1024000 bytes"),
         ("secrets", #"{"Name":"x","Data":"a"}"#, 400, "Data is not base 64"),
         ("secrets", #"{"Name":"x","Data":"eB=="}"#, 400, "Data is not base 64"),

@@ -55,7 +55,8 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
     }
 
     @Test(arguments: [
-        ["service", "create"], ["service", "create", "--image", "a", "--rootfs", "/b"], ["service", "create", "--max-concurrent", "2", "--", "a"],
+        ["service", "create"], ["service", "create", "--image", "a", "--rootfs", "/b"],
+        ["service", "create", "--max-concurrent", "2", "--", "a"],
         ["service", "create", "--endpoint-mode", "anycast", "--", "a"], ["service", "create", "--limit-memory", "much", "--", "a"],
         ["service", "inspect", "--pretty", "--format", "x", "web"], ["service", "ls", "extra"], ["service", "rollback"],
         ["secret", "create", "name"], ["config", "inspect"],
@@ -64,7 +65,9 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
         #expect(throws: (any Error).self) { try Weft.command(arguments) }
     }
 
-    @Test(arguments: ["a:b:80", "70000:80", "80/icmp", "1-3:1-2", "3-1:3-1", "published=80", "target=80,mode=anycast", "target=80,colour=red", ""])
+    @Test(arguments: [
+        "a:b:80", "70000:80", "80/icmp", "1-3:1-2", "3-1:3-1", "published=80", "target=80,mode=anycast", "target=80,colour=red", "",
+    ])
     func `ports that are none`(argument: String) {
         #expect(throws: CommandFailure.self) { try ServiceParts.ports(argument) }
     }
@@ -102,7 +105,9 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
     }
 
     @Test func `a sandbox's command is replaced whole`() throws {
-        let spec = #"{"Name":"s","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Command":["./a"],"Args":["b"]}},"Mode":{"Global":{}}}"#
+        let spec =
+            #"{"Name":"s","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Command":["./a"],"Args":["b"]}},"#
+            + #""Mode":{"Global":{}}}"#
         #expect(try update(spec, "--args", "./c d")["TaskTemplate"]["ContainerSpec"].json == #"{"Command":["./c","d"],"Args":[]}"#)
         #expect(throws: CommandFailure.self) { try update(spec, "--replicas", "2") }
     }

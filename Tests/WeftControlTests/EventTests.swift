@@ -52,6 +52,31 @@ struct EventTests {
         #expect(removed.first?.attributes == ["name": "host-w1"])
     }
 
+    @Test("Services, secrets and configs are made, changed and removed")
+    func services() throws {
+        var swarm = try Swarm()
+        var spec = ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "bb:1")))
+        let made = try events(&swarm) { _ = try $0.run(.createService(spec)) }.filter { $0.kind == .service }
+        #expect(made.first.map { $0.action == .create && $0.attributes == ["name": "web"] } == true)
+        let service = try #require(swarm.replica.all(Service.self).first)
+        spec.mode = .replicated(3)
+        spec.task.container.image = "bb:2"
+        let changed = try events(&swarm) { swarm in
+            let version = try #require(swarm.replica[Service.self, service.id]).version
+            _ = try swarm.run(.updateService(service.id, version: version, spec))
+        }.filter { $0.kind == .service }
+        let attributes = try #require(changed.first).attributes
+        #expect(attributes["image.old"] == "bb:1" && attributes["image.new"] == "bb:2")
+        #expect(attributes["replicas.old"] == "1" && attributes["replicas.new"] == "3")
+        let removed = try events(&swarm) { _ = try $0.run(.removeService(service.id)) }.filter { $0.kind == .service }
+        #expect(removed.first.map { $0.action == .remove && $0.attributes["name"] == "web" } == true)
+
+        let secret = try events(&swarm) { _ = try $0.run(.createSecret(SharedFileSpec(name: "key", data: Secret("eA==")))) }
+        #expect(secret.map(\.kind) == [.secret] && secret.map(\.attributes) == [["name": "key"]])
+        let config = try events(&swarm) { _ = try $0.run(.createConfig(SharedFileSpec(name: "conf", data: Secret("eA==")))) }
+        #expect(config.map(\.kind) == [.config] && config.map(\.attributes) == [["name": "conf"]])
+    }
+
     @Test("An endpoint or a refusal is no event")
     func others() throws {
         var swarm = try Swarm()

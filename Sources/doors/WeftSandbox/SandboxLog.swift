@@ -11,6 +11,27 @@ package enum SandboxLog {
     package static func print(
         directory: SandboxDirectory, follow: Bool = false, tail: Int? = nil, timestamps: Bool = false
     ) throws {
+        var printer = LinePrinter(timestamps: timestamps)
+        // With `tail`, what there is is counted before it is printed.
+        var waiting: [LogFrame]? = tail == nil ? nil : []
+        try frames(directory: directory, follow: follow, isCancelled: { false }) { frame in
+            guard let frame else {
+                let frames = waiting ?? []
+                waiting = nil
+                if let tail { printer.skip = max(LinePrinter.lineCount(frames) - max(tail, 0), 0) }
+                for frame in frames { try printer.print(frame) }
+                printer.showAll()
+                return true
+            }
+            if waiting != nil { waiting?.append(frame) } else { try printer.print(frame) }
+            return true
+        }
+    }
+
+    /// Hands the frames of a log over as they come, and nil once, after all that there are; until `take` answers false.
+    static func frames(
+        directory: SandboxDirectory, follow: Bool, isCancelled: () -> Bool, _ take: (LogFrame?) throws -> Bool
+    ) throws {
         // Before the log is read, so that the end cannot be missed. None: it has ended.
         let watch = follow ? try? SandboxWatch(directory) : nil
         let changes = watch == nil ? -1 : csb_watch_directory(directory.path)
@@ -21,21 +42,19 @@ package enum SandboxLog {
             older?.close()
             current.close()
         }
-        var printer = LinePrinter(timestamps: timestamps)
-        if let tail {
-            var frames: [LogFrame] = []
-            while let frame = try older?.next() ?? current.next() { frames.append(frame) }
-            printer.skip = max(LinePrinter.lineCount(frames) - max(tail, 0), 0)
-            for frame in frames { try printer.print(frame) }
-            printer.showAll()
+        while let frame = try older?.next() ?? current.next() {
+            guard try take(frame) else { return }
         }
-        while let frame = try older?.next() ?? current.next() { try printer.print(frame) }
-        guard let watch else { return }
+        guard try take(nil), let watch else { return }
         var hasEnded = watch.fd < 0
-        while true {
-            while let frame = try current.next() { try printer.print(frame) }
+        while !isCancelled() {
+            while let frame = try current.next() {
+                guard try take(frame) else { return }
+            }
             if let next = LogReader(directory.logFile), next.inode != current.inode {
-                while let frame = try current.next() { try printer.print(frame) }
+                while let frame = try current.next() {
+                    guard try take(frame) else { return }
+                }
                 current.close()
                 current = next
                 continue
@@ -47,7 +66,7 @@ package enum SandboxLog {
                 pollfd(fd: watch.fd, events: Int16(POLLIN), revents: 0),
             ]
             // Without inotify (its instances are few by default) it looks now and then.
-            _ = poll(&polls, 2, changes >= 0 ? -1 : 200)
+            _ = poll(&polls, 2, changes >= 0 ? 500 : 200)
             if polls[0].revents != 0 {
                 var events = [UInt8](repeating: 0, count: 4096)
                 while read(changes, &events, events.count) > 0 {}

@@ -83,7 +83,8 @@ enum ServicePretty {
                 ? .null
                 : [
                     "State": text(status["State"]), "Started": .string(ago(status["StartedAt"])),
-                    "Completed": .string(status["CompletedAt"].isNull ? "" : ago(status["CompletedAt"])), "Message": text(status["Message"]),
+                    "Completed": .string(status["CompletedAt"].isNull ? "" : ago(status["CompletedAt"])),
+                    "Message": text(status["Message"]),
                 ],
             "Constraints": .string("[" + task["Placement"]["Constraints"].array.compactMap(\.string).joined(separator: " ") + "]")
                 .unless(task["Placement"]["Constraints"].array.isEmpty),

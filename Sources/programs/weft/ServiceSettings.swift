@@ -173,7 +173,8 @@ struct Bytes: ExpressibleByArgument, Hashable {
         if unit.hasSuffix("b") { unit.removeLast() }
         if unit.hasSuffix("i") { unit.removeLast() }
         let units: [String: Double] = ["": 1, "k": 0x1p10, "m": 0x1p20, "g": 0x1p30, "t": 0x1p40, "p": 0x1p50]
-        guard let number = Double(digits), let scale = units[unit], let count = Int64(exactly: (number * scale).rounded()) else { return nil }
+        guard let number = Double(digits), let scale = units[unit], let count = Int64(exactly: (number * scale).rounded())
+        else { return nil }
         self.count = count
     }
 }

@@ -41,7 +41,8 @@ struct TaskListOptions: ParsableArguments {
     }
 
     private static func names(_ objects: [TemplateValue], _ name: (TemplateValue) -> String?) -> [String: String] {
-        Dictionary(objects.compactMap { object in object["ID"].string.flatMap { id in name(object).map { (id, $0) } } }) { first, _ in first }
+        let pairs = objects.compactMap { object in object["ID"].string.flatMap { id in name(object).map { (id, $0) } } }
+        return Dictionary(pairs) { first, _ in first }
     }
 }
 

@@ -88,6 +88,8 @@ package protocol SandboxBackend: Sendable {
     func sandboxConnect(_ id: SandboxID, _ attachment: EndpointSpec) async throws
     /// Detaches a sandbox from a network, running or not.
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws
+    /// The lines that a sandbox wrote. Whoever follows them stops by letting go of the stream.
+    func sandboxLog(_ id: SandboxID, _ options: LogOptions) async throws -> AsyncThrowingStream<LogLine, any Error>
 }
 
 /// What the API server asks of weftd of interfaces in network namespaces that others made. Errors as `APIBackend`'s.

@@ -184,7 +184,7 @@ struct EventChoice {
     }
 
     /// Seconds since 1970, with a fraction or not.
-    private static func time(_ request: APIRequest, _ key: String) throws(APIError) -> Instant? {
+    static func time(_ request: APIRequest, _ key: String) throws(APIError) -> Instant? {
         guard let text = request.query[key] else { return nil }
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         let fraction = parts.count > 1 ? parts[1].prefix(9) : ""

@@ -50,8 +50,9 @@ extension Router {
             ? NetworkDirectory(swarm: try await backend.clusterNetworks()) : try await networks(for: [name], onlySwarm: true)
         switch try directory.meaning(of: name) {
         case .swarm(let network)? where scope == nil || scope == "swarm":
-            let (_, shapes) = try await networkView()
-            return .json(shapes.json(network, detailed: true, verbose: request.query.flag("verbose")))
+            let isVerbose = request.query.flag("verbose")
+            let (_, shapes) = try await networkView(withServices: isVerbose)
+            return .json(shapes.json(network, detailed: true, verbose: isVerbose))
         case .engine(let id, let known)? where scope != "swarm": return try await ask(request, onNetwork: id, named: known)
         default: throw APIError.networkNotFound(name)
         }
@@ -254,9 +255,11 @@ extension Router {
         }
     }
 
-    private func networkView() async throws -> (ClusterSnapshot, NetworkShapes) {
+    private func networkView(withServices: Bool = false) async throws -> (ClusterSnapshot, NetworkShapes) {
         let snapshot = try await backend.clusterSnapshot()
-        return (snapshot, NetworkShapes(snapshot: snapshot, local: backend.swarmStanding().nodeID))
+        let standing = backend.swarmStanding()
+        let services = withServices && standing.isManager ? try await backend.objects(Service.self) : []
+        return (snapshot, NetworkShapes(snapshot: snapshot, local: standing.nodeID, services: services))
     }
 
     /// Checks what a request says about one attachment against the network.

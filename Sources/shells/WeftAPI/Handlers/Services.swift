@@ -47,11 +47,6 @@ extension Router {
         return .json(["Warnings": .null])
     }
 
-    func serviceLogs(_ request: APIRequest) async throws -> APIResponse {
-        _ = try await service(request.path[1])
-        throw APIError.noTaskLogs
-    }
-
     func serviceRemove(_ request: APIRequest) async throws -> APIResponse {
         try await backend.serviceRemove(try await service(request.path[1]).id)
         return .ok

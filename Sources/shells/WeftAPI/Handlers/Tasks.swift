@@ -17,21 +17,11 @@ extension Router {
         return .json(ServiceShapes(snapshot: try await backend.clusterSnapshot()).json(task))
     }
 
-    func taskLogs(_ request: APIRequest) async throws -> APIResponse {
-        _ = try await task(request.path[1])
-        throw APIError.noTaskLogs
-    }
-
     /// Finds a task by id, by name, or by a unique start of its id.
     func task(_ text: String) async throws -> ServiceTask {
         _ = try await managerState()
         return try meant(text, among: try await backend.objects(ServiceTask.self), what: "task", name: \.name)
     }
-}
-
-extension APIError {
-    static let noTaskLogs = APIError.unavailable(
-        "logs of services are not available in this version of Weft: `docker logs` and `weft logs` show a task's on its node")
 }
 
 /// Which tasks a list is after.

@@ -7,9 +7,12 @@ struct NetworkShapes {
     private let local: NodeID?
     private let nodes: [NodeID: Peer]
     private let endpoints: [NetworkID: [Endpoint]]
+    private let services: [ServiceID: Service]
 
-    init(snapshot: ClusterSnapshot, local: NodeID?) {
+    /// - Parameter services: for what is shown of them, as far as they are known.
+    init(snapshot: ClusterSnapshot, local: NodeID?, services: [Service] = []) {
         self.local = local
+        self.services = Dictionary(services.map { ($0.id, $0) }) { first, _ in first }
         nodes = Dictionary(snapshot.peers.map { ($0.id, $0) }) { first, _ in first }
         endpoints = Dictionary(grouping: snapshot.endpoints, by: \.network)
             .mapValues { $0.sorted { ($0.name, $0.id) < ($1.name, $1.id) } }
@@ -35,7 +38,7 @@ struct NetworkShapes {
             "Options": .map(options), "Labels": spec.labels.isEmpty && own.isEmpty ? .null : .map(spec.labels),
         ]
         if !all.isEmpty { json.append("Peers", peers(all)) }
-        if verbose, !all.isEmpty { json.append("Services", ["": service(all)]) }
+        if verbose, !all.isEmpty { json.append("Services", servicesJSON(all, on: network)) }
         return json
     }
 
@@ -80,15 +83,28 @@ struct NetworkShapes {
             })
     }
 
-    /// Sandboxes and containers that no service made stand under a service without a name.
-    private func service(_ all: [Endpoint]) -> JSON {
-        [
-            "VIP": "<nil>", "Ports": [], "LocalLBIndex": 0,
+    /// By their names. Sandboxes and containers that no service made stand under a service without one.
+    private func servicesJSON(_ all: [Endpoint], on network: Network) -> JSON {
+        let groups = Dictionary(grouping: all) { $0.task?.service }
+        return .object(
+            groups.map { id, endpoints in
+                // Where services are not known, their tasks' names tell theirs: `web.2.<task's id>`.
+                let parts = id == nil ? [] : endpoints[0].name.split(separator: ".").dropLast(2)
+                let service = id.flatMap { services[$0] }
+                return (service?.spec.name ?? parts.joined(separator: "."), serviceJSON(service, endpoints, on: network))
+            }.sorted { $0.0 < $1.0 })
+    }
+
+    private func serviceJSON(_ service: Service?, _ endpoints: [Endpoint], on network: Network) -> JSON {
+        let address = service?.addresses.first { $0.network == network.id }
+        let ports = service?.ports.filter { $0.mode == .ingress } ?? []
+        return [
+            "VIP": .string(address?.ipv4.description ?? "<nil>"),
+            "Ports": .array(ports.map { .string("Target: \($0.target), Publish: \($0.published)") }), "LocalLBIndex": 0,
             "Tasks": .array(
-                all.map {
+                endpoints.map {
                     [
-                        "Name": .string($0.name), "EndpointID": .string($0.id.rawValue),
-                        "EndpointIP": .string($0.ipv4.description),
+                        "Name": .string($0.name), "EndpointID": .string($0.id.rawValue), "EndpointIP": .string($0.ipv4.description),
                         "Info": ["Host IP": .string(dataPathAddress(of: $0.node))],
                     ]
                 }),

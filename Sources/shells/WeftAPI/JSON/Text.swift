@@ -18,6 +18,13 @@ extension Instant {
         return text + "Z"
     }
 
+    /// With all nine decimals, so that times of one width stand below each other.
+    package var fixedRFC3339: String {
+        let text = rfc3339.dropLast()
+        let decimals = text.split(separator: ".", maxSplits: 1).dropFirst().first?.count ?? 0
+        return text + (decimals == 0 ? "." : "") + String(repeating: "0", count: 9 - decimals) + "Z"
+    }
+
     private static func floorDivide(_ value: Int64, _ divisor: Int64) -> (quotient: Int64, remainder: Int64) {
         let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
         return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)

@@ -158,7 +158,8 @@ extension ContainerSpec.Mount {
         switch kind {
         case .npipe: throw .unavailable("\(fields.name("Type")) npipe is Windows'; leave it out")
         case .cluster:
-            throw .unavailable("\(fields.name("Type")) cluster is not available in this version of Weft: there are no volumes of the swarm's")
+            throw .unavailable(
+                "\(fields.name("Type")) cluster is not available in this version of Weft: there are no volumes of the swarm's")
         case .bind, .volume, .tmpfs, .image: break
         }
         source = try fields.string("Source") ?? ""
@@ -176,7 +177,8 @@ extension ContainerSpec.Mount {
 
     private mutating func readBind(_ fields: Fields) throws(APIError) {
         try fields.refuse(
-            "ReadOnlyNonRecursive", "ReadOnlyForceRecursive", because: "it needs version 1.44 of the API; a mount is read-only as the engine does it")
+            "ReadOnlyNonRecursive", "ReadOnlyForceRecursive",
+            because: "it needs version 1.44 of the API; a mount is read-only as the engine does it")
         isNonRecursive = try fields.bool("NonRecursive")
         createsSource = try fields.bool("CreateMountpoint")
         guard let text = try fields.text("Propagation") else { return }

@@ -5,7 +5,8 @@ extension TaskSpec {
     init(_ fields: Fields) throws(APIError) {
         try fields.refuse("PluginSpec", because: "a service runs containers or sandboxes, no plugins")
         try fields.refuse(
-            "NetworkAttachmentSpec", because: "containers are put on networks by themselves; leave it out, and make a service of a container")
+            "NetworkAttachmentSpec",
+            because: "containers are put on networks by themselves; leave it out, and make a service of a container")
         let containerFields = try fields.object("ContainerSpec")
         self.init(container: try ContainerSpec(containerFields))
         runtime = try Self.runtime(fields, of: container)
