@@ -195,8 +195,8 @@ let package = Package(
         module(
             .shells, "WeftAgent",
             [
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox",
-                "WeftFiles", "WeftThreads", logging,
+                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftTemplate", "WeftAgentCore",
+                "WeftLinux", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", logging,
             ] + nio),
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", logging] + nioHTTP),
         module(
@@ -265,8 +265,8 @@ let package = Package(
         tests(
             "WeftAgentTests",
             [
-                "WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftSim", "WeftDNS", "WeftModel", "WeftNet", "WeftNode", "WeftWire",
-                "TestSupport", logging,
+                "WeftText", "WeftAgent", "WeftAgentCore", "WeftDatapath", "WeftEngine", "WeftSandbox", "WeftSim", "WeftDNS", "WeftModel",
+                "WeftNet", "WeftNode", "WeftWire", "TestSupport", logging,
             ] + nio),
         tests("WeftSimTests", ["WeftSim", "WeftModel", "WeftNet"]),
         tests("WeftTemplateTests", ["WeftTemplate", "WeftText", "TestSupport"]),
@@ -334,8 +334,8 @@ let package = Package(
         tests(
             "SandboxTests",
             [
-                "WeftSandbox", "WeftSandboxWire", "WeftAgent", "WeftNode", "WeftModel", "CSandbox", "weft-shim", "sandbox-driver",
-                "TestSupport", logging,
+                "WeftSandbox", "WeftSandboxWire", "WeftAgent", "WeftAgentCore", "WeftNode", "WeftNet", "WeftModel", "CSandbox",
+                "weft-shim", "sandbox-driver", "TestSupport", logging,
             ] + nio),
     ] + fuzzing
 )

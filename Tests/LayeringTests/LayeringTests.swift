@@ -79,8 +79,8 @@ private let layers = [
         targets: [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", "Logging", "Synchronization"],
             "WeftAgent": Set([
-                "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore", "WeftLinux", "WeftSandbox",
-                "WeftFiles", "WeftThreads", "Logging", "Synchronization",
+                "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftTemplate", "WeftAgentCore",
+                "WeftLinux", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", "Logging", "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set([
                 "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",

@@ -54,6 +54,26 @@ struct PluginServiceTests {
         #expect(await service.answer(method: "NetworkDriver.Nonsense", body: []) == nil)
     }
 
+    @Test("An endpoint of a task's container says so; only weftd's own options are taken, and all of them")
+    func task() async throws {
+        try await createNetwork()
+        func create(_ id: String, _ options: String) -> String {
+            #"{"NetworkID":"d1","EndpointID":"\#(id)","Options":{\#(options)},"Interface":{"Address":"10.77.1.9/24"}}"#
+        }
+        let options = #""weft.service":"s","weft.task":"t","weft.slot":"2","com.docker.network.portmap":[]"#
+        #expect(try await call("NetworkDriver.CreateEndpoint", create("e1", options)).contains("MacAddress"))
+        _ = try await call(
+            "NetworkDriver.Join", #"{"NetworkID":"d1","EndpointID":"e1","SandboxKey":"/var/run/docker/netns/k"}"#)
+        let task = backend.state.withLock { $0.attached[EndpointID("e1")]?.task }
+        #expect(task == ServingTask(service: ServiceID("s"), task: TaskID("t"), slot: 2))
+        #expect(
+            try await error("NetworkDriver.CreateEndpoint", create("e2", #""weft.task":"t""#))
+                == "weft.service, weft.task, weft.slot are for the containers of services' tasks")
+        #expect(
+            try await error("NetworkDriver.CreateEndpoint", create("e2", #""other":"1""#))
+                == "--driver-opt other is none of Weft's options")
+    }
+
     @Test("A container's life: address, endpoint, join, leave, and everything given back")
     func life() async throws {
         #expect(

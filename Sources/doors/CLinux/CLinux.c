@@ -248,6 +248,14 @@ int64_t clx_clock(int clock)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+int clx_is_in_memory(const char *path)
+{
+    struct statfs info;
+    if (statfs(path, &info) < 0)
+        return -1;
+    return info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC;
+}
+
 int clx_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
 {
     return mount(source, target, type, flags, data);

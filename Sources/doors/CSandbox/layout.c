@@ -39,6 +39,24 @@ static int clone_file(const char *path)
     return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 }
 
+static size_t file_count(const struct csb_layout *layout)
+{
+    size_t count = 0;
+    while (layout->files && layout->files[2 * count])
+        count++;
+    return count;
+}
+
+static void clone_files(int control, const struct csb_layout *layout, int *trees)
+{
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+    for (size_t i = 0; i < file_count(layout); i++) {
+        trees[i] = clone_file(layout->files[2 * i]);
+        if (trees[i] < 0 || mount_setattr(trees[i], "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0)
+            csb_fail(control, 125, errno, "cannot use the file", layout->files[2 * i]);
+    }
+}
+
 static void set_up_network(int control)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -79,6 +97,29 @@ static void place_file(int control, int tree, const char *target)
     if (errno == ENOENT && move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) == 0)
         return;
     csb_fail(control, 125, errno, "cannot mount a file over", target);
+}
+
+#define SECRETS "/run/secrets"
+
+/* Puts the host's files to their places. Secrets have a directory of their own; elsewhere the host's root is only covered. */
+static void place_files(int control, const struct csb_layout *layout, const int *trees)
+{
+    bool has_secrets = false;
+    for (size_t i = 0; i < file_count(layout); i++) {
+        const char *target = layout->files[2 * i + 1];
+        struct stat entry;
+        if (strncmp(target, SECRETS "/", strlen(SECRETS "/")) == 0) {
+            if (!has_secrets) {
+                make_directory(control, "/run");
+                make_directory(control, SECRETS);
+                mount_or_fail(control, "tmpfs", SECRETS, MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=65536k");
+                has_secrets = true;
+            }
+        } else if (!layout->rootfs && lstat(target, &entry) < 0) {
+            csb_fail(control, 125, errno, "without a root file system of its own, nothing is there to be covered by", target);
+        }
+        place_file(control, trees[i], target);
+    }
 }
 
 /* A device directory with what programs rely on and nothing of the host's disks. The file systems are
@@ -153,6 +194,9 @@ void csb_enter_layout(int control, const struct csb_layout *layout)
             csb_fail(control, 125, errno, "cannot use the device", path);
     }
 
+    int files[file_count(layout) + 1];
+    clone_files(control, layout, files);
+
     if (layout->rootfs)
         change_root(control, layout->rootfs);
     else
@@ -172,5 +216,6 @@ void csb_enter_layout(int control, const struct csb_layout *layout)
     place_file(control, sources.hosts, "/etc/hosts");
     place_file(control, sources.resolv_conf, "/etc/resolv.conf");
     place_file(control, sources.hostname, "/etc/hostname");
+    place_files(control, layout, files);
     protect_proc();
 }

@@ -138,7 +138,7 @@ package struct Engine: Sendable {
 
     // MARK: Requests
 
-    private func call(_ method: HTTPMethod, _ path: String, body: [UInt8]? = nil) async throws -> EngineResponse {
+    func call(_ method: HTTPMethod, _ path: String, body: [UInt8]? = nil) async throws -> EngineResponse {
         let response = try await client.request(method, path, body: body, within: limit)
         guard response.status < 400 else {
             struct Failure: Decodable { let message: String }
@@ -149,13 +149,13 @@ package struct Engine: Sendable {
         return response
     }
 
-    private func decode<Value: Decodable>(_ response: EngineResponse) throws -> Value {
+    func decode<Value: Decodable>(_ response: EngineResponse) throws -> Value {
         do { return try JSONText.decode(Value.self, from: response.body) } catch {
             throw EngineError.broken(reason: "it is not what the Engine API says (\(error))")
         }
     }
 
-    private static func filters(_ wanted: [String: [String]]) -> String {
+    static func filters(_ wanted: [String: [String]]) -> String {
         let filters = wanted.sorted { $0.key < $1.key }.map { key, values in
             (key, JSON.object(values.map { ($0, true) }))
         }

@@ -37,7 +37,8 @@ package enum SandboxLauncher {
         try connection.send(
             .launch(
                 LaunchRequest(
-                    directory: directory.path, hostname: spec.hostname, rootfs: spec.rootfs ?? "", process: process)))
+                    directory: directory.path, hostname: spec.hostname, rootfs: spec.rootfs ?? "", process: process,
+                    files: (spec.files ?? []).flatMap { [$0.source, $0.target] })))
         switch try connection.receive() {
         case .created(let pid): return (pid, "/proc/\(pid)/ns/net")
         case .failed(let code, let reason): throw SandboxError.refused(code: code, reason: reason)

@@ -24,6 +24,17 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
         }
     }
 
+    /// A file of the host's that is seen inside, and cannot be written there.
+    package struct File: Codable, Equatable, Hashable, Sendable {
+        package var source: String
+        package var target: String
+
+        package init(source: String, target: String) {
+            self.source = source
+            self.target = target
+        }
+    }
+
     package var id: String
     package var name: String
     package var hostname: String
@@ -44,6 +55,11 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
     package var autoRemove = false
     /// Resolvers that names outside the swarm's networks are asked of, instead of the host's.
     package var upstreams: [String] = []
+    /// Whose sandbox it is: the id of a service's task.
+    package var task: String?
+    /// Asks its process to end; nil: SIGTERM.
+    package var stopSignal: Int32?
+    package var files: [File]?
 
     package init(
         id: String, name: String, hostname: String, command: [String], environment: [String] = [],
@@ -95,10 +111,13 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
         if let workingDirectory, !workingDirectory.hasPrefix("/") {
             return "the working directory must be an absolute path"
         }
+        if let bad = files?.first(where: { !$0.target.hasPrefix("/") || $0.target.hasSuffix("/") }) {
+            return "a file cannot be seen at \"\(bad.target)\": give an absolute path"
+        }
         if let bad = environment.first(where: { !$0.contains("=") || $0.hasPrefix("=") }) {
             return "\"\(bad)\" is no environment variable; write NAME=value"
         }
-        let texts = command + environment + [name, hostname, rootfs ?? "", workingDirectory ?? ""]
+        let texts = command + environment + [name, hostname, rootfs ?? "", workingDirectory ?? ""] + (files ?? []).map(\.target)
         if texts.contains(where: { $0.utf8.contains(0) }) { return "text with a NUL character cannot be passed on" }
         let lines = hosts.flatMap { [$0.address] + $0.names } + resolver.addresses + resolver.search + resolver.options
         if lines.contains(where: { $0.isEmpty || $0.utf8.contains { $0 <= 0x20 } }) {

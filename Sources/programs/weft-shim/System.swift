@@ -83,7 +83,10 @@ extension LaunchRequest {
             layout.hosts = UnsafePointer(pointers[2])
             layout.resolv_conf = UnsafePointer(pointers[3])
             layout.hostname_file = UnsafePointer(pointers[4])
-            return body(&layout)
+            return withCStrings(files) { files in
+                layout.files = files
+                return body(&layout)
+            }
         }
     }
 }

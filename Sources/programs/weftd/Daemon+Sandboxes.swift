@@ -80,7 +80,7 @@ struct SandboxVerbs: SandboxBackend {
     }
 
     /// A sandbox on a network asks weftd, one without asks the host's resolvers.
-    private static func resolver(hasNetwork: Bool, upstreams: [String]) -> SandboxSpec.Resolver {
+    static func resolver(hasNetwork: Bool, upstreams: [String] = []) -> SandboxSpec.Resolver {
         if hasNetwork { return .init(addresses: [KernelDatapath.resolverAddress.description], options: ["ndots:0"]) }
         if !upstreams.isEmpty { return .init(addresses: upstreams) }
         let text = (try? FileSystem.readText("/etc/resolv.conf")) ?? ""

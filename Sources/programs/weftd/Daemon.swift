@@ -43,7 +43,7 @@ struct Daemon: ServiceLifecycle.Service {
         let driver = EngineDriver(membership: membership, names: names, starts: starts, logger: logger)
         plugin = Self.plugin(driver, settings, logger)
         let workloads = try Self.workloads(
-            settings, sandboxDescriptors: sandboxDescriptors, names: names, plugin: plugin, threads: threads, logger: logger)
+            settings, engine: engine, membership: membership, sandboxDescriptors: sandboxDescriptors, names: names, plugin: plugin, threads: threads, logger: logger)
         lifecycle = NodeLifecycle(
             parts: WeftParts(
                 settings: settings, workloads: workloads, eventLog: eventLog, threads: threads, logger: logger),
@@ -69,7 +69,8 @@ struct Daemon: ServiceLifecycle.Service {
     }
 
     private static func workloads(
-        _ settings: Settings, sandboxDescriptors: Int?, names: ContainerNames, plugin: PluginService?,
+        _ settings: Settings, engine: LocalEngine, membership: NodeMembership<Member>, sandboxDescriptors: Int?,
+        names: ContainerNames, plugin: PluginService?,
         threads: NIOThreadPool, logger: Logger
     ) throws -> Workloads {
         let namespaces = NamespaceFiles(runDirectory: settings.runDirectory)
@@ -86,11 +87,17 @@ struct Daemon: ServiceLifecycle.Service {
             store: WorkloadFiles(
                 runDirectory: settings.runDirectory, stateDirectory: settings.stateDirectory, logger: logger),
             now: Host.steadyNow, logger: logger)
+        let sandboxKeeper = SandboxKeeper(driver: sandboxes, workloads: keeper)
+        let taskFiles = TaskFileStore(runDirectory: settings.runDirectory)
+        let sandboxTasks = SandboxTaskDriver(
+            sandboxes: sandboxKeeper, driver: sandboxes, files: taskFiles, resolver: { SandboxVerbs.resolver(hasNetwork: $0) }, logger: logger)
+        let engineTasks = EngineTaskDriver(
+            engine: engine, files: taskFiles, node: { membership.member?.node }, logger: logger)
         return Workloads(
-            keeper: keeper, sandboxDriver: sandboxes, containerDriver: containers,
-            sandboxes: SandboxKeeper(driver: sandboxes, workloads: keeper),
+            keeper: keeper, sandboxDriver: sandboxes, containerDriver: containers, sandboxes: sandboxKeeper,
             attachments: AttachmentKeeper(driver: foreign, workloads: keeper),
             containers: ContainerKeeper(driver: containers, workloads: keeper, now: Host.steadyNow),
+            tasks: TaskKeeper(drivers: [.sandbox: sandboxTasks, .container: engineTasks], now: Host.steadyNow, logger: logger),
             names: names, plugin: plugin, logger: logger)
     }
 

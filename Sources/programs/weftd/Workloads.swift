@@ -4,6 +4,7 @@ import WeftAgent
 import WeftMembership
 import WeftModel
 import WeftNet
+import WeftNode
 import WeftPlugin
 import WeftSandbox
 
@@ -16,6 +17,8 @@ struct Workloads: MemberFollowers {
     let sandboxes: SandboxKeeper
     let attachments: AttachmentKeeper
     let containers: ContainerKeeper
+    /// What services run here.
+    let tasks: TaskKeeper
     /// What weftd answers inside containers.
     let names: ContainerNames
     /// The engine's driver; nil: there is none.
@@ -29,13 +32,20 @@ struct Workloads: MemberFollowers {
     func run() async { await containerDriver.run() }
 
     func stop() async {
+        await tasks.shutDown()
         await keeper.shutDown()
         await sandboxDriver.stop()
     }
 
     /// The agent of a member to be, and what lives here for it: endpoints whose sandboxes live must not be taken for leftovers.
     /// The namespaces' paths.
-    func adopt(by agent: Agent) async -> [SandboxID: String] { await keeper.use(agent) }
+    func adopt(by agent: Agent) async -> [SandboxID: String] {
+        tasks.use(agent)
+        return await keeper.use(agent)
+    }
+
+    /// What a member is to run.
+    func assign(_ assigned: AssignedTasks) { tasks.assigned(assigned) }
 
     /// Endpoints of the member ended by themselves.
     func lose(_ endpoints: [Endpoint]) { keeper.lost(endpoints) }
@@ -52,6 +62,7 @@ struct Workloads: MemberFollowers {
             logger.error("what runs here is not taken up by the swarm", metadata: ["error": "\(error)"])
         }
         await useUpstreams(of: member)
+        tasks.follow()
         // None has a door of an earlier member's: those went with its resolver.
         for (endpoint, path) in await plugin?.joined ?? [:] {
             await names.join(endpoint, path: path, mayCome: false, by: member.doors)
@@ -60,10 +71,16 @@ struct Workloads: MemberFollowers {
 
     func closeDoors() async { await names.endAll() }
 
-    func forget() async { await plugin?.forget() }
+    func forget() async {
+        tasks.leave()
+        await plugin?.forget()
+    }
 
     /// There is no member any more.
-    func release() async { await keeper.use(nil) }
+    func release() async {
+        tasks.use(nil)
+        await keeper.use(nil)
+    }
 
     /// Sandboxes and containers that were given resolvers of their own, and those about to be made.
     func useUpstreams(of member: Member?, adding new: [SandboxID: [IPv4Address]] = [:]) async {

@@ -250,12 +250,24 @@ package actor PluginService {
             }
             mac = parsed
         }
-        if let other = request.Options?.keys.filter({ !$0.hasPrefix("com.docker.") }).sorted().first {
-            throw PluginError("--driver-opt \(other) is none of Weft's options")
-        }
-        let endpoint = EndpointSpec(network: network.id, ipv4: ipv4, ipv6: ipv6, mac: mac)
+        let task = try Self.task(request.Options ?? [:])
+        let endpoint = EndpointSpec(network: network.id, ipv4: ipv4, ipv6: ipv6, mac: mac, task: task)
         try change { $0.endpoints[request.EndpointID] = PluginEndpoint(endpoint) }
         return Response.Endpoint(Interface: .init(MacAddress: given.isEmpty ? "\(mac)" : nil))
+    }
+
+    /// Whose backend the endpoint is to be, which weftd itself says where it makes a task's container.
+    private static func task(_ options: [String: OptionValue]) throws -> ServingTask? {
+        let own = [Constants.serviceOption, Constants.taskOption, Constants.slotOption]
+        if let other = options.keys.filter({ !$0.hasPrefix("com.docker.") && !own.contains($0) }).sorted().first {
+            throw PluginError("--driver-opt \(other) is none of Weft's options")
+        }
+        let texts = own.compactMap { name -> String? in if case .text(let text)? = options[name] { text } else { nil } }
+        guard !texts.isEmpty else { return nil }
+        guard texts.count == own.count, let slot = UInt64(texts[2]) else {
+            throw PluginError("\(own.joined(separator: ", ")) are for the containers of services' tasks")
+        }
+        return ServingTask(service: ServiceID(texts[0]), task: TaskID(texts[1]), slot: slot)
     }
 
     private func join(_ request: Request.Endpoint) async throws -> Response.Join {

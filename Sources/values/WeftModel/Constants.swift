@@ -9,6 +9,10 @@ package enum Constants {
     package static let dataPathPort: UInt16 = 4789
     /// The option by which an engine's network says which of the swarm's networks it stands for.
     package static let networkOption = "weft.id"
+    /// Options of an endpoint that weftd has an engine make for a task of a service.
+    package static let serviceOption = "weft.service"
+    package static let taskOption = "weft.task"
+    package static let slotOption = "weft.slot"
     /// The label on networks that weftd makes in an engine, with the same value.
     package static let networkLabel = "io.weft.id"
 }

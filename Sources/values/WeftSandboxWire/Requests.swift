@@ -61,12 +61,17 @@ package struct LaunchRequest: Equatable, Sendable {
     /// A directory to be the root, or empty for the host's root.
     package var rootfs: String
     package var process: ProcessRequest
+    /// Files of the host's, and where each is to be seen inside: one after the other.
+    package var files: [String]
 
-    package init(directory: String, hostname: String, rootfs: String, process: ProcessRequest) {
+    package init(
+        directory: String, hostname: String, rootfs: String, process: ProcessRequest, files: [String] = []
+    ) {
         self.directory = directory
         self.hostname = hostname
         self.rootfs = rootfs
         self.process = process
+        self.files = files
     }
 
     init(from reader: inout WireReader) throws(ShimMessageError) {
@@ -74,6 +79,8 @@ package struct LaunchRequest: Equatable, Sendable {
         hostname = try reader.readString()
         rootfs = try reader.readString()
         process = try ProcessRequest(from: &reader)
+        // A launcher of a former version says nothing of them.
+        files = reader.isAtEnd ? [] : try reader.readStrings()
     }
 
     func write(to writer: inout WireWriter) {
@@ -81,5 +88,6 @@ package struct LaunchRequest: Equatable, Sendable {
         writer.write(hostname)
         writer.write(rootfs)
         process.write(to: &writer)
+        if !files.isEmpty { writer.write(files) }
     }
 }

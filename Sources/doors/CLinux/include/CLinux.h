@@ -46,6 +46,9 @@ const char *clx_error_text(int code, char *buffer, size_t capacity);
 /* 1 if the path leads to a namespace, 0 to anything else. */
 int clx_is_namespace(const char *path);
 
+/* 1 if what lies under the path is in memory alone, 0 if it may be on a disk, or -1 and errno. */
+int clx_is_in_memory(const char *path);
+
 /* mount(2) and umount2(2). */
 int clx_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int clx_unmount(const char *target, int flags);

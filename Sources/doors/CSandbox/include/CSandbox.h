@@ -29,6 +29,7 @@ struct csb_layout {
     const char *hosts;            /* files that appear as /etc/hosts, /etc/resolv.conf, /etc/hostname */
     const char *resolv_conf;
     const char *hostname_file;
+    char *const *files;           /* pairs of a file of the host's and its path inside, where it is read-only; ends with NULL */
 };
 
 /* How the start of a process went. */

@@ -77,7 +77,7 @@ extension Router {
 
     func sandboxKill(_ request: APIRequest) async throws -> APIResponse {
         let text = request.query["signal"] ?? "KILL"
-        guard let signal = SignalName.number(text) else {
+        guard let signal = SignalNumber.named(text) else {
             throw APIError.badRequest("\"\(text)\" is no signal; give a name such as TERM, or a number from 1 to 64")
         }
         let sandbox = try await sandbox(request.path[3])

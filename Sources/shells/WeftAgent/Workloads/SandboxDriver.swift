@@ -86,6 +86,8 @@ package actor SandboxDriver: WorkloadDriver {
         }
     }
 
+    package func waitForEnd(of id: String) async { await waitForExit(id) }
+
     package func signal(_ id: String, _ number: Int32) async throws {
         let entry = try entry(id)
         guard entry.state?.isAlive == true, let number = UInt8(exactly: number) else {
@@ -179,13 +181,14 @@ package actor SandboxDriver: WorkloadDriver {
 
     package func wait(_ workload: Workload) async { await waitForExit(workload.id.rawValue) }
 
-    /// SIGTERM, and SIGKILL after the grace.
+    /// Its stop signal, and SIGKILL after the grace.
     package func shutDown(_ workload: Workload, grace: Duration) async throws {
         let entry = try entry(workload.id.rawValue)
         guard entry.state?.isAlive == true else { return }
         let killer = Task {
             if entry.state?.status != .created, grace > .zero {
-                try? await converse(entry.spec.id) { try SandboxControl.signal(entry.directory, 15) }
+                let signal = entry.spec.stopSignal.flatMap { UInt8(exactly: $0) } ?? 15
+                try? await converse(entry.spec.id) { try SandboxControl.signal(entry.directory, signal) }
                 try await Task.sleep(for: grace)
             }
             await end(entry)

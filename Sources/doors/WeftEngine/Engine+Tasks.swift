@@ -1,0 +1,100 @@
+import NIOCore
+import NIOHTTP1
+package import WeftText
+
+/// A container of a service's task, as the engine shows it.
+package struct EngineTask: Decodable, Sendable {
+    package struct Condition: Decodable, Sendable {
+        package struct Check: Decodable, Sendable { package let Status: String? }
+        package let Status: String
+        package let ExitCode: Int?
+        package let Error: String?
+        package let Pid: Int?
+        /// Nil: nothing checks it.
+        package let Health: Check?
+    }
+    package struct Configuration: Decodable, Sendable { package let Labels: [String: String]? }
+    package struct Settings: Decodable, Sendable {
+        package struct Binding: Decodable, Sendable { package let HostPort: String? }
+        package let Ports: [String: [Binding]?]?
+    }
+
+    package let Id: String
+    package let State: Condition
+    package let Config: Configuration
+    package let NetworkSettings: Settings?
+
+    package var isRunning: Bool { ["running", "paused", "restarting"].contains(State.Status) }
+    package var isCreated: Bool { State.Status == "created" }
+}
+
+/// Containers that weftd has the engine make for tasks.
+extension Engine {
+    /// Returns its id.
+    package func createContainer(name: String, _ body: JSON) async throws -> String {
+        struct Created: Decodable { let Id: String }
+        let created: Created = try decode(
+            try await call(.POST, "/containers/create?name=\(name.percentEncoded)", body: body.utf8))
+        return created.Id
+    }
+
+    package func connect(_ container: String, to network: String, _ settings: JSON) async throws {
+        let body: JSON = ["Container": .string(container), "EndpointConfig": settings]
+        _ = try await call(.POST, "/networks/\(network.percentEncoded)/connect", body: body.utf8)
+    }
+
+    package func startContainer(_ id: String) async throws { _ = try await call(.POST, "/containers/\(id)/start") }
+
+    /// Its stop signal, and the end by force after so many seconds.
+    package func stopContainer(_ id: String, seconds: Int64) async throws {
+        _ = try await call(.POST, "/containers/\(id)/stop?t=\(seconds)")
+    }
+
+    /// With its anonymous volumes; one that is gone already is as well.
+    package func removeContainer(_ id: String) async throws {
+        do { _ = try await call(.DELETE, "/containers/\(id)?force=1&v=1") } catch let error as EngineError
+            where error.status == 404
+        {}
+    }
+
+    /// Returns once it does not run.
+    package func waitForContainer(_ id: String) async throws {
+        _ = try await call(.POST, "/containers/\(id)/wait?condition=not-running")
+    }
+
+    /// Nil when it is gone.
+    package func task(_ id: String) async throws -> EngineTask? {
+        do { return try decode(try await call(.GET, "/containers/\(id)/json")) } catch let error as EngineError
+            where error.status == 404
+        { return nil }
+    }
+
+    /// Ids of all containers with the label, running or not.
+    package func containers(labelled label: String) async throws -> [String] {
+        struct Summary: Decodable { let Id: String }
+        let filters = Self.filters(["label": [label]])
+        let all: [Summary] = try decode(try await call(.GET, "/containers/json?all=1&filters=\(filters)"))
+        return all.map(\.Id)
+    }
+
+    /// Has the engine get an image. It says what went wrong in its answer, after the head.
+    package func pull(_ image: String) async throws {
+        var name = image
+        // Without a tag the engine gets all there are.
+        let last = image.split(separator: "/").last ?? ""
+        if !last.contains(":"), !image.contains("@") { name += ":latest" }
+        let answer = try await call(.POST, "/images/create?fromImage=\(name.percentEncoded)")
+        for line in answer.body.split(separator: 0x0a) {
+            guard let json = try? JSON(parsing: Array(line)), case .string(let reason)? = json["error"] else { continue }
+            throw EngineError.refused(status: 500, message: reason)
+        }
+    }
+
+    /// Calls `changed` when the health of a container may be another one. Returns when the engine ends the stream.
+    package func followHealth(of id: String, changed: () async -> Void) async throws {
+        let filters = Self.filters(["container": [id], "event": ["health_status"]])
+        try await client.stream(.GET, "/events?filters=\(filters)") { head, _ in
+            if head.status == .ok { await changed() }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+package import Logging
+package import WeftEngine
+package import WeftModel
+package import WeftNode
+import WeftText
+
+/// Tasks as containers of an engine that takes Weft's network driver. The engine makes their endpoints as it starts them, by the
+/// plug-in, and tells it whose they are; their labels say which tasks they are to the next weftd.
+package struct EngineTaskDriver: TaskDriver {
+    private let local: LocalEngine
+    private let files: TaskFileStore
+    /// This node in its swarm; nil: in none.
+    private let node: @Sendable () -> NodeID?
+    private let logger: Logger
+    private var engine: Engine { local.engine }
+
+    /// Until an engine that went away is asked again.
+    private static let retry = Duration.milliseconds(500)
+
+    package init(engine: LocalEngine, files: TaskFileStore, node: @escaping @Sendable () -> NodeID?, logger: Logger) {
+        local = engine
+        self.files = files
+        self.node = node
+        self.logger = logger
+    }
+
+    package func found() async throws -> [FoundTask] {
+        guard let node = node() else { throw NotInSwarm() }
+        try await checkKind()
+        var found: [FoundTask] = []
+        for id in try await engine.containers(labelled: "\(EngineTaskBody.Label.node)=\(node)") {
+            guard let container = try await engine.task(id),
+                let task = container.Config.Labels?[EngineTaskBody.Label.taskID]
+            else { continue }
+            found.append(FoundTask(task: TaskID(task), container: id, phase: Self.phase(of: container)))
+        }
+        return found
+    }
+
+    private func checkKind() async throws {
+        guard try await local.askKind().joining == .byDriver else {
+            throw TaskFailure("this node's engine is podman, in which Weft runs no services yet: it takes dockerd")
+        }
+    }
+
+    private static func phase(of container: EngineTask) -> FoundTask.Phase {
+        if container.isCreated { return .created }
+        return container.isRunning ? .running(started(container)) : .ended(end(of: container))
+    }
+
+    private static func started(_ container: EngineTask) -> StartedTask {
+        StartedTask(
+            pid: container.State.Pid.flatMap { $0 > 0 ? $0 : nil }, ports: ports(of: container),
+            health: health(of: container))
+    }
+
+    private static func health(of container: EngineTask) -> TaskHealth? {
+        switch container.State.Health?.Status {
+        case nil, "none", "": nil
+        case "healthy": .healthy
+        case "unhealthy": .unhealthy
+        default: .unknown
+        }
+    }
+
+    /// Those that are published at this host, each with its number.
+    private static func ports(of container: EngineTask) -> [PortConfig] {
+        var ports: Set<PortConfig> = []
+        for (name, bindings) in container.NetworkSettings?.Ports ?? [:] {
+            let parts = name.split(separator: "/")
+            guard parts.count == 2, let target = UInt16(parts[0]),
+                let transport = PortConfig.Transport(rawValue: String(parts[1]))
+            else { continue }
+            for binding in bindings ?? [] {
+                var port = PortConfig(target: target)
+                (port.transport, port.mode) = (transport, .host)
+                port.published = binding.HostPort.flatMap { UInt16($0) } ?? 0
+                ports.insert(port)
+            }
+        }
+        return ports.sorted { ($0.target, $0.published) < ($1.target, $1.published) }
+    }
+
+    private static func end(of container: EngineTask?) -> TaskEnd {
+        guard let state = container?.State else { return TaskEnd(exitCode: nil, problem: "its container was removed") }
+        return TaskEnd(exitCode: state.ExitCode, problem: state.Error.flatMap { $0.isEmpty ? nil : $0 })
+    }
+
+    // MARK: A task's life
+
+    package func prepare(_ order: TaskOrder) async throws -> String {
+        let body = EngineTaskBody(order, files: try await files.lay(order))
+        do {
+            let json = try body.json()
+            return try await whileAway { try await make(order, json, body.endpoint) }
+        } catch {
+            try await files.remove(order.task.id)
+            throw error
+        }
+    }
+
+    private func make(_ order: TaskOrder, _ json: JSON, _ endpoint: JSON) async throws -> String {
+        try await checkKind()
+        return try await local.shadows.with(order.networks) {
+            let id = try await create(order.task, json)
+            do {
+                for network in order.networks.dropFirst() {
+                    try await engine.connect(id, to: network.spec.name, endpoint)
+                }
+            } catch {
+                try? await engine.removeContainer(id)
+                throw error
+            }
+            return id
+        }
+    }
+
+    /// An image that is not there is got, once. What the engine says of one that is nowhere to be had is what it said before.
+    private func create(_ task: ServiceTask, _ json: JSON) async throws -> String {
+        do { return try await engine.createContainer(name: task.name, json) } catch let error as EngineError
+            where error.status == 404
+        {
+            let image = task.spec.container.image
+            do { try await engine.pull(image) } catch {
+                logger.warning("an image cannot be pulled", metadata: ["image": "\(image)", "reason": "\(error)"])
+            }
+            return try await engine.createContainer(name: task.name, json)
+        }
+    }
+
+    /// Tries again for as long as no engine answers; a task that is wanted no more is cancelled.
+    private func whileAway<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+        while true {
+            do { return try await body() } catch EngineError.absent where !Task.isCancelled {
+                try await Task.sleep(for: Self.retry)
+            }
+        }
+    }
+
+    package func start(_ container: String) async throws -> StartedTask {
+        do { try await engine.startContainer(container) } catch {
+            throw TaskFailure("starting container failed: \(error)")
+        }
+        guard let started = try await engine.task(container) else {
+            throw TaskFailure("No such container: \(container)")
+        }
+        return Self.started(started)
+    }
+
+    package func wait(
+        _ container: String, health: @escaping @Sendable (TaskHealth) -> Void
+    ) async -> TaskEnd? {
+        await withTaskGroup(of: TaskEnd?.self) { group in
+            group.addTask { await follow(container, health) }
+            group.addTask { await ended(container) }
+            defer { group.cancelAll() }
+            while let end = await group.next() { if let end { return end } }
+            return nil
+        }
+    }
+
+    private func ended(_ container: String) async -> TaskEnd? {
+        while !Task.isCancelled {
+            do {
+                guard let state = try await engine.task(container) else { return Self.end(of: nil) }
+                if !state.isRunning, !state.isCreated { return Self.end(of: state) }
+                try await engine.waitForContainer(container)
+            } catch {
+                // The engine may be back with it; only its word counts.
+                try? await Task.sleep(for: Self.retry)
+            }
+        }
+        return nil
+    }
+
+    /// Until it is cancelled; of a container without health checks there is nothing to tell.
+    private func follow(_ container: String, _ tell: @escaping @Sendable (TaskHealth) -> Void) async -> TaskEnd? {
+        while !Task.isCancelled {
+            do {
+                guard let state = try await engine.task(container), Self.health(of: state) != nil else { return nil }
+                try await engine.followHealth(of: container) {
+                    if let state = try? await engine.task(container), let health = Self.health(of: state) { tell(health) }
+                }
+            } catch {}
+            try? await Task.sleep(for: Self.retry)
+        }
+        return nil
+    }
+
+    package func shutDown(_ container: String, signal: String, grace: Duration) async throws -> TaskEnd {
+        // The signal is the container's own.
+        let seconds = max(0, grace.components.seconds + (grace.components.attoseconds > 0 ? 1 : 0))
+        do { try await engine.stopContainer(container, seconds: seconds) } catch let error as EngineError
+            where error.status == 404 || error.status == 304
+        {}
+        return Self.end(of: try await engine.task(container))
+    }
+
+    package func remove(_ container: String) async throws {
+        let task = try await engine.task(container)?.Config.Labels?[EngineTaskBody.Label.taskID]
+        try await engine.removeContainer(container)
+        if let task { try await files.remove(TaskID(task)) }
+    }
+}
