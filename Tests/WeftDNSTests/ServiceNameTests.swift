@@ -32,9 +32,10 @@ import WeftWire
         #expect(try world.addresses("till", from: "10.0.1.7") == ["10.0.2.100"])
         #expect(try world.addresses("shop", from: "10.0.1.7") == ["10.0.1.100", "10.0.2.100"])
         #expect(try world.addresses("shop.other", from: "10.0.1.7") == ["10.0.2.100"])
-        #expect(try world.reply("shop.other", .aaaa, from: "10.0.1.7").answers.map(\.data) == [
-            .aaaa(#require(IPv6Address("fd00:2::100")))
-        ])
+        #expect(
+            try world.reply("shop.other", .aaaa, from: "10.0.1.7").answers.map(\.data) == [
+                .aaaa(#require(IPv6Address("fd00:2::100")))
+            ])
     }
 
     @Test mutating func `who is on none of its networks does not learn of a service`() throws {

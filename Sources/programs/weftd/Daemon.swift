@@ -43,7 +43,8 @@ struct Daemon: ServiceLifecycle.Service {
         let driver = EngineDriver(membership: membership, names: names, starts: starts, logger: logger)
         plugin = Self.plugin(driver, settings, logger)
         let workloads = try Self.workloads(
-            settings, engine: engine, membership: membership, sandboxDescriptors: sandboxDescriptors, names: names, plugin: plugin, threads: threads, logger: logger)
+            settings, engine: engine, membership: membership, sandboxDescriptors: sandboxDescriptors, names: names, plugin: plugin,
+            threads: threads, logger: logger)
         lifecycle = NodeLifecycle(
             parts: WeftParts(
                 settings: settings, workloads: workloads, eventLog: eventLog, threads: threads, logger: logger),
@@ -90,7 +91,8 @@ struct Daemon: ServiceLifecycle.Service {
         let sandboxKeeper = SandboxKeeper(driver: sandboxes, workloads: keeper)
         let taskFiles = TaskFileStore(runDirectory: settings.runDirectory)
         let sandboxTasks = SandboxTaskDriver(
-            sandboxes: sandboxKeeper, driver: sandboxes, files: taskFiles, resolver: { SandboxVerbs.resolver(hasNetwork: $0) }, logger: logger)
+            sandboxes: sandboxKeeper, driver: sandboxes, files: taskFiles, resolver: { SandboxVerbs.resolver(hasNetwork: $0) },
+            logger: logger)
         let engineTasks = EngineTaskDriver(
             engine: engine, files: taskFiles, node: { membership.member?.node }, logger: logger)
         return Workloads(

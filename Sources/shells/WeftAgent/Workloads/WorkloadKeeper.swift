@@ -250,7 +250,8 @@ package final class WorkloadKeeper: Sendable {
         case .attach(let endpoint, let sandbox, let path, _):
             guard let agent else { throw WorkloadFailure.noSwarm }
             place(workload, [sandbox: path], agent)
-            return .attached(try await agent.attach(
+            return .attached(
+                try await agent.attach(
                     AttachRequest(endpoint, sandbox: sandbox, manual: endpoint.task == nil)))
         case .detach(let endpoint):
             do { try await agent?.detach(endpoint) } catch AttachError.endpointNotFound {}
