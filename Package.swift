@@ -198,7 +198,7 @@ let package = Package(
                 "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftTemplate", "WeftAgentCore",
                 "WeftLinux", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", logging,
             ] + nio),
-        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", logging] + nioHTTP),
+        module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftLinux", "WeftThreads", logging] + nioHTTP),
         module(
             .shells, "WeftAPI",
             ["WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", logging, .product(name: "NIOSSL", package: "swift-nio-ssl")]

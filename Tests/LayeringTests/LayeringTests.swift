@@ -86,7 +86,7 @@ private let layers = [
                 "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",
             ])
             .union(nio).union(foundation),
-            "WeftPlugin": Set(["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"])
+            "WeftPlugin": Set(["WeftLinux", "WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftThreads", "Logging", "NIOHTTP1", "Glibc"])
                 .union(nio).union(foundation),
             "WeftMembership": [
                 "WeftNet", "WeftModel", "WeftControl", "WeftFiles", "WeftThreads", "WeftIdentity", "WeftStore", "WeftRPC", "WeftManager",

@@ -28,7 +28,7 @@ struct PluginServerTests {
 
     private func serving(inherited: CInt? = nil, _ path: String, _ body: @Sendable () async throws -> Void) async throws {
         let service = try PluginService(
-            backend: MemoryBackend(networks: []), store: MemoryStore(), logger: Logger(label: "test"))
+            backend: MemoryBackend(networks: []), store: MemoryStore(), journal: .temporary(), logger: Logger(label: "test"))
         let server = PluginServer(service: service, socketPath: path, inherited: inherited, logger: Logger(label: "test"))
         try await withThrowingTaskGroup { group in
             let (started, start) = AsyncStream<Void>.makeStream()

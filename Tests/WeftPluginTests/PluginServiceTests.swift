@@ -18,7 +18,7 @@ struct PluginServiceTests {
             try network("net", "10.77.1.0/24"), try network("closed", "10.77.2.0/24", isInternal: true),
             try network("dual", "10.77.3.0/24", "fd77:1::/64"),
         ])
-        service = try PluginService(backend: backend, store: store, logger: Logger(label: "test"))
+        service = try PluginService(backend: backend, store: store, journal: .temporary(), logger: Logger(label: "test"))
     }
 
     private func call(_ method: String, _ body: String, on service: PluginService? = nil) async throws -> String {
@@ -95,7 +95,7 @@ struct PluginServiceTests {
         #expect(try await call("NetworkDriver.CreateEndpoint", create) == #"{"Interface":{"MacAddress":"02:42:0a:4d:01:02"}}"#)
 
         // weftd is killed and started: the same files, nothing else.
-        let again = try PluginService(backend: backend, store: store, logger: Logger(label: "test"))
+        let again = try PluginService(backend: backend, store: store, journal: .temporary(), logger: Logger(label: "test"))
         let join =
             #"{"NetworkID":"d1","EndpointID":"e1","SandboxKey":"/var/run/docker/netns/0123456789ab","Options":{}}"#
         let answer =

@@ -108,7 +108,8 @@ struct Daemon: ServiceLifecycle.Service {
         guard settings.pluginSocketPath != nil else { return nil }
         do {
             return try PluginService(
-                backend: driver, store: PluginFile(directory: settings.stateDirectory), logger: logger)
+                backend: driver, store: PluginFile(directory: settings.stateDirectory),
+                journal: CallJournal(directory: settings.runDirectory, now: Host.steadyNow), logger: logger)
         } catch {
             logger.error("dockerd gets no network driver from this daemon", metadata: ["error": "\(error)"])
             return nil

@@ -36,16 +36,23 @@ final class PluginConnection: ChannelInboundHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let loop = context.eventLoop
         // Not cancelled with the connection: what an engine asked for is done, so that it finds it done when it asks again.
+        let isCall = head.method == .POST
         Task { [service] in
-            let answer = head.method == .POST ? await service.answer(method: method, body: body) : nil
+            let call = isCall ? await service.begin(method: method, body: body) : nil
+            let answer = isCall ? await service.answer(method: method, body: call.map { Array($0.body.utf8) } ?? body) : nil
             loop.execute {
                 let (handler, context) = bound.value
-                handler.write(answer, to: head, context: context)
+                handler.write(answer, to: head, context: context) {
+                    // Whether it arrived or not: nobody asks again by a connection that was there until now.
+                    if let call { Task { await service.end(call) } }
+                }
             }
         }
     }
 
-    private func write(_ answer: [UInt8]?, to head: HTTPRequestHead, context: ChannelHandlerContext) {
+    private func write(
+        _ answer: [UInt8]?, to head: HTTPRequestHead, context: ChannelHandlerContext, done: @escaping @Sendable () -> Void
+    ) {
         let bytes = answer ?? Array(#"{"Err":"Weft's plugin has no such method"}"#.utf8)
         let headers: HTTPHeaders = [
             "Content-Type": Self.contentType, "Content-Length": String(bytes.count),
@@ -56,6 +63,7 @@ final class PluginConnection: ChannelInboundHandler {
         context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: bytes)))), promise: nil)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            done()
             if !head.isKeepAlive { bound.value.close(promise: nil) }
         }
     }

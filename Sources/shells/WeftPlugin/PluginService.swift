@@ -22,11 +22,13 @@ package actor PluginService {
     private let store: any PluginStore
     private let logger: Logger
     private var state: PluginState
+    private var journal: CallJournal
     private var callsUnderWay = 0
 
-    package init(backend: any PluginBackend, store: any PluginStore, logger: Logger) throws {
+    package init(backend: any PluginBackend, store: any PluginStore, journal: CallJournal, logger: Logger) throws {
         self.backend = backend
         self.store = store
+        self.journal = journal
         self.logger = logger
         state = try store.loadPlugin()
     }
@@ -41,7 +43,24 @@ package actor PluginService {
     /// Forgets everything, as this node left its swarm.
     package func forget() { state = PluginState() }
 
-    /// Returns once no call is under way, or after `limit`. An engine that gets no answer asks again, but without the body.
+    /// Notes a call, whose end is to be told; nil: there is nothing of it to note. The entry's contents are the call's, though it came
+    /// without them.
+    package func begin(method: String, body: [UInt8]) -> CallJournal.Entry? {
+        do { return try journal.begin(method, body) } catch {
+            // It is answered all the same; only a kill before the answer is worse then.
+            logger.warning("a call of the engine's is not on record", metadata: ["method": "\(method)", "error": "\(error)"])
+            return nil
+        }
+    }
+
+    /// The engine has the call's answer.
+    package func end(_ call: CallJournal.Entry) {
+        do { try journal.end(call) } catch {
+            logger.warning("a call's record is left", metadata: ["method": "\(call.method)", "error": "\(error)"])
+        }
+    }
+
+    /// Returns once no call is under way, or after `limit`.
     func settle(limit: Duration) async {
         let end = ContinuousClock.now + limit
         while callsUnderWay > 0, ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(5)) }
