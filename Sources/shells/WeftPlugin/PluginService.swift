@@ -46,7 +46,13 @@ package actor PluginService {
     /// Notes a call, whose end is to be told; nil: there is nothing of it to note. The entry's contents are the call's, though it came
     /// without them.
     package func begin(method: String, body: [UInt8]) -> CallJournal.Entry? {
-        do { return try journal.begin(method, body) } catch {
+        do {
+            let entry = try journal.begin(method, body)
+            if body.isEmpty, let entry {
+                logger.info("a call that was cut off goes on", metadata: ["method": "\(method)", "call": "\(entry.id)"])
+            }
+            return entry
+        } catch {
             // It is answered all the same; only a kill before the answer is worse then.
             logger.warning("a call of the engine's is not on record", metadata: ["method": "\(method)", "error": "\(error)"])
             return nil
