@@ -27,6 +27,8 @@ mount -t tmpfs tmpfs $root/root/run
 mount -t tmpfs tmpfs $root/root/tmp
 mkdir $root/root/tmp/packages
 cp "$packages"/weft_*.deb "$packages"/weft-*.tar.gz $root/root/tmp/packages
+# A machine on which weftd ran by hand has an empty state directory, which a purge takes with it.
+rmdir $root/root/var/lib/weft 2>/dev/null
 # An address that the kernel adds later by itself would look like one that is left.
 sysctl -qw net.ipv6.conf.default.disable_ipv6=1 net.ipv6.conf.all.disable_ipv6=1
 ip link set lo up
