@@ -8,26 +8,12 @@
 #ifndef WEFT_LIB_FLOW_H
 #define WEFT_LIB_FLOW_H
 
+#include "choice.h"
 #include "maps.h"
 #include "packet.h"
 #include "transport.h"
 
 #define IPV4_CHECKSUM_OFFSET 10
-
-static __always_inline void set_address(__u32 *to, const __u32 *from, const int family)
-{
-    to[0] = from[0];
-    if (family == 6) {
-        to[1] = from[1];
-        to[2] = from[2];
-        to[3] = from[3];
-    }
-}
-
-static __always_inline bool same_address(const __u32 *one, const __u32 *other, const int family)
-{
-    return family == 6 ? same_ipv6(one, other) : one[0] == other[0];
-}
 
 /* `ports`: the client's first. */
 static __always_inline void set_flow_key(
@@ -88,15 +74,6 @@ struct quoted {
     __be32 target[4];
     __u32 ports;
     __u8 protocol;
-};
-
-/* Packets of a client to a service's address, and the backend that they go to. */
-struct passage {
-    __u32 vni;
-    __u32 ifindex;      /* the client's host end */
-    __be32 client[4];
-    __be32 service[4];
-    __be32 backend[4];
 };
 
 /* What does not fit the stack, of the packet under way: a CPU has one at a time in these programs. */

@@ -9,75 +9,12 @@
 #ifndef WEFT_LIB_SERVICE_H
 #define WEFT_LIB_SERVICE_H
 
+#include "choice.h"
 #include "errors.h"
 #include "flow.h"
 #include "maps.h"
 #include "reset.h"
 #include "transport.h"
-
-static __always_inline __u32 mix(__u32 hash, __u32 word)
-{
-    hash = (hash ^ word) * 0x9e3779b1;
-    return hash ^ hash >> 15;
-}
-
-/* Of what tells the connection from others; the same on all nodes. */
-static __always_inline __u32 hash_of(
-    const struct passage *passage, const struct weft_service *service, const struct transport *transport, const int family)
-{
-    __u32 hash = mix(passage->vni, passage->client[0]);
-
-    if (family == 6)
-        hash = mix(mix(mix(hash, passage->client[1]), passage->client[2]), passage->client[3]);
-    if (!(service->flags & WEFT_SERVICE_BY_SOURCE))
-        hash = mix(mix(mix(hash, passage->service[0]), transport->ports), transport->protocol);
-    return mix(hash, hash >> 16);
-}
-
-static __always_inline const struct weft_service *service_at(const struct passage *passage, const int family)
-{
-    struct weft_service_key key = { .vni = passage->vni, .family = family };
-
-    set_address(key.address, passage->service, family);
-    return bpf_map_lookup_elem(&weft_service, &key);
-}
-
-static __always_inline const struct weft_backend *backend_of(const struct weft_service *service, __u32 vni, __u32 hash)
-{
-    __u32 place = hash & service->mask;
-    struct weft_service_page_key page_key = {
-        .vni = vni, .ipv4 = service->ipv4, .generation = service->generation, .page = place / WEFT_SERVICE_PAGE_PLACES
-    };
-    const struct weft_service_page *page = bpf_map_lookup_elem(&weft_service_page, &page_key);
-    struct weft_backend_key key = { .vni = vni, .ipv4 = service->ipv4, .generation = service->generation };
-
-    if (!page)
-        return NULL;
-    key.index = page->backend[place & (WEFT_SERVICE_PAGE_PLACES - 1)];
-    return bpf_map_lookup_elem(&weft_backend, &key);
-}
-
-/* Chooses a backend; false if there is none. Tables that were replaced meanwhile are looked up again. */
-static __always_inline bool choose_backend(
-    struct passage *passage, const struct transport *transport, __u32 *generation, const int family)
-{
-    const struct weft_service *service;
-    const struct weft_backend *backend = NULL;
-
-    service = service_at(passage, family);
-    if (service && service->backends)
-        backend = backend_of(service, passage->vni, hash_of(passage, service, transport, family));
-    if (service && service->backends && !backend) {
-        service = service_at(passage, family);
-        if (service && service->backends)
-            backend = backend_of(service, passage->vni, hash_of(passage, service, transport, family));
-    }
-    if (!service || !backend)
-        return false;
-    *generation = service->generation;
-    set_address(passage->backend, family == 6 ? backend->ipv6 : &backend->ipv4, family);
-    return true;
-}
 
 /* Makes the entries by which the connection's packets are known. The first one's key is there. */
 static __always_inline void remember(struct scratch *with, __u32 generation, const int family)
@@ -144,7 +81,7 @@ static __always_inline bool find_backend(struct scratch *with, const int family)
         set_address(passage->backend, flow->address, family);
         return true;
     }
-    if (!transport->is_first || !choose_backend(passage, transport, &generation, family))
+    if (!transport->is_first || !choose_backend(passage, transport->ports, transport->protocol, &generation, family))
         return false;
     remember(with, generation, family);
     return true;
