@@ -87,7 +87,7 @@ static __always_inline int leave_network(
     if ((target & endpoint->subnet_mask) == endpoint->subnet_ipv4) {
         if (target == (endpoint->subnet_ipv4 | ~endpoint->subnet_mask))
             return DROPPED(WEFT_DROP_MULTICAST);
-        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+        return was_backend(endpoint->vni, &target, 4) ? refuse_former(skb, endpoint) : DROPPED(WEFT_DROP_NO_ENDPOINT);
     }
     if (bpf_map_lookup_elem(&weft_subnet, &key))
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
@@ -108,7 +108,7 @@ static __always_inline int leave_network6(
     if (!is_unspecified(endpoint->gateway_ipv6) && same_ipv6(target, endpoint->gateway_ipv6))
         return answer_echo6(skb, endpoint);
     if (is_in_subnet6(endpoint, target))
-        return DROPPED(WEFT_DROP_NO_ENDPOINT);
+        return was_backend(endpoint->vni, target, 6) ? refuse_former6(skb, endpoint) : DROPPED(WEFT_DROP_NO_ENDPOINT);
     if (is_link_local(target))
         return DROPPED(WEFT_DROP_LINK_LOCAL);
     if (bpf_map_lookup_elem(&weft_subnet6, &key))

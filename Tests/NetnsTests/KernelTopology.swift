@@ -63,9 +63,12 @@ final class KernelTopology {
         return outside
     }
 
-    func datapath(_ name: String) throws -> KernelDatapath {
+    func datapath(
+        _ name: String, sizes: MapSizes = .small, translation: ServiceTranslation = .socket
+    ) throws -> KernelDatapath {
         try KernelDatapath(
-            pinDirectory: pinDirectory(name), namespace: path(name), sizes: .small, attachment: wantedAttachment)
+            pinDirectory: pinDirectory(name), namespace: path(name), sizes: sizes, attachment: wantedAttachment,
+            translation: translation)
     }
 }
 
@@ -162,11 +165,11 @@ struct TestSwarm {
     }
 
     /// Adds a service with an address on a network, of both families where the network has them.
-    mutating func service(_ name: String, _ network: NetworkID, number: UInt32) throws {
+    mutating func service(_ name: String, _ network: NetworkID, number: UInt32, isBySource: Bool = false) throws {
         let found = try #require(networks.first { $0.id == network })
-        var service = Service(
-            id: ServiceID(name), createdAt: Instant(nanoseconds: 0),
-            spec: ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec())))
+        var spec = ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec()))
+        if isBySource { spec.labels["weft.balance.affinity"] = "source" }
+        var service = Service(id: ServiceID(name), createdAt: Instant(nanoseconds: 0), spec: spec)
         service.addresses = [
             VirtualAddress(
                 network: network, ipv4: try #require(found.subnet.network.advanced(by: number)),

@@ -378,7 +378,8 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
             return counters
         }
         status.underlay = NodeStatus.Underlay(
-            interface: "eth0", address: IPv4Address(rawValue: 0xac1e_0001), mtu: .ethernet, port: 4789, attachment: "tc")
+            interface: "eth0", address: IPv4Address(rawValue: 0xac1e_0001), mtu: .ethernet, port: 4789, attachment: "tc",
+            socketsProblem: "no cgroup2")
         status.peers = state.snapshot.peers
         return status
     }

@@ -147,7 +147,10 @@ import WeftText
                 ])
             #expect(
                 status["Underlay"]
-                    == ["Interface": "eth0", "Address": "172.30.0.1", "MTU": 1500, "Port": 4789, "Attachment": "tc", "Drops": [:]])
+                    == [
+                        "Interface": "eth0", "Address": "172.30.0.1", "MTU": 1500, "Port": 4789, "Attachment": "tc",
+                        "Translation": "interface", "TranslationProblem": "no cgroup2", "Drops": [:],
+                    ])
             #expect(status["Session"] == ["Connected": true, "Manager": "172.30.0.1:2377", "AppliedRevision": 10, "Problem": ""])
             #expect(
                 status["Peers"] == [

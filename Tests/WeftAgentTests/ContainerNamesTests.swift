@@ -27,6 +27,7 @@ private final class MemoryDoors: ContainerDoors {
         var there: Set<String> = []
         var refused: Set<String> = []
         var opened = 0
+        var entered: [String: [EndpointID]] = [:]
         var open: [String: Door] = [:]
         /// Openings that wait until they are let through.
         var held: [CheckedContinuation<Void, Never>] = []
@@ -39,6 +40,7 @@ private final class MemoryDoors: ContainerDoors {
     func refuse(_ path: String) { state.withLock { _ = $0.refused.insert(path) } }
     var opened: Int { state.withLock { $0.opened } }
     var open: Set<String> { state.withLock { Set($0.open.keys) } }
+    func entered(_ path: String) -> [EndpointID] { state.withLock { $0.entered[path] ?? [] } }
     func asked(at path: String) -> [EndpointID] { state.withLock { $0.open[path] }?.endpoints() ?? [] }
 
     /// Openings wait from now on, until `letThrough`.
@@ -53,6 +55,10 @@ private final class MemoryDoors: ContainerDoors {
     }
 
     func isThere(_ path: String) -> Bool { state.withLock { $0.there.contains(path) } }
+
+    func enter(_ endpoints: [EndpointID], at path: String) async throws {
+        state.withLock { $0.entered[path, default: []] += endpoints }
+    }
 
     func open(
         at path: String, endpoints: @escaping @Sendable () -> [EndpointID]
@@ -83,6 +89,7 @@ struct ContainerNamesTests {
         await names.join(EndpointID("e2"), path: path, by: doors)
         await names.join(EndpointID("e2"), path: path, by: doors)
         #expect(doors.opened == 1 && doors.asked(at: path) == [EndpointID("e1"), EndpointID("e2")])
+        #expect(doors.entered(path) == [EndpointID("e1"), EndpointID("e2")])
         await names.leave(EndpointID("e1"))
         #expect(doors.asked(at: path) == [EndpointID("e2")])
         await names.leave(EndpointID("e2"))
@@ -98,6 +105,7 @@ struct ContainerNamesTests {
         doors.make("/gone")
         try await eventually("no door opens") { !doors.open.isEmpty }
         #expect(doors.open == [path])
+        #expect(doors.entered(path) == [EndpointID("e2")] && doors.entered("/gone").isEmpty)
     }
 
     @Test("open no door in a namespace that was left while it was waited for")
@@ -133,6 +141,8 @@ struct ContainerNamesTests {
         #expect(doors.open.isEmpty)
         await names.serve(container, process: 77, key: "abc", endpoints: [EndpointID("e1"), EndpointID("e2")], by: doors)
         #expect(doors.open == [process] && doors.asked(at: process) == [EndpointID("e1"), EndpointID("e2")])
+        await names.serve(container, process: 77, key: "abc", endpoints: [EndpointID("e1"), EndpointID("e4")], by: doors)
+        #expect(doors.entered(process) == [EndpointID("e1"), EndpointID("e2"), EndpointID("e4")])
         // Started anew: another namespace.
         await names.serve(container, process: 78, key: "def", endpoints: [EndpointID("e3")], by: doors)
         #expect(doors.open == ["/proc/78/ns/net"])

@@ -193,7 +193,8 @@ func statusText() throws {
             {"NodeID":"n1","Session":{"Connected":true,"Manager":"172.30.0.1:2377","AppliedRevision":42},
              "Endpoints":[{"EndpointID":"e1","Name":"a1","Network":"my_net","IPAddress":"10.0.2.3","Interface":"wv01234567",
                "SentPackets":12,"SentBytes":1500,"ReceivedPackets":3,"ReceivedBytes":99,"Drops":{"NO_ENDPOINT":2,"INTERNAL":0}}],
-             "Underlay":{"Interface":"eth0","Address":"172.30.0.1","MTU":1500,"Port":4789,"Attachment":"tcx","Drops":{}},
+             "Underlay":{"Interface":"eth0","Address":"172.30.0.1","MTU":1500,"Port":4789,"Attachment":"tcx",
+               "Translation":"socket","TranslationProblem":"","Drops":{}},
              "Peers":[{"NodeID":"n2","Hostname":"host2","State":"ready","Address":"172.30.0.2"}]}
             """))
     #expect(
@@ -201,6 +202,7 @@ func statusText() throws {
             Node:      n1
             Session:   connected to 172.30.0.1:2377, applied revision 42
             Underlay:  eth0 172.30.0.1, MTU 1500, UDP port 4789, programs by tcx, dropped: none
+            Services:  TCP translated where sockets connect, all else at the interface
 
             PEER      HOSTNAME   STATE     ADDRESS
             n2        host2      ready     172.30.0.2

@@ -38,6 +38,22 @@ import WeftNet
         #expect(difference(desired: desired, observed: settled(desired)).isEmpty)
     }
 
+    @Test("an endpoint whose namespace is not known where sockets connect is repaired, unless an engine has put it there")
+    func unknownNamespace() throws {
+        var desired = try desired()
+        let id = EndpointID("a")
+        for placement in [EndpointPlacement.engine(isNew: false), try #require(desired.endpoints[id]).placement] {
+            desired.endpoints[id]?.placement = placement
+            let endpoint = try #require(desired.endpoints[id])
+            var observed = settled(desired)
+            observed.endpoints["wve40c292c"]?.hasKnownNamespace = false
+            let operations = difference(desired: desired, observed: observed)
+            #expect(
+                operations
+                    == (placement == .engine(isNew: false) ? [] : [.repairEndpoint(endpoint, hostInterface: "wve40c292c")]))
+        }
+    }
+
     @Test("leftovers go, entries before the interface they name")
     func leftovers() throws {
         let desired = try desired()

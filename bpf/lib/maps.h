@@ -106,6 +106,13 @@ struct {
     __type(value, struct weft_flow);
 } weft_flow SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, WEFT_MAX_FORMER_BACKENDS);
+    __type(key, struct weft_former_key);
+    __type(value, struct weft_former);
+} weft_former SEC(".maps");
+
 /* Raised by weftd. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

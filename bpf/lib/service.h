@@ -111,6 +111,36 @@ static __always_inline int refuse(
                        : answer_unreachable(skb, endpoint, WEFT_DROP_NO_BACKEND);
 }
 
+/* Whether nobody has the address that a backend had. */
+static __always_inline bool was_backend(__u32 vni, const __be32 *address, const int family)
+{
+    struct weft_former_key key = { .vni = vni, .family = family };
+
+    set_address(key.address, address, family);
+    return bpf_map_lookup_elem(&weft_former, &key);
+}
+
+/* To a backend that is gone, from who was connected to it where the socket connects. */
+static __noinline int refuse_former(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
+{
+    struct iphdr *ip = packet_start(skb) + ETH_HLEN;
+    struct scratch *with = scratch();
+
+    if (!with || (void *)(ip + 1) > packet_end(skb) || !read_transport(skb, ip, &with->transport))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    return refuse(skb, endpoint, &with->transport, 4);
+}
+
+static __noinline int refuse_former6(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
+{
+    struct ipv6hdr *ip = packet_start(skb) + ETH_HLEN;
+    struct scratch *with = scratch();
+
+    if (!with || (void *)(ip + 1) > packet_end(skb) || !read_transport6(skb, ip, &with->transport))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    return refuse(skb, endpoint, &with->transport, 6);
+}
+
 /* A client's error about a packet of the service's becomes one about the backend's. False for what is none. */
 static __always_inline bool translate_error(struct __sk_buff *skb, struct scratch *with, const int family)
 {

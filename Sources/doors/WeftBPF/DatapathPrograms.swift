@@ -35,11 +35,16 @@ package final class DatapathPrograms: Sendable {
     let servicePageMap: BPFMap<weft_service_page_key, weft_service_page>
     let backendMap: BPFMap<weft_backend_key, weft_backend>
     let flowMap: BPFMap<weft_flow_key, weft_flow>
+    let formerMap: BPFMap<weft_former_key, weft_former>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
     let resolverRoundMap: BPFMap<UInt32, UInt32>
     let resolverShareMap: BPFMap<weft_resolver_share_key, weft_resolver_share>
     /// The numbers of the rounds, by `ResolverTransport.number`.
     let resolverRounds: Mutex<[UInt32: UInt32]>
+    /// The programs where sockets connect.
+    let sockets: SocketState
+    /// What they know of endpoints' namespaces, by the host end's interface index.
+    let namespaces: Mutex<[UInt32: weft_namespace_key]>
 
     /// Loads the programs. Pinned maps of the same ABI version and shape are adopted with their contents, others are made anew.
     ///
@@ -47,12 +52,12 @@ package final class DatapathPrograms: Sendable {
     /// When a map had to be made anew they go on with the former maps: fill the maps, then call `updateLinks()`.
     ///
     /// `namespace` has the interfaces. `attachment`: how programs are attached, those that are attached the other way included; nil: as
-    /// `InterfacePrograms` finds best.
+    /// `InterfacePrograms` finds best. `translation`: where connections to services are given their backend, as far as the host can.
     package static func open(
         pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard,
-        attachment: AttachmentKind? = nil
+        attachment: AttachmentKind? = nil, translation: ServiceTranslation = .interface
     ) throws(BPFError) -> DatapathPrograms {
-        try DatapathPrograms(PinDirectory(path: pinDirectory), namespace, sizes, attachment)
+        try DatapathPrograms(PinDirectory(path: pinDirectory), namespace, sizes, attachment, translation)
     }
 
     /// Detaches everything from the namespace's interfaces and removes the pin directory. Traffic stops.
@@ -63,7 +68,8 @@ package final class DatapathPrograms: Sendable {
     }
 
     private init(
-        _ pins: PinDirectory, _ namespace: NetworkNamespace, _ sizes: MapSizes, _ wanted: AttachmentKind?
+        _ pins: PinDirectory, _ namespace: NetworkNamespace, _ sizes: MapSizes, _ wanted: AttachmentKind?,
+        _ translation: ServiceTranslation
     ) throws(BPFError) {
         var loader = ObjectLoader(pins: pins, adopts: try Self.hasCurrentVersion(pins))
         let object = try loader.load(.overlay(sizes))
@@ -78,6 +84,7 @@ package final class DatapathPrograms: Sendable {
         servicePageMap = try object.map(.servicePage, weft_service_page_key.self, weft_service_page.self)
         backendMap = try object.map(.backend, weft_backend_key.self, weft_backend.self)
         flowMap = try object.map(.flow, weft_flow_key.self, weft_flow.self)
+        formerMap = try object.map(.former, weft_former_key.self, weft_former.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
         resolverRoundMap = try object.map(.resolverRound, UInt32.self, UInt32.self)
         resolverShareMap = try object.map(.resolverShare, weft_resolver_share_key.self, weft_resolver_share.self)
@@ -91,6 +98,13 @@ package final class DatapathPrograms: Sendable {
         }
         try counterMap.putIfAbsent(weft_counter_key(ifindex: 0))
         try object.pinCreatedMaps(in: pins)
+        sockets = try Self.openSockets(translation, &loader, pins, sizes)
+        namespaces = Mutex([:])
+        if case .on(let hooks) = sockets {
+            let living = Set(try endpointMap.all().map(\.0.ifindex))
+            let known = try hooks.interfaces { living.contains($0) }
+            namespaces.withLock { $0 = known }
+        }
 
         var programs: [AttachmentRole: BPFProgram] = [:]
         for role in AttachmentRole.allCases { programs[role] = try object.program(role.program) }

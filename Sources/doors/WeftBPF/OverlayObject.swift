@@ -29,6 +29,7 @@ enum MapName: String, CaseIterable {
     case servicePage = "weft_service_page"
     case backend = "weft_backend"
     case flow = "weft_flow"
+    case former = "weft_former"
     case counter = "weft_counter"
     case resolverRound = "weft_resolver_round"
     case resolverShare = "weft_resolver_share"
@@ -44,12 +45,13 @@ package struct MapSizes: Sendable, Hashable {
     package var services: UInt32
     package var servicePages: UInt32
     package var backends: UInt32
-    /// Allocated at once.
+    /// Allocated at once, as the next.
     package var flows: UInt32
+    package var formerBackends: UInt32
 
     package init(
         endpoints: UInt32, forwardEntries: UInt32, forward6Entries: UInt32, vteps: UInt32, subnets: UInt32,
-        services: UInt32, servicePages: UInt32, backends: UInt32, flows: UInt32
+        services: UInt32, servicePages: UInt32, backends: UInt32, flows: UInt32, formerBackends: UInt32
     ) {
         self.endpoints = endpoints
         self.forwardEntries = forwardEntries
@@ -60,6 +62,7 @@ package struct MapSizes: Sendable, Hashable {
         self.servicePages = servicePages
         self.backends = backends
         self.flows = flows
+        self.formerBackends = formerBackends
     }
 
     func entries(of map: MapName) -> UInt32 {
@@ -74,6 +77,7 @@ package struct MapSizes: Sendable, Hashable {
         case .servicePage: servicePages
         case .backend: backends
         case .flow: flows
+        case .former: formerBackends
         case .counter: endpoints + 1
         case .resolverRound: UInt32(ResolverTransport.allCases.count)
         case .resolverShare: endpoints * UInt32(ResolverTransport.allCases.count)

@@ -77,7 +77,7 @@ final class EndpointInterfaces: Sendable {
             // The end that is set up last has its queue at once. The other's waits for the kernel's link watch, and drops what is sent
             // until then: hardly anything, as packets from other endpoints do not pass the host end's queue.
             try configureHostEnd(endpoint, name, index)
-            try configureInside(endpoint)
+            try configureInside(endpoint, index)
             try finish(endpoint, index)
         } catch {
             // What is half made would be removed by the next observation; the error is worth more than a failure here.
@@ -94,7 +94,7 @@ final class EndpointInterfaces: Sendable {
         if link.mtu != endpoint.mtu.bytes {
             try netlink.change(.setLink(index: link.index, LinkChange(mtu: endpoint.mtu.bytes)), "set the MTU of \(name)")
         }
-        try configureInside(endpoint)
+        try configureInside(endpoint, link.index)
         try removeWrongRoutes(endpoint, link.index, entries)
         try configureHostEnd(endpoint, name, link.index)
         try finish(endpoint, link.index)
@@ -111,15 +111,16 @@ final class EndpointInterfaces: Sendable {
     }
 
     /// Nothing for an engine's, which does it itself.
-    private func configureInside(_ endpoint: DesiredEndpoint) throws {
+    private func configureInside(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32) throws {
         guard case .namespace(let path) = endpoint.placement else { return }
         let name = endpoint.interfaceName
         let hasIPv6 = try hasIPv6(endpoint)
-        // One visit for both: each takes a thread of its own.
-        let inside = try NetworkNamespace(path: path).run {
+        // One visit for all of it: each takes a thread of its own.
+        let (inside, cookie) = try NetworkNamespace(path: path).run {
             try Self.setIPv6(hasIPv6, of: name)
-            return try NetlinkSocket.open()
+            return (try NetlinkSocket.open(), try NetworkNamespace.current.cookie())
         }
+        try programs.putNamespace(cookie: cookie, interface: hostEnd)
         let link = try inside.get(.getLink(name: name), "find interface \(name) in its sandbox") { LinkMessage($0) }
         let address = AddressMessage(
             interface: link.index, address: endpoint.entry.address, prefixLength: endpoint.entry.subnet.length)

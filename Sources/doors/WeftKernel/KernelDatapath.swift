@@ -36,14 +36,14 @@ package final class KernelDatapath: Datapath, Sendable {
     private let hasPendingLinks: Mutex<Bool>
 
     /// Loads the programs, adopting what is pinned. `namespace` is the host's, where the underlay is; `attachment` says how programs
-    /// are put at interfaces, nil: as is best.
+    /// are put at interfaces, nil: as is best; `translation` where connections to services are given their backend.
     package init(
         pinDirectory: String, namespace: NetworkNamespace = .current, sizes: MapSizes = .standard,
-        attachment: AttachmentKind? = nil
+        attachment: AttachmentKind? = nil, translation: ServiceTranslation = .socket
     ) throws {
         _ = try PinDirectory.mountFileSystemIfAbsent()
         let programs = try DatapathPrograms.open(
-            pinDirectory: pinDirectory, namespace: namespace, sizes: sizes, attachment: attachment)
+            pinDirectory: pinDirectory, namespace: namespace, sizes: sizes, attachment: attachment, translation: translation)
         let netlink = try NetlinkSocket.open(in: namespace)
         self.programs = programs
         self.netlink = netlink
@@ -64,6 +64,16 @@ package final class KernelDatapath: Datapath, Sendable {
 
     /// How programs are put at interfaces.
     package var attachment: AttachmentKind { programs.attachment }
+
+    /// Why connections to services are not given their backend where sockets connect; nil: they are.
+    package var socketsProblem: String? { programs.socketsProblem }
+
+    /// An engine has put the endpoint's interface into this namespace: services are translated where its sockets connect. Nothing if
+    /// there is no such endpoint.
+    package func note(_ endpoint: EndpointID, isIn namespace: NetworkNamespace) throws {
+        guard let interface = interface(of: endpoint) else { return }
+        try programs.putNamespace(cookie: namespace.cookie(), interface: interface)
+    }
 
     package func apply(_ operations: [DatapathOperation]) -> [DatapathFailure] {
         var failures: [DatapathFailure] = []

@@ -47,7 +47,8 @@ extension EndpointInterfaces {
                 isUp: link.isUp && link.reversePathFilter == 0 && link.hasIPv6 != true, mtu: link.mtu ?? 0,
                 entry: entries[link.index], hasProgram: roles[link.index] == .endpoint,
                 hostRoutes: Set(routes.map(\.destination.network)),
-                neighbours: neighbours.reduce(into: [:]) { $0[$1.address] = $1.mac })
+                neighbours: neighbours.reduce(into: [:]) { $0[$1.address] = $1.mac },
+                hasKnownNamespace: programs.knowsNamespace(of: link.index))
         }
     }
 }

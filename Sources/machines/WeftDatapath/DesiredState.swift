@@ -143,6 +143,13 @@ package struct DesiredEndpoint: Hashable, Sendable, Identifiable {
             id: id, routesInside: routes, isUp: true, mtu: mtu.bytes, entry: entry, hasProgram: true,
             hostRoutes: [entry.address], neighbours: [entry.address: entry.mac])
     }
+
+    /// Whether nothing is left to do. In which namespace an engine has put its endpoint, no repair could say.
+    func isDone(_ observed: ObservedEndpoint?) -> Bool {
+        guard var observed else { return false }
+        if case .engine = placement { observed.hasKnownNamespace = true }
+        return observed == whenDone
+    }
 }
 
 /// What a sandbox reaches through an endpoint besides its subnet.

@@ -34,7 +34,7 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     }
     operations += members.filter { desired.members.contains($0) && !state.members.contains($0) }.map { .addMember($0) }
 
-    for (name, endpoint) in pairs.kept.sorted(by: { $0.key < $1.key }) where state.endpoints[name] != endpoint.whenDone {
+    for (name, endpoint) in pairs.kept.sorted(by: { $0.key < $1.key }) where !endpoint.isDone(state.endpoints[name]) {
         operations.append(.repairEndpoint(endpoint, hostInterface: name))
     }
     var made: Set<String> = []

@@ -53,11 +53,14 @@ package struct ObservedEndpoint: Hashable, Sendable {
     package var hostRoutes: Set<IPv4Address>
     /// Permanent neighbours of the host end.
     package var neighbours: [IPv4Address: MACAddress]
+    /// The programs where sockets connect know its network namespace. Of an engine's endpoint they are told when that has one.
+    package var hasKnownNamespace: Bool
 
     package init(
         id: EndpointID?, routesInside: SandboxRoutes = SandboxRoutes(isDefault: false, toResolver: false),
         isUp: Bool = false, mtu: Int = 0, entry: EndpointEntry? = nil, hasProgram: Bool = false,
-        hostRoutes: Set<IPv4Address> = [], neighbours: [IPv4Address: MACAddress] = [:]
+        hostRoutes: Set<IPv4Address> = [], neighbours: [IPv4Address: MACAddress] = [:],
+        hasKnownNamespace: Bool = true
     ) {
         self.id = id
         self.routesInside = routesInside
@@ -67,6 +70,7 @@ package struct ObservedEndpoint: Hashable, Sendable {
         self.hasProgram = hasProgram
         self.hostRoutes = hostRoutes
         self.neighbours = neighbours
+        self.hasKnownNamespace = hasKnownNamespace
     }
 }
 

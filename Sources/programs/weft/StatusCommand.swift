@@ -63,6 +63,7 @@ struct StatusCommand: AsyncParsableCommand {
             text +=
                 "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), "
             text += "programs by \(underlay["Attachment"].string ?? ""), dropped: \(drops(underlay["Drops"]))\n"
+            text += translation(underlay)
         }
         let peers = status["Peers"].array.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
         text += "\n" + (try Self.peers.render(peers.map(peer), format: nil))
@@ -77,6 +78,17 @@ struct StatusCommand: AsyncParsableCommand {
             text += "Problem:   the swarm does not know \(endpoint["Name"].string ?? ""): \(problem)\n"
         }
         return text
+    }
+
+    /// Where services are translated; nothing of a weftd that does not say.
+    private static func translation(_ underlay: TemplateValue) -> String {
+        switch underlay["Translation"].string {
+        case "socket": return "Services:  TCP translated where sockets connect, all else at the interface\n"
+        case "interface":
+            let reason = underlay["TranslationProblem"].string ?? ""
+            return "Services:  translated at the interface (where sockets connect: \(reason))\n"
+        default: return ""
+        }
     }
 
     private static func peer(_ peer: TemplateValue) -> TemplateValue {

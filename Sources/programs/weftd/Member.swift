@@ -119,8 +119,12 @@ final class Member: MemberLife {
         self.logger = logger
         self.node = node
         pins = try KernelDatapath.lockPins(settings.bpfDirectory)
-        let kernel = try KernelDatapath(pinDirectory: settings.bpfDirectory, attachment: settings.attachment)
+        let kernel = try KernelDatapath(
+            pinDirectory: settings.bpfDirectory, attachment: settings.attachment, translation: settings.translation)
         self.kernel = kernel
+        if settings.translation == .socket, let reason = kernel.socketsProblem {
+            logger.warning("services are translated at the interface alone, not where sockets connect", metadata: ["reason": "\(reason)"])
+        }
         let (file, saved, indexes) = try NodeFile.open(directory: settings.stateDirectory) { logger.error("\($0)") }
         self.file = file
         isMemoryLost = saved.view.revision == .none && saved.own.endpoints.isEmpty
@@ -133,7 +137,7 @@ final class Member: MemberLife {
             address: KernelDatapath.resolverAddress, port: 53, node: node, limits: DNSLimits(descriptors: settings.descriptors),
             on: EventLoops.names.next(), drained: { kernel.resolverDrained($0 == .udp ? .udp : .tcp) }, logger: logger)
         self.resolver = resolver
-        doors = NamespaceDoors(resolver: resolver, threads: threads)
+        doors = NamespaceDoors(resolver: resolver, threads: threads) { try kernel.note($0, isIn: $1) }
         let (dismissal, dismiss) = AsyncStream<String>.makeStream()
         self.dismissal = dismissal
         agent = Agent(

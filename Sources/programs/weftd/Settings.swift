@@ -10,6 +10,8 @@ struct Settings: Sendable {
     let bpfDirectory: String
     /// How programs are put at interfaces; nil: as the kernel can.
     let attachment: AttachmentKind?
+    /// Where connections to services are given their task.
+    let translation: ServiceTranslation
     let socketPath: String
     let shimExecutable: String
     /// Where the engine finds its driver; nil: nowhere.

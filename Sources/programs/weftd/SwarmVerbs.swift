@@ -224,7 +224,8 @@ struct SwarmVerbs: APIBackend {
         let interface = try HostInterfaces.read().link(with: address)?.name ?? ""
         let (port, mtu) = member.reconciler.underlay
         status.underlay = .init(
-            interface: interface, address: address, mtu: mtu, port: port, attachment: member.kernel.attachment.rawValue)
+            interface: interface, address: address, mtu: mtu, port: port, attachment: member.kernel.attachment.rawValue,
+            socketsProblem: member.kernel.socketsProblem ?? "")
         status.underlay?.drops = counters[nil].map(Self.drops) ?? [:]
         return status
     }

@@ -38,6 +38,9 @@ struct Weftd: AsyncParsableCommand {
     @Option(help: "How eBPF programs are attached: auto, tcx (Linux 6.6) or tc.")
     var attach = AttachmentChoice.auto
 
+    @Option(help: "Where TCP connections to services are given their task: socket (where they are made) or interface.")
+    var translate = ServiceTranslation.socket
+
     @Option(help: ArgumentHelp("The API's unix socket (default: <run-dir>/docker.sock).", valueName: "path"))
     var socket: String?
 
@@ -107,7 +110,7 @@ struct Weftd: AsyncParsableCommand {
             throw ExitCode.failure
         }
         let settings = Settings(
-            runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir, attachment: attach.kind,
+            runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir, attachment: attach.kind, translation: translate,
             socketPath: socket ?? "\(runDir)/docker.sock", shimExecutable: try shim ?? Self.besideThisExecutable("weft-shim"),
             pluginSocketPath: pluginSocket.isEmpty ? nil : pluginSocket, inheritedSockets: inherited,
             engineSocketPath: engineSocket, descriptors: descriptors.current)
@@ -149,14 +152,6 @@ struct Weftd: AsyncParsableCommand {
     }
 }
 
-/// The values of `--attach`.
-enum AttachmentChoice: String, ExpressibleByArgument, CaseIterable {
-    case auto
-    case tcx
-    case tc
-
-    /// Nil: as the kernel can.
-    var kind: AttachmentKind? { AttachmentKind(rawValue: rawValue) }
-}
-
+extension AttachmentChoice: ExpressibleByArgument {}
+extension ServiceTranslation: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -67,14 +67,17 @@ package struct NodeStatus: Hashable, Sendable {
         package var port: UInt16
         /// How eBPF programs are attached here: `tcx` or `tc`.
         package var attachment: String
+        /// Why services are not translated where sockets connect, but at the interface alone; empty: they are.
+        package var socketsProblem: String
         /// Packets dropped before an endpoint was known, by the reason's name.
         package var drops: [String: UInt64] = [:]
-        package init(interface: String, address: IPv4Address, mtu: MTU, port: UInt16, attachment: String) {
+        package init(interface: String, address: IPv4Address, mtu: MTU, port: UInt16, attachment: String, socketsProblem: String = "") {
             self.interface = interface
             self.address = address
             self.mtu = mtu
             self.port = port
             self.attachment = attachment
+            self.socketsProblem = socketsProblem
         }
     }
 }

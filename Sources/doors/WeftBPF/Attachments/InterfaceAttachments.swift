@@ -7,6 +7,16 @@ package enum AttachmentKind: String, Sendable, Hashable, CaseIterable {
     case tc
 }
 
+/// How programs are to be attached.
+package enum AttachmentChoice: String, Sendable, CaseIterable {
+    case auto
+    case tcx
+    case tc
+
+    /// Nil: as the kernel can.
+    package var kind: AttachmentKind? { AttachmentKind(rawValue: rawValue) }
+}
+
 /// The programs at one namespace's interfaces, of one kind and one pin directory. An interface has one at most.
 protocol InterfaceAttachments: Sendable {
     /// The interfaces that have a program. What is left of interfaces that are gone is removed on the way.

@@ -9,12 +9,13 @@ extension MapSizes {
     package static let standard = MapSizes(
         endpoints: WEFT_MAX_LOCAL_ENDPOINTS, forwardEntries: WEFT_MAX_FORWARD_ENTRIES,
         forward6Entries: WEFT_MAX_FORWARD6_ENTRIES, vteps: WEFT_MAX_VTEP_ENTRIES, subnets: WEFT_MAX_SUBNETS,
-        services: WEFT_MAX_SERVICES, servicePages: WEFT_MAX_SERVICE_PAGES, backends: WEFT_MAX_BACKENDS, flows: WEFT_MAX_FLOWS)
+        services: WEFT_MAX_SERVICES, servicePages: WEFT_MAX_SERVICE_PAGES, backends: WEFT_MAX_BACKENDS, flows: WEFT_MAX_FLOWS,
+        formerBackends: WEFT_MAX_FORMER_BACKENDS)
 
     /// For many nodes on one machine.
     package static let small = MapSizes(
         endpoints: 4096, forwardEntries: 65536, forward6Entries: 65536, vteps: 16384, subnets: 4096, services: 8192,
-        servicePages: 65536, backends: 65536, flows: 4096)
+        servicePages: 65536, backends: 65536, flows: 4096, formerBackends: 1024)
 }
 
 extension DatapathPrograms {
@@ -48,6 +49,7 @@ extension DatapathPrograms {
     package func removeEndpoint(interface: UInt32) throws(BPFError) {
         try endpointMap.remove(weft_endpoint_key(ifindex: interface))
         if interface != 0 { try counterMap.remove(weft_counter_key(ifindex: interface)) }
+        try removeNamespace(of: interface)
         for transport in ResolverTransport.allCases {
             try resolverShareMap.remove(weft_resolver_share_key(ifindex: interface, transport: transport.number))
         }
@@ -99,10 +101,19 @@ extension DatapathPrograms {
         try forward6Map.put(entries.compactMap { entry in entry.0.inKernel.v6.map { ($0, entry.1.value) } })
     }
 
+    /// Who is connected to a backend is told from then on that it is gone.
     package func removeForward(_ key: OverlayAddress) throws(BPFError) {
         switch key.inKernel {
-        case .v4(let key): try forwardMap.remove(key)
-        case .v6(let key): try forward6Map.remove(key)
+        case .v4(let key):
+            if try forwardMap.get(key)?.isBackend == true {
+                try formerMap.put(weft_former_key(vni: key.vni, family: 4, address: (key.ipv4, 0, 0, 0)), weft_former())
+            }
+            try forwardMap.remove(key)
+        case .v6(let key):
+            if try forward6Map.get(key)?.isBackend == true {
+                try formerMap.put(weft_former_key(vni: key.vni, family: 6, address: key.ipv6), weft_former())
+            }
+            try forward6Map.remove(key)
         }
     }
 
@@ -165,6 +176,10 @@ extension DatapathPrograms {
             for value in entry.1 { sums[entry.0.ifindex, default: EndpointCounters()].add(value) }
         }
     }
+}
+
+extension weft_forward {
+    fileprivate var isBackend: Bool { UInt32(flags) & WEFT_FORWARD_BACKEND.rawValue != 0 }
 }
 
 extension BPFMap where Key == weft_counter_key, Value == weft_counter {

@@ -34,8 +34,9 @@
 #define WEFT_MAX_SERVICES 65536u
 #define WEFT_MAX_SERVICE_PAGES 1048576u
 #define WEFT_MAX_BACKENDS 1048576u
-/* The one that is allocated at once, as maps are that forget what was used least. */
+/* These two are allocated at once, as maps are that forget what was used least. */
 #define WEFT_MAX_FLOWS 65536u
+#define WEFT_MAX_FORMER_BACKENDS 16384u
 
 /* Map weft_config, an array of one. */
 struct weft_config {
@@ -204,6 +205,37 @@ struct weft_flow {
     __u32 generation;      /* of the service, when the backend was chosen */
 };
 
+/* Map weft_former: addresses that were backends' and are nobody's. What was connected there is told so: it does not come by the service's
+ * address, where it would be noticed. Looked up for addresses alone that weft_forward does not have. */
+struct weft_former_key {
+    __u32 vni;
+    __u32 family;          /* 4 or 6 */
+    __u32 address[4];      /* IPv4: the first word, the others 0 */
+};
+
+struct weft_former {
+    __u32 reserved;
+};
+
+/* Map weft_namespace: a network namespace and a network -> the host end of the endpoint that it has there. Cookies are not given out
+ * again: what is left of a namespace that is gone means nobody. */
+struct weft_namespace_key {
+    __u64 cookie;
+    __u32 vni;
+    __u32 reserved;
+};
+
+struct weft_namespace {
+    __u32 ifindex;
+};
+
+/* Map weft_asked, in the sockets themselves: what a socket was asked to connect to, if it is connected to something else. */
+struct weft_asked {
+    __u32 address[4];
+    __u32 port;            /* network order */
+    __u32 family;          /* 4 or 6; of the address, not of the socket */
+};
+
 /* How much of the resolver an endpoint may have waiting: queries over UDP in its socket, connections that it has not accepted.
  * Beyond it the endpoint's own are dropped, so that they never fill what all endpoints share. It is no rate: weftd begins a new round
  * whenever it has taken all that waited, thousands of times a second. */
@@ -292,6 +324,9 @@ _Static_assert(sizeof(struct weft_backend_key) == 16, "ABI");
 _Static_assert(sizeof(struct weft_backend) == 20, "ABI");
 _Static_assert(sizeof(struct weft_flow_key) == 44, "ABI");
 _Static_assert(sizeof(struct weft_flow) == 24, "ABI");
+_Static_assert(sizeof(struct weft_former_key) == 24, "ABI");
+_Static_assert(sizeof(struct weft_namespace_key) == 16, "ABI");
+_Static_assert(sizeof(struct weft_asked) == 24, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share) == 16, "ABI");
 _Static_assert(sizeof(struct weft_counter) == 288, "ABI");

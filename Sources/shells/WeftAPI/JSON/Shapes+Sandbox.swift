@@ -48,7 +48,9 @@ func statusJSON(_ status: NodeStatus) -> JSON {
             [
                 "Interface": .string($0.interface), "Address": .string($0.address.description),
                 "MTU": .integer(Int64($0.mtu.bytes)), "Port": .integer(Int64($0.port)),
-                "Attachment": .string($0.attachment), "Drops": .counters($0.drops),
+                "Attachment": .string($0.attachment),
+                "Translation": .string($0.socketsProblem.isEmpty ? "socket" : "interface"),
+                "TranslationProblem": .string($0.socketsProblem), "Drops": .counters($0.drops),
             ]
         } ?? .null,
         "Peers": .array(

@@ -6,6 +6,8 @@ package import WeftModel
 package protocol ContainerDoors: Sendable {
     /// There is a network namespace at the path, not just a file that one may be mounted on.
     func isThere(_ path: String) -> Bool
+    /// These endpoints are in the namespace at the path.
+    func enter(_ endpoints: [EndpointID], at path: String) async throws
     /// Answers in the namespace at the path, for the endpoints that `endpoints` names when it is asked. Nothing is open when it
     /// throws.
     func open(at path: String, endpoints: @escaping @Sendable () -> [EndpointID]) async throws -> any ContainerDoor
@@ -36,7 +38,14 @@ package actor ContainerNames {
     private final class Endpoints: Sendable {
         private let ids = Mutex<[EndpointID]>([])
         var all: [EndpointID] { ids.withLock { $0 } }
-        func insert(_ id: EndpointID) { ids.withLock { if !$0.contains(id) { $0.append(id) } } }
+        /// True for one that was not there.
+        func insert(_ id: EndpointID) -> Bool {
+            ids.withLock { ids in
+                guard !ids.contains(id) else { return false }
+                ids.append(id)
+                return true
+            }
+        }
         /// True when none is left.
         func remove(_ id: EndpointID) -> Bool {
             ids.withLock { ids in
@@ -65,7 +74,8 @@ package actor ContainerNames {
         let key = Self.key(ofPath: path)
         guard mayCome || doors.isThere(path) else { return }
         let room = room(key)
-        room.endpoints.insert(endpoint)
+        let isNew = room.endpoints.insert(endpoint)
+        if isNew, room.door != nil || room.isOpening { await enter([endpoint], path, doors) }
         guard room.door == nil, room.waiting == nil else { return }
         if doors.isThere(path) { return await open(key, path, doors) }
         rooms[key]?.waiting = Task {
@@ -103,9 +113,10 @@ package actor ContainerNames {
     ) async {
         for (other, room) in rooms where room.container == container && other != key { await close(other) }
         let room = room(key)
-        for endpoint in endpoints { room.endpoints.insert(endpoint) }
+        let new = endpoints.filter { room.endpoints.insert($0) }
         rooms[key]?.container = container
-        if room.door == nil { await open(key, "/proc/\(process)/ns/net", doors) }
+        let path = "/proc/\(process)/ns/net"
+        if room.door == nil, !room.isOpening { await open(key, path, doors) } else { await enter(new, path, doors) }
     }
 
     /// The container does not run, or is on none of the swarm's networks: its names are left to its engine.
@@ -131,8 +142,9 @@ package actor ContainerNames {
     private func open(_ key: String, _ path: String, _ doors: any ContainerDoors) async {
         guard let room = rooms[key], room.door == nil, !room.isOpening else { return }
         rooms[key]?.isOpening = true
+        let endpoints = room.endpoints
+        await enter(endpoints.all, path, doors)
         do {
-            let endpoints = room.endpoints
             let door = try await doors.open(at: path) { endpoints.all }
             let isOpen = update(key, room.endpoints) { ($0.isOpening, $0.door) = (false, door) }
             if !isOpen { await door.close() }
@@ -140,6 +152,15 @@ package actor ContainerNames {
             update(key, room.endpoints) { $0.isOpening = false }
             logger.warning(
                 "a container does not get the swarm's names from weftd first",
+                metadata: ["namespace": "\(path)", "reason": "\(error)"])
+        }
+    }
+
+    private func enter(_ endpoints: [EndpointID], _ path: String, _ doors: any ContainerDoors) async {
+        guard !endpoints.isEmpty else { return }
+        do { try await doors.enter(endpoints, at: path) } catch {
+            logger.warning(
+                "a container's connections to services are translated at its interface alone",
                 metadata: ["namespace": "\(path)", "reason": "\(error)"])
         }
     }

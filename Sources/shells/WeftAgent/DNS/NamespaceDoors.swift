@@ -1,17 +1,29 @@
 import NIOCore
 package import NIOPosix
-import WeftLinux
+package import WeftLinux
 package import WeftModel
 
 /// Answers in front of the engine's resolver, in the container's own network namespace.
 package struct NamespaceDoors: ContainerDoors {
     private let resolver: DNSServer
     private let threads: NIOThreadPool
+    private let entered: @Sendable (EndpointID, NetworkNamespace) throws -> Void
 
-    /// - Parameter threads: for what blocks.
-    package init(resolver: DNSServer, threads: NIOThreadPool) {
+    /// - Parameters:
+    ///   - threads: for what blocks.
+    ///   - entered: is told in which namespace an endpoint is.
+    package init(
+        resolver: DNSServer, threads: NIOThreadPool, entered: @escaping @Sendable (EndpointID, NetworkNamespace) throws -> Void
+    ) {
         self.resolver = resolver
         self.threads = threads
+        self.entered = entered
+    }
+
+    package func enter(_ endpoints: [EndpointID], at path: String) async throws {
+        try await threads.runIfActive {
+            for endpoint in endpoints { try entered(endpoint, NetworkNamespace(path: path)) }
+        }
     }
 
     package func isThere(_ path: String) -> Bool { NetworkNamespace(path: path).isThere }
