@@ -63,10 +63,9 @@ package struct LabHost: Sendable {
         guard let first = command.first else {
             throw LabError.commandFailed(command: "nothing", reason: "name a command after --")
         }
-        if lab.engine != nil {
-            setenv("DOCKER_HOST", "unix://\(Lab.runDirectory)/docker.sock", 1)
-            unsetenv("DOCKER_CONTEXT")
-        }
+        // Without an engine too: the swarm, its nodes, networks and services are Weft's own.
+        setenv("DOCKER_HOST", "unix://\(Lab.runDirectory)/docker.sock", 1)
+        unsetenv("DOCKER_CONTEXT")
         let result = withNamespaces { host in withCStrings(command) { clab_exec(host, $0) } }
         if result == -ENOENT { throw LabError.commandNotFound(first) }
         throw LabError.commandFailed(command: first, reason: String(cString: strerror(-result)))
