@@ -237,7 +237,7 @@ let package = Package(
             "weft-bench",
             [
                 "WeftNet", "WeftModel", "WeftControl", "WeftManager", "WeftStore", "WeftStoreSQLite", "WeftLinux", "WeftClient", "WeftJSON",
-                "CBench", argumentParser, logging,
+                "WeftDatapath", "WeftBPF", "WeftKernel", "CBench", argumentParser, logging,
             ] + nioHTTP),
 
         .plugin(name: "EmbedBPF", capability: .buildTool()),

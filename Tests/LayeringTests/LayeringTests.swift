@@ -117,7 +117,7 @@ private let programs = Layer(
         "weft-supervisor": ["WeftLinux", "Glibc"],
         "weft-bench": Set([
             "WeftNet", "WeftModel", "WeftControl", "WeftManager", "WeftStore", "WeftStoreSQLite", "WeftLinux", "WeftJSON",
-            "WeftClient", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc", "Logging", "Synchronization",
+            "WeftClient", "WeftDatapath", "WeftBPF", "WeftKernel", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc", "Logging", "Synchronization",
         ]).union(foundation),
     ])
 

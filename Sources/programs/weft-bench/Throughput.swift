@@ -46,6 +46,8 @@ struct Pair: Sendable {
     let client: String
     let server: String
     let address: IPv4Address
+    /// What the client asks for instead of the server's own address.
+    var service: IPv4Address?
 }
 
 /// Measures one pair. The client is pinned to CPU 0, the server to CPU 1.
@@ -57,11 +59,21 @@ struct Throughput {
         var values: [Metric: Double] = [:]
         values[.up] = try stream(pair, reverse: false)
         values[.down] = try stream(pair, reverse: true)
-        (values[.rtt50], values[.rtt99]) = try percentiles(try drive(pair, serve: "serveEcho", drive: "driveEcho"))
+        (values[.rtt50], values[.rtt99]) = try requests(pair)
         values[.ping] = try percentiles(try run(client(pair, "drivePing"))).p50
         values[.packets] = try flood(pair)
-        values[.connections] = try number(try drive(pair, serve: "serveAccept", drive: "driveConnect"))
+        values[.connections] = try connections(pair)
         return values
+    }
+
+    /// Microseconds of a request of 64 bytes and its answer.
+    func requests(_ pair: Pair) throws -> (p50: Double, p99: Double) {
+        try percentiles(try drive(pair, serve: "serveEcho", drive: "driveEcho"))
+    }
+
+    /// Connections a second that are made and reset.
+    func connections(_ pair: Pair) throws -> Double {
+        try number(try drive(pair, serve: "serveAccept", drive: "driveConnect"))
     }
 
     private struct IperfReport: Decodable {
@@ -105,7 +117,7 @@ struct Throughput {
     }
 
     private func client(_ pair: Pair, _ kind: String) -> [String] {
-        load(kind, in: pair.client, cpu: 0, pair.address, milliseconds: seconds * 500)
+        load(kind, in: pair.client, cpu: 0, pair.service ?? pair.address, milliseconds: seconds * 500)
     }
 
     private func percentiles(_ line: String) throws -> (p50: Double, p99: Double) {
