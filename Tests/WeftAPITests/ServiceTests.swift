@@ -58,6 +58,24 @@ import WeftText
         }
     }
 
+    @Test func `of jobs a status counts what has still to end apart from what has`() async throws {
+        try await Self.withService { client, backend, service async throws in
+            func status() async throws -> JSON? {
+                guard case .array(let found) = try await client.send("GET", "/services?status=true").json() else { return nil }
+                return found.first?["ServiceStatus"]
+            }
+            for (mode, desired) in [(.globalJob, 1), (.replicatedJob(concurrent: 2, total: 2), 2)] as [(ServiceMode, Int64)] {
+                backend.read { state in
+                    state.tasks = []
+                    for index in state.services.indices where state.services[index].id == service.id { state.services[index].spec.mode = mode }
+                }
+                backend.addTask(of: "web", slot: 1, state: .complete, desired: .complete)
+                backend.addTask(of: "web", slot: 2, state: .running, desired: .complete)
+                #expect(try await status() == ["RunningTasks": 1, "DesiredTasks": .integer(desired), "CompletedTasks": 1])
+            }
+        }
+    }
+
     @Test func `what a service is reached by is shown once it has it`() async throws {
         try await Self.withService { client, backend, service async throws in
             let network = try #require(backend.read { $0.snapshot.networks.first })

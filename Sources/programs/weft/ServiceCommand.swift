@@ -65,7 +65,7 @@ struct ServiceLs: AsyncParsableCommand {
         let done = status["CompletedTasks"].int ?? 0
         switch mode.object?.keys.first {
         case "ReplicatedJob"?: return "\(count) (\(done)/\(mode["ReplicatedJob"]["TotalCompletions"].int ?? 0) completed)"
-        case "GlobalJob"?: return "\(count) (\(done)/\(status["DesiredTasks"].int ?? 0) completed)"
+        case "GlobalJob"?: return "\(count) (\(done)/\(done + (status["DesiredTasks"].int ?? 0)) completed)"
         default: return most > 0 ? "\(count) (max \(most) per node)" : count
         }
     }

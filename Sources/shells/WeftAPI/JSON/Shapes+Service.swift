@@ -160,8 +160,10 @@ struct ServiceTally: Hashable, Sendable {
         }
         switch service.mode {
         case .replicated(let replicas): desired = replicas
-        case .replicatedJob(let concurrent, let total): desired = min(concurrent, total - min(completed, total))
-        case .global, .globalJob: desired = UInt64(wanted.count { $0.desiredState == .running || $0.desiredState == .complete })
+        case .replicatedJob(let concurrent, _): desired = concurrent
+        case .global: desired = UInt64(wanted.count { $0.desiredState == .running })
+        // Those that have still to end; who prints it adds those that have.
+        case .globalJob: desired = UInt64(wanted.count { $0.desiredState == .complete && $0.status.state != .complete })
         }
     }
 }
