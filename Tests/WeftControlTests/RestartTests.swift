@@ -114,6 +114,43 @@ struct RestartTests {
         #expect(slots.values.allSatisfy { $0.last?.desiredState == .running })
     }
 
+    @Test("However little is remembered, a restart waits, and what is over stays over", arguments: [0, 1, 5] as [Int64])
+    func shortHistory(_ limit: Int64) throws {
+        var spec = ClusterSpec()
+        spec.taskHistoryRetentionLimit = limit
+        var swarm = try Swarm(spec: spec)
+        try swarm.addWorker(1)
+        let service = try serve(&swarm) { $0.delay = 7_000_000_000 }
+        try swarm.obey()
+        try end(&swarm, service, .failed)
+        swarm.live(6)
+        #expect(swarm.wanted(service).map(\.desiredState) == [.ready])
+        swarm.live(1)
+        #expect(swarm.wanted(service).map(\.desiredState) == [.running])
+        #expect(swarm.tasks(service).count == (limit == 5 ? 2 : 1))
+        let once = try swarm.serve("once") {
+            $0.task.restart = RestartPolicy()
+            $0.task.restart?.condition = .none
+        }.id
+        try end(&swarm, once, .complete)
+        swarm.live(10)
+        #expect(swarm.tasks(once).map(\.status.state) == [.complete])
+    }
+
+    @Test("A window is looked back from the end of a task, however late one looks")
+    func window() throws {
+        var swarm = try Swarm.withWorkers(1)
+        let service = try serve(&swarm) {
+            $0.delay = 0
+            $0.maxAttempts = 1
+            $0.window = 10_000_000_000
+        }
+        for _ in 0..<2 { try end(&swarm, service, .failed) }
+        swarm.live(60)
+        try swarm.update(service) { $0.labels["a"] = "b" }
+        #expect(swarm.wanted(service).isEmpty)
+    }
+
     @Test("A job runs so many tasks at a time until so many have ended well; another update runs it again")
     func job() throws {
         var swarm = try Swarm.withWorkers(2)

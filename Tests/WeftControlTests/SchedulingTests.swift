@@ -76,6 +76,39 @@ struct SchedulingTests {
         #expect(left.status.problem?.contains("max replicas per node limit exceed") == true)
     }
 
+    @Test("Tasks on nodes without room count where their label's value is; one label after the other; no label is a value as well")
+    func spreadOverFull() throws {
+        var swarm = try Swarm.withWorkers(5)
+        for (name, zone, rack) in [("w1", "a", "1"), ("w2", "a", "2"), ("w3", "b", "1"), ("w4", "b", "2")] {
+            try swarm.setNode(NodeID(name)) { $0.labels = ["zone": zone, "rack": rack] }
+        }
+        let spreads = ["node.labels.zone", "node.labels.rack"]
+        let wide = try swarm.serve("wide", .replicated(12)) { $0.task.placement.spreads = spreads }
+        let counts = Dictionary(grouping: swarm.tasks(wide.id), by: \.node).mapValues(\.count)
+        #expect(counts == [NodeID("w1"): 2, NodeID("w2"): 2, NodeID("w3"): 2, NodeID("w4"): 2, NodeID("w5"): 4])
+        try swarm.setNode(NodeID("w5")) { $0.availability = .drain }
+        let few = try swarm.serve("few", .replicated(4)) { $0.task.placement.spreads = spreads }
+        try swarm.setNode(NodeID("w1")) { $0.availability = .pause }
+        try swarm.update(few.id) { $0.mode = .replicated(6) }
+        func zone(_ nodes: String...) -> Int { swarm.wanted(few.id).count { nodes.contains($0.node?.rawValue ?? "") } }
+        #expect(zone("w1", "w2") == 3 && zone("w3", "w4") == 3)
+    }
+
+    @Test("A paused node keeps what it has, whatever its labels become")
+    func paused() throws {
+        var swarm = try Swarm.withWorkers(1)
+        try swarm.setNode(NodeID("w1")) { $0.labels["zone"] = "a" }
+        let service = try swarm.serve("web") { $0.task.placement.constraints = ["node.labels.zone == a"] }
+        try swarm.obey()
+        try swarm.setNode(NodeID("w1")) {
+            $0.availability = .pause
+            $0.labels = [:]
+        }
+        #expect(swarm.wanted(service.id).map(\.node) == [NodeID("w1")])
+        try swarm.setNode(NodeID("w1")) { $0.availability = .active }
+        #expect(swarm.wanted(service.id).map(\.node) == [nil])
+    }
+
     @Test("Ports that are published at a node alone are one task's there")
     func hostPorts() throws {
         var swarm = try Swarm.withWorkers(2)

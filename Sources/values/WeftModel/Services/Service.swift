@@ -21,7 +21,7 @@ package struct Service: StoredValue {
     /// One for each of its networks, and one on the ingress network if a port is published there; none with `dnsrr`, or where
     /// there was no address yet.
     package var addresses: [VirtualAddress] = []
-    /// Those of the spec, each with its number; empty while they are not all to be had.
+    /// Those of the spec, each with its number; while they are not all to be had, what it had before.
     package var ports: [PortConfig] = []
     /// Why addresses or ports are missing: a sentence.
     package var problem: String?

@@ -82,10 +82,10 @@ package struct ServiceTask: StoredValue, AssignedValue {
     /// 1…replicas, in whose place at most one task is wanted running; 0 of a global service, whose nodes are its slots.
     package let slot: UInt64
     package var node: NodeID?
-    /// As the service's was when it was made.
-    package let spec: TaskSpec
-    /// `Service.specVersion` it was made of.
-    package let specVersion: Version
+    /// As the service's was when it was made, or as a later one that asks the same of it.
+    package private(set) var spec: TaskSpec
+    /// Whose `spec` is so: `Service.specVersion`.
+    package private(set) var specVersion: Version
     /// `Service.jobIteration` it was made in.
     package let jobIteration: UInt64?
     /// What containers and endpoints are called by.
@@ -119,6 +119,12 @@ package struct ServiceTask: StoredValue, AssignedValue {
         ports = service.ports
         self.desiredState = desiredState
         self.status = status
+    }
+
+    /// A newer spec, or an earlier one again, asks nothing else of it than where it may be.
+    package mutating func adopt(placement: Placement, of version: Version) {
+        spec.placement = placement
+        specVersion = version
     }
 
     /// `web.2.<id>`, of a global service `web.<node>.<id>`: what Docker calls a task's container.

@@ -81,7 +81,8 @@ struct ServiceAllocation: Sendable {
             round.undo(to: mark)
             lack = error
             service.problem = error.sentence
-            service.ports = []
+            // Tasks of before may serve on these.
+            service.ports = old.ports
         }
         if service != old {
             service.updatedAt = round.wallClock

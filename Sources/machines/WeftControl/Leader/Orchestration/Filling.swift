@@ -135,7 +135,7 @@ extension ServiceTurn {
         let former = (tasks.places[task.place] ?? []).filter { other in
             other.id != task.id && other.specVersion == task.specVersion && other.jobIteration == task.jobIteration
                 && other.endedByItself && other.desiredState != .remove
-                && (policy.window == 0 || wallClock - other.status.at <= .nanoseconds(policy.window))
+                && (policy.window == 0 || task.status.at - other.status.at <= .nanoseconds(policy.window))
         }
         return UInt64(former.count) < policy.maxAttempts
     }

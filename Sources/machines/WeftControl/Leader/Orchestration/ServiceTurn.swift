@@ -34,6 +34,7 @@ struct ServiceTurn {
 
     /// Everything but nodes for tasks that have none, which is the scheduler's.
     mutating func settle(absences: Absences, in round: borrowing Round, random: inout some RandomNumberGenerator) {
+        adopt(in: round)
         retire(absences, in: round)
         if let service {
             switch service.spec.mode {
@@ -42,7 +43,7 @@ struct ServiceTurn {
             case .replicatedJob(let concurrent, let total):
                 fillJob(of: service, concurrent: concurrent, total: total, random: &random)
             }
-            roll(random: &random)
+            roll(in: round, random: &random)
             start(in: round)
             allocate(self.service ?? service)
         } else {
@@ -77,10 +78,14 @@ struct ServiceTurn {
     }
 
     /// The parsed constraints of a task's spec.
-    mutating func constraints(of task: ServiceTask) -> [Constraint] {
-        if let known = constraints[task.specVersion] { return known }
-        let parsed = task.spec.placement.constraints.compactMap { try? Constraint($0) }
-        constraints[task.specVersion] = parsed
+    mutating func constraints(of task: ServiceTask) -> [Constraint] { constraints(of: task.spec.placement, task.specVersion) }
+    /// Those of the newest spec.
+    mutating func constraints(of service: Service) -> [Constraint] { constraints(of: service.spec.task.placement, service.specVersion) }
+
+    private mutating func constraints(of placement: Placement, _ version: Version) -> [Constraint] {
+        if let known = constraints[version] { return known }
+        let parsed = placement.constraints.compactMap { try? Constraint($0) }
+        constraints[version] = parsed
         return parsed
     }
 
@@ -105,9 +110,15 @@ struct ServiceTurn {
             if task.jobIteration == nil || task.status.state != .complete { tasks.want(.shutdown, of: task) }
         } else if node.map(\.keepsTasks) != true {
             tasks.want(.shutdown, of: task)
-        } else if let node, !constraints(of: task).allSatisfy({ $0.isMet(by: node) }) {
+        } else if let node, node.spec.availability == .active, !mayStay(task, on: node) {
             tasks.want(.shutdown, of: task, problem: "assigned node no longer meets constraints")
         }
+    }
+
+    /// A global service's task has nowhere else to go: an update does not replace it where the newest spec has no place for it.
+    private mutating func mayStay(_ task: ServiceTask, on node: Node) -> Bool {
+        if let service, service.spec.mode.isGlobal { return suits(node, service) }
+        return constraints(of: task).allSatisfy { $0.isMet(by: node) }
     }
 
     private mutating func orphan(_ task: ServiceTask, because problem: String) {
@@ -125,6 +136,8 @@ struct ServiceTurn {
     private mutating func start(in round: borrowing Round) {
         for place in tasks.sortedPlaces {
             for task in tasks.wanted(at: place) where task.desiredState == .ready {
+                // It has no addresses, and what it replaces may be there yet.
+                if service?.problem != nil, task.status.state == .new { continue }
                 let due = clock.start(of: task, after: delay(of: task), now: now, wallClock: wallClock)
                 guard due <= now else {
                     clock.wake(at: due)
@@ -157,7 +170,7 @@ struct ServiceTurn {
     /// Tasks wait for a node only once there is all that the service needs.
     private mutating func allocate(_ service: Service) {
         for task in Array(tasks.all) where task.isWanted {
-            if service.problem == nil, task.ports != service.ports { tasks.change(task) { $0.ports = service.ports } }
+            if service.problem == nil { settlePorts(of: task, service) }
             guard task.status.state == .new else { continue }
             if service.problem != nil {
                 if task.status.problem != service.problem { tasks.change(task) { $0.status.problem = service.problem } }
@@ -167,6 +180,16 @@ struct ServiceTurn {
                 }
             }
         }
+    }
+
+    /// What an older task publishes at its node it was made with: it has that until it ends.
+    private mutating func settlePorts(of task: ServiceTask, _ service: Service) {
+        var ports = service.ports
+        if task.specVersion != service.specVersion {
+            let isPublished = task.ports.contains { $0.mode == .ingress }
+            ports = ports.filter { isPublished && $0.mode == .ingress } + task.ports.filter { $0.mode == .host }
+        }
+        if task.ports != ports { tasks.change(task) { $0.ports = ports } }
     }
 }
 

@@ -22,15 +22,27 @@ extension ServiceTurn {
     private mutating func forgetHistory(at place: Place, beyond limit: Int) {
         guard let all = tasks.places[place] else { return }
         let attempts = all.last.map { Int(clamping: $0.policy.maxAttempts) } ?? 0
-        // Attempts are counted by what is remembered of them; an update needs to know what failed of it.
-        let kept = max(limit, attempts > 0 ? attempts + 1 : 0, service?.updateStatus?.isUnderWay == true ? 2 : 0)
+        // Attempts are counted by what is remembered of them, and that nothing is to follow is known by the last one.
+        let kept = max(limit, attempts > 0 ? attempts + 1 : 1)
         var excess = all.count - kept
-        for task in all where excess > 0 && task.status.state.isOver {
+        let needed = excess > 0 ? needed(of: all) : []
+        for task in all where excess > 0 && task.status.state.isOver && !needed.contains(task.id) {
             // What a job has done counts as long as the job is there.
             if task.isWanted || task.jobIteration != nil && task.status.state == .complete { continue }
             tasks.delete(task)
             excess -= 1
         }
+    }
+
+    /// A task that waits does so because of the one before it; an update goes by the first task that it made in a place, and by there
+    /// having been one before.
+    private func needed(of all: [ServiceTask]) -> Set<TaskID> {
+        var needed: Set<TaskID> = []
+        for (former, task) in zip(all, all.dropFirst()) where task.desiredState == .ready { needed.insert(former.id) }
+        guard service?.updateStatus?.isUnderWay == true else { return needed }
+        if let former = all.last(where: { !isOfUpdate($0) }) { needed.insert(former.id) }
+        if let first = all.first(where: { isOfUpdate($0) && !$0.wasTakenBack }) { needed.insert(first.id) }
+        return needed
     }
 }
 

@@ -105,7 +105,10 @@ struct Scheduler {
 
     private func best(of nodes: [Node], _ query: Query, in round: borrowing Round) -> Node {
         var nodes = nodes
-        for spread in query.task.spec.placement.spreads { nodes = leastUsed(nodes, by: spread, query) }
+        var used = query.counts
+        for spread in query.task.spec.placement.spreads.compactMap(SpreadLabel.init) {
+            (nodes, used) = leastUsed(nodes, used, by: spread, in: round)
+        }
         func rank(_ node: Node) -> (Int, Int, Int, String) {
             (
                 query.failures.contains(node.id) ? 1 : 0, query.counts[node.id] ?? 0,
@@ -117,12 +120,19 @@ struct Scheduler {
         return best
     }
 
-    /// Of groups of nodes with the same value of a label, the one with fewest tasks of the service.
-    private func leastUsed(_ nodes: [Node], by spread: String, _ query: Query) -> [Node] {
-        guard let label = SpreadLabel(spread) else { return nodes }
+    /// Of groups of nodes with the same value of a label, the one with fewest tasks of the service, and how many its nodes have. Those on
+    /// nodes that have no room for another count as well.
+    private func leastUsed(
+        _ nodes: [Node], _ counts: [NodeID: Int], by label: SpreadLabel, in round: borrowing Round
+    ) -> ([Node], [NodeID: Int]) {
         let groups = Dictionary(grouping: nodes, by: label.value)
-        let used = groups.map { value, members in (members.reduce(0) { $0 + (query.counts[$1.id] ?? 0) }, value) }
-        return used.min { $0 < $1 }.flatMap { groups[$0.1] } ?? nodes
+        var used: [String: [NodeID: Int]] = [:]
+        for (id, count) in counts {
+            if let node = round.tables.nodes[id] { used[label.value(node), default: [:]][id] = count }
+        }
+        let sums = groups.keys.map { (used[$0]?.values.reduce(0, +) ?? 0, $0) }
+        guard let least = sums.min(by: <)?.1, let group = groups[least] else { return (nodes, counts) }
+        return (group, used[least] ?? [:])
     }
 }
 

@@ -2,11 +2,14 @@ import WeftModel
 
 /// What a service's spec names must be there.
 enum ServiceReferences {
-    static func check(_ spec: ServiceSpec, of own: ServiceID?, in round: Round) throws(ControlError) {
+    static func check(_ spec: ServiceSpec, of own: Service?, in round: Round) throws(ControlError) {
         try checkNetworks(spec.task.networks, in: round)
         try checkFiles(spec.task.container.secrets, StoredSecret.self, "secret", in: round)
         try checkFiles(spec.task.container.configs, StoredConfig.self, "config", in: round)
-        try PortRules.checkConflicts(spec.endpoint, of: own, in: round)
+        // Who changes something else is not refused for a port that is not to be had.
+        if own.map({ $0.spec.endpoint != spec.endpoint }) ?? true {
+            try PortRules.checkConflicts(spec.endpoint, of: own?.id, in: round)
+        }
         let isPublished = spec.endpoint?.ports.contains { $0.mode == .ingress } ?? false
         if isPublished, !round.tables.networks.values.contains(where: \.spec.ingress) {
             throw ControlError(

@@ -25,7 +25,7 @@ enum Services {
     ) throws(ControlError) -> Service {
         var service = try find(id, in: round)
         guard service.version == version else { throw .outOfSequence }
-        let rollback = spec == nil ? "manually requested rollback" : nil
+        let change = spec == nil ? SpecChange.rollbackByHand : .update
         guard let spec = spec ?? service.previousSpec else {
             throw ControlError(
                 .failedPrecondition, "rpc error: code = FailedPrecondition desc = service \(id) does not have a previous spec")
@@ -37,10 +37,10 @@ enum Services {
         guard spec.mode.isSameKind(as: service.spec.mode) else {
             throw ControlError(.invalid, "rpc error: code = Unimplemented desc = service mode change is not allowed")
         }
-        try ServiceReferences.check(spec, of: id, in: round)
+        try ServiceReferences.check(spec, of: service, in: round)
         let newest = (round.tables.found.tasks[id] ?? []).compactMap { round.tables.tasks[$0]?.createdAt }.max()
         let start = max(round.wallClock, newest.map { $0 + .nanoseconds(1) } ?? round.wallClock)
-        service.replaceSpec(by: spec, rollback: rollback, newVersion: round.draft.newVersion, now: start)
+        service.replaceSpec(by: spec, change, newVersion: round.draft.newVersion, now: start)
         round.draft.put(service)
         return service
     }
@@ -59,17 +59,39 @@ enum Services {
     }
 }
 
+/// Why a service gets another spec.
+enum SpecChange {
+    case update
+    /// Back to the one before, on request: another request goes forth again.
+    case rollbackByHand
+    /// Back to the one before: the sentence says what failed.
+    case rollbackAfterFailure(String)
+
+    fileprivate var rollback: String? {
+        switch self {
+        case .update: nil
+        case .rollbackByHand: "manually requested rollback"
+        case .rollbackAfterFailure(let sentence): sentence
+        }
+    }
+
+    /// What was given up may be gone back to.
+    fileprivate var keepsFormer: Bool {
+        if case .rollbackAfterFailure = self { false } else { true }
+    }
+}
+
 extension Service {
-    /// Another task spec than before is a new version of the tasks'. `rollback` says why, where the spec is the one before: tasks that
-    /// it makes are known by their time, so that `now` is to be later than that of any task.
-    mutating func replaceSpec(by spec: ServiceSpec, rollback: String?, newVersion: Version, now: Instant) {
-        let isRollback = rollback != nil
+    /// Another task spec than before is a new version of the tasks'. Tasks that a rollback makes are known by their time, so that `now` is
+    /// to be later than that of any task.
+    mutating func replaceSpec(by spec: ServiceSpec, _ change: SpecChange, newVersion: Version, now: Instant) {
+        let rollback = change.rollback
         let former = (spec: self.spec, version: specVersion)
         if spec.task != former.spec.task || spec.endpoint.needsNewTasks(since: former.spec.endpoint) {
-            specVersion = isRollback ? previousSpecVersion ?? newVersion : newVersion
+            specVersion = rollback == nil ? newVersion : previousSpecVersion ?? newVersion
         }
-        previousSpec = isRollback ? nil : former.spec
-        previousSpecVersion = isRollback ? nil : former.version
+        previousSpec = change.keepsFormer ? former.spec : nil
+        previousSpecVersion = change.keepsFormer ? former.version : nil
         self.spec = spec
         updatedAt = now
         if spec.mode.isJob {
@@ -82,10 +104,29 @@ extension Service {
 }
 
 extension ServiceEndpointSpec? {
-    /// What is published at a task's own node is made with the task.
-    fileprivate func needsNewTasks(since other: Self) -> Bool {
-        func own(_ endpoint: Self) -> Set<PortConfig> { Set((endpoint?.ports ?? []).filter { $0.mode == .host }) }
-        return own(self) != own(other) || (self?.mode ?? .vip) != (other?.mode ?? .vip)
+    fileprivate func needsNewTasks(since other: Self) -> Bool { !TaskBinding(other).suffices(for: TaskBinding(self)) }
+}
+
+/// What of a service's ports and addresses its tasks are made with.
+struct TaskBinding {
+    private let mode: ServiceEndpointSpec.Mode
+    /// Published at a task's own node.
+    private let hostPorts: Set<PortConfig>
+    /// The task is on the ingress network.
+    private let isPublished: Bool
+
+    init(_ endpoint: ServiceEndpointSpec?) { self.init(endpoint?.mode ?? .vip, endpoint?.ports ?? []) }
+    init(_ task: ServiceTask) { self.init(task.mode, task.ports) }
+
+    private init(_ mode: ServiceEndpointSpec.Mode, _ ports: [PortConfig]) {
+        self.mode = mode
+        hostPorts = Set(ports.filter { $0.mode == .host })
+        isPublished = ports.contains { $0.mode == .ingress }
+    }
+
+    /// A task that has it need not be replaced by one that has the other.
+    func suffices(for other: TaskBinding) -> Bool {
+        mode == other.mode && hostPorts == other.hostPorts && (isPublished || !other.isPublished)
     }
 }
 

@@ -10,8 +10,10 @@ extension ServiceTurn {
         let former: [ServiceTask]
         /// Tasks of the newest spec that are to run.
         let current: [ServiceTask]
-        /// Those that the update made, the first first, whatever became of them.
+        /// Those that the update made, the first first, whatever became of them, but for what was taken back before it ran.
         let made: [ServiceTask]
+        /// There was a task before them. A place that is new, or whose task never had a node, keeps nothing else waiting.
+        let isReplacing: Bool
 
         var serves: Bool { current.contains { $0.status.state == .running } }
         var waitsForTurn: Bool { !former.isEmpty && current.isEmpty && made.isEmpty }
@@ -19,17 +21,19 @@ extension ServiceTurn {
         var isSettled: Bool { made.first.map { $0.status.state >= .running } ?? true }
     }
 
-    mutating func roll(random: inout some RandomNumberGenerator) {
-        guard let service, !service.spec.mode.isJob, service.updateStatus?.isUnderWay ?? true else { return }
+    mutating func roll(in round: borrowing Round, random: inout some RandomNumberGenerator) {
+        guard let service, !service.spec.mode.isJob else { return }
         if service.updateStatus == nil {
             guard tasks.all.contains(where: { $0.isWanted && $0.specVersion != service.specVersion }) else { return }
             self.service?.updateStatus = UpdateStatus(state: .updating, startedAt: wallClock, message: "update in progress")
         }
-        if let failed = failure(in: steps) { goBackOrPause(because: failed) }
-        guard self.service?.updateStatus?.isUnderWay ?? false else { return }
+        if service.updateStatus?.completedAt != nil { return catchUp(in: round, random: &random) }
+        guard service.updateStatus?.isUnderWay ?? true else { return }
+        // Ports and addresses of the spec that is gone back to are not there yet.
+        if let failed = failure(in: steps(in: round)) { return goBackOrPause(because: failed) }
         let config = self.config
-        let steps = self.steps
-        for step in steps where step.serves { for task in step.former { tasks.want(.shutdown, of: task) } }
+        let steps = self.steps(in: round)
+        for step in steps where step.serves || !step.current.isEmpty && stopsFirst(config) { endFormer(of: step) }
         for step in steps where !step.former.isEmpty && step.current.isEmpty {
             if let last = step.made.last, mayFollow(last) { replace(step, config, random: &random) }
         }
@@ -45,18 +49,29 @@ extension ServiceTurn {
         return (isRollback ? service?.spec.rollback : service?.spec.update) ?? UpdateConfig()
     }
 
-    private var steps: [Step] {
-        guard let service, let start = service.updateStatus?.startedAt else { return [] }
-        return tasks.sortedPlaces.compactMap { place in
-            let wanted = tasks.wanted(at: place)
-            let made = (tasks.places[place] ?? []).filter {
-                $0.specVersion == service.specVersion && $0.desiredState != .remove && $0.createdAt >= start
-            }
-            if wanted.isEmpty, made.isEmpty { return nil }
-            return Step(
-                place: place, former: wanted.filter { $0.specVersion != service.specVersion },
-                current: wanted.filter { $0.specVersion == service.specVersion }, made: made)
+    /// It is of the newest spec, and was made since the update began.
+    func isOfUpdate(_ task: ServiceTask) -> Bool {
+        guard let service, let start = service.updateStatus?.startedAt else { return false }
+        return task.specVersion == service.specVersion && task.createdAt >= start
+    }
+
+    /// Tasks on nodes that are paused are left alone until the nodes are not.
+    private func steps(in round: borrowing Round) -> [Step] {
+        guard let service else { return [] }
+        var steps: [Step] = []
+        for place in tasks.sortedPlaces {
+            if case .node(let id) = place, round.tables.nodes[id]?.spec.availability == .pause { continue }
+            let known = (tasks.places[place] ?? []).filter { $0.desiredState != .remove }
+            let wanted = known.filter(\.isWanted)
+            let made = known.filter { isOfUpdate($0) && !$0.wasTakenBack }
+            if wanted.isEmpty, made.isEmpty { continue }
+            steps.append(
+                Step(
+                    place: place, former: wanted.filter { $0.specVersion != service.specVersion },
+                    current: wanted.filter { $0.specVersion == service.specVersion }, made: made,
+                    isReplacing: known.contains { !isOfUpdate($0) }))
         }
+        return steps
     }
 
     /// What does not run is replaced first: nobody misses it.
@@ -67,6 +82,7 @@ extension ServiceTurn {
 
     /// It counts among those that are replaced at a time.
     private mutating func isBusy(_ step: Step, _ config: UpdateConfig) -> Bool {
+        guard step.isReplacing else { return false }
         guard step.isSettled else { return true }
         guard let first = step.made.first else { return !step.former.isEmpty && !step.current.isEmpty && !step.serves }
         if !step.former.isEmpty, !step.current.isEmpty, !step.serves { return true }
@@ -83,8 +99,22 @@ extension ServiceTurn {
 
     private mutating func replace(_ step: Step, _ config: UpdateConfig, random: inout some RandomNumberGenerator) {
         guard let service else { return }
-        if config.order == .stopFirst { for task in step.former { tasks.want(.shutdown, of: task) } }
+        if stopsFirst(config) { endFormer(of: step) }
         make(service, at: step.place, random: &random)
+    }
+
+    /// While a new task cannot have what its service needs, the old one goes on, whatever the order.
+    private func stopsFirst(_ config: UpdateConfig) -> Bool { config.order == .stopFirst && service?.problem == nil }
+
+    private mutating func endFormer(of step: Step) { for task in step.former { tasks.want(.shutdown, of: task) } }
+
+    /// A node that was paused while an update went by follows once it takes tasks again; to the update it does not count.
+    private mutating func catchUp(in round: borrowing Round, random: inout some RandomNumberGenerator) {
+        guard let service, service.spec.mode.isGlobal, service.problem == nil else { return }
+        for step in steps(in: round) where !step.former.isEmpty {
+            endFormer(of: step)
+            if step.current.isEmpty { make(service, at: step.place, random: &random) }
+        }
     }
 
     // MARK: Failure, and the end
@@ -93,10 +123,11 @@ extension ServiceTurn {
     private func failure(in steps: [Step]) -> ServiceTask? {
         let config = self.config
         guard config.failureAction != .continue else { return nil }
-        let failed = steps.compactMap(\.made.first).filter { task in
+        let replaced = steps.filter { $0.isReplacing && !($0.former.isEmpty && $0.made.isEmpty) }
+        let failed = replaced.compactMap(\.made.first).filter { task in
             task.endedByItself && (task.startedAt.map { task.status.at - $0 <= .nanoseconds(config.monitor) } ?? true)
         }
-        guard Double(failed.count) > config.maxFailureRatio * Double(steps.count) else { return nil }
+        guard !failed.isEmpty, Double(failed.count) / Double(replaced.count) > config.maxFailureRatio else { return nil }
         return failed.max { ($0.status.at, $0.id) < ($1.status.at, $1.id) }
     }
 
@@ -107,7 +138,7 @@ extension ServiceTurn {
         if !isRollback, config.failureAction == .rollback, let previous = service?.previousSpec {
             let start = tasks.all.map { $0.createdAt + .nanoseconds(1) }.max() ?? wallClock
             service?.replaceSpec(
-                by: previous, rollback: "update rolled back \(cause)", newVersion: newVersion, now: max(wallClock, start))
+                by: previous, .rollbackAfterFailure("update rolled back \(cause)"), newVersion: newVersion, now: max(wallClock, start))
             return
         }
         service?.updateStatus?.state = isRollback ? .rollbackPaused : .paused
@@ -116,10 +147,15 @@ extension ServiceTurn {
 
     /// It is over once nothing failed for a while after the last.
     private mutating func complete(_ steps: [Step], _ config: UpdateConfig) {
-        for first in steps.compactMap(\.made.first) where !hasPassed(.nanoseconds(config.monitor), since: first, config) { return }
+        for first in steps.filter(\.isReplacing).compactMap(\.made.first) where !hasPassed(.nanoseconds(config.monitor), since: first, config) { return }
         let isRollback = service?.updateStatus?.state == .rollbackStarted
         service?.updateStatus?.state = isRollback ? .rollbackCompleted : .completed
         service?.updateStatus?.message = isRollback ? "rollback completed" : "update completed"
         service?.updateStatus?.completedAt = wallClock
     }
+}
+
+extension ServiceTask {
+    /// It was not to run any more before it did, for no fault of its own: its node went, or there were too many.
+    var wasTakenBack: Bool { !isWanted && startedAt == nil && !endedByItself }
 }
