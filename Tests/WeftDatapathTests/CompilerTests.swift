@@ -212,10 +212,12 @@ struct View {
     }
 
     mutating func network(
-        _ name: String, _ subnet: String, _ number: UInt32, isInternal: Bool = false, subnet6: String? = nil
+        _ name: String, _ subnet: String, _ number: UInt32, isInternal: Bool = false, subnet6: String? = nil,
+        isIngress: Bool = false
     ) throws {
         var spec = NetworkSpec(name: name)
         spec.isInternal = isInternal
+        spec.ingress = isIngress
         let prefix = try #require(IPv4Prefix(subnet))
         view.networks.append(
             Network(
@@ -232,6 +234,11 @@ struct View {
         view.endpoints.append(endpoint)
         view.attachments.append(
             SandboxAttachment(endpoint: endpoint, namespacePath: "/ns/\(sandbox)", interfaceNumber: eth))
+    }
+
+    /// This node's own, on the ingress network.
+    mutating func host(_ id: String, _ network: String, _ text: String) throws {
+        view.attachments.append(SandboxAttachment(host: try endpoint(id, network, text, nil, node: 0, nil)))
     }
 
     mutating func remote(

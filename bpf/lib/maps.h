@@ -113,6 +113,37 @@ struct {
     __type(value, struct weft_former);
 } weft_former SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct weft_ingress);
+} weft_ingress SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_PUBLISHED);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_published_key);
+    __type(value, struct weft_published);
+} weft_published SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, WEFT_MAX_HOST_ADDRESSES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_host_address_key);
+    __type(value, __u32);
+} weft_host_address SEC(".maps");
+
+/* Made by the programs. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, WEFT_MAX_INGRESS_FLOWS);
+    __type(key, struct weft_ingress_flow_key);
+    __type(value, struct weft_ingress_flow);
+} weft_ingress_flow SEC(".maps");
+
 /* Raised by weftd. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -36,6 +36,9 @@ package final class DatapathPrograms: Sendable {
     let backendMap: BPFMap<weft_backend_key, weft_backend>
     let flowMap: BPFMap<weft_flow_key, weft_flow>
     let formerMap: BPFMap<weft_former_key, weft_former>
+    let ingressMap: BPFMap<UInt32, weft_ingress>
+    let publishedMap: BPFMap<weft_published_key, weft_published>
+    let hostAddressMap: BPFMap<weft_host_address_key, UInt32>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
     let resolverRoundMap: BPFMap<UInt32, UInt32>
     let resolverShareMap: BPFMap<weft_resolver_share_key, weft_resolver_share>
@@ -85,6 +88,9 @@ package final class DatapathPrograms: Sendable {
         backendMap = try object.map(.backend, weft_backend_key.self, weft_backend.self)
         flowMap = try object.map(.flow, weft_flow_key.self, weft_flow.self)
         formerMap = try object.map(.former, weft_former_key.self, weft_former.self)
+        ingressMap = try object.map(.ingress, UInt32.self, weft_ingress.self)
+        publishedMap = try object.map(.published, weft_published_key.self, weft_published.self)
+        hostAddressMap = try object.map(.hostAddress, weft_host_address_key.self, UInt32.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
         resolverRoundMap = try object.map(.resolverRound, UInt32.self, UInt32.self)
         resolverShareMap = try object.map(.resolverShare, weft_resolver_share_key.self, weft_resolver_share.self)

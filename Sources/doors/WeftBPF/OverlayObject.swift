@@ -30,6 +30,10 @@ enum MapName: String, CaseIterable {
     case backend = "weft_backend"
     case flow = "weft_flow"
     case former = "weft_former"
+    case ingress = "weft_ingress"
+    case published = "weft_published"
+    case hostAddress = "weft_host_address"
+    case ingressFlow = "weft_ingress_flow"
     case counter = "weft_counter"
     case resolverRound = "weft_resolver_round"
     case resolverShare = "weft_resolver_share"
@@ -45,13 +49,16 @@ package struct MapSizes: Sendable, Hashable {
     package var services: UInt32
     package var servicePages: UInt32
     package var backends: UInt32
-    /// Allocated at once, as the next.
+    package var published: UInt32
+    package var hostAddresses: UInt32
+    /// Of either kind. Allocated at once, as the next.
     package var flows: UInt32
     package var formerBackends: UInt32
 
     package init(
         endpoints: UInt32, forwardEntries: UInt32, forward6Entries: UInt32, vteps: UInt32, subnets: UInt32,
-        services: UInt32, servicePages: UInt32, backends: UInt32, flows: UInt32, formerBackends: UInt32
+        services: UInt32, servicePages: UInt32, backends: UInt32, published: UInt32, hostAddresses: UInt32, flows: UInt32,
+        formerBackends: UInt32
     ) {
         self.endpoints = endpoints
         self.forwardEntries = forwardEntries
@@ -61,6 +68,8 @@ package struct MapSizes: Sendable, Hashable {
         self.services = services
         self.servicePages = servicePages
         self.backends = backends
+        self.published = published
+        self.hostAddresses = hostAddresses
         self.flows = flows
         self.formerBackends = formerBackends
     }
@@ -78,6 +87,10 @@ package struct MapSizes: Sendable, Hashable {
         case .backend: backends
         case .flow: flows
         case .former: formerBackends
+        case .ingress: 1
+        case .published: published
+        case .hostAddress: hostAddresses
+        case .ingressFlow: flows
         case .counter: endpoints + 1
         case .resolverRound: UInt32(ResolverTransport.allCases.count)
         case .resolverShare: endpoints * UInt32(ResolverTransport.allCases.count)

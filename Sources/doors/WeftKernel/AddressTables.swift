@@ -23,8 +23,8 @@ struct AddressTables: Sendable {
                 switch target {
                 case .remote(let vtep, let mac, let mtu, let isBackend):
                     .remote(vtep: vtep, mac: mac, mtu: mtu, isBackend: isBackend)
-                case .local(let interface, let mac, let isBackend):
-                    endpoints.endpoint(at: interface).map { .local($0, mac: mac, isBackend: isBackend) } ?? .stale
+                case .local(let interface, let mac, let isBackend, let isHost):
+                    endpoints.endpoint(at: interface).map { .local($0, mac: mac, isBackend: isBackend, isHost: isHost) } ?? .stale
                 case .service: .service
                 }
         }

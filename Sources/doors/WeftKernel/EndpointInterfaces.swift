@@ -61,13 +61,16 @@ final class EndpointInterfaces: Sendable {
         let operation = "make interface \(endpoint.interfaceName) for endpoint \(endpoint.id)"
         // Left by an attempt that was interrupted after the last observation.
         try remove(hostInterface: name)
+        if endpoint.placement == .host, let stray = try netlink.link(named: endpoint.interfaceName) {
+            try netlink.remove(.deleteLink(index: stray.index), "remove interface \(endpoint.interfaceName)")
+        }
         let host = VethEnd(name: name, mac: KernelDatapath.gatewayMAC, mtu: endpoint.mtu.bytes)
         let peer = VethEnd(name: endpoint.interfaceName, mac: endpoint.entry.mac, mtu: endpoint.mtu.bytes)
         switch endpoint.placement {
         case .namespace(let path):
             let descriptor = try NetworkNamespace(path: path).open()
             try netlink.change(.createVeth(host: host, peer: peer, peerNamespace: descriptor.rawValue), operation)
-        case .engine:
+        case .engine, .host:
             try netlink.change(.createVeth(host: host, peer: peer, peerNamespace: nil), operation)
         }
         do {
@@ -104,6 +107,7 @@ final class EndpointInterfaces: Sendable {
     func remove(hostInterface name: String) throws {
         guard let found = try netlink.link(named: name) else { return }
         try programs.removeEndpoint(interface: found.index)
+        try programs.removeIngress(interface: found.index)
         // The interface before its program: taking the program off by itself would wait for the kernel once more.
         try netlink.remove(.deleteLink(index: found.index), "remove interface \(name)")
         try programs.detach(interface: found.index)
@@ -112,7 +116,14 @@ final class EndpointInterfaces: Sendable {
 
     /// Nothing for an engine's, which does it itself.
     private func configureInside(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32) throws {
-        guard case .namespace(let path) = endpoint.placement else { return }
+        switch endpoint.placement {
+        case .namespace(let path): try configure(endpoint, hostEnd, in: path)
+        case .engine: break
+        case .host: try configureHostDevice(endpoint, hostEnd)
+        }
+    }
+
+    private func configure(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32, in path: String) throws {
         let name = endpoint.interfaceName
         let hasIPv6 = try hasIPv6(endpoint)
         // One visit for all of it: each takes a thread of its own.
@@ -139,6 +150,29 @@ final class EndpointInterfaces: Sendable {
             let gateway = RouteMessage(destination: everything, interface: link.index, gateway: endpoint.entry.gateway)
             try inside.ensure(gateway, isWanted: endpoint.routes.isDefault, "the default route by \(name)")
         }
+    }
+
+    /// The node's own device on the ingress network: its address, and the way to the network in the endpoints' table. The main one is
+    /// what other nodes are told not to use for networks.
+    private func configureHostDevice(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32) throws {
+        let (name, entry) = (endpoint.interfaceName, endpoint.entry)
+        let hasIPv6 = try hasIPv6(endpoint)
+        try namespace.run { try Self.setIPv6(hasIPv6, of: name) }
+        let link = try netlink.existingLink(name)
+        let address = AddressMessage(interface: link.index, address: entry.address, prefixLength: 32)
+        try netlink.create(.addAddress(address), "give \(entry.address) to \(name)")
+        if let ipv6 = entry.ipv6 {
+            let address = IPv6AddressMessage(interface: link.index, address: ipv6.address, prefixLength: ipv6.subnet.length)
+            try netlink.create(.addAddress(address), "give \(ipv6.address) to \(name)")
+        }
+        let mtu = link.mtu == endpoint.mtu.bytes ? nil : endpoint.mtu.bytes
+        try netlink.change(
+            .setLink(index: link.index, LinkChange(isUp: true, mtu: mtu, reversePathFilter: 0)), "set up \(name)")
+        let route = RouteMessage(
+            destination: entry.subnet, table: KernelDatapath.routingTable, interface: link.index,
+            preferredSource: entry.address, isLinkScope: true)
+        try netlink.change(.replaceRoute(route), "set the route to \(entry.subnet)")
+        try programs.setIngress(entry, interface: hostEnd)
     }
 
     /// Whether the interface is to have IPv6 at all: without an address it would only look for routers. A host's default may be either.

@@ -30,6 +30,7 @@ package final class KernelDatapath: Datapath, Sendable {
     let setting: HostSetting
     let endpoints: EndpointInterfaces
     let tables: AddressTables
+    let entrances: Entrances
     /// Finishes attachments once nothing has changed for a second: it keeps all changes of interfaces waiting for some 13 ms each.
     private let settling: IdleWork
     /// True until the programs of a former version run on the maps of this one.
@@ -50,6 +51,7 @@ package final class KernelDatapath: Datapath, Sendable {
         setting = HostSetting(namespace: namespace, netlink: netlink, programs: programs)
         endpoints = EndpointInterfaces(namespace: namespace, netlink: netlink, programs: programs)
         tables = AddressTables(programs: programs)
+        entrances = Entrances(namespace: namespace, programs: programs)
         settling = IdleWork("weft.settling", rest: .seconds(1)) { (try? programs.settle()) ?? true }
         settling.postpone()
         hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
@@ -85,7 +87,7 @@ package final class KernelDatapath: Datapath, Sendable {
             let batch = batch(rest)
             rest = rest.dropFirst(batch.count)
             // What leads to an endpoint that could not be made has nowhere to lead.
-            if case .setLocation(_, .local(let id, _, _)) = operation, failures.contains(where: { $0.endpoint == id }) {
+            if case .setLocation(_, .local(let id, _, _, _)) = operation, failures.contains(where: { $0.endpoint == id }) {
                 continue
             }
             do {
@@ -135,10 +137,12 @@ package final class KernelDatapath: Datapath, Sendable {
         case .removeLocation(let address): try tables.remove(address)
         case .removeService(let address): try tables.removeService(address)
         case .setService(let address, let service): try tables.set(address, service)
+        case .removePublished(let port): try entrances.withdraw(port)
+        case .setPublished(let port, let service): try entrances.publish(port, service)
         case .setLocation(let address, .service): try tables.set(address, .service)
-        case .setLocation(let address, .local(let id, let mac, let isBackend)):
+        case .setLocation(let address, .local(let id, let mac, let isBackend, let isHost)):
             let interface = try endpoints.existingInterface(of: id)
-            try tables.set(address, .local(interface: interface, mac: mac, isBackend: isBackend))
+            try tables.set(address, .local(interface: interface, mac: mac, isBackend: isBackend, isHost: isHost))
         case .setLocation:
             try tables.set(
                 batch.compactMap {
@@ -155,6 +159,9 @@ package final class KernelDatapath: Datapath, Sendable {
             if entry.key == 0 || endpoint != nil { result[endpoint] = entry.value }
         }
     }
+
+    /// Published ports that another program of this host has, each with a sentence.
+    package var portConflicts: [PublishedAt: String] { entrances.conflicts }
 
     /// The host end's interface index of an endpoint here: who asks when a DNS query comes in on it.
     package func interface(of endpoint: EndpointID) -> UInt32? { endpoints.interface(of: endpoint) }

@@ -14,6 +14,7 @@ extension KernelDatapath {
         let hostEnds = links.filter { isHostEnd($0) }
         try endpoints.observe(hostEnds, roles, into: &state)
         try tables.observe(into: &state, endpoints: endpoints)
+        state.published = try entrances.published()
 
         let indexes = Set(hostEnds.map(\.index))
         let underlay = try setting.underlayIndex(host)

@@ -82,6 +82,8 @@ extension AgentCore {
         let engine = machine.engineState(of: id)
         if engine.isEngine {
             part.attachment = SandboxAttachment(engine: own, isNew: engine.isNew)
+        } else if own.sandbox == .hostIngress {
+            part.attachment = SandboxAttachment(host: own)
         } else if let placement = placements.placement(of: own) {
             part.attachment = SandboxAttachment(
                 endpoint: own, namespacePath: placement.namespacePath, interfaceNumber: placement.interfaceIndex,

@@ -9,7 +9,7 @@ extension Compilation {
         let endpoint = attachment.endpoint
         guard let network = networks[endpoint.network] else { return }
         if attachment.namespacePath.isEmpty {
-            // Routes inside an engine's containers are the engine's.
+            // Routes inside an engine's containers are the engine's, and the host has its own.
             describe(attachment, SandboxRoutes(isDefault: false, toResolver: false))
         } else {
             namespaces[attachment.namespacePath, default: []].insert(endpoint.id)
@@ -58,11 +58,11 @@ extension Compilation {
             vni: network.vni, address: endpoint.ipv4, mac: endpoint.mac, subnet: network.subnet,
             gateway: network.gateway, isInternal: network.spec.isInternal,
             // An engine gives its containers a bridge of its own for the way out.
-            isNoExit: attachment.namespacePath.isEmpty, isBackend: endpoint.task != nil, ipv6: EndpointIPv6(endpoint, on: network))
+            isNoExit: attachment.namespacePath.isEmpty, isBackend: endpoint.task != nil, isIngress: network.spec.ingress,
+            ipv6: EndpointIPv6(endpoint, on: network))
         desired.endpoints[endpoint.id] = DesiredEndpoint(
             id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: underlayMTU), placement: attachment.placement,
-            interfaceName: attachment.namespacePath.isEmpty
-                ? engineInterfaceName(endpoint.id) : attachment.interfaceName ?? "eth\(attachment.interfaceNumber)",
+            interfaceName: attachment.interfaceNameInside,
             routes: routes)
         touched.endpoints.insert(endpoint.id)
     }
@@ -151,7 +151,8 @@ extension Compilation {
             }
         }
         if let endpoint = local?.endpoint {
-            desired.locations[address] = .local(endpoint.id, mac: endpoint.mac, isBackend: endpoint.task != nil)
+            desired.locations[address] = .local(
+                endpoint.id, mac: endpoint.mac, isBackend: endpoint.task != nil, isHost: local?.placement == .host)
         } else if let remote = other.flatMap({ remotes[$0] }), let vtep = tunnels[remote.node]?.vtep {
             desired.locations[address] = .remote(
                 vtep: vtep, mac: remote.mac, mtu: pathMTU(to: vtep), isBackend: remote.task != nil)
@@ -181,7 +182,15 @@ extension EndpointIPv6 {
 }
 
 extension SandboxAttachment {
-    /// Empty for an engine's.
+    fileprivate var interfaceNameInside: String {
+        switch placement {
+        case .namespace: interfaceName ?? "eth\(interfaceNumber)"
+        case .engine: engineInterfaceName(endpoint.id)
+        case .host: hostIngressInterface
+        }
+    }
+
+    /// Empty for an engine's, and for the host's own.
     fileprivate var namespacePath: String {
         if case .namespace(let path) = placement { path } else { "" }
     }

@@ -53,6 +53,10 @@ extension Compilation {
             compilation.serve(address)
             compilation.locate(address)
         }
+        forEachPort(of: place) { compilation, port in
+            compilation.publishers[port, default: Few()].insert(place)
+            compilation.lead(port)
+        }
     }
 
     private mutating func unpublish(_ place: ServicePlace) {
@@ -61,6 +65,11 @@ extension Compilation {
             if compilation.virtualHolders[address]?.isEmpty == true { compilation.virtualHolders[address] = nil }
             compilation.serve(address)
             compilation.locate(address)
+        }
+        forEachPort(of: place) { compilation, port in
+            compilation.publishers[port]?.remove(place)
+            if compilation.publishers[port]?.isEmpty == true { compilation.publishers[port] = nil }
+            compilation.lead(port)
         }
     }
 

@@ -34,6 +34,8 @@ package struct Compilation: Sendable {
     var servicesOn: [NetworkID: Set<ServiceID>] = [:]
     /// Addresses of services on networks that have an endpoint here. Two may have one for a moment.
     var virtualHolders: [OverlayAddress: Few<ServicePlace>] = [:]
+    /// Services that publish a port at every node, while this one has an endpoint on the ingress network. Two may have one for a moment.
+    var publishers: [PublishedAt: Few<ServicePlace>] = [:]
     /// Endpoints that are a service's tasks, serving or not.
     var tasksAt: [ServicePlace: Set<EndpointID>] = [:]
     /// Nodes that managers have lost sight of: new connections do not go there.
@@ -226,10 +228,13 @@ package struct DatapathKeys: Hashable, Sendable {
     package internal(set) var members: Set<Membership> = []
     package internal(set) var subnets: Set<AnyIPPrefix> = []
     package internal(set) var services: Set<OverlayAddress> = []
+    package internal(set) var published: Set<PublishedAt> = []
 
     package init() {}
 
-    package var count: Int { endpoints.count + addresses.count + members.count + subnets.count + services.count }
+    package var count: Int {
+        endpoints.count + addresses.count + members.count + subnets.count + services.count + published.count
+    }
 }
 
 extension Compilation.Remote {

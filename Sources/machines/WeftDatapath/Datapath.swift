@@ -13,6 +13,7 @@ package enum DatapathOperation: Hashable, Sendable {
     case removeMember(Membership)
     case removeSubnet(AnyIPPrefix)
     case removeService(OverlayAddress)
+    case removePublished(PublishedAt)
     /// Removes the veth pair with everything that refers to it.
     case removeEndpoint(hostInterface: String)
     case setSubnet(AnyIPPrefix, VNI)
@@ -22,12 +23,14 @@ package enum DatapathOperation: Hashable, Sendable {
     case repairEndpoint(DesiredEndpoint, hostInterface: String)
     case setLocation(OverlayAddress, Location)
     case setService(OverlayAddress, VirtualService)
+    /// Takes the port of the host, and leads it to the service. A port that another has is no failure: it stays the other's.
+    case setPublished(PublishedAt, PublishedService)
 
     /// The endpoint that suffers when the operation fails.
     package var endpoint: EndpointID? {
         switch self {
         case .createEndpoint(let endpoint, _), .repairEndpoint(let endpoint, _): endpoint.id
-        case .setLocation(_, .local(let id, _, _)): id
+        case .setLocation(_, .local(let id, _, _, _)): id
         default: nil
         }
     }

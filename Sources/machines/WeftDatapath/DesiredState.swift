@@ -13,6 +13,8 @@ package struct DesiredState: Hashable, Sendable {
     package var subnets: [AnyIPPrefix: VNI] = [:]
     /// By their addresses of IPv4.
     package var services: [OverlayAddress: VirtualService] = [:]
+    /// Ports of the host that are published for services.
+    package var published: [PublishedAt: PublishedService] = [:]
 
     package init(host: HostConfiguration) { self.host = host }
 }
@@ -35,7 +37,8 @@ package struct OverlayAddress: Hashable, Sendable, Comparable {
 
 /// Where an endpoint is, and whether it is a task of a service.
 package enum Location: Hashable, Sendable {
-    case local(EndpointID, mac: MACAddress, isBackend: Bool = false)
+    /// `isHost`: it is the node's own, on the ingress network.
+    case local(EndpointID, mac: MACAddress, isBackend: Bool = false, isHost: Bool = false)
     /// Behind another node's VTEP, by a tunnel that carries IP packets of this size; nil, observed only: of any.
     case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU?, isBackend: Bool = false)
     /// Nowhere: it is a service's own address.
@@ -70,12 +73,14 @@ package struct EndpointEntry: Hashable, Sendable {
     package var isNoExit: Bool
     /// It is a task of a service.
     package var isBackend: Bool
+    /// It is on the ingress network.
+    package var isIngress: Bool
     /// Nil where its network has none.
     package var ipv6: EndpointIPv6?
 
     package init(
         vni: VNI, address: IPv4Address, mac: MACAddress, subnet: IPv4Prefix, gateway: IPv4Address, isInternal: Bool,
-        isNoExit: Bool = false, isBackend: Bool = false, ipv6: EndpointIPv6? = nil
+        isNoExit: Bool = false, isBackend: Bool = false, isIngress: Bool = false, ipv6: EndpointIPv6? = nil
     ) {
         self.vni = vni
         self.address = address
@@ -85,6 +90,7 @@ package struct EndpointEntry: Hashable, Sendable {
         self.isInternal = isInternal
         self.isNoExit = isNoExit
         self.isBackend = isBackend
+        self.isIngress = isIngress
         self.ipv6 = ipv6
     }
 
@@ -113,7 +119,12 @@ package enum EndpointPlacement: Hashable, Sendable {
     /// Left beside the host end, bare: a container engine moves, renames and configures it. Made only on the engine's
     /// word (`isNew`): nobody would take one that is made later.
     case engine(isNew: Bool)
+    /// The host's own, on the ingress network: its far end stays in the host's namespace, with a route to the network.
+    case host
 }
+
+/// The device by which the host's own processes reach the ingress network.
+package let hostIngressInterface = "weft_ingress"
 
 /// A veth pair into a sandbox, and what belongs to it.
 package struct DesiredEndpoint: Hashable, Sendable, Identifiable {

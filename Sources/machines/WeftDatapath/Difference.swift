@@ -19,8 +19,10 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     let locations = addresses.sorted().map { ($0, pairs.reachable(desired.locations[$0])) }
     let members = (keys?.members ?? desired.members.union(state.members)).sorted()
     let services = (keys?.services ?? Set(desired.services.keys).union(state.services.keys)).sorted()
+    let published = (keys?.published ?? Set(desired.published.keys).union(state.published.keys)).sorted()
     let subnets = (keys?.subnets ?? Set(desired.subnets.keys).union(state.subnets.keys)).sorted()
 
+    operations += published.filter { desired.published[$0] == nil && state.published[$0] != nil }.map { .removePublished($0) }
     operations += state.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
     operations += locations.filter { $1 == nil && state.locations[$0] != nil }.map { .removeLocation($0.0) }
     operations += state.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
@@ -48,11 +50,11 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
 
     // A new veth has a new index: what leads to a recreated endpoint is written again.
     let recreated = Set(pairs.missing.map(\.id))
-    // A service comes after its backends, and its address after that.
+    // A service comes after its backends, its address after that, and who asks from outside last.
     var virtual: [DatapathOperation] = []
     for case (let address, let location?) in locations {
         var isChanged = state.locations[address] != location
-        if case .local(let id, _, _) = location, recreated.contains(id) { isChanged = true }
+        if case .local(let id, _, _, _) = location, recreated.contains(id) { isChanged = true }
         guard isChanged else { continue }
         if location == .service {
             virtual.append(.setLocation(address, location))
@@ -64,6 +66,9 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
         desired.services[address].flatMap { state.services[address] == $0 ? nil : .setService(address, $0) }
     }
     return operations + virtual
+        + published.compactMap { port in
+            desired.published[port].flatMap { state.published[port] == $0 ? nil : .setPublished(port, $0) }
+        }
 }
 
 /// Desired endpoints and the observed ones that are theirs, by the id that a finished veth carries.
@@ -107,7 +112,7 @@ private struct Pairs {
 
     /// Nil for what leads to an endpoint that has lost its interface for good.
     func reachable(_ location: Location?) -> Location? {
-        guard case .local(let id, _, _)? = location, desired.endpoints[id]?.placement == .engine(isNew: false) else {
+        guard case .local(let id, _, _, _)? = location, desired.endpoints[id]?.placement == .engine(isNew: false) else {
             return location
         }
         return interface(of: id) == nil ? nil : location

@@ -73,6 +73,13 @@ package struct SandboxAttachment: Hashable, Sendable {
         self.interfaceNumber = interfaceNumber
     }
 
+    /// The node's own endpoint on the ingress network.
+    package init(host endpoint: Endpoint) {
+        self.endpoint = endpoint
+        self.placement = .host
+        self.interfaceNumber = 0
+    }
+
     /// An endpoint of a container engine. `isNew`: the engine waits for it to be made.
     package init(engine endpoint: Endpoint, isNew: Bool) {
         self.endpoint = endpoint

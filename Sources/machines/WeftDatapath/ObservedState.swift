@@ -32,6 +32,7 @@ package struct ObservedState: Hashable, Sendable {
     package var members: Set<Membership> = []
     package var subnets: [AnyIPPrefix: VNI] = [:]
     package var services: [OverlayAddress: VirtualService] = [:]
+    package var published: [PublishedAt: PublishedService] = [:]
     /// Entries and counters of interfaces that are gone, by index.
     package var strayEntries: Set<UInt32> = []
     /// Interfaces that have a program and should not, by index.
@@ -94,6 +95,7 @@ extension ObservedState {
         case .removeMember(let member): members.remove(member)
         case .removeSubnet(let subnet): subnets[subnet] = nil
         case .removeService(let address): services[address] = nil
+        case .removePublished(let port): published[port] = nil
         case .removeEndpoint(let name): endpoints[name] = nil
         case .setSubnet(let subnet, let vni): subnets[subnet] = vni
         case .addMember(let member): members.insert(member)
@@ -101,6 +103,7 @@ extension ObservedState {
             endpoints[name] = endpoint.whenDone
         case .setLocation(let address, let location): locations[address] = location
         case .setService(let address, let service): services[address] = service
+        case .setPublished(let port, let service): published[port] = service
         }
     }
 }

@@ -44,7 +44,7 @@ extension NodeMachine {
             guard let network = networks[interface.vni] else { continue }
             let endpoint = endpoint(interface, on: network)
             setOwn(endpoint.id, endpoint)
-            if interface.sandbox == nil { engine[endpoint.id] = now }
+            if interface.sandbox == nil, endpoint.sandbox != .hostIngress { engine[endpoint.id] = now }
             effects.added.append(endpoint)
         }
         found = [:]

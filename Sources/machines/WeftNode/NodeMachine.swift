@@ -137,6 +137,8 @@ package struct NodeMachine: Sendable {
     var changes = NodeChanges()
     /// What the shell has not saved yet.
     var unsaved = Unsaved()
+    /// When an endpoint on the ingress network was last asked for.
+    var ingressAsked: Instant?
     /// The newest desired state of the data path.
     package internal(set) var generation: Generation = 0
     var effects = Effects()
@@ -238,7 +240,7 @@ package struct NodeMachine: Sendable {
                 }
             }
         case .sandboxesFound(let sandboxes):
-            let gone = own.values.filter { engine[$0.id] == nil && !sandboxes.contains($0.sandbox) }
+            let gone = own.values.filter { engine[$0.id] == nil && !sandboxes.contains($0.sandbox) && $0.sandbox != .hostIngress }
             removeEndpoints(gone.map(\.id), now: now)
         case .endpointsFound(let endpoints):
             noteFound(endpoints)
@@ -266,6 +268,8 @@ package struct NodeMachine: Sendable {
         case .tick:
             tick(now: now)
         }
+        if case .tick = input { keepIngress(now: now, random: &random) }
+        if case .received(.assignments) = input { keepIngress(now: now, random: &random) }
         answerRecalls(now: now)
         answerAwaits(now: now)
         return takeActions()
@@ -364,7 +368,7 @@ package struct NodeMachine: Sendable {
         }
         if done.names { actions.append(.namesChanged) }
         actions += done.lost.map { .endpointsLost($0.endpoints, reason: $0.reason) }
-        actions += done.replies.map { .reply($0.0, $0.1) }
+        actions += done.replies.filter { $0.0 != Self.ingressRequest }.map { .reply($0.0, $0.1) }
         actions += done.reserved.map { .reserved($0.0, $0.1) }
         actions += done.followed.map { .followed($0) }
         if done.tasks { actions.append(.tasksAssigned) }

@@ -35,7 +35,7 @@ package struct SimKernel: Sendable {
         var failures: [DatapathFailure] = []
         for operation in operations {
             // What leads to an endpoint that could not be made has nowhere to lead.
-            if case .setLocation(_, .local(let id, _, _)) = operation, failures.contains(where: { $0.endpoint == id }) { continue }
+            if case .setLocation(_, .local(let id, _, _, _)) = operation, failures.contains(where: { $0.endpoint == id }) { continue }
             if let reason = refusal(operation) ?? missingNamespace(operation) {
                 failures.append(DatapathFailure(operation: operation, reason: reason))
             } else {
@@ -72,7 +72,7 @@ package struct SimKernel: Sendable {
         let names = state.endpoints.filter { $0.value.id == id }.map(\.key)
         guard !names.isEmpty else { return }
         for name in names { state.endpoints[name] = nil }
-        for case (let address, .local(id, _, _)) in state.locations { state.locations[address] = .stale }
+        for case (let address, .local(id, _, _, _)) in state.locations { state.locations[address] = .stale }
         state.strayEntries.insert(UInt32(state.strayEntries.count) + 1)
         hasDrifted = true
     }

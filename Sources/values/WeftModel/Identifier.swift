@@ -36,6 +36,11 @@ package typealias NetworkID = Identifier<NetworkTag>
 package typealias EndpointID = Identifier<EndpointTag>
 package typealias SandboxID = Identifier<SandboxTag>
 
+extension SandboxID {
+    /// What a node's own endpoint on the ingress network is in: the host itself. The engine's word for it.
+    package static let hostIngress = SandboxID("ingress-sbox")
+}
+
 /// `count` characters of `0-9a-z`, uniformly drawn.
 package func randomText(count: Int, using generator: inout some RandomNumberGenerator) -> String {
     let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz")

@@ -9,13 +9,15 @@ extension MapSizes {
     package static let standard = MapSizes(
         endpoints: WEFT_MAX_LOCAL_ENDPOINTS, forwardEntries: WEFT_MAX_FORWARD_ENTRIES,
         forward6Entries: WEFT_MAX_FORWARD6_ENTRIES, vteps: WEFT_MAX_VTEP_ENTRIES, subnets: WEFT_MAX_SUBNETS,
-        services: WEFT_MAX_SERVICES, servicePages: WEFT_MAX_SERVICE_PAGES, backends: WEFT_MAX_BACKENDS, flows: WEFT_MAX_FLOWS,
+        services: WEFT_MAX_SERVICES, servicePages: WEFT_MAX_SERVICE_PAGES, backends: WEFT_MAX_BACKENDS,
+        published: WEFT_MAX_PUBLISHED, hostAddresses: WEFT_MAX_HOST_ADDRESSES, flows: WEFT_MAX_FLOWS,
         formerBackends: WEFT_MAX_FORMER_BACKENDS)
 
     /// For many nodes on one machine.
     package static let small = MapSizes(
         endpoints: 4096, forwardEntries: 65536, forward6Entries: 65536, vteps: 16384, subnets: 4096, services: 8192,
-        servicePages: 65536, backends: 65536, flows: 4096, formerBackends: 1024)
+        servicePages: 65536, backends: 65536, published: 4096, hostAddresses: 1024, flows: 4096,
+        formerBackends: 1024)
 }
 
 extension DatapathPrograms {

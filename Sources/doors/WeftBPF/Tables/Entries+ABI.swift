@@ -57,7 +57,8 @@ extension EndpointEntry {
             gateway: IPv4Address(networkOrder: value.gateway_ipv4),
             isInternal: value.flags & WEFT_ENDPOINT_INTERNAL.rawValue != 0,
             isNoExit: value.flags & WEFT_ENDPOINT_NO_EXIT.rawValue != 0,
-            isBackend: value.flags & WEFT_ENDPOINT_BACKEND.rawValue != 0, ipv6: EndpointIPv6(value))
+            isBackend: value.flags & WEFT_ENDPOINT_BACKEND.rawValue != 0,
+            isIngress: value.flags & WEFT_ENDPOINT_INGRESS.rawValue != 0, ipv6: EndpointIPv6(value))
     }
 
     var value: weft_endpoint {
@@ -65,7 +66,7 @@ extension EndpointEntry {
             vni: vni.rawValue, ipv4: address.networkOrder, gateway_ipv4: gateway.networkOrder,
             subnet_ipv4: subnet.network.networkOrder, subnet_mask: subnet.netmask.networkOrder,
             flags: (isInternal ? WEFT_ENDPOINT_INTERNAL.rawValue : 0) | (isNoExit ? WEFT_ENDPOINT_NO_EXIT.rawValue : 0)
-                | (isBackend ? WEFT_ENDPOINT_BACKEND.rawValue : 0),
+                | (isBackend ? WEFT_ENDPOINT_BACKEND.rawValue : 0) | (isIngress ? WEFT_ENDPOINT_INGRESS.rawValue : 0),
             mac: mac.bytes, reserved: (0, 0),
             ipv6: ipv6?.address.words ?? (0, 0, 0, 0), gateway_ipv6: ipv6?.gateway.words ?? (0, 0, 0, 0),
             subnet_mask6: ipv6.map { IPv6Address(maskOfLength: $0.subnet.length).words } ?? (0, 0, 0, 0))
@@ -125,7 +126,8 @@ extension ForwardTarget {
         }
         let isBackend = flags & WEFT_FORWARD_BACKEND.rawValue != 0
         guard value.ifindex == 0 else {
-            self = .local(interface: value.ifindex, mac: mac, isBackend: isBackend)
+            self = .local(
+                interface: value.ifindex, mac: mac, isBackend: isBackend, isHost: flags & WEFT_FORWARD_HOST.rawValue != 0)
             return
         }
         guard UInt32(value.tunnel) == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
@@ -133,9 +135,10 @@ extension ForwardTarget {
     }
 
     var value: weft_forward {
-        let flags = UInt8(truncatingIfNeeded: isBackend ? WEFT_FORWARD_BACKEND.rawValue : 0)
+        let flags = UInt8(
+            truncatingIfNeeded: (isBackend ? WEFT_FORWARD_BACKEND.rawValue : 0) | (isHost ? WEFT_FORWARD_HOST.rawValue : 0))
         switch self {
-        case .local(let interface, let mac, _):
+        case .local(let interface, let mac, _, _):
             return weft_forward(
                 ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0, tunnel: 0, flags: flags, reserved: (0, 0))
         case .remote(let vtep, let mac, let mtu, _):
@@ -152,10 +155,12 @@ extension ForwardTarget {
 
     private var isBackend: Bool {
         switch self {
-        case .local(_, _, let isBackend), .remote(_, _, _, let isBackend): isBackend
+        case .local(_, _, let isBackend, _), .remote(_, _, _, let isBackend): isBackend
         case .service: false
         }
     }
+
+    private var isHost: Bool { if case .local(_, _, _, let isHost) = self { isHost } else { false } }
 }
 
 extension MACAddress {

@@ -20,7 +20,7 @@ package struct DatapathConfig: Hashable, Sendable {
 /// Where an address of a network lives: `Location` as the kernel knows it, which has indexes of interfaces for endpoints.
 package enum ForwardTarget: Hashable, Sendable {
     /// Behind the host end with this index.
-    case local(interface: UInt32, mac: MACAddress, isBackend: Bool = false)
+    case local(interface: UInt32, mac: MACAddress, isBackend: Bool = false, isHost: Bool = false)
     /// On the node with this data-path address. `mtu`: the largest IP packet that its tunnel carries; nil: not known.
     case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil, isBackend: Bool = false)
     /// Nowhere: a service's own address.
@@ -53,6 +53,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case controlMessage = "control_message"
     case wrongTunnel = "wrong_tunnel"
     case noBackend = "no_backend"
+    case noFlow = "no_flow"
 
     var number: Int {
         let value =
@@ -81,6 +82,7 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .controlMessage: WEFT_DROP_CONTROL_MESSAGE
             case .wrongTunnel: WEFT_DROP_WRONG_TUNNEL
             case .noBackend: WEFT_DROP_NO_BACKEND
+            case .noFlow: WEFT_DROP_NO_FLOW
             }
         return Int(value.rawValue)
     }

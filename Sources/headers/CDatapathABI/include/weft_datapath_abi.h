@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
-#define WEFT_ABI_VERSION 4u
+#define WEFT_ABI_VERSION 6u
 
 /* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
 #define WEFT_GATEWAY_MAC0 0x0au
@@ -34,8 +34,11 @@
 #define WEFT_MAX_SERVICES 65536u
 #define WEFT_MAX_SERVICE_PAGES 1048576u
 #define WEFT_MAX_BACKENDS 1048576u
-/* These two are allocated at once, as maps are that forget what was used least. */
+#define WEFT_MAX_PUBLISHED 65536u
+#define WEFT_MAX_HOST_ADDRESSES 16384u
+/* Those that are allocated at once, as maps are that forget what was used least. */
 #define WEFT_MAX_FLOWS 65536u
+#define WEFT_MAX_INGRESS_FLOWS 65536u
 #define WEFT_MAX_FORMER_BACKENDS 16384u
 
 /* Map weft_config, an array of one. */
@@ -55,6 +58,7 @@ enum weft_endpoint_flag {
     WEFT_ENDPOINT_INTERNAL = 1u << 0,   /* its network has no way out */
     WEFT_ENDPOINT_NO_EXIT = 1u << 1,    /* its container has another interface for the way out: this one leads to the network and the resolver */
     WEFT_ENDPOINT_BACKEND = 1u << 2,    /* it is a task of a service: what comes from it may answer a connection to the service's address */
+    WEFT_ENDPOINT_INGRESS = 1u << 3,    /* it is on the ingress network: what it sends outside may answer a client of a published port */
 };
 
 struct weft_endpoint {
@@ -91,6 +95,7 @@ struct weft_forward6_key {
 enum weft_forward_flag {
     WEFT_FORWARD_SERVICE = 1u << 0,     /* nobody's: a service's own address, its backends are in weft_service */
     WEFT_FORWARD_BACKEND = 1u << 1,     /* of an endpoint with WEFT_ENDPOINT_BACKEND */
+    WEFT_FORWARD_HOST = 1u << 2,        /* this node's own: the other end of its veth is in the host's own namespace */
 };
 
 struct weft_forward {
@@ -236,6 +241,69 @@ struct weft_asked {
     __u32 family;          /* 4 or 6; of the address, not of the socket */
 };
 
+/* Map weft_ingress, an array of one: this node on the ingress network, by whose tasks published ports are served. The host has a device
+ * with this address, weft_ingress, and a route to the network by it, whose other end is an endpoint as any: what the host's own processes
+ * send to a service's address on that network is translated there. */
+struct weft_ingress {
+    __u32 vni;             /* 0: no port is published at this node */
+    __u32 ipv4;            /* network order */
+    __u32 ipv6[4];         /* 0 = the network has IPv4 alone */
+    __u32 ifindex;         /* host end of that device */
+    __u8 mac[6];
+    __u8 reserved[2];
+};
+
+/* Map weft_published: a port of this host that is published for a service. */
+struct weft_published_key {
+    __u32 address[4];      /* the host's address that it is published at; 0 = all of them, of both families */
+    __u16 port;            /* network order */
+    __u8 protocol;
+    __u8 family;           /* 4 or 6 with an address; else 0 */
+};
+
+struct weft_published {
+    __u32 vni;             /* of the ingress network */
+    __u32 ipv4;            /* the service's address there, by which its backends are found: network order */
+    __u32 ipv6[4];         /* 0 = none: what asks over IPv6 is not served */
+    __u16 target;          /* the tasks' port, network order */
+    __u16 flags;
+};
+
+/* Map weft_host_address: the host's own addresses, of all its interfaces. Presence is all. */
+struct weft_host_address_key {
+    __u32 family;          /* 4 or 6 */
+    __u32 address[4];
+};
+
+/* Map weft_ingress_flow: connections to published ports, where they enter and where their task is. Each has an entry for either
+ * direction, whose key is what a packet says, and whose value is what it is to say instead. */
+enum weft_ingress_direction {
+    WEFT_INGRESS_IN = 0,              /* from the client */
+    WEFT_INGRESS_OUT = 1,             /* from the task */
+    WEFT_INGRESS_FRAGMENTS_IN = 2,    /* of one packet, whose identification is in the ports' place: later fragments have none */
+    WEFT_INGRESS_FRAGMENTS_OUT = 3,
+};
+
+struct weft_ingress_flow_key {
+    __u32 client[4];       /* as the packet has it; the node's own address in answers to an endpoint of this host */
+    __u32 address[4];      /* in: what was asked, the host's address, or the task's where it came by a tunnel; out: the task's */
+    __u32 ports;           /* the client's, then the other's, in network order */
+    __u32 via;             /* in: data-path address of the node where it entered, 0 = here; or the interface of an endpoint here */
+    __u8 protocol;
+    __u8 family;           /* 4 or 6 */
+    __u8 direction;        /* enum weft_ingress_direction */
+    __u8 reserved;
+};
+
+struct weft_ingress_flow {
+    __u32 client[4];
+    __u32 address[4];      /* in: the task's; out: what was asked */
+    __u32 ports;           /* the client's, then the other's. The task sees another port of the client's where two would be the same */
+    __u32 peer;            /* out: data-path address of the node where it entered; 0 = here */
+    __u32 ifindex;         /* out: the interface that it entered by */
+    __u32 generation;      /* in: of the service, when the task was chosen */
+};
+
 /* How much of the resolver an endpoint may have waiting: queries over UDP in its socket, connections that it has not accepted.
  * Beyond it the endpoint's own are dropped, so that they never fill what all endpoints share. It is no rate: weftd begins a new round
  * whenever it has taken all that waited, thousands of times a second. */
@@ -290,6 +358,7 @@ enum weft_drop_reason {
     WEFT_DROP_CONTROL_MESSAGE = 22,     /* ICMP to the host or the outside that is not an echo */
     WEFT_DROP_WRONG_TUNNEL = 23,        /* to or from a peer by another kind of tunnel than the network's */
     WEFT_DROP_NO_BACKEND = 24,          /* to a service of which no task serves, or over a connection whose task is gone; the sender was told */
+    WEFT_DROP_NO_FLOW = 25,             /* from a task to a client that has no connection to it */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -327,6 +396,12 @@ _Static_assert(sizeof(struct weft_flow) == 24, "ABI");
 _Static_assert(sizeof(struct weft_former_key) == 24, "ABI");
 _Static_assert(sizeof(struct weft_namespace_key) == 16, "ABI");
 _Static_assert(sizeof(struct weft_asked) == 24, "ABI");
+_Static_assert(sizeof(struct weft_ingress) == 36, "ABI");
+_Static_assert(sizeof(struct weft_published_key) == 20, "ABI");
+_Static_assert(sizeof(struct weft_published) == 28, "ABI");
+_Static_assert(sizeof(struct weft_host_address_key) == 20, "ABI");
+_Static_assert(sizeof(struct weft_ingress_flow_key) == 44, "ABI");
+_Static_assert(sizeof(struct weft_ingress_flow) == 48, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share) == 16, "ABI");
 _Static_assert(sizeof(struct weft_counter) == 288, "ABI");

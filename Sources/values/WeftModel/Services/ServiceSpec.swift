@@ -76,7 +76,7 @@ package struct ServiceEndpointSpec: Hashable, Sendable, Codable {
 
 /// A port of a service that is published.
 package struct PortConfig: Hashable, Sendable, Codable {
-    package enum Transport: String, Hashable, Sendable, Codable { case tcp, udp, sctp }
+    package enum Transport: String, Hashable, Sendable, Codable, CaseIterable { case tcp, udp, sctp }
     /// `ingress`: at every node, `host`: at the nodes that have a task.
     package enum Mode: String, Hashable, Sendable, Codable { case ingress, host }
 

@@ -123,13 +123,16 @@ extension Allocation {
     func removeNetwork(_ text: String, in round: inout Round) throws(ControlError) -> Network {
         let network = try round.tables.network(matching: text)
         try checkUnused(network, in: round)
-        if let user = round.tables.addressUsers[network.id]?.values.min(), let endpoint = round.tables.endpoints[user] {
+        let endpoints = Set((round.tables.addressUsers[network.id] ?? [:]).values).compactMap { round.tables.endpoints[$0] }
+        // The nodes' own go with the ingress network.
+        if let endpoint = endpoints.filter({ $0.sandbox != .hostIngress }).min(by: { $0.id < $1.id }) {
             let host = round.tables.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
             throw ControlError(
                 .failedPrecondition,
                 "rpc error: code = FailedPrecondition desc = network \(network.spec.name) is in use by endpoint \(endpoint.name) "
                     + "on node \(host)")
         }
+        for endpoint in endpoints { round.draft.delete(Endpoint.key(endpoint.id)) }
         for lease in round.tables.leases.values.filter({ $0.network == network.id }) {
             round.draft.delete(AddressLease.key(lease.id))
         }
