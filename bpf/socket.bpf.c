@@ -1,139 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * Services where sockets connect: programs at the root of the control groups, for TCP.
+ * Services where sockets connect: programs at the root of the control groups.
  *
- *   process | connect(service) ---> weft_connect4/6 ---> the socket is connected to a backend
- *           | getpeername()    ---> weft_getpeername4/6: the service
+ *   process of a sandbox | connect(service)  ---> weft_connect4/6: the socket is connected to a backend
+ *   of the host          | connect(own port) ---> the same, of a port that is published
+ *                        | sendto(own port)  ---> weft_sendmsg4/6, weft_recvmsg4/6
+ *   of either            | getpeername()     ---> weft_getpeername4/6: what was asked for
  *
  * No packet of such a connection has anything left to be translated. All processes of the machine pass here: whom it concerns, the
- * cookie of the socket's network namespace says. What is not led to a backend here - UDP, which must follow its backend at once; other
- * protocols; namespaces that nobody has told of; services without a backend - goes as it was asked, and the programs at the interface
- * translate it or refuse it.
+ * cookie of the socket's network namespace says. What is not led to a backend here - a sandbox's UDP, which must follow its backend at
+ * once; other protocols; namespaces that nobody has told of; services without a backend - goes as it was asked, and the programs at the
+ * interface translate it or refuse it.
  */
-#include "lib/choice.h"
-#include "lib/maps.h"
+#include "lib/host_socket.h"
+#include "lib/socket.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* What all programs return: whether the call goes on. */
-#define PROCEED 1
-
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, WEFT_MAX_LOCAL_ENDPOINTS);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, struct weft_namespace_key);
-    __type(value, struct weft_namespace);
-} weft_namespace SEC(".maps");
-
-/* Goes with its socket. */
-struct {
-    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, int);
-    __type(value, struct weft_asked);
-} weft_asked SEC(".maps");
-
-/* The network that an address is of; 0: of none. */
-static __always_inline __u32 network_of(const __be32 *address, const int family)
-{
-    const struct weft_subnet *subnet;
-
-    if (family == 6) {
-        struct weft_subnet6_key key = { .prefix_length = 128, .ipv6 = { address[0], address[1], address[2], address[3] } };
-
-        subnet = bpf_map_lookup_elem(&weft_subnet6, &key);
-    } else {
-        struct weft_subnet_key key = { .prefix_length = 32, .ipv4 = address[0] };
-
-        subnet = bpf_map_lookup_elem(&weft_subnet, &key);
-    }
-    return subnet ? subnet->vni : 0;
-}
-
-/* The socket's endpoint on a network. */
-static __always_inline const struct weft_endpoint *endpoint_of(struct bpf_sock_addr *context, __u32 vni)
-{
-    struct weft_namespace_key key = { .cookie = bpf_get_netns_cookie(context), .vni = vni };
-    const struct weft_namespace *namespace = bpf_map_lookup_elem(&weft_namespace, &key);
-    const struct weft_endpoint *endpoint;
-    struct weft_endpoint_key endpoint_key = {};
-
-    if (!namespace)
-        return NULL;
-    endpoint_key.ifindex = namespace->ifindex;
-    endpoint = bpf_map_lookup_elem(&weft_endpoint, &endpoint_key);
-    return endpoint && endpoint->vni == vni ? endpoint : NULL;
-}
-
-/* Whether a backend can be reached: its table and the ways to it come one after the other. */
-static __always_inline bool has_way(const struct passage *passage, const int family)
-{
-    const struct weft_forward *to = family == 6 ? forward6_entry(passage->vni, passage->backend)
-                                                : forward_entry(passage->vni, passage->backend[0]);
-
-    return to && to->flags & WEFT_FORWARD_BACKEND;
-}
-
-/* Finds the backend that a socket with this address of its own - 0: any - is to be connected to instead of `passage->service`. Which
- * port it will have is not known yet: a number takes its place in the choice. */
-static __always_inline bool find_backend(
-    struct bpf_sock_addr *context, struct passage *passage, const __be32 *bound, const int family)
-{
-    const struct weft_endpoint *endpoint;
-    __u32 generation;
-
-    passage->vni = network_of(passage->service, family);
-    if (!passage->vni)
-        return false;
-    endpoint = endpoint_of(context, passage->vni);
-    if (!endpoint)
-        return false;
-    set_address(passage->client, family == 6 ? endpoint->ipv6 : &endpoint->ipv4, family);
-    if (!(family == 6 ? is_unspecified(bound) : !bound[0]) && !same_address(bound, passage->client, family))
-        return false;
-    return choose_backend(passage, bpf_get_prandom_u32(), IPPROTO_TCP, &generation, family) && has_way(passage, family);
-}
-
-/* Keeps what was asked for, to be told by getpeername. */
-static __always_inline bool keep_asked(
-    struct bpf_sock_addr *context, struct bpf_sock *socket, const __be32 *address, const int family)
-{
-    struct weft_asked *asked = bpf_sk_storage_get(&weft_asked, socket, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-
-    if (!asked)
-        return false;
-    asked->family = family;
-    asked->port = context->user_port;
-    asked->address[0] = asked->address[1] = asked->address[2] = asked->address[3] = 0;
-    set_address(asked->address, address, family);
-    return true;
-}
-
-/* Whether the socket is to be connected to `passage->backend`. */
+/* Whether the socket is to be connected to `passage->backend` and `port`. */
 static __always_inline bool is_led(
-    struct bpf_sock_addr *context, struct bpf_sock *socket, struct passage *passage, const __be32 *bound, const int family)
+    struct bpf_sock_addr *context, struct passage *passage, __u32 *port, const __be32 *bound, const int family)
 {
-    if (find_backend(context, passage, bound, family) && keep_asked(context, socket, passage->service, family))
+    struct bpf_sock *socket = context->sk;
+    __be32 asked[4];
+
+    if (!socket)
+        return false;
+    set_asked(asked, passage->service, family);
+    if (((context->protocol == IPPROTO_TCP && find_backend(context, passage, bound, family)) ||
+         find_published(context, passage, port, bound, family)) &&
+        keep_asked(context, socket, asked, family)) {
+        if (context->protocol == IPPROTO_UDP)
+            keep_answer(context, passage->backend, *port, asked, family);
         return true;
+    }
     /* It may have been connected before. */
     bpf_sk_storage_delete(&weft_asked, socket);
     return false;
 }
 
-SEC("cgroup/connect4")
-int weft_connect4(struct bpf_sock_addr *context)
+/* Whether a datagram is to go to `passage->backend` and `port`. */
+static __always_inline bool is_sent(
+    struct bpf_sock_addr *context, struct passage *passage, __u32 *port, const __be32 *bound, const int family)
 {
-    struct passage passage = {};
+    __be32 asked[4];
+
+    set_asked(asked, passage->service, family);
+    if (!find_published(context, passage, port, bound, family))
+        return false;
+    keep_answer(context, passage->backend, *port, asked, family);
+    return true;
+}
+
+typedef bool (*judge)(struct bpf_sock_addr *, struct passage *, __u32 *, const __be32 *, const int);
+
+static __always_inline int replace_target4(struct bpf_sock_addr *context, const judge is_replaced)
+{
+    struct passage passage = { .service = { context->user_ip4 } };
     struct bpf_sock *socket = context->sk;
+    __u32 port = context->user_port;
     __be32 bound;
 
-    if (context->protocol != IPPROTO_TCP || !socket)
+    if (!socket || (context->protocol != IPPROTO_TCP && context->protocol != IPPROTO_UDP))
         return PROCEED;
     bound = socket->src_ip4;
-    passage.service[0] = context->user_ip4;
-    if (is_led(context, socket, &passage, &bound, 4))
+    if (is_replaced(context, &passage, &port, &bound, 4)) {
         context->user_ip4 = passage.backend[0];
+        context->user_port = port;
+    }
     return PROCEED;
 }
 
@@ -143,51 +77,55 @@ static __always_inline bool is_mapped(const __be32 *address)
     return !address[0] && !address[1] && address[2] == bpf_htonl(0xffff);
 }
 
-SEC("cgroup/connect6")
-int weft_connect6(struct bpf_sock_addr *context)
+static __always_inline int replace_target6(struct bpf_sock_addr *context, const judge is_replaced)
 {
-    struct passage passage = {};
+    struct passage passage = {
+        .service = { context->user_ip6[0], context->user_ip6[1], context->user_ip6[2], context->user_ip6[3] }
+    };
     struct bpf_sock *socket = context->sk;
+    __u32 port = context->user_port;
     __be32 bound[4];
 
-    if (context->protocol != IPPROTO_TCP || !socket)
+    if (!socket || (context->protocol != IPPROTO_TCP && context->protocol != IPPROTO_UDP))
         return PROCEED;
-    passage.service[0] = context->user_ip6[0];
-    passage.service[1] = context->user_ip6[1];
-    passage.service[2] = context->user_ip6[2];
-    passage.service[3] = context->user_ip6[3];
     if (is_mapped(passage.service)) {
         passage.service[0] = passage.service[3];
         bound[0] = socket->src_ip4;
-        if (is_led(context, socket, &passage, bound, 4))
+        if (is_replaced(context, &passage, &port, bound, 4)) {
             context->user_ip6[3] = passage.backend[0];
+            context->user_port = port;
+        }
         return PROCEED;
     }
     bound[0] = socket->src_ip6[0];
     bound[1] = socket->src_ip6[1];
     bound[2] = socket->src_ip6[2];
     bound[3] = socket->src_ip6[3];
-    if (is_led(context, socket, &passage, bound, 6)) {
+    if (is_replaced(context, &passage, &port, bound, 6)) {
         context->user_ip6[0] = passage.backend[0];
         context->user_ip6[1] = passage.backend[1];
         context->user_ip6[2] = passage.backend[2];
         context->user_ip6[3] = passage.backend[3];
+        context->user_port = port;
     }
     return PROCEED;
 }
 
-static __always_inline const struct weft_asked *asked_of(struct bpf_sock_addr *context)
+SEC("cgroup/connect4")
+int weft_connect4(struct bpf_sock_addr *context) { return replace_target4(context, is_led); }
+
+SEC("cgroup/connect6")
+int weft_connect6(struct bpf_sock_addr *context) { return replace_target6(context, is_led); }
+
+SEC("cgroup/sendmsg4")
+int weft_sendmsg4(struct bpf_sock_addr *context) { return replace_target4(context, is_sent); }
+
+SEC("cgroup/sendmsg6")
+int weft_sendmsg6(struct bpf_sock_addr *context) { return replace_target6(context, is_sent); }
+
+/* Puts what was asked for in the place of an address of IPv4. */
+static __always_inline int tell4(struct bpf_sock_addr *context, const struct weft_asked *asked)
 {
-    struct bpf_sock *socket = context->sk;
-
-    return socket ? bpf_sk_storage_get(&weft_asked, socket, NULL, 0) : NULL;
-}
-
-SEC("cgroup/getpeername4")
-int weft_getpeername4(struct bpf_sock_addr *context)
-{
-    const struct weft_asked *asked = asked_of(context);
-
     if (asked && asked->family == 4) {
         context->user_ip4 = asked->address[0];
         context->user_port = asked->port;
@@ -195,11 +133,8 @@ int weft_getpeername4(struct bpf_sock_addr *context)
     return PROCEED;
 }
 
-SEC("cgroup/getpeername6")
-int weft_getpeername6(struct bpf_sock_addr *context)
+static __always_inline int tell6(struct bpf_sock_addr *context, const struct weft_asked *asked)
 {
-    const struct weft_asked *asked = asked_of(context);
-
     if (!asked)
         return PROCEED;
     if (asked->family == 6) {
@@ -212,4 +147,35 @@ int weft_getpeername6(struct bpf_sock_addr *context)
     }
     context->user_port = asked->port;
     return PROCEED;
+}
+
+static __always_inline const struct weft_asked *asked_of(struct bpf_sock_addr *context)
+{
+    struct bpf_sock *socket = context->sk;
+
+    return socket ? bpf_sk_storage_get(&weft_asked, socket, NULL, 0) : NULL;
+}
+
+SEC("cgroup/getpeername4")
+int weft_getpeername4(struct bpf_sock_addr *context) { return tell4(context, asked_of(context)); }
+
+SEC("cgroup/getpeername6")
+int weft_getpeername6(struct bpf_sock_addr *context) { return tell6(context, asked_of(context)); }
+
+SEC("cgroup/recvmsg4")
+int weft_recvmsg4(struct bpf_sock_addr *context)
+{
+    __be32 source = context->user_ip4;
+
+    return tell4(context, answer_of(context, &source, 4));
+}
+
+SEC("cgroup/recvmsg6")
+int weft_recvmsg6(struct bpf_sock_addr *context)
+{
+    __be32 source[4] = { context->user_ip6[0], context->user_ip6[1], context->user_ip6[2], context->user_ip6[3] };
+
+    if (is_mapped(source))
+        return tell6(context, answer_of(context, &source[3], 4));
+    return tell6(context, answer_of(context, source, 6));
 }

@@ -134,10 +134,12 @@ struct TestSwarm {
     var services: [ServiceView] = []
 
     mutating func network(
-        _ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false, subnet6: String? = nil
+        _ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false, subnet6: String? = nil,
+        isIngress: Bool = false
     ) throws -> NetworkID {
         var spec = NetworkSpec(name: name)
         spec.isInternal = isInternal
+        spec.ingress = isIngress
         let prefix = try #require(IPv4Prefix(subnet))
         networks.append(
             Network(
@@ -164,8 +166,21 @@ struct TestSwarm {
             SandboxAttachment(endpoint: endpoint, namespacePath: try #require(sandbox.path), interfaceNumber: eth))
     }
 
+    /// Adds a node's own endpoint on the ingress network.
+    mutating func hostEndpoint(_ id: String, on node: Int, _ network: NetworkID, number: UInt32) throws {
+        let found = try #require(networks.first { $0.id == network })
+        let address = try #require(found.subnet.network.advanced(by: number))
+        let endpoint = Endpoint(
+            id: EndpointID(id), network: network, node: nodes[node], sandbox: .hostIngress, ipv4: address,
+            ipv6: found.subnet6?.network.advanced(by: number), mac: MACAddress(forIPv4: address), name: id)
+        endpoints.append(endpoint)
+        attachments[nodes[node], default: []].append(SandboxAttachment(host: endpoint))
+    }
+
     /// Adds a service with an address on a network, of both families where the network has them.
-    mutating func service(_ name: String, _ network: NetworkID, number: UInt32, isBySource: Bool = false) throws {
+    mutating func service(
+        _ name: String, _ network: NetworkID, number: UInt32, isBySource: Bool = false, ports: [PortConfig] = []
+    ) throws {
         let found = try #require(networks.first { $0.id == network })
         var spec = ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec()))
         if isBySource { spec.labels["weft.balance.affinity"] = "source" }
@@ -175,6 +190,7 @@ struct TestSwarm {
                 network: network, ipv4: try #require(found.subnet.network.advanced(by: number)),
                 ipv6: found.subnet6?.network.advanced(by: number))
         ]
+        service.ports = ports
         services.append(ServiceView(service))
     }
 

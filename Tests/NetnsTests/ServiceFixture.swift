@@ -22,15 +22,19 @@ final class ServiceFixture {
     let second: KernelDatapath
     let prefix = "/tmp/\(getpid())-\(UInt32.random(in: 0 ... .max))-service"
 
-    init(_ translation: ServiceTranslation, isBySource: Bool = false) throws {
+    /// - Parameter ports: what is published; then the network is the ingress network, on which host 1 has .10 and host 2 .11.
+    init(_ translation: ServiceTranslation, ports: [PortConfig] = []) throws {
         topology = try KernelTopology()
         _ = try topology.twoHosts()
         (a, b, c) = (try topology.namespace("a"), try topology.namespace("b"), try topology.namespace("c"))
-        net = try swarm.network("net", "10.77.30.0/24", vni: 4130, subnet6: "fd77:30::/64")
+        net = try swarm.network("net", "10.77.30.0/24", vni: 4130, subnet6: "fd77:30::/64", isIngress: !ports.isEmpty)
         try swarm.endpoint("a", on: 0, net, number: 2, in: a)
         try swarm.endpoint("b", on: 1, net, number: 3, in: b, task: Self.task(1))
         try swarm.endpoint("c", on: 0, net, number: 4, in: c, task: Self.task(2))
-        try swarm.service("web", net, number: 100, isBySource: isBySource)
+        if !ports.isEmpty {
+            for node in 0..<2 { try swarm.hostEndpoint("own\(node)", on: node, net, number: 10 + UInt32(node)) }
+        }
+        try swarm.service("web", net, number: 100, ports: ports)
         (first, second) = (
             try topology.datapath("h1", translation: translation), try topology.datapath("h2", translation: translation)
         )

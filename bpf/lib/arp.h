@@ -76,7 +76,7 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct weft_e
     __builtin_memcpy(arp->target_mac, endpoint->mac, 6);
     __builtin_memcpy(ethernet->h_source, arp->sender_mac, 6);
     __builtin_memcpy(ethernet->h_dest, endpoint->mac, 6);
-    return bpf_redirect_peer(skb->ifindex, 0);
+    return redirect_to_sandbox(skb, skb->ifindex);
 }
 
 #endif

@@ -138,7 +138,8 @@ static __always_inline int deliver(
     set_mac(ethernet->h_dest, to->mac);
     set_mac(ethernet->h_source, from->mac);
     count_received(to->ifindex, packets, skb->len);
-    return bpf_redirect_peer(to->ifindex, 0);
+    /* The node's own end is in the namespace where this runs: a packet gets there by the host end's other side alone. */
+    return to->flags & WEFT_FORWARD_HOST ? bpf_redirect(to->ifindex, 0) : bpf_redirect_peer(to->ifindex, 0);
 }
 
 /* `inner` is the IPv4 header behind `outer` bytes of the tunnel's headers: 0 where the tunnel's device has taken them off. */

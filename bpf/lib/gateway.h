@@ -51,7 +51,7 @@ static __always_inline int answer_echo(struct __sk_buff *skb, const struct weft_
             bpf_skb_store_bytes(skb, offset, &reply, sizeof(reply), 0))
             return DROPPED(WEFT_DROP_TRUNCATED);
     }
-    return bpf_redirect_peer(skb->ifindex, 0);
+    return redirect_to_sandbox(skb, skb->ifindex);
 }
 
 /* The header that a fragment has after its IPv6 header (RFC 8200, 4.5). */

@@ -27,12 +27,25 @@
 /* In the place of an action: there is no way to tell the sender. */
 #define UNANSWERABLE (-1)
 
+/* The other end of the node's own veth on the ingress network is in the host's namespace, like this one. */
+static __always_inline bool is_hosts_own(__u32 ifindex)
+{
+    const struct weft_ingress *ingress;
+    __u32 zero = 0;
+
+    ingress = bpf_map_lookup_elem(&weft_ingress, &zero);
+    return ingress && ingress->ifindex == ifindex;
+}
+
 /* Sends what a sandbox has sent into the namespace behind a host end. To the host end it may have been somebody else's packet,
  * by its MAC address, which kernels that do not scrub it on the way (before Linux 6.14) would hold against it. */
 static __always_inline int redirect_to_sandbox(struct __sk_buff *skb, __u32 ifindex)
 {
     if (skb->pkt_type != PACKET_HOST)
         bpf_skb_change_type(skb, PACKET_HOST);
+    /* What leads past a veth leads into another namespace only. */
+    if (is_hosts_own(ifindex))
+        return bpf_redirect(ifindex, 0);
     return bpf_redirect_peer(ifindex, 0);
 }
 

@@ -6,7 +6,9 @@ extension ObjectDeclaration {
         ObjectDeclaration(
             name: "socket", code: socketObjectHex,
             maps: MapName.allCases.map { MapDeclaration($0.rawValue, entries: sizes.entries(of: $0)) }
-                + [MapDeclaration(SocketHooks.namespaceMap, entries: sizes.endpoints), MapDeclaration(SocketHooks.askedMap)],
+                + [MapDeclaration(SocketHooks.namespaceMap, entries: sizes.endpoints), MapDeclaration(SocketHooks.askedMap),
+                    MapDeclaration(SocketHooks.answerMap),
+                ],
             programs: SocketHooks.programs)
     }
 }
@@ -22,9 +24,13 @@ package enum ServiceTranslation: String, Sendable, CaseIterable {
 /// The programs where sockets connect, on the root of the control groups. Those of several pin directories run there side by side: each
 /// is for the network namespaces that it was told of.
 struct SocketHooks: Sendable {
-    static let programs = ["weft_connect4", "weft_connect6", "weft_getpeername4", "weft_getpeername6"]
+    static let programs = [
+        "weft_connect4", "weft_connect6", "weft_getpeername4", "weft_getpeername6", "weft_sendmsg4", "weft_sendmsg6",
+        "weft_recvmsg4", "weft_recvmsg6",
+    ]
     static let namespaceMap = "weft_namespace"
     static let askedMap = "weft_asked"
+    static let answerMap = "weft_answer"
 
     private let object: BPFObject
     private let links: CgroupLinks

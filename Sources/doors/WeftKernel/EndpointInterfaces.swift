@@ -173,6 +173,7 @@ final class EndpointInterfaces: Sendable {
             preferredSource: entry.address, isLinkScope: true)
         try netlink.change(.replaceRoute(route), "set the route to \(entry.subnet)")
         try programs.setIngress(entry, interface: hostEnd)
+        try programs.putNamespace(cookie: namespace.cookie(), interface: hostEnd)
     }
 
     /// Whether the interface is to have IPv6 at all: without an address it would only look for routers. A host's default may be either.

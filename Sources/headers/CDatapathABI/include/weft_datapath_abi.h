@@ -40,6 +40,7 @@
 #define WEFT_MAX_FLOWS 65536u
 #define WEFT_MAX_INGRESS_FLOWS 65536u
 #define WEFT_MAX_FORMER_BACKENDS 16384u
+#define WEFT_MAX_ANSWERS 16384u
 
 /* Map weft_config, an array of one. */
 struct weft_config {
@@ -304,6 +305,14 @@ struct weft_ingress_flow {
     __u32 generation;      /* in: of the service, when the task was chosen */
 };
 
+/* Map weft_answer: the source of a datagram to a socket of the host's -> what it is told of as coming from, a struct weft_asked. */
+struct weft_answer_key {
+    __u64 socket;          /* its cookie */
+    __u32 address[4];
+    __u32 port;            /* network order */
+    __u32 family;          /* 4 or 6 */
+};
+
 /* How much of the resolver an endpoint may have waiting: queries over UDP in its socket, connections that it has not accepted.
  * Beyond it the endpoint's own are dropped, so that they never fill what all endpoints share. It is no rate: weftd begins a new round
  * whenever it has taken all that waited, thousands of times a second. */
@@ -396,6 +405,7 @@ _Static_assert(sizeof(struct weft_flow) == 24, "ABI");
 _Static_assert(sizeof(struct weft_former_key) == 24, "ABI");
 _Static_assert(sizeof(struct weft_namespace_key) == 16, "ABI");
 _Static_assert(sizeof(struct weft_asked) == 24, "ABI");
+_Static_assert(sizeof(struct weft_answer_key) == 32, "ABI");
 _Static_assert(sizeof(struct weft_ingress) == 36, "ABI");
 _Static_assert(sizeof(struct weft_published_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_published) == 28, "ABI");
