@@ -32,8 +32,15 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         var lastAttachment: NamespaceAttachmentRequest?
         /// Containers that were started, as they were called.
         var started: [String] = []
+        /// How often the removal of a network finds tasks that are about to end.
+        var endings = 0
         /// What it knows cannot be read for now.
         var isBusy = false
+    }
+
+    struct Ending: KindedError {
+        var errorKind: ErrorKind { .ending }
+        var description: String { "network is in use by task t1" }
     }
 
     struct Busy: KindedError {
@@ -244,6 +251,11 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
     }
 
     func networkRemove(_ id: NetworkID) throws {
+        let isEnding = read { state in
+            state.endings -= 1
+            return state.endings >= 0
+        }
+        if isEnding { throw Ending() }
         if let user = read({ $0.snapshot.endpoints.first { $0.network == id } }) {
             throw APIError.networkInUse(id, by: user.id.rawValue)
         }

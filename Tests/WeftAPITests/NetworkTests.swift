@@ -96,6 +96,14 @@ import WeftText
         }
     }
 
+    @Test func `a network whose tasks are about to end is removed when they have`() async throws {
+        try await Self.withNetwork { client, backend async throws in
+            backend.read { $0.endings = 3 }
+            #expect(try await client.send("DELETE", "/networks/my_net").status == 204)
+            #expect(backend.read { $0.endings } == -1)
+        }
+    }
+
     @Test func `the ingress network can be made anew`() async throws {
         try await withServer { client, _ async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")

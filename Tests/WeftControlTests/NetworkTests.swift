@@ -173,6 +173,30 @@ struct NetworkTests {
         #expect(try swarm.refusal(.createNetwork(spec)).message.contains("cannot be attachable"))
     }
 
+    @Test("What only tasks are on that are to end is refused as what goes by itself, and then goes")
+    func removalAfterService() throws {
+        var swarm = try Swarm.withWorkers(1)
+        let network = try swarm.create("net")
+        let service = try swarm.serve("web") { $0.task.networks = [TaskNetwork(target: network.id.rawValue)] }
+        try swarm.obey()
+        let task = try #require(swarm.wanted(service.id).first)
+        let node = try #require(task.node)
+        var endpoint = try swarm.endpoint("web.1", node, network)
+        endpoint.task = ServingTask(service: service.id, task: task.id, slot: 1)
+        swarm.say(.endpointsChanged(added: [endpoint], removed: []), as: node)
+        #expect(try swarm.refusal(.removeNetwork("net")).kind == .failedPrecondition)
+        _ = try swarm.run(.removeService(service.id))
+        #expect(try swarm.refusal(.removeNetwork("net")).kind == .ending)
+        try swarm.obey()
+        #expect(try swarm.refusal(.removeNetwork("net")).kind == .ending)
+        // A container that somebody put there is no task's.
+        let other = try swarm.endpoint("a1", node, network, offset: 3)
+        swarm.say(.endpointsChanged(added: [other], removed: [endpoint.id]), as: node)
+        #expect(try swarm.refusal(.removeNetwork("net")).kind == .failedPrecondition)
+        swarm.say(.endpointsChanged(added: [], removed: [other.id]), as: node)
+        _ = try swarm.run(.removeNetwork("net"))
+    }
+
     @Test("A network in use stays; one that is not goes with its leases")
     func removal() throws {
         var swarm = try Swarm()

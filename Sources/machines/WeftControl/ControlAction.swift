@@ -16,6 +16,8 @@ package struct ControlError: Error, Hashable, Sendable, CustomStringConvertible 
         case notFound, conflict, invalid, forbidden, unavailable, outOfSequence
         /// The object's state does not allow it now (gRPC's FailedPrecondition).
         case failedPrecondition
+        /// What stands in the way is about to go by itself.
+        case ending
     }
 
     package let kind: Kind

@@ -6,6 +6,7 @@ extension ControlError: KindedError {
         case .notFound: .notFound
         case .conflict: .conflict
         case .invalid, .failedPrecondition: .invalid
+        case .ending: .ending
         case .forbidden: .forbidden
         case .unavailable: .unavailable
         // As Docker has it.

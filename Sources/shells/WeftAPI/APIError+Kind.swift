@@ -14,7 +14,7 @@ extension APIError {
 extension ErrorKind {
     fileprivate var httpStatus: Int {
         switch self {
-        case .invalid: 400
+        case .invalid, .ending: 400
         case .unauthorized: 401
         case .forbidden: 403
         case .notFound: 404

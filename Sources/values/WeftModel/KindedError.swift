@@ -2,6 +2,8 @@
 package enum ErrorKind: Hashable, Sendable {
     /// What was asked for makes no sense, or not as things stand.
     case invalid
+    /// What is in the way is about to go by itself: the same goes well soon.
+    case ending
     /// Who asks did not show that it may.
     case unauthorized
     /// It may not be done, whoever asks.

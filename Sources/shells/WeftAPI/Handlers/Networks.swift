@@ -106,11 +106,24 @@ extension Router {
         case .engine(let id, let known)?: return try await ask(request, onNetwork: id, named: known)
         case .swarm(let network)?:
             _ = try await managerState()
-            try await backend.networkRemove(network.id)
+            try await removeOnceTasksEnded(network.id)
             await collectShadows(keeping: directory.swarm.filter { $0.id != network.id })
         case nil: throw APIError.networkNotFound(name)
         }
         return .noContent
+    }
+
+    /// `docker stack rm` removes networks right after their services, and does not come back. So a network whose tasks are about to
+    /// end is removed when they have; at the latest after two minutes it is said what it still waits for.
+    private func removeOnceTasksEnded(_ id: NetworkID) async throws {
+        let deadline = ContinuousClock.now + .seconds(120)
+        while true {
+            do {
+                return try await backend.networkRemove(id)
+            } catch let error as any KindedError where error.errorKind == .ending && ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+        }
     }
 
     /// Removes at once what stood for networks that are gone; whatever stands in the way, the next round takes it up.

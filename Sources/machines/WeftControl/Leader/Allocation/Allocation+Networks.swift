@@ -123,16 +123,8 @@ extension Allocation {
     func removeNetwork(_ text: String, in round: inout Round) throws(ControlError) -> Network {
         let network = try round.tables.network(matching: text)
         try checkUnused(network, in: round)
-        let endpoints = Set((round.tables.addressUsers[network.id] ?? [:]).values).compactMap { round.tables.endpoints[$0] }
         // The nodes' own go with the ingress network.
-        if let endpoint = endpoints.filter({ $0.sandbox != .hostIngress }).min(by: { $0.id < $1.id }) {
-            let host = round.tables.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
-            throw ControlError(
-                .failedPrecondition,
-                "rpc error: code = FailedPrecondition desc = network \(network.spec.name) is in use by endpoint \(endpoint.name) "
-                    + "on node \(host)")
-        }
-        for endpoint in endpoints { round.draft.delete(Endpoint.key(endpoint.id)) }
+        for endpoint in Set((round.tables.addressUsers[network.id] ?? [:]).values) { round.draft.delete(Endpoint.key(endpoint)) }
         for lease in round.tables.leases.values.filter({ $0.network == network.id }) {
             round.draft.delete(AddressLease.key(lease.id))
         }
@@ -142,19 +134,37 @@ extension Allocation {
 }
 
 extension Allocation {
-    /// Refuses a network that services refer to, or tasks that may run.
+    /// Refuses a network that services refer to, tasks are on, or endpoints. What only tasks are on that are to end is refused as
+    /// `ending`, so that who removes a service's network right after the service need not try again.
     private func checkUnused(_ network: Network, in round: Round) throws(ControlError) {
-        func refuse(_ sentence: String) -> ControlError {
-            ControlError(.failedPrecondition, "rpc error: code = FailedPrecondition desc = \(sentence)")
+        func refuse(_ user: String, _ kind: ControlError.Kind = .failedPrecondition) -> ControlError {
+            ControlError(kind, "rpc error: code = FailedPrecondition desc = network \(user)")
         }
         let found = round.tables.found
         if let service = found.networkServices[network.id]?.min() {
-            throw refuse("network \(network.id) is in use by service \(service)")
+            throw refuse("\(network.id) is in use by service \(service)")
         }
-        if let task = found.networkTasks[network.id]?.min() { throw refuse("network \(network.id) is in use by task \(task)") }
         if network.spec.ingress, let service = found.ingressPorts.values.joined().min() {
-            throw refuse("ingress network cannot be removed because service \(service) depends on it")
+            throw ControlError(
+                .failedPrecondition,
+                "rpc error: code = FailedPrecondition desc = ingress network cannot be removed because service \(service) depends on it")
         }
+        let tasks = (found.networkTasks[network.id] ?? []).sorted()
+        if let task = tasks.first(where: { round.tables.tasks[$0]?.isWanted ?? false }) {
+            throw refuse("\(network.id) is in use by task \(task)")
+        }
+        let endpoints = (round.tables.addressUsers[network.id] ?? [:]).values.sorted().compactMap { round.tables.endpoints[$0] }
+            .filter { $0.sandbox != .hostIngress }
+        func isEnding(_ endpoint: Endpoint) -> Bool {
+            endpoint.task.map { !(round.tables.tasks[$0.task]?.isWanted ?? false) } ?? false
+        }
+        if let endpoint = endpoints.first(where: { !isEnding($0) }) ?? endpoints.first {
+            let host = round.tables.nodes[endpoint.node]?.label ?? endpoint.node.rawValue
+            throw refuse(
+                "\(network.spec.name) is in use by endpoint \(endpoint.name) on node \(host)",
+                isEnding(endpoint) ? .ending : .failedPrecondition)
+        }
+        if let task = tasks.first { throw refuse("\(network.id) is in use by task \(task)", .ending) }
     }
 }
 
