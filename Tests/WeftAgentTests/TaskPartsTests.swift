@@ -60,6 +60,17 @@ struct TaskPartsTests {
                2: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 3 1 0
             """
         #expect(PortProbe.listeningPorts(table) == [8080, 53])
+        let loopback = """
+              sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+               0: 0B00007F:8D5B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+               1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 3 1 0
+            """
+        #expect(PortProbe.listeningPorts(loopback) == [])
+        let datagrams = """
+              sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+               0: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
+            """
+        #expect(PortProbe.listeningPorts(datagrams) == [] && PortProbe.listeningPorts(datagrams, state: "07") == [53])
         #expect(PortProbe.listeningPorts("") == [])
     }
 
@@ -70,6 +81,7 @@ struct TaskPartsTests {
         let own = Int(getpid())
         #expect(PortProbe.listeningPorts(ofProcess: own)?.contains(port) == true)
         await PortProbe.wait(forPorts: [port], ofProcess: own)
+        await PortProbe.wait(forPorts: [], ofProcess: own)
         #expect(PortProbe.listeningPorts(ofProcess: 99_999_999) == nil)
         await PortProbe.wait(forPorts: [port], ofProcess: 99_999_999)
     }

@@ -164,6 +164,22 @@ struct TaskReadinessTests {
         #expect(world.probes.count == 1)
     }
 
+    @Test("On a network, without ports that are known, something must listen; a job, and what is on no network, serves nobody")
+    func listensOnAnything() {
+        var world = empty()
+        world.isSilent = true
+        world.assign(webTask("t1"))
+        world.settle()
+        #expect(world.status()?.state == .starting && world.probes.map(\.ports) == [[]])
+        world.feed(.listens(one, container: "c1"))
+        #expect(world.status()?.state == .running && world.rotations[one] == .serving)
+
+        var alone = empty()
+        alone.assign(webTask("t1") { $0.networks = [] })
+        alone.settle()
+        #expect(alone.status()?.state == .running && alone.probes.isEmpty)
+    }
+
     @Test("With a health check that alone counts; what becomes unhealthy is withdrawn and stopped")
     func health() {
         var world = empty()

@@ -225,16 +225,17 @@ struct TaskEntry: Sendable {
         guard let run, run.phase == .running, let started = run.started, wanted == .running else { return }
         switch started.health {
         case .healthy: self.run?.isReady = true
-        case nil where started.pid == nil || portsToProbe.isEmpty: self.run?.isReady = true
+        case nil where started.pid == nil || portsToProbe == nil: self.run?.isReady = true
         case nil, .unknown, .unhealthy: break
         }
         if self.run?.isReady == true { raise(.running, "started", now: now) }
     }
 
-    /// On which something must listen before it is ready.
-    var portsToProbe: [UInt16] {
-        guard let task, run?.started?.health == nil else { return [] }
-        return Set(task.ports.filter { $0.transport == .tcp }.map(\.target)).sorted()
+    /// On which something must listen before it is ready; none: on whichever. What nobody can connect to is waited for by nobody.
+    var portsToProbe: [UInt16]? {
+        guard let task, run?.started?.health == nil, task.jobIteration == nil else { return nil }
+        let ports = Set(task.ports.filter { $0.transport == .tcp }.map(\.target)).sorted()
+        return ports.isEmpty && task.spec.networks.isEmpty ? nil : ports
     }
 
     /// Nil: as it was.

@@ -113,8 +113,8 @@ package enum TaskAction: Hashable, Sendable {
     case begin(TaskID, TaskSpec.Runtime, StepNumber, TaskStep)
     /// Nobody wants what this step makes: it is to end soon.
     case cancel(TaskID, StepNumber)
-    /// Say `listens` when something listens on all these TCP ports in the process's network namespace, or nothing
-    /// does for ten seconds.
+    /// Say `listens` when something listens on all these TCP ports in the process's network namespace, or nothing does for ten
+    /// seconds; where there are none, when it listens on any port, or nothing does for a second.
     case probe(TaskID, container: String, pid: Int, ports: [UInt16])
     case rotate(TaskID, ServingTask.Rotation)
     /// For the manager.

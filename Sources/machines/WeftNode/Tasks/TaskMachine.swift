@@ -201,10 +201,10 @@ package struct TaskMachine: Sendable {
 
     private mutating func probe(_ entry: inout TaskEntry) {
         guard let run = entry.run, run.phase == .running, !run.isReady, !run.isProbed, entry.wanted == .running,
-            let pid = run.started?.pid, !entry.portsToProbe.isEmpty
+            let pid = run.started?.pid, let ports = entry.portsToProbe
         else { return }
         entry.run?.isProbed = true
-        actions.append(.probe(entry.id, container: run.container, pid: pid, ports: entry.portsToProbe))
+        actions.append(.probe(entry.id, container: run.container, pid: pid, ports: ports))
     }
 
     /// Reports what is different.

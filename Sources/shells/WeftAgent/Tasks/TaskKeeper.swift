@@ -9,6 +9,8 @@ package final class TaskKeeper: Sendable {
     private static let tickInterval = Duration.seconds(1)
     /// Until a runtime that could not say what it has is asked again, at most.
     private static let longestRetry = Duration.seconds(2)
+    /// Between the last node's word that a backend gets no new connections, and its stop signal.
+    private static let lastRequests = Duration.milliseconds(250)
 
     private enum Event: Sendable {
         case input(TaskInput)
@@ -185,6 +187,8 @@ package final class TaskKeeper: Sendable {
                 let agent = agent
                 agent?.rotate([task: .draining])
                 await agent?.awaitOthers()
+                // What was on its way when the last node followed is still answered: most programs end at the signal at once.
+                try await Task.sleep(for: Self.lastRequests)
             case .shutDown(let container, let signal, let grace):
                 return .ended(try await driver.shutDown(container, signal: signal, grace: .nanoseconds(grace)))
             case .remove(let container):
