@@ -1,7 +1,8 @@
 #!/bin/bash
 # What tutorials on Docker's overlay networks do, with the stock docker command against Weft's sockets: brings up a lab of
 # three hosts with an engine each and runs the acceptance script, which is kept outside this repository, unmodified.
-# Encrypted networks are refused still, so exactly those steps must fail; anything else that fails, fails this.
+# Encrypted networks and ports published at every node are refused still, so exactly those steps must fail; anything else that fails,
+# fails this.
 # WEFT_BIN: directory with weft, weftd, weft-shim.  ACCEPTANCE: directory with walkthrough.sh.  PART: which parts of it.
 # DOCKERD: path of another dockerd than this machine's, with its containerd beside it.
 # Exit code 77: skipped, since something outside the repository is missing. Ends with `N passed, N failed`.
@@ -11,7 +12,8 @@ PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
 export PATH LC_ALL=C
 lab=${WEFT_LAB:-weft-lab}
 acceptance=${ACCEPTANCE:-../shared/acceptance}
-expected="net-create-encrypted net-inspect-encrypted encrypted-run-1 encrypted-run-2 encrypted-ping encrypted-http encrypted-on-wire"
+expected="net-create-encrypted net-inspect-encrypted encrypted-run-1 encrypted-run-2 encrypted-ping encrypted-http encrypted-on-wire
+    service-on-encrypted service-publish-ingress ingress-at-host-1 ingress-at-host-2 ingress-at-host-3"
 
 skip() { echo "walkthrough: SKIPPED, NOTHING TESTED: $1" >&2; exit 77; }
 [ -x "$acceptance/walkthrough.sh" ] || [ -f "$acceptance/walkthrough.sh" ] || skip "there is no $acceptance/walkthrough.sh"
@@ -28,7 +30,7 @@ echo "time lab-with-engines-and-image $((($(date +%s%N) - began) / 1000000)) ms"
 
 socket() { echo "/run/$lab/host$1/run/docker.sock"; }
 ADDR1=172.30.0.1 ADDR2=172.30.0.2 ADDR3=172.30.0.3 NETNS1=$lab-1 NETNS2=$lab-2 NETNS3=$lab-3 \
-    PART=${PART:-init net run end} bash "$acceptance/walkthrough.sh" "$(socket 1)" "$(socket 2)" "$(socket 3)" 2>&1 | tee "$out/log" | sed -u 's/^failed:/these failed:/'
+    PART=${PART:-init net run svc end} bash "$acceptance/walkthrough.sh" "$(socket 1)" "$(socket 2)" "$(socket 3)" 2>&1 | tee "$out/log" | sed -u 's/^failed:/these failed:/'
 
 passed=$(grep -c '^ok ' "$out/log") unmet=0
 while read -r name; do
@@ -51,5 +53,5 @@ fi
 step "lab down" weft lab down
 left() { ! { ip netns list | grep "$lab"; mount | grep "$lab"; find /sys/fs/cgroup -name "$lab*" 2>/dev/null; } | grep .; }
 step "leaves nothing behind" left
-echo "$unmet steps of encrypted networks are refused, as expected"
+echo "$unmet steps are refused, as expected"
 conclude

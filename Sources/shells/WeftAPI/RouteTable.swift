@@ -79,17 +79,12 @@ enum RouteTable {
         Route(.DELETE, "configs/*") { try await $0.configRemove($1) },
     ]
 
-    /// What makes services and changes them.
-    static let orchestration: [Route] = [
-        Route(.POST, "services/create") { try await $0.serviceCreate($1) },
-        Route(.POST, "services/*/update") { try await $0.serviceUpdate($1) },
-    ]
-
     private static let services: [Route] = [
         Route(.GET, "services") { try await $0.serviceList($1) },
         Route(.GET, "services/*") { try await $0.serviceInspect($1) },
         Route(.GET, "services/*/logs") { try await $0.serviceLogs($1) },
-        Route(.POST, "services/**") { try await $0.notOrchestrating($1) },
+        Route(.POST, "services/create") { try await $0.serviceCreate($1) },
+        Route(.POST, "services/*/update") { try await $0.serviceUpdate($1) },
         Route(.DELETE, "services/*") { try await $0.serviceRemove($1) },
         Route(.GET, "tasks") { try await $0.taskList($1) },
         Route(.GET, "tasks/*") { try await $0.taskInspect($1) },

@@ -35,14 +35,15 @@ package struct Router: Sendable {
     let engine: LocalEngine?
     /// Nil: containers whose engine takes no network driver cannot be put on networks.
     let containers: (any ContainerNetworking)?
+    let publishes: Bool
     private let routes: [Route]
 
     /// - Parameters:
-    ///   - orchestrates: services can be made here; without it they are refused with a sentence.
+    ///   - publishes: ports of services can be published; without it they are refused with a sentence.
     ///   - extra: routes besides weftd's own, which they do not replace.
     package init(
         backend: any APIBackend, sandboxes: any SandboxBackend, namespaces: any NamespaceBackend, engine: LocalEngine? = nil,
-        containers: (any ContainerNetworking)? = nil, orchestrates: Bool = false, logger: Logger, extra: [Route] = []
+        containers: (any ContainerNetworking)? = nil, publishes: Bool = false, logger: Logger, extra: [Route] = []
     ) {
         self.backend = backend
         self.sandboxes = sandboxes
@@ -50,7 +51,8 @@ package struct Router: Sendable {
         self.engine = engine
         self.containers = containers
         self.logger = logger
-        routes = (orchestrates ? RouteTable.orchestration : []) + RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
+        self.publishes = publishes
+        routes = RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
     }
 
     /// What clients are told to speak: the engine's, for most of what they say goes there.

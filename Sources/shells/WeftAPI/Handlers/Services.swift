@@ -73,6 +73,7 @@ extension Router {
     /// The spec with the ids of the networks that it names. Networks, secrets and configs that there are not are refused.
     private func resolved(_ spec: ServiceSpec) async throws -> ServiceSpec {
         var spec = spec
+        try checkPublished(spec)
         if !spec.task.networks.isEmpty {
             let networks = try await networks(for: spec.task.networks.map(\.target))
             for index in spec.task.networks.indices {
@@ -88,6 +89,19 @@ extension Router {
         if !container.secrets.isEmpty { try check(container.secrets, try await backend.objects(StoredSecret.self)) }
         if !container.configs.isEmpty { try check(container.configs, try await backend.objects(StoredConfig.self)) }
         return spec
+    }
+
+    /// Nothing is promised that nobody would answer.
+    private func checkPublished(_ spec: ServiceSpec) throws(APIError) {
+        let ports = spec.endpoint?.ports ?? []
+        if !publishes, ports.contains(where: { $0.mode == .ingress }) {
+            throw .unavailable(
+                "ports published at every node are not available in this version of Weft: publish at the nodes of the tasks, "
+                    + "-p mode=host,target=80,published=8080")
+        }
+        if spec.task.runtime == .sandbox, ports.contains(where: { $0.mode == .host }) {
+            throw .unavailable("sandboxes have no ports of their node's in this version of Weft: leave out mode=host")
+        }
     }
 
     private func target(
