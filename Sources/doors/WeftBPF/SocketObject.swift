@@ -6,7 +6,8 @@ extension ObjectDeclaration {
         ObjectDeclaration(
             name: "socket", code: socketObjectHex,
             maps: MapName.allCases.map { MapDeclaration($0.rawValue, entries: sizes.entries(of: $0)) }
-                + [MapDeclaration(SocketHooks.namespaceMap, entries: sizes.endpoints), MapDeclaration(SocketHooks.askedMap),
+                + [
+                    MapDeclaration(SocketHooks.namespaceMap, entries: sizes.endpoints), MapDeclaration(SocketHooks.askedMap),
                     MapDeclaration(SocketHooks.answerMap),
                 ],
             programs: SocketHooks.programs)
