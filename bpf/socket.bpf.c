@@ -28,7 +28,7 @@ static __always_inline bool is_led(
         return false;
     set_asked(asked, passage->service, family);
     if (((context->protocol == IPPROTO_TCP && find_backend(context, passage, bound, family)) ||
-         find_published(context, passage, port, bound, family)) &&
+         find_published(context, passage, port, bound, true, family)) &&
         keep_asked(context, socket, asked, family)) {
         if (context->protocol == IPPROTO_UDP)
             keep_answer(context, passage->backend, *port, asked, family);
@@ -46,7 +46,7 @@ static __always_inline bool is_sent(
     __be32 asked[4];
 
     set_asked(asked, passage->service, family);
-    if (!find_published(context, passage, port, bound, family))
+    if (!find_published(context, passage, port, bound, false, family))
         return false;
     keep_answer(context, passage->backend, *port, asked, family);
     return true;
@@ -69,12 +69,6 @@ static __always_inline int replace_target4(struct bpf_sock_addr *context, const 
         context->user_port = port;
     }
     return PROCEED;
-}
-
-/* IPv4 in an address of IPv6 is IPv4. */
-static __always_inline bool is_mapped(const __be32 *address)
-{
-    return !address[0] && !address[1] && address[2] == bpf_htonl(0xffff);
 }
 
 static __always_inline int replace_target6(struct bpf_sock_addr *context, const judge is_replaced)

@@ -23,11 +23,11 @@ final class ServiceFixture {
     let prefix = "/tmp/\(getpid())-\(UInt32.random(in: 0 ... .max))-service"
 
     /// - Parameter ports: what is published; then the network is the ingress network, on which host 1 has .10 and host 2 .11.
-    init(_ translation: ServiceTranslation, ports: [PortConfig] = []) throws {
+    init(_ translation: ServiceTranslation, ports: [PortConfig] = [], hasIPv6: Bool = true) throws {
         topology = try KernelTopology()
         _ = try topology.twoHosts()
         (a, b, c) = (try topology.namespace("a"), try topology.namespace("b"), try topology.namespace("c"))
-        net = try swarm.network("net", "10.77.30.0/24", vni: 4130, subnet6: "fd77:30::/64", isIngress: !ports.isEmpty)
+        net = try swarm.network("net", "10.77.30.0/24", vni: 4130, subnet6: hasIPv6 ? "fd77:30::/64" : nil, isIngress: !ports.isEmpty)
         try swarm.endpoint("a", on: 0, net, number: 2, in: a)
         try swarm.endpoint("b", on: 1, net, number: 3, in: b, task: Self.task(1))
         try swarm.endpoint("c", on: 0, net, number: 4, in: c, task: Self.task(2))

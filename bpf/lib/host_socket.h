@@ -57,24 +57,39 @@ static __always_inline const struct weft_ingress *publishing(void)
     return ingress && ingress->vni ? ingress : NULL;
 }
 
+/* Where to the port leads, of this family; false if nowhere. A network without IPv6 is reached by IPv4 in an address of IPv6, which a
+ * socket can be connected to (`may_be_mapped`), but not send to. */
+static __always_inline bool lead_to_service(
+    const struct weft_ingress *ingress, const struct weft_published *published, struct passage *passage, const __be32 *bound,
+    bool may_be_mapped, const int family)
+{
+    if (family == 4 || (!is_unspecified(ingress->ipv6) && !is_unspecified(published->ipv6))) {
+        set_address(passage->backend, family == 6 ? published->ipv6 : &published->ipv4, family);
+        return may_be_from(bound, family == 6 ? ingress->ipv6 : &ingress->ipv4, family);
+    }
+    passage->backend[0] = passage->backend[1] = 0;
+    passage->backend[2] = bpf_htonl(0xffff);
+    passage->backend[3] = published->ipv4;
+    return may_be_mapped && is_unspecified(bound);
+}
+
 /* What a process of the host asks for by `passage->service` and `port`, if that is published: then `passage->backend`, here a service, and
  * `port` are where it is to go instead. */
 static __always_inline bool find_published(
-    struct bpf_sock_addr *context, struct passage *passage, __u32 *port, const __be32 *bound, const int family)
+    struct bpf_sock_addr *context, struct passage *passage, __u32 *port, const __be32 *bound, bool may_be_mapped,
+    const int family)
 {
     const struct weft_published *published;
     const struct weft_ingress *ingress = publishing();
 
     if (!ingress || host_end_of(context, ingress->vni) != ingress->ifindex)
         return false;
-    set_address(passage->client, family == 6 ? ingress->ipv6 : &ingress->ipv4, family);
-    if ((family == 6 && is_unspecified(passage->client)) || !is_own(passage->service, family) ||
-        !may_be_from(bound, passage->client, family))
+    if (!is_own(passage->service, family))
         return false;
     published = published_at(passage->service, *port, context->protocol, family);
-    if (!published || published->vni != ingress->vni || (family == 6 && is_unspecified(published->ipv6)))
+    if (!published || published->vni != ingress->vni ||
+        !lead_to_service(ingress, published, passage, bound, may_be_mapped, family))
         return false;
-    set_address(passage->backend, family == 6 ? published->ipv6 : &published->ipv4, family);
     *port = published->target;
     return true;
 }
@@ -96,7 +111,10 @@ static __always_inline void keep_answer(
     struct weft_asked asked = { .port = context->user_port, .family = family }, *known;
     struct weft_answer_key key;
 
-    set_answer_key(&key, context, address, port, family);
+    if (family == 6 && is_mapped(address))
+        set_answer_key(&key, context, &address[3], port, 4);
+    else
+        set_answer_key(&key, context, address, port, family);
     set_address(asked.address, asked_address, family);
     known = bpf_map_lookup_elem(&weft_answer, &key);
     if (known && known->port == asked.port && same_address(known->address, asked.address, family))

@@ -71,6 +71,12 @@ static __always_inline bool has_way(const struct passage *passage, const int fam
     return to && to->flags & WEFT_FORWARD_BACKEND;
 }
 
+/* IPv4 in an address of IPv6 is IPv4. */
+static __always_inline bool is_mapped(const __be32 *address)
+{
+    return !address[0] && !address[1] && address[2] == bpf_htonl(0xffff);
+}
+
 /* Whether a socket that is bound to an address - 0: to none - can be sent from another. */
 static __always_inline bool may_be_from(const __be32 *bound, const __be32 *address, const int family)
 {
