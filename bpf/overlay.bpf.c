@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * The overlay's data plane: three programs at ingress (tcx, or clsact before Linux 6.6), no bridge and no learning.
+ * The overlay's data plane: four programs at ingress (tcx, or clsact before Linux 6.6), no bridge and no learning.
  *
  *   sandbox | eth0 ----- wv… | weft_from_container ---> another sandbox here       (redirect into its namespace)
  *                                                  \--> underlay, wrapped in VXLAN (redirect to the neighbour)
  *                                                   \-> host: DNS, the outside     (pass up the stack, IPv4 only)
  *   underlay | weft_from_underlay ---> sandbox, unwrapped
  *            \-> odd ones: stack ---> weft_vxlan | weft_from_vxlan ---> sandbox
+ *   other interfaces | weft_from_outside ---> sandbox, or underlay: what is for a published port (so does weft_from_underlay)
  *
  * A packet that is not allowed is dropped and counted by reason (enum weft_drop_reason); nothing is forwarded that no map names.
  */
 #include "lib/arp.h"
 #include "lib/encap.h"
 #include "lib/gateway.h"
+#include "lib/ingress.h"
 #include "lib/maps.h"
 #include "lib/neighbour.h"
 #include "lib/packet.h"
@@ -89,6 +91,15 @@ static __always_inline int leave_network(
             return DROPPED(WEFT_DROP_MULTICAST);
         return was_backend(endpoint->vni, &target, 4) ? refuse_former(skb, endpoint) : DROPPED(WEFT_DROP_NO_ENDPOINT);
     }
+    if (endpoint->flags & WEFT_ENDPOINT_INGRESS) {
+        int verdict = answer_client(skb, endpoint);
+
+        if (verdict)
+            return verdict;
+        ip = packet_start(skb) + ETH_HLEN;
+        if ((void *)(ip + 1) > packet_end(skb))
+            return DROPPED(WEFT_DROP_TRUNCATED);
+    }
     if (bpf_map_lookup_elem(&weft_subnet, &key))
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
     if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
@@ -111,6 +122,12 @@ static __always_inline int leave_network6(
         return was_backend(endpoint->vni, target, 6) ? refuse_former6(skb, endpoint) : DROPPED(WEFT_DROP_NO_ENDPOINT);
     if (is_link_local(target))
         return DROPPED(WEFT_DROP_LINK_LOCAL);
+    if (endpoint->flags & WEFT_ENDPOINT_INGRESS) {
+        int verdict = answer_client6(skb, endpoint);
+
+        if (verdict)
+            return verdict;
+    }
     if (bpf_map_lookup_elem(&weft_subnet6, &key))
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
     if (endpoint->flags & WEFT_ENDPOINT_INTERNAL)
@@ -140,7 +157,7 @@ static __always_inline int forward_from(
         return send_to_peer(skb, endpoint, to, ETH_P_IP, ip->tos);
     set_mac(ethernet->h_dest, to->mac);
     count_received(to->ifindex, packets, skb->len);
-    return redirect_to_sandbox(skb, to->ifindex);
+    return to->flags & WEFT_FORWARD_HOST ? bpf_redirect(to->ifindex, 0) : redirect_to_sandbox(skb, to->ifindex);
 }
 
 static __always_inline int forward6_from(
@@ -168,7 +185,7 @@ static __always_inline int forward6_from(
         return send_to_peer(skb, endpoint, to, ETH_P_IPV6, tos);
     }
     count_received(to->ifindex, packets, skb->len);
-    return redirect_to_sandbox(skb, to->ifindex);
+    return to->flags & WEFT_FORWARD_HOST ? bpf_redirect(to->ifindex, 0) : redirect_to_sandbox(skb, to->ifindex);
 }
 
 /* Where a client's packet to a service goes; NULL if nowhere: `verdict` says why. The packet is as it was. */
@@ -395,7 +412,8 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
     if (to->flags) {
         if (to->flags & WEFT_FORWARD_SERVICE)
             return send_to_service(skb, endpoint, packets);
-        forget_connection(skb, endpoint->vni);
+        if (to->flags & WEFT_FORWARD_BACKEND)
+            forget_connection(skb, endpoint->vni);
     }
     if (!to->ifindex) {
         if (exceeds_path(skb, to->mtu, ETH_HLEN + ip->ihl * 4, ip->protocol))
@@ -442,7 +460,19 @@ int weft_from_underlay(struct __sk_buff *skb)
 {
     __u32 packets = packets_in(skb);
 
-    return conclude(receive_from_underlay(skb, packets), packets);
+    int verdict = receive_from_underlay(skb, packets);
+
+    if (verdict == WEFT_TCX_NEXT)
+        verdict = receive_from_outside(skb, packets);
+    return conclude(verdict, packets);
+}
+
+SEC("tc")
+int weft_from_outside(struct __sk_buff *skb)
+{
+    __u32 packets = packets_in(skb);
+
+    return conclude(receive_from_outside(skb, packets), packets);
 }
 
 SEC("tc")

@@ -61,7 +61,7 @@ final class ServiceFixture {
     }
 
     /// Says who it is, or whose the connection is, for every message over TCP, port 80, and before what it got over UDP, port 81.
-    private static let server = """
+    static let server = """
         import socket, sys, threading
         name = sys.argv[1].encode()
         def serve(c):
@@ -80,7 +80,7 @@ final class ServiceFixture {
         """
 
     /// What the tests' own lines use.
-    private static let client = """
+    static let client = """
         import os, socket, struct, sys, time
         def family(address): return socket.AF_INET6 if ":" in address else socket.AF_INET
         def tcp(address, port=80, source=0):
@@ -118,7 +118,7 @@ final class BackgroundClient {
     private let file: String
     private let process: pid_t
 
-    fileprivate init(_ prefix: String, _ namespace: NetworkNamespace, _ lines: String) throws {
+    init(_ prefix: String, _ namespace: NetworkNamespace, _ lines: String) throws {
         file = "\(prefix)-\(UInt32.random(in: 0 ... .max))"
         try script("(cat \(prefix)-client.py; cat <<'END'\ngate = \"\(file)-go\"\n\(lines)\nEND\n) >\(file).py; : >\(file)-log")
         let started = try run(in: namespace, "timeout 150 python3 -u \(file).py >\(file)-log 2>&1 & echo $!")

@@ -140,7 +140,7 @@ struct RawClient {
 
 /// Runs a server on a socket in a fresh directory while `body` runs.
 func withServer(
-    _ backend: MemoryBackend = MemoryBackend(), extra: [Route] = [], publishes: Bool = true,
+    _ backend: MemoryBackend = MemoryBackend(), extra: [Route] = [],
     _ body: @escaping @Sendable (RawClient, MemoryBackend) async throws -> Void
 ) async throws {
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
@@ -148,5 +148,5 @@ func withServer(
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: directory) }
     let path = directory.appendingPathComponent("docker.sock").path
-    try await serve(backend, path, extra: extra, publishes: publishes) { try await body(RawClient(path: path), backend) }
+    try await serve(backend, path, extra: extra) { try await body(RawClient(path: path), backend) }
 }

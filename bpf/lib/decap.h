@@ -82,6 +82,17 @@ static __always_inline int admit6(
     return *to && (*to)->ifindex ? 0 : DROPPED(WEFT_DROP_NO_ENDPOINT);
 }
 
+/* bpf/lib/ingress.h: what is from or for a client outside. `verdict`: what becomes of it if it is nothing of the kind. */
+static __noinline int take_ingress4(
+    struct __sk_buff *skb, const struct arrival *arrival, __u32 outer, __u32 packets, int verdict);
+static __noinline int take_ingress6(
+    struct __sk_buff *skb, const struct arrival *arrival, __u32 outer, __u32 packets, int verdict);
+
+static __always_inline bool may_be_ingress(int verdict)
+{
+    return verdict == DROPPED(WEFT_DROP_FORGED_SOURCE) || verdict == DROPPED(WEFT_DROP_NO_ENDPOINT);
+}
+
 /* Carries a congestion mark from the outer header to the inner one; false when the inner flow cannot take it (RFC 6040, 4.2). */
 static __always_inline bool keep_congestion_mark(struct iphdr *inner, __u8 outer_tos)
 {
@@ -150,8 +161,16 @@ static __always_inline int take_ipv4(
     struct ethhdr *ethernet;
     int verdict = admit(arrival, inner, &from, &to);
 
-    if (verdict)
-        return verdict;
+    if (verdict) {
+        /* A copy for the call, so that what is usual has its own in registers. */
+        struct arrival copy = *arrival;
+
+        if (!may_be_ingress(verdict))
+            return verdict;
+        if (outer && !keep_congestion_mark(inner, arrival->tos))
+            return DROPPED(WEFT_DROP_DECAP_FAILED);
+        return take_ingress4(skb, &copy, outer, packets, verdict);
+    }
     if (outer && (!keep_congestion_mark(inner, arrival->tos) || !unwrap(skb, outer)))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
     if (from->flags & WEFT_FORWARD_BACKEND) {
@@ -180,8 +199,13 @@ static __always_inline int take_ipv6(
     if ((void *)(inner + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_TRUNCATED);
     verdict = admit6(arrival, inner, &from, &to);
-    if (verdict)
-        return verdict;
+    if (verdict) {
+        if (!may_be_ingress(verdict))
+            return verdict;
+        if (outer && !keep_congestion_mark6(skb, inner, offset, arrival->tos))
+            return DROPPED(WEFT_DROP_DECAP_FAILED);
+        return take_ingress6(skb, arrival, outer, packets, verdict);
+    }
     if (outer && (!keep_congestion_mark6(skb, inner, offset, arrival->tos) || !unwrap6(skb, outer)))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
     ethernet = packet_start(skb);

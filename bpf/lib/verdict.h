@@ -87,6 +87,10 @@ static __always_inline void count_drop(struct weft_counter *counter, int verdict
 /* Verdict on a packet that came from the wire: drops go to the counter of interface 0. */
 static __always_inline int conclude(int verdict, __u32 packets)
 {
+    if (verdict > 0 && verdict & ANSWERED_BIT) {
+        count_drop(counter_of(0), verdict >> ANSWERED_REASON_SHIFT, packets);
+        return verdict & ANSWERED_ACTION;
+    }
     if (!(verdict > 0 && verdict & DROPPED_BIT))
         return verdict;
     count_drop(counter_of(0), verdict, packets);

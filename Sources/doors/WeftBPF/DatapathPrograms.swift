@@ -148,6 +148,9 @@ package final class DatapathPrograms: Sendable {
     /// Puts the vxlan device's program at it.
     package func attachVXLAN(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .vxlan) }
 
+    /// Puts the program for published ports at an interface of the host's.
+    package func attachOutside(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .outside) }
+
     /// Takes the program off an interface. None there, or no interface, is no error.
     package func detach(interface: UInt32) throws(BPFError) { try interfaces.detach(interface: interface) }
 

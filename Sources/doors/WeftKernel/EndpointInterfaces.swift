@@ -11,6 +11,8 @@ final class EndpointInterfaces: Sendable {
     let namespace: NetworkNamespace
     let netlink: NetlinkSocket
     let programs: DatapathPrograms
+    /// Of what is to be set in engines' containers.
+    let visitors: EngineVisits
     /// The host ends of finished endpoints.
     private let known = Mutex(Indexes())
 
@@ -34,6 +36,7 @@ final class EndpointInterfaces: Sendable {
         self.namespace = namespace
         self.netlink = netlink
         self.programs = programs
+        visitors = EngineVisits(netlink: netlink, programs: programs)
     }
 
     func interface(of endpoint: EndpointID) -> UInt32? { known.withLock { $0.interfaces[endpoint] } }
@@ -111,6 +114,7 @@ final class EndpointInterfaces: Sendable {
         // The interface before its program: taking the program off by itself would wait for the kernel once more.
         try netlink.remove(.deleteLink(index: found.index), "remove interface \(name)")
         try programs.detach(interface: found.index)
+        if let endpoint = endpoint(at: found.index) { visitors.leave(endpoint) }
         known.withLock { $0.remove(found.index) }
     }
 
@@ -118,7 +122,7 @@ final class EndpointInterfaces: Sendable {
     private func configureInside(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32) throws {
         switch endpoint.placement {
         case .namespace(let path): try configure(endpoint, hostEnd, in: path)
-        case .engine: break
+        case .engine: if endpoint.entry.isIngress { visitors.visit(endpoint.id) }
         case .host: try configureHostDevice(endpoint, hostEnd)
         }
     }
@@ -143,6 +147,9 @@ final class EndpointInterfaces: Sendable {
         let mtu = link.mtu == endpoint.mtu.bytes ? nil : endpoint.mtu.bytes
         try inside.change(.setLink(index: link.index, LinkChange(isUp: true, mtu: mtu)), "set up \(name)")
 
+        if endpoint.entry.isIngress {
+            _ = try IngressRoutes(entry: endpoint.entry, udpPorts: endpoint.routes.udpPorts).apply(by: inside)
+        }
         let toResolver = RouteMessage(
             destination: IPv4Prefix(host: KernelDatapath.resolverAddress), interface: link.index, isLinkScope: true)
         try inside.ensure(toResolver, isWanted: endpoint.routes.toResolver, "the resolver's route by \(name)")

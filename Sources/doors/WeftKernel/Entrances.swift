@@ -4,23 +4,32 @@ internal import WeftDatapath
 internal import WeftLinux
 internal import WeftModel
 internal import WeftNet
+internal import WeftWire
 
 /// The ports of this host that are published for services: each is held, so that no other process takes it, and leads to its service.
+///
+/// Clients come by the host's interfaces: each gets the program that leads their packets to tasks, for as long as a port is published, as it
+/// comes and goes, whoever makes it. Interfaces without Ethernet's header are not looked at.
 ///
 /// A port that another process has stays its own, and is not published here: that is told, and tried again with every look at the kernel.
 final class Entrances: Sendable {
     private let namespace: NetworkNamespace
     private let programs: DatapathPrograms
+    private let netlink: NetlinkSocket
     private let ports = Mutex(Ports())
+    /// One look at a time.
+    private let looking = Mutex(())
 
     private struct Ports {
         /// Nil for one that is published, but could not be held.
         var holds: [PublishedAt: PortHold?] = [:]
         var conflicts: [PublishedAt: String] = [:]
+        var events: InterfaceEvents?
     }
 
-    init(namespace: NetworkNamespace, programs: DatapathPrograms) {
+    init(namespace: NetworkNamespace, netlink: NetlinkSocket, programs: DatapathPrograms) {
         self.namespace = namespace
+        self.netlink = netlink
         self.programs = programs
     }
 
@@ -34,6 +43,7 @@ final class Entrances: Sendable {
             return ports.withLock { $0.conflicts[port] = conflict }
         }
         try programs.putPublished(port, service)
+        if ports.withLock({ $0.events == nil }) { try followInterfaces() }
     }
 
     func withdraw(_ port: PublishedAt) throws {
@@ -42,11 +52,66 @@ final class Entrances: Sendable {
             ports.holds[port] = nil
             ports.conflicts[port] = nil
         }
+        guard ports.withLock({ $0.holds.isEmpty }) else { return }
+        ports.withLock { $0.events = nil }
+        try look()
+    }
+
+    /// Puts the program at the host's interfaces, and at those that come.
+    private func followInterfaces() throws {
+        let events = try InterfaceEvents(in: namespace) { [weak self] in
+            // The next look is not far.
+            try? self?.look()
+        }
+        ports.withLock { $0.events = events }
+        try look()
+    }
+
+    /// Brings programs and addresses up to date with the host's interfaces.
+    func look() throws {
+        try looking.withLock { _ in
+            let isPublishing = try !programs.published().isEmpty
+            let links = try netlink.dump(.dumpLinks(), "list interfaces") { LinkMessage($0) }
+            let entrances = isPublishing ? Set(links.filter { isEntrance($0, among: links) }.map(\.index)) : []
+            let roles = try programs.attachedInterfaces()
+            for interface in entrances.subtracting(roles.keys).sorted() {
+                // One that has gone meanwhile needs none.
+                do { try programs.attachOutside(interface: interface) } catch where !isThere(interface) { continue }
+            }
+            for (interface, role) in roles where role == .outside && !entrances.contains(interface) {
+                try programs.detach(interface: interface)
+            }
+            try programs.setHostAddresses(isPublishing ? addresses(links) : [])
+        }
+    }
+
+    private func isThere(_ interface: UInt32) -> Bool {
+        let links = try? netlink.dump(.dumpLinks(), "list interfaces") { LinkMessage($0) }
+        return links?.contains { $0.index == interface } ?? false
+    }
+
+    /// A port of a bridge or bond hands on what it gets; Weft's own interfaces have programs of their own.
+    private func isEntrance(_ link: LinkMessage, among links: [LinkMessage]) -> Bool {
+        guard link.isEthernet, !isHostEnd(link), ![KernelDatapath.vxlanName, hostIngressInterface].contains(link.name) else {
+            return false
+        }
+        let master = link.masterIndex.flatMap { index in links.first { $0.index == index } }
+        return master == nil || master?.kind == "vrf"
+    }
+
+    private func addresses(_ links: [LinkMessage]) throws -> Set<IPAddress> {
+        let own = links.first { $0.name == hostIngressInterface }?.index
+        let four = try netlink.dump(.dumpAddresses(), "list addresses") { AddressMessage($0) }
+        let six = try netlink.dump(.dumpIPv6Addresses(), "list addresses") { IPv6AddressMessage($0) }
+        return Set(
+            four.filter { $0.interface != own && $0.address != Constants.resolver }.map { IPAddress.v4($0.address) }
+                + six.filter { $0.interface != own }.map { IPAddress.v6($0.address) })
     }
 
     /// What is published: a port that this process does not hold yet is not.
     func published() throws -> [PublishedAt: PublishedService] {
         let held = ports.withLock { Set($0.holds.keys) }
+        try look()
         return try programs.published().filter { held.contains($0.key) }
     }
 

@@ -51,7 +51,7 @@ package final class KernelDatapath: Datapath, Sendable {
         setting = HostSetting(namespace: namespace, netlink: netlink, programs: programs)
         endpoints = EndpointInterfaces(namespace: namespace, netlink: netlink, programs: programs)
         tables = AddressTables(programs: programs)
-        entrances = Entrances(namespace: namespace, programs: programs)
+        entrances = Entrances(namespace: namespace, netlink: netlink, programs: programs)
         settling = IdleWork("weft.settling", rest: .seconds(1)) { (try? programs.settle()) ?? true }
         settling.postpone()
         hasPendingLinks = Mutex(!programs.adoption.pendingInterfaces.isEmpty)
@@ -75,6 +75,7 @@ package final class KernelDatapath: Datapath, Sendable {
     package func note(_ endpoint: EndpointID, isIn namespace: NetworkNamespace) throws {
         guard let interface = interface(of: endpoint) else { return }
         try programs.putNamespace(cookie: namespace.cookie(), interface: interface)
+        endpoints.visitors.enter(endpoint, namespace, interface: interface)
     }
 
     package func apply(_ operations: [DatapathOperation]) -> [DatapathFailure] {

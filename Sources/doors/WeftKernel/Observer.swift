@@ -25,6 +25,8 @@ extension KernelDatapath {
                 case .endpoint: !indexes.contains(interface)
                 case .underlay: interface != underlay
                 case .vxlan: interface != vxlan
+                // Entrances has just looked after these.
+                case .outside: false
                 }
             }.keys)
         return state
@@ -75,10 +77,13 @@ struct EndpointAlias {
         else { return nil }
         self.init(
             id: EndpointID(String(first.dropFirst(5))),
-            routes: SandboxRoutes(isDefault: words.contains("default"), toResolver: words.contains("resolver")))
+            routes: SandboxRoutes(
+                isDefault: words.contains("default"), toResolver: words.contains("resolver"),
+                udpPorts: words.first { $0.hasPrefix("udp:") }?.dropFirst(4).split(separator: ",").compactMap { UInt16($0) } ?? []))
     }
 
     var text: String {
         "weft:\(id)" + (routes.isDefault ? " default" : "") + (routes.toResolver ? " resolver" : "")
+            + (routes.udpPorts.isEmpty ? "" : " udp:" + routes.udpPorts.map(String.init).joined(separator: ","))
     }
 }

@@ -60,6 +60,8 @@ extension Compilation {
             // An engine gives its containers a bridge of its own for the way out.
             isNoExit: attachment.namespacePath.isEmpty, isBackend: endpoint.task != nil, isIngress: network.spec.ingress,
             ipv6: EndpointIPv6(endpoint, on: network))
+        var routes = routes
+        routes.udpPorts = udpPorts(of: endpoint, on: network)
         desired.endpoints[endpoint.id] = DesiredEndpoint(
             id: endpoint.id, entry: entry, mtu: mtu(of: network, underlay: underlayMTU), placement: attachment.placement,
             interfaceName: attachment.interfaceNameInside,

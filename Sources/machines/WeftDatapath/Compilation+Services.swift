@@ -33,6 +33,7 @@ extension Compilation {
             servicesOn[network, default: []].insert(id)
             publish(ServicePlace(service: id, network: network))
         }
+        for network in before.union(networksOfService(id)) { followPorts(of: ServicePlace(service: id, network: network)) }
     }
 
     private func networksOfService(_ id: ServiceID) -> Set<NetworkID> { Set(services[id]?.addresses.map(\.network) ?? []) }

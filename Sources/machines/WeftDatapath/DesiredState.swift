@@ -168,10 +168,13 @@ package struct SandboxRoutes: Hashable, Sendable {
     /// Everything outside, by the network's gateway.
     package var isDefault: Bool
     package var toResolver: Bool
+    /// A task's on the ingress network: ports from which it answers clients of published ports by UDP, ascending.
+    package var udpPorts: [UInt16]
 
-    package init(isDefault: Bool, toResolver: Bool) {
+    package init(isDefault: Bool, toResolver: Bool, udpPorts: [UInt16] = []) {
         self.isDefault = isDefault
         self.toResolver = toResolver
+        self.udpPorts = udpPorts
     }
 }
 

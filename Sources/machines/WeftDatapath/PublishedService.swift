@@ -70,6 +70,20 @@ extension Compilation {
         desired.published[port] = holder.flatMap { published(port, for: $0) }
     }
 
+    /// Ports from which a task on the ingress network answers clients by UDP.
+    func udpPorts(of endpoint: Endpoint, on network: Network) -> [UInt16] {
+        guard network.spec.ingress, let task = endpoint.task, let service = services[task.service] else { return [] }
+        return Set(service.ports.filter { $0.transport == .udp }.map(\.target)).sorted()
+    }
+
+    /// The service's ports are others than before.
+    mutating func followPorts(of place: ServicePlace) {
+        guard networks[place.network]?.spec.ingress == true else { return }
+        for id in tasksAt[place] ?? [] {
+            if let attachment = attachments[id], let endpoint = desired.endpoints[id] { describe(attachment, endpoint.routes) }
+        }
+    }
+
     private func published(_ port: PublishedAt, for place: ServicePlace) -> PublishedService? {
         guard let service = services[place.service], let network = networks[place.network],
             let config = service.ports.first(where: { PublishedAt($0.transport, $0.published) == port }),

@@ -27,6 +27,8 @@ struct NetworkCreate: AsyncParsableCommand {
     var driver = "overlay"
     @Flag(help: "Let sandboxes and plain containers attach to it, not services only.")
     var attachable = false
+    @Flag(help: "The one by which ports of services are published at every node; there is one.")
+    var ingress = false
     @Flag(help: "No way out of the network.")
     var `internal` = false
     @Flag(help: "IPv6 beside IPv4, from the swarm's unique local addresses where no --subnet says otherwise.")
@@ -59,7 +61,7 @@ struct NetworkCreate: AsyncParsableCommand {
         var body: TemplateValue = [
             "Name": .string(name), "CheckDuplicate": true, "Driver": .string(driver), "Scope": "",
             "IPAM": ["Driver": "default", "Options": [:], "Config": pools.value],
-            "Internal": .bool(self.internal), "Attachable": .bool(attachable), "Ingress": false, "ConfigOnly": false,
+            "Internal": .bool(self.internal), "Attachable": .bool(attachable), "Ingress": .bool(ingress), "ConfigOnly": false,
             "ConfigFrom": .null, "Options": .map(try pairs(opt, option: "--opt")),
             "Labels": .map(try pairs(label, option: "--label")),
         ]

@@ -35,15 +35,13 @@ package struct Router: Sendable {
     let engine: LocalEngine?
     /// Nil: containers whose engine takes no network driver cannot be put on networks.
     let containers: (any ContainerNetworking)?
-    let publishes: Bool
     private let routes: [Route]
 
     /// - Parameters:
-    ///   - publishes: ports of services can be published; without it they are refused with a sentence.
     ///   - extra: routes besides weftd's own, which they do not replace.
     package init(
         backend: any APIBackend, sandboxes: any SandboxBackend, namespaces: any NamespaceBackend, engine: LocalEngine? = nil,
-        containers: (any ContainerNetworking)? = nil, publishes: Bool = false, logger: Logger, extra: [Route] = []
+        containers: (any ContainerNetworking)? = nil, logger: Logger, extra: [Route] = []
     ) {
         self.backend = backend
         self.sandboxes = sandboxes
@@ -51,7 +49,6 @@ package struct Router: Sendable {
         self.engine = engine
         self.containers = containers
         self.logger = logger
-        self.publishes = publishes
         routes = RouteTable.routes + (engine == nil ? [] : RouteTable.engine) + extra
     }
 

@@ -6,12 +6,15 @@ package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
     case underlay
     /// The collect_md vxlan device, for what the underlay's program leaves to the stack.
     case vxlan
+    /// Any other interface of the host by which clients of published ports come.
+    case outside
 
     var program: String {
         switch self {
         case .endpoint: "weft_from_container"
         case .underlay: "weft_from_underlay"
         case .vxlan: "weft_from_vxlan"
+        case .outside: "weft_from_outside"
         }
     }
 

@@ -1,6 +1,6 @@
 import CDatapathABI
 package import WeftDatapath
-import WeftNet
+package import WeftNet
 
 /// Published ports, and the node's own place on the ingress network, in the kernel.
 extension DatapathPrograms {
@@ -22,6 +22,19 @@ extension DatapathPrograms {
 
     package func removePublished(_ port: PublishedAt) throws(BPFError) { try publishedMap.remove(port.key) }
 
+    /// The host's own addresses, at which ports are published.
+    package func setHostAddresses(_ addresses: Set<IPAddress>) throws(BPFError) {
+        var known: Set<IPAddress> = []
+        for (key, _) in try hostAddressMap.all() {
+            guard let address = IPAddress(key), addresses.contains(address) else {
+                try hostAddressMap.remove(key)
+                continue
+            }
+            known.insert(address)
+        }
+        for address in addresses.subtracting(known) { try hostAddressMap.put(address.hostKey, 1) }
+    }
+
     /// The node's own endpoint on the ingress network is behind this interface.
     package func setIngress(_ entry: EndpointEntry, interface: UInt32) throws(BPFError) {
         try ingressMap.put(
@@ -35,6 +48,23 @@ extension DatapathPrograms {
     package func removeIngress(interface: UInt32) throws(BPFError) {
         guard let known = try ingressMap.get(0), known.ifindex == interface else { return }
         try ingressMap.put(0, weft_ingress())
+    }
+}
+
+extension IPAddress {
+    fileprivate init?(_ key: weft_host_address_key) {
+        switch key.family {
+        case 4: self = .v4(IPv4Address(networkOrder: key.address.0))
+        case 6: self = .v6(IPv6Address(words: key.address))
+        default: return nil
+        }
+    }
+
+    fileprivate var hostKey: weft_host_address_key {
+        switch self {
+        case .v4(let address): weft_host_address_key(family: 4, address: (address.networkOrder, 0, 0, 0))
+        case .v6(let address): weft_host_address_key(family: 6, address: address.words)
+        }
     }
 }
 

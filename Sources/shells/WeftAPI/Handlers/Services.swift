@@ -94,11 +94,6 @@ extension Router {
     /// Nothing is promised that nobody would answer.
     private func checkPublished(_ spec: ServiceSpec) throws(APIError) {
         let ports = spec.endpoint?.ports ?? []
-        if !publishes, ports.contains(where: { $0.mode == .ingress }) {
-            throw .unavailable(
-                "ports published at every node are not available in this version of Weft: publish at the nodes of the tasks, "
-                    + "-p mode=host,target=80,published=8080")
-        }
         if spec.task.runtime == .sandbox, ports.contains(where: { $0.mode == .host }) {
             throw .unavailable("sandboxes have no ports of their node's in this version of Weft: leave out mode=host")
         }

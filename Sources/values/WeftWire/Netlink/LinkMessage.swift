@@ -6,6 +6,8 @@ package struct LinkMessage: Hashable, Sendable {
     package var index: UInt32
     package var name: String
     package var isUp: Bool
+    /// Its frames begin with an Ethernet header.
+    package var isEthernet = true
     package var mtu: Int?
     package var mac: MACAddress?
     /// `ip link set alias`.
@@ -33,12 +35,14 @@ package struct LinkMessage: Hashable, Sendable {
     package init?(_ message: NetlinkMessage) {
         guard message.type == Int(RTM_NEWLINK) else { return nil }
         var reader = NetlinkReader(message.payload)
-        guard reader.take(4) != nil, let index = reader.integer(UInt32.self), let flags = reader.integer(UInt32.self),
+        guard reader.take(2) != nil, let type = reader.integer(UInt16.self), let index = reader.integer(UInt32.self), let flags = reader.integer(UInt32.self),
             reader.take(4) != nil, let attributes = NetlinkAttributes(reader.rest),
             let name = attributes.text(Int(IFLA_IFNAME))
         else { return nil }
         self.index = index
         self.name = name
+        // ARPHRD_ETHER
+        isEthernet = type == 1
         isUp = flags & UInt32(WEFT_IFF_UP) != 0
         mtu = attributes.integer(Int(IFLA_MTU)).map { (value: UInt32) in Int(value) }
         mac = attributes[Int(IFLA_ADDRESS)].flatMap { MACAddress(octets: $0) }
