@@ -43,6 +43,16 @@ struct OrchestrationTests {
         #expect(swarm.tasks(service.id).isEmpty)
     }
 
+    @Test("However many are wanted, one transaction takes no more of them than may be")
+    func many() throws {
+        var swarm = try Swarm.withWorkers(3)
+        let before = swarm.commits
+        let service = try swarm.serve("many", .replicated(5000))
+        #expect(swarm.tasks(service.id).count == 5000 && swarm.wanted(service.id).allSatisfy { $0.node != nil })
+        #expect(swarm.commits - before >= 3)
+        #expect(swarm.largestCommit <= 2100)
+    }
+
     @Test("A global service has a task on every node that it may run on, and follows as they come and go")
     func global() throws {
         var swarm = try Swarm.withWorkers(2)

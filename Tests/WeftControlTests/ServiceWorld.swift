@@ -20,7 +20,9 @@ struct ServiceWorld {
 
     init(seed: UInt64) throws {
         random = Swarm.Steps(state: seed &* 0x9E37_79B9_7F4A_7C15 | 1)
-        swarm = try Swarm()
+        var spec = ClusterSpec()
+        spec.taskHistoryRetentionLimit = [5, 1, 0][Int(seed % 3)]
+        swarm = try Swarm(spec: spec)
         nodes = (1...4).map { NodeID("w\($0)") }
         networks = [try swarm.create("one"), try swarm.create("two") { $0.ipam6 = IPAMConfig(subnet: IPv6Prefix("fd00:9::/64")) }]
         for (index, node) in nodes.enumerated() {
@@ -99,13 +101,18 @@ struct ServiceWorld {
     private mutating func change() throws {
         guard let service = pick(services) else { return }
         var spec: ServiceSpec? = service.spec
-        switch Int.random(in: 0..<4, using: &random) {
+        switch Int.random(in: 0..<6, using: &random) {
+        case 4: spec?.task.placement.constraints = try #require(pick([[], ["node.labels.zone == a"], ["node.labels.zone != a"]]))
+        case 5:
+            spec?.labels["a"] = String(Int.random(in: 0...9, using: &random))
+            // With a port at the node the new task could not be beside the old one.
+            if service.spec.endpoint?.ports.contains(where: { $0.mode == .host }) != true { spec?.update?.order = chance(50) ? .stopFirst : .startFirst }
         case 0: if case .replicated = service.spec.mode { spec?.mode = .replicated(UInt64.random(in: 0...6, using: &random)) }
         case 1: spec?.task.container.image = chance(30) ? "bad" : "good"
         case 2: spec?.task.forceUpdate += 1
         default: if service.previousSpec != nil { spec = nil }
         }
-        trail.append("update \(service.spec.name) to \(spec.map { "\($0.mode) \($0.task.container.image)" } ?? "the one before")")
+        trail.append("update \(service.spec.name) to \(spec.map { "\($0.mode) \($0.task.container.image) \($0.task.placement.constraints)" } ?? "the one before")")
         _ = try swarm.run(.updateService(service.id, version: service.version, spec))
     }
 
@@ -321,7 +328,8 @@ struct ServiceWorld {
             try demand(
                 own.allSatisfy { $0.status.state == .pending || $0.specVersion == service.specVersion || service.spec.mode.isJob },
                 "\(service.spec.name) has old tasks")
-            if let state = service.updateStatus?.state {
+            // An update waits for a place that has lost its task and finds no node for the next.
+            if let state = service.updateStatus?.state, !own.contains(where: { $0.status.state == .pending }) {
                 try demand([.completed, .rollbackCompleted].contains(state), "\(service.spec.name) is still \(state): \(story())")
             }
         }

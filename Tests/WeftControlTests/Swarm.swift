@@ -19,6 +19,7 @@ struct Swarm {
     var notes: [String] = []
     var events: [ClusterEvent] = []
     var commits = 0
+    var largestCommit = 0
     var givenUp: [ControlInput] = []
     private var stored: [StoredObject] = []
     private var replies: [CommandID: Result<ControlReply, ControlError>] = [:]
@@ -74,6 +75,7 @@ struct Swarm {
             #expect(transaction.base == replica.revision)
             #expect(Set(transaction.writes.map(\.key)).count == transaction.writes.count)
             commits += 1
+            largestCommit = max(largestCommit, transaction.writes.count)
             keep(StoreCommit(transaction, at: revision))
             resolve(.committed(revision))
             #expect(replica.revision == revision)

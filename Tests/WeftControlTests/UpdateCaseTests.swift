@@ -179,6 +179,23 @@ struct UpdateCaseTests {
         #expect(swarm.wanted(service).map(\.status.state) == [.running] && images(swarm, service) == ["app:2"])
     }
 
+    @Test("A replica without a node gives way to the new one, whatever the order")
+    func pendingFormer() throws {
+        var swarm = try Swarm.withWorkers(1)
+        let first = try swarm.serve("first") { $0.task.reservations.memoryBytes = 10 << 30 }.id
+        let service = try serve(&swarm, .replicated(1)) {
+            $0.task.reservations.memoryBytes = 10 << 30
+            $0.update?.order = .startFirst
+        }
+        try renew(&swarm, service)
+        #expect(images(swarm, service) == ["app:2"] && swarm.wanted(service).map(\.node) == [nil])
+        _ = try swarm.run(.removeService(first))
+        try swarm.obey()
+        swarm.pass(.seconds(1))
+        try swarm.obey()
+        #expect(images(swarm, service) == ["app:2"] && swarm.wanted(service).map(\.status.state) == [.running])
+    }
+
     @Test("While there is no address for new tasks the old ones go on, and what is published with them")
     func noAddress() throws {
         var swarm = try Swarm.withWorkers(1)

@@ -17,9 +17,16 @@ extension ServiceTurn {
         }
         let missing = count - kept.count
         for place in vacant.dropFirst(missing) { forget(place) }
+        fill(vacant.prefix(missing), missing, of: service, random: &random)
+    }
+
+    /// As many as one transaction takes: what is written brings about the next turn, and with it the rest.
+    private mutating func fill(
+        _ vacant: ArraySlice<Place>, _ missing: Int, of service: Service, random: inout some RandomNumberGenerator
+    ) {
+        let missing = min(missing, ManagerCore.changesMax)
         let free = (1...).lazy.map { Place.slot($0) }.filter { [tasks] in tasks.newest(at: $0) == nil }
-        let new = vacant.prefix(missing) + free.prefix(max(0, missing - vacant.count))
-        for place in new { make(service, at: place, random: &random) }
+        for place in vacant.prefix(missing) + free.prefix(max(0, missing - vacant.count)) { make(service, at: place, random: &random) }
     }
 
     /// There is a task that is to run, or the last one ended and nothing of the same spec is to follow.
@@ -83,9 +90,7 @@ extension ServiceTurn {
         }
         let total = Int(clamping: total)
         let missing = max(0, min(Int(clamping: concurrent) - running, total - done - running))
-        let free = (1...).lazy.map { Place.slot($0) }.filter { [tasks] in tasks.newest(at: $0) == nil }
-        let new = vacant.prefix(missing) + free.prefix(max(0, missing - vacant.count))
-        for place in new { make(service, at: place, random: &random) }
+        fill(vacant.prefix(missing), missing, of: service, random: &random)
     }
 
     private mutating func forgetFormerIterations(of service: Service) {

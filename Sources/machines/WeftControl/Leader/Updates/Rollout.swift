@@ -100,6 +100,8 @@ extension ServiceTurn {
     private mutating func replace(_ step: Step, _ config: UpdateConfig, random: inout some RandomNumberGenerator) {
         guard let service else { return }
         if stopsFirst(config) { endFormer(of: step) }
+        // What has no node yet serves nobody: it must not take the new one's room.
+        for task in step.former where task.status.state < .assigned { tasks.want(.shutdown, of: task) }
         make(service, at: step.place, random: &random)
     }
 
