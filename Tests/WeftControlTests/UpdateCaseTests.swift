@@ -224,7 +224,10 @@ struct UpdateCaseTests {
 
     @Test("A crash loop does not put off the end of an update that goes on with failures")
     func crashLoop() throws {
-        var swarm = try Swarm(spec: { var spec = ClusterSpec(); spec.taskHistoryRetentionLimit = 1; return spec }())
+        var swarm = try Swarm(
+            spec: {
+                var spec = ClusterSpec(); spec.taskHistoryRetentionLimit = 1; return spec
+            }())
         try swarm.addWorker(1)
         let service = try serve(&swarm, .replicated(2)) {
             $0.update?.failureAction = .continue

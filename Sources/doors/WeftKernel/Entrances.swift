@@ -76,7 +76,7 @@ final class Entrances: Sendable {
             let roles = try programs.attachedInterfaces()
             for interface in entrances.subtracting(roles.keys).sorted() {
                 // One that has gone meanwhile needs none.
-                do { try programs.attachOutside(interface: interface) } catch where !isThere(interface) { continue }
+                do { try programs.attachOutside(interface: interface) } catch  where !isThere(interface) { continue }
             }
             for (interface, role) in roles where role == .outside && !entrances.contains(interface) {
                 try programs.detach(interface: interface)

@@ -42,8 +42,9 @@ package final class InterfaceEvents: Sendable {
                 pollfd(fd: events.rawValue, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: ended.rawValue, events: Int16(POLLIN), revents: 0),
             ]
-            if poll(&waiting, 2, -1) < 0 { if errno == EINTR { continue } else { return } }
-            if waiting[1].revents != 0 { return }
+            let count = poll(&waiting, 2, -1)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0, waiting[1].revents == 0 else { return }
             // What the kernel could not keep for want of room (ENOBUFS) is a change as well.
             while recv(events.rawValue, &buffer, buffer.count, Int32(MSG_DONTWAIT)) > 0 {}
             body()

@@ -35,8 +35,8 @@ package struct LinkMessage: Hashable, Sendable {
     package init?(_ message: NetlinkMessage) {
         guard message.type == Int(RTM_NEWLINK) else { return nil }
         var reader = NetlinkReader(message.payload)
-        guard reader.take(2) != nil, let type = reader.integer(UInt16.self), let index = reader.integer(UInt32.self), let flags = reader.integer(UInt32.self),
-            reader.take(4) != nil, let attributes = NetlinkAttributes(reader.rest),
+        guard reader.take(2) != nil, let type = reader.integer(UInt16.self), let index = reader.integer(UInt32.self),
+            let flags = reader.integer(UInt32.self), reader.take(4) != nil, let attributes = NetlinkAttributes(reader.rest),
             let name = attributes.text(Int(IFLA_IFNAME))
         else { return nil }
         self.index = index

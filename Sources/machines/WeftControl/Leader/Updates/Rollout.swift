@@ -149,7 +149,8 @@ extension ServiceTurn {
 
     /// It is over once nothing failed for a while after the last.
     private mutating func complete(_ steps: [Step], _ config: UpdateConfig) {
-        for first in steps.filter(\.isReplacing).compactMap(\.made.first) where !hasPassed(.nanoseconds(config.monitor), since: first, config) { return }
+        let firsts = steps.filter(\.isReplacing).compactMap(\.made.first)
+        guard firsts.allSatisfy({ hasPassed(.nanoseconds(config.monitor), since: $0, config) }) else { return }
         let isRollback = service?.updateStatus?.state == .rollbackStarted
         service?.updateStatus?.state = isRollback ? .rollbackCompleted : .completed
         service?.updateStatus?.message = isRollback ? "rollback completed" : "update completed"
