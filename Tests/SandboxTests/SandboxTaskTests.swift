@@ -181,7 +181,7 @@ struct SandboxTaskTests {
             #expect(kill(pid_t(try #require(status.pid)), 0) == 0)
             try await host.want()
             try await host.eventually("the sandbox is left") { await host.driver.list().isEmpty }
-            #expect(records.all.withLock { $0.isEmpty })
+            try await host.eventually("the records are left") { records.all.withLock { $0.isEmpty } }
         }
     }
 

@@ -149,7 +149,7 @@ import WeftText
                 status["Underlay"]
                     == [
                         "Interface": "eth0", "Address": "172.30.0.1", "MTU": 1500, "Port": 4789, "Attachment": "tc",
-                        "Translation": "interface", "TranslationProblem": "no cgroup2", "Drops": [:],
+                        "Translation": "interface", "TranslationProblem": "no cgroup2", "PortProblems": [], "Drops": [:],
                     ])
             #expect(status["Session"] == ["Connected": true, "Manager": "172.30.0.1:2377", "AppliedRevision": 10, "Problem": ""])
             #expect(

@@ -87,7 +87,7 @@ import WeftText
     @Test(arguments: [
         #""User":"1""#, #""Mounts":[{"Type":"tmpfs","Target":"/t"}]"#, #""Init":true"#, #""ReadOnly":true"#, #""Labels":{"a":"b"}"#,
         #""CapabilityAdd":["CAP_CHOWN"]"#, #""Ulimits":[{"Name":"core","Soft":1,"Hard":1}]"#, #""Sysctls":{"a":"b"}"#,
-        #""Groups":["adm"]"#, #""OomScoreAdj":5"#, #""Privileges":{"NoNewPrivileges":true}"#,
+        #""Hosts":["192.0.2.1 a"]"#, #""Groups":["adm"]"#, #""OomScoreAdj":5"#, #""Privileges":{"NoNewPrivileges":true}"#,
     ])
     func `of a sandbox`(member: String) async throws {
         let name = try #require(member.split(separator: "\"").first)

@@ -80,10 +80,10 @@ struct TaskPartsTests {
         defer { close(fd) }
         let own = Int(getpid())
         #expect(PortProbe.listeningPorts(ofProcess: own)?.contains(port) == true)
-        await PortProbe.wait(forPorts: [port], ofProcess: own)
-        await PortProbe.wait(forPorts: [], ofProcess: own)
+        #expect(await PortProbe.wait(forPorts: [port], ofProcess: own))
+        #expect(await PortProbe.wait(forPorts: [], ofProcess: own))
         #expect(PortProbe.listeningPorts(ofProcess: 99_999_999) == nil)
-        await PortProbe.wait(forPorts: [port], ofProcess: 99_999_999)
+        #expect(await !PortProbe.wait(forPorts: [port], ofProcess: 99_999_999))
     }
 
     private func listener() throws -> (Int32, UInt16) {

@@ -194,7 +194,8 @@ func statusText() throws {
              "Endpoints":[{"EndpointID":"e1","Name":"a1","Network":"my_net","IPAddress":"10.0.2.3","Interface":"wv01234567",
                "SentPackets":12,"SentBytes":1500,"ReceivedPackets":3,"ReceivedBytes":99,"Drops":{"NO_ENDPOINT":2,"INTERNAL":0}}],
              "Underlay":{"Interface":"eth0","Address":"172.30.0.1","MTU":1500,"Port":4789,"Attachment":"tcx",
-               "Translation":"socket","TranslationProblem":"","Drops":{}},
+               "Translation":"socket","TranslationProblem":"",
+               "PortProblems":["port 80/tcp of this host is in use by nginx (process 7), and is not published here"],"Drops":{}},
              "Peers":[{"NodeID":"n2","Hostname":"host2","State":"ready","Address":"172.30.0.2"}]}
             """))
     #expect(
@@ -203,6 +204,7 @@ func statusText() throws {
             Session:   connected to 172.30.0.1:2377, applied revision 42
             Underlay:  eth0 172.30.0.1, MTU 1500, UDP port 4789, programs by tcx, dropped: none
             Services:  TCP translated where sockets connect, all else at the interface
+            Problem:   port 80/tcp of this host is in use by nginx (process 7), and is not published here
 
             PEER      HOSTNAME   STATE     ADDRESS
             n2        host2      ready     172.30.0.2

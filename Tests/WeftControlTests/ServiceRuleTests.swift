@@ -53,6 +53,13 @@ struct ServiceRuleTests {
                 $0.endpoint = ServiceEndpointSpec()
                 $0.endpoint?.ports = [port, port]
             } == "EndpointSpec: duplicate published ports provided")
+        #expect(
+            try refusal(&swarm) {
+                var port = PortConfig(target: 9899)
+                port.transport = .sctp
+                $0.endpoint = ServiceEndpointSpec()
+                $0.endpoint?.ports = [port]
+            }.contains("-p 9899:9899/sctp"))
         let mount = ContainerSpec.Mount(target: "/data")
         #expect(try refusal(&swarm) { $0.task.container.mounts = [mount, mount] } == "ContainerSpec: duplicate mount point: /data")
         let file = ContainerSpec.FileReference(id: "s1", name: "key", target: "key")

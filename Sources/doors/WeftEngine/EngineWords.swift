@@ -3,6 +3,7 @@ import WeftJSON
 
 /// What an engine says of itself, for who places containers.
 package struct EngineWords: Hashable, Sendable {
+    /// Empty of one that runs no tasks of services: it takes no network driver, by which these come onto their networks.
     package let version: String
     package let labels: [String: String]
 }
@@ -21,6 +22,7 @@ extension Engine {
             let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             return (parts[0], parts.count > 1 ? parts[1] : "")
         }
-        return EngineWords(version: version, labels: Dictionary(labels) { $1 })
+        let isServing = try await kind().joining == .byDriver
+        return EngineWords(version: isServing ? version : "", labels: Dictionary(labels) { $1 })
     }
 }

@@ -64,6 +64,7 @@ struct StatusCommand: AsyncParsableCommand {
                 "\(GoText.value(underlay["MTU"])), UDP port \(GoText.value(underlay["Port"])), "
             text += "programs by \(underlay["Attachment"].string ?? ""), dropped: \(drops(underlay["Drops"]))\n"
             text += translation(underlay)
+            for problem in underlay["PortProblems"].array { text += "Problem:   \(problem.string ?? "")\n" }
         }
         let peers = status["Peers"].array.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
         text += "\n" + (try Self.peers.render(peers.map(peer), format: nil))

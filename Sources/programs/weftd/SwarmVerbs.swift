@@ -226,6 +226,7 @@ struct SwarmVerbs: APIBackend {
         status.underlay = .init(
             interface: interface, address: address, mtu: mtu, port: port, attachment: member.kernel.attachment.rawValue,
             socketsProblem: member.kernel.socketsProblem ?? "")
+        status.underlay?.portProblems = member.kernel.portConflicts.values.sorted()
         status.underlay?.drops = counters[nil].map(Self.drops) ?? [:]
         return status
     }

@@ -69,6 +69,8 @@ package struct NodeStatus: Hashable, Sendable {
         package var attachment: String
         /// Why services are not translated where sockets connect, but at the interface alone; empty: they are.
         package var socketsProblem: String
+        /// Why ports of services are not published at this host, a sentence each.
+        package var portProblems: [String] = []
         /// Packets dropped before an endpoint was known, by the reason's name.
         package var drops: [String: UInt64] = [:]
         package init(interface: String, address: IPv4Address, mtu: MTU, port: UInt16, attachment: String, socketsProblem: String = "") {

@@ -50,7 +50,8 @@ func statusJSON(_ status: NodeStatus) -> JSON {
                 "MTU": .integer(Int64($0.mtu.bytes)), "Port": .integer(Int64($0.port)),
                 "Attachment": .string($0.attachment),
                 "Translation": .string($0.socketsProblem.isEmpty ? "socket" : "interface"),
-                "TranslationProblem": .string($0.socketsProblem), "Drops": .counters($0.drops),
+                "TranslationProblem": .string($0.socketsProblem), "PortProblems": .strings($0.portProblems),
+                "Drops": .counters($0.drops),
             ]
         } ?? .null,
         "Peers": .array(

@@ -37,6 +37,7 @@ extension TaskSpec {
             ("ContainerSpec.CapabilityAdd", !container.addedCapabilities.isEmpty),
             ("ContainerSpec.CapabilityDrop", !container.droppedCapabilities.isEmpty),
             ("ContainerSpec.Ulimits", !container.limits.isEmpty), ("ContainerSpec.OomScoreAdj", container.oomScoreAdjustment != 0),
+            ("ContainerSpec.Hosts", !container.hosts.isEmpty), ("ContainerSpec.DNSConfig.Nameservers", !container.dns.nameservers.isEmpty),
             ("Resources.Limits", limits != ResourceAmounts()), ("LogDriver", logDriver != nil),
         ]
     }

@@ -8,16 +8,17 @@ enum PortProbe {
     static let shortPatience = Duration.seconds(1)
     private static let interval = Duration.milliseconds(20)
 
-    /// Returns once something listens on each of the TCP ports (on whichever port if there are none), the process is gone, or patience
-    /// is at its end.
-    static func wait(forPorts ports: [UInt16], ofProcess pid: Int) async {
+    /// Returns once something listens on each of the TCP ports (on whichever port if there are none), or patience is at its end; false
+    /// if the process is gone.
+    static func wait(forPorts ports: [UInt16], ofProcess pid: Int) async -> Bool {
         let clock = ContinuousClock()
         let end = clock.now + (ports.isEmpty ? shortPatience : patience)
         while clock.now < end, !Task.isCancelled {
-            guard let listening = listeningPorts(ofProcess: pid) else { return }
-            if ports.isEmpty ? !listening.isEmpty || receives(pid) : listening.isSuperset(of: ports) { return }
+            guard let listening = listeningPorts(ofProcess: pid) else { return false }
+            if ports.isEmpty ? !listening.isEmpty || receives(pid) : listening.isSuperset(of: ports) { return true }
             try? await Task.sleep(for: interval)
         }
+        return listeningPorts(ofProcess: pid) != nil
     }
 
     /// Nil: there is no such process.

@@ -154,7 +154,7 @@ package final class TaskKeeper: Sendable {
         case .cancel(_, let number): state.steps[number]?.cancel()
         case .probe(let task, let container, let pid, let ports):
             Task {
-                await PortProbe.wait(forPorts: ports, ofProcess: pid)
+                guard await PortProbe.wait(forPorts: ports, ofProcess: pid) else { return }
                 self.queue.yield(.input(.listens(task, container: container)))
             }
         case .rotate(let task, let rotation): agent?.rotate([task: rotation])

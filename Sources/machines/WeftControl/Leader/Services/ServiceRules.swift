@@ -104,6 +104,12 @@ enum PortRules {
         var seen: Set<PortNumber> = []
         for port in endpoint.ports {
             guard port.target > 0 else { throw .invalidArgument("EndpointSpec: a port's target is 1 to 65535") }
+            // Its checksum covers the ports and cannot be brought up to date: the packet keeps its own.
+            if port.mode == .ingress, port.transport == .sctp, port.published != port.target {
+                throw .invalidArgument(
+                    "EndpointSpec: a port of SCTP is published at every node under its own number alone: "
+                        + "-p \(port.target):\(port.target)/sctp")
+            }
             if let number = port.number, !seen.insert(number).inserted {
                 throw .invalidArgument("EndpointSpec: duplicate published ports provided")
             }
