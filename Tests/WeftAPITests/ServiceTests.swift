@@ -161,6 +161,34 @@ import WeftText
         }
     }
 
+    @Test func `a job's slots are told from 0 on, as Swarm's are`() async throws {
+        try await Self.withService { client, backend, _ async throws in
+            let job =
+                #"{"Name":"j","TaskTemplate":{"ContainerSpec":{"Image":"bb"}},"Mode":{"ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":2}}}"#
+            #expect(try await client.send("POST", "/services/create", job).status == 201)
+            let first = backend.addTask(of: "j", slot: 1, state: .complete, desired: .complete)
+            let second = backend.addTask(of: "j", slot: 2, state: .running, desired: .complete)
+            // Left out where it is 0, as Docker does.
+            #expect(try await client.send("GET", "/tasks/\(first)").json()["Slot"] == nil)
+            #expect(try await client.send("GET", "/tasks/\(second)").json()["Slot"] == 1)
+        }
+    }
+
+    @Test(arguments: ["host", "bridge"])
+    func `a service is put on a network of each node's own, which the swarm shows`(name: String) async throws {
+        try await Self.withService { client, backend, _ async throws in
+            let shown = try await client.send("GET", "/networks/\(name)?scope=swarm").json()
+            #expect(shown["Id"] == .string(name) && shown["Name"] == .string(name) && shown["Driver"] == .string(name))
+            #expect(shown["Scope"] == "swarm" && shown["Labels"] == ["com.docker.swarm.predefined": "true"])
+            let body = #"{"Name":"s","TaskTemplate":{"ContainerSpec":{"Image":"bb"},"Networks":[{"Target":"\#(name)"}]}}"#
+            #expect(try await client.send("POST", "/services/create", body).status == 201)
+            #expect(backend.read { $0.services.last?.spec.task.networks.map(\.target) } == [name])
+            #expect(try await client.send("GET", "/networks/none?scope=swarm").message == "network none not found")
+            // It is no network of the swarm's for anybody else.
+            #expect(try await client.send("GET", "/networks/\(name)").status == 404)
+        }
+    }
+
     @Test(arguments: [
         (#"{"service":{"web":true}}"#, 2), (#"{"node":["self"]}"#, 2), (#"{"desired-state":["running"]}"#, 1),
         (#"{"desired-state":["shutdown","running"]}"#, 2), (#"{"label":["tier"]}"#, 2), (#"{"label":["tier=9"]}"#, 0),

@@ -159,6 +159,12 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
         #expect(rows[0]["ID"].string?.count == 12)
     }
 
+    @Test func `a job's tasks are named from 1 on`() {
+        let tasks = [task(0, "complete", created: "01"), task(1, "running", created: "01")]
+        let rows = Tasks.rows(tasks, services: ["s1": "job"], jobs: ["s1"], nodes: [:], now: 0, whole: false)
+        #expect(rows.map { $0["Name"].string } == ["job.1", "job.2"])
+    }
+
     @Test func `services as rows`() {
         let service: TemplateValue = [
             "ID": "n217kfub9vg5essidu6xfwa6i",

@@ -32,11 +32,15 @@ struct TaskListOptions: ParsableArguments {
     func print(_ tasks: [TemplateValue], _ connection: Connection) async throws {
         var services: [String: String] = [:]
         var nodes: [String: String] = [:]
+        var jobs: Set<String> = []
         if !quiet {
-            services = Self.names(try await connection.get("services").array) { $0["Spec"]["Name"].string }
+            let found = try await connection.get("services").array
+            services = Self.names(found) { $0["Spec"]["Name"].string }
+            jobs = Set(found.filter { !$0["Spec"]["Mode"]["ReplicatedJob"].isNull }.compactMap { $0["ID"].string })
             if !noResolve { nodes = Self.names(try await connection.get("nodes").array) { $0["Description"]["Hostname"].string } }
         }
-        let rows = Tasks.rows(tasks, services: services, nodes: nodes, now: Terminal.now(), whole: noTrunc)
+        let rows = Tasks.rows(
+            tasks, services: services, jobs: jobs, nodes: nodes, now: Terminal.now(), whole: noTrunc)
         Terminal.print(try Self.listing.render(rows, format: format, isQuiet: quiet))
     }
 
@@ -98,10 +102,13 @@ enum Tasks {
     }
 
     /// In the order of their names, the newest first in each slot; older ones are marked.
+    ///
+    /// - Parameter jobs: services that are replicated jobs, whose slots are told from 0 on, and named from 1 on as any other's.
     static func rows(
-        _ tasks: [TemplateValue], services: [String: String], nodes: [String: String], now: Int64, whole: Bool
+        _ tasks: [TemplateValue], services: [String: String], jobs: Set<String> = [], nodes: [String: String], now: Int64,
+        whole: Bool
     ) -> [TemplateValue] {
-        let named = tasks.map { (name: name($0, services, nodes), task: $0) }
+        let named = tasks.map { (name: name($0, services, jobs), task: $0) }
         let sorted = named.sorted { left, right in
             if left.name.base != right.name.base { return left.name.base < right.name.base }
             if left.name.slot != right.name.slot { return left.name.slot < right.name.slot }
@@ -124,9 +131,10 @@ enum Tasks {
         var text: String { slot == 0 ? "\(base).\(node)" : "\(base).\(slot)" }
     }
 
-    private static func name(_ task: TemplateValue, _ services: [String: String], _ nodes: [String: String]) -> Name {
+    private static func name(_ task: TemplateValue, _ services: [String: String], _ jobs: Set<String>) -> Name {
         let service = task["ServiceID"].string ?? ""
-        return Name(base: services[service] ?? service, slot: task["Slot"].int ?? 0, node: task["NodeID"].string ?? "")
+        let slot = (task["Slot"].int ?? 0) + (jobs.contains(service) ? 1 : 0)
+        return Name(base: services[service] ?? service, slot: slot, node: task["NodeID"].string ?? "")
     }
 
     /// Its fields in the order in which `json` prints them.

@@ -75,6 +75,8 @@ package struct NetworkSpec: Hashable, Sendable, Codable {
 
     /// Names that mean an engine's own networks wherever a network is named.
     package static let predefinedNames: Set = ["bridge", "host", "none", "default"]
+    /// Those of them that the swarm shows, as Docker's does: a service's containers may be on each node's own.
+    package static let enginesForServices: Set = ["bridge", "host"]
 }
 
 /// An overlay network: the spec, and what the allocator gave it.

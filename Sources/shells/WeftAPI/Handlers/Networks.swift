@@ -44,6 +44,9 @@ extension Router {
 
     func networkInspect(_ request: APIRequest) async throws -> APIResponse {
         let (name, scope) = (request.path[1], request.query["scope"])
+        if scope == "swarm", NetworkSpec.enginesForServices.contains(name), backend.swarmStanding().isManager {
+            return .json(NetworkShapes.json(enginesOwn: name))
+        }
         // Who reads by a whole name, or asks for the swarm's alone, waits for no engine.
         let directory =
             scope == "swarm"

@@ -42,6 +42,17 @@ struct NetworkShapes {
         return json
     }
 
+    /// A network that each node's engine has of its own and whose name services may give: to the swarm, by that name and no other id.
+    /// The docker command asks the swarm for every network that it names in a service.
+    static func json(enginesOwn name: String) -> JSON {
+        [
+            "Name": .string(name), "Id": .string(name), "Created": "0001-01-01T00:00:00Z", "Scope": "swarm", "Driver": .string(name),
+            "EnableIPv4": true, "EnableIPv6": false, "IPAM": ["Driver": "default", "Options": .null, "Config": .null],
+            "Internal": false, "Attachable": false, "Ingress": false, "ConfigFrom": ["Network": ""], "ConfigOnly": false,
+            "Containers": .null, "Options": .null, "Labels": ["com.docker.swarm.predefined": "true"],
+        ]
+    }
+
     private func ipam(_ network: Network, _ family: IPAddress.Family) -> JSON {
         let asked = family == .v4 ? network.spec.ipam.erased : network.spec.ipam6?.erased
         var config: JSON = ["Subnet": .string(network.subnet(family)?.description ?? "")]

@@ -76,13 +76,18 @@ struct ServiceShapes {
         members.add("Labels", [:])
         members.add("Spec", taskSpecJSON(task.spec))
         members.add("ServiceID", .string(task.service.rawValue))
-        members.add("Slot", ifSaid: Int64(clamping: task.slot))
+        members.add("Slot", ifSaid: Int64(clamping: shownSlot(task)))
         members.add("NodeID", ifSaid: task.node?.rawValue ?? "")
         members.add("Status", statusJSON(task))
         members.add("DesiredState", .string(task.desiredState.name))
         members.add("NetworksAttachments", ifSaid: (endpoints[task.id] ?? []).compactMap(attachmentJSON))
         members.add("JobIteration", ifThere: task.jobIteration.map(iterationJSON))
         return members.json
+    }
+
+    /// Swarm counts a job's slots from 0, and the docker command waits for a task in each from there.
+    private func shownSlot(_ task: ServiceTask) -> UInt64 {
+        task.jobIteration != nil && task.slot > 0 ? task.slot - 1 : task.slot
     }
 
     private func statusJSON(_ task: ServiceTask) -> JSON {
