@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import WeftLinux
 import WeftModel
 import WeftNet
 import WeftNode
@@ -53,25 +54,26 @@ struct TaskPartsTests {
 
     @Test("Of a table of sockets those that listen count, of both families")
     func listening() {
+        func open(_ table: String) -> Set<UInt16> { PortProbe.reachable(ListedSocket.all(inTable: table)) }
         let table = """
               sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
                0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
                1: 0100007F:0050 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1
                2: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 3 1 0
             """
-        #expect(PortProbe.listeningPorts(table) == [8080, 53])
+        #expect(open(table) == [8080, 53])
         let loopback = """
               sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
                0: 0B00007F:8D5B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
                1: 00000000000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 3 1 0
             """
-        #expect(PortProbe.listeningPorts(loopback) == [])
+        #expect(open(loopback) == [])
         let datagrams = """
               sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
                0: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
             """
-        #expect(PortProbe.listeningPorts(datagrams) == [] && PortProbe.listeningPorts(datagrams, state: "07") == [53])
-        #expect(PortProbe.listeningPorts("") == [])
+        #expect(open(datagrams) == [53])
+        #expect(open("") == [])
     }
 
     @Test("A port is seen as soon as something listens on it; a process that is gone is not waited for")

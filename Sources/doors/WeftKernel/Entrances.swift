@@ -143,10 +143,5 @@ final class Entrances: Sendable {
 
 extension IPAddress {
     /// Loopback, and the address of the resolver.
-    fileprivate var isOnlyLocal: Bool {
-        switch self {
-        case .v4(let address): address.isLoopback || address == Constants.resolver
-        case .v6(let address): address.rawValue == 1
-        }
-    }
+    fileprivate var isOnlyLocal: Bool { isLoopback || self == .v4(Constants.resolver) }
 }

@@ -1,4 +1,5 @@
 import WeftLinux
+import WeftNet
 
 /// Whether something listens in a process's network namespace, where others can reach it.
 enum PortProbe {
@@ -23,34 +24,17 @@ enum PortProbe {
 
     /// Nil: there is no such process.
     static func listeningPorts(ofProcess pid: Int) -> Set<UInt16>? {
-        guard let tcp = try? FileSystem.readText("/proc/\(pid)/net/tcp") else { return nil }
-        // A kernel without IPv6 has none.
-        return listeningPorts(tcp).union(listeningPorts((try? FileSystem.readText("/proc/\(pid)/net/tcp6")) ?? ""))
+        (try? ListedSocket.tcp(ofProcess: pid)).flatMap { $0 }.map(reachable)
     }
 
     /// Whether a UDP socket there takes datagrams from anybody.
     private static func receives(_ pid: Int) -> Bool {
-        ["udp", "udp6"].contains {
-            !listeningPorts((try? FileSystem.readText("/proc/\(pid)/net/\($0)")) ?? "", state: "07").isEmpty
-        }
+        let sockets = (try? ListedSocket.udp(ofProcess: pid)).flatMap { $0 }
+        return !reachable(sockets ?? []).isEmpty
     }
 
-    /// Of a table of sockets as /proc has it: those in the state, LISTEN if not another one, at an address that is not the loopback's.
-    /// Docker's own resolver listens there in every container.
-    static func listeningPorts(_ table: String, state: Substring = "0A") -> Set<UInt16> {
-        var ports: Set<UInt16> = []
-        for line in table.split(separator: "\n").dropFirst() {
-            let fields = line.split(separator: " ", omittingEmptySubsequences: true)
-            guard fields.count > 3, fields[3] == state else { continue }
-            let place = fields[1].split(separator: ":")
-            guard place.count == 2, !isLoopback(place[0]), let number = UInt16(place[1], radix: 16) else { continue }
-            ports.insert(number)
-        }
-        return ports
-    }
-
-    /// Words of four octets, each as this machine's byte order has it: 0100007F is 127.0.0.1.
-    private static func isLoopback(_ address: Substring) -> Bool {
-        address.count == 8 ? address.hasSuffix("7F") : address == "00000000000000000000000001000000"
+    /// Not those at the loopback's address: Docker's own resolver listens there in every container.
+    static func reachable(_ sockets: [ListedSocket]) -> Set<UInt16> {
+        Set(sockets.filter { $0.isOpen && !$0.address.isLoopback }.map(\.port))
     }
 }
