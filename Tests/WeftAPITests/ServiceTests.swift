@@ -67,7 +67,9 @@ import WeftText
             for (mode, desired) in [(.globalJob, 1), (.replicatedJob(concurrent: 2, total: 2), 2)] as [(ServiceMode, Int64)] {
                 backend.read { state in
                     state.tasks = []
-                    for index in state.services.indices where state.services[index].id == service.id { state.services[index].spec.mode = mode }
+                    for index in state.services.indices where state.services[index].id == service.id {
+                        state.services[index].spec.mode = mode
+                    }
                 }
                 backend.addTask(of: "web", slot: 1, state: .complete, desired: .complete)
                 backend.addTask(of: "web", slot: 2, state: .running, desired: .complete)
@@ -123,18 +125,6 @@ import WeftText
             // The CLI repeats the present spec, which is not what counts.
             #expect(try await client.send("POST", back + "previous", Self.body("web", replicas: 5)).status == 200)
             #expect(try await client.send("GET", "/services/web").json()["Spec"]?["Mode"]?["Replicated"]?["Replicas"] == 2)
-        }
-    }
-
-    @Test func `credentials that would not be used are refused`() async throws {
-        try await Self.withService { client, _, _ async throws in
-            let header = "X-Registry-Auth: \(Base64.encoded(Array(#"{"username":"u","password":"p"}"#.utf8)))\r\n"
-            let refused = try await client.send("POST", "/services/create", Self.body("a"), headers: header)
-            #expect(refused.status == 501 && refused.message?.contains("--with-registry-auth") == true)
-            for none in ["{}", #"{"username":"","password":""}"#] {
-                let header = "X-Registry-Auth: \(Base64.encoded(Array(none.utf8)))\r\n"
-                #expect(try await client.send("POST", "/services/create", Self.body("b\(none.count)"), headers: header).status == 201)
-            }
         }
     }
 
@@ -253,7 +243,8 @@ import WeftText
     @Test func `a sandbox has no ports of its node's`() async throws {
         try await withServer { client, _ async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")
-            let spec = #"{"Name":"w","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Command":["a"]}},"EndpointSpec":{"Ports":[{"TargetPort":80,"PublishMode":"host"}]}}"#
+            let spec =
+                #"{"Name":"w","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Command":["a"]}},"EndpointSpec":{"Ports":[{"TargetPort":80,"PublishMode":"host"}]}}"#
             let answer = try await client.send("POST", "/services/create", spec)
             #expect(answer.status == 501 && answer.message?.hasPrefix("sandboxes have no ports") == true)
         }

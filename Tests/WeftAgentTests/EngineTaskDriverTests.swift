@@ -29,9 +29,10 @@ struct EngineTaskDriverTests {
             node: { NodeID("n1") }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    private func order() -> TaskOrder {
+    private func order(credentials: String? = nil) -> TaskOrder {
         let start = Instant(nanoseconds: 0)
-        let spec = ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "web")))
+        var spec = ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "web")))
+        spec.task.container.registryCredentials = credentials.map { Secret($0) }
         let task = ServiceTask(
             id: TaskID("t1"), createdAt: start, of: Service(id: ServiceID("s"), createdAt: start, spec: spec), slot: 2,
             node: NodeID("n1"), desiredState: .running,
@@ -41,13 +42,18 @@ struct EngineTaskDriverTests {
             networks: [])
     }
 
-    @Test("An image that is not there is got once; what it is refused with is the engine's sentence")
+    private static let missing = http(404, #"{"message":"No such image: web"}"#)
+
+    @Test("An image that is not there is got once; what it is refused with are the engine's sentences")
     func image() async throws {
-        let missing = Self.http(404, #"{"message":"No such image: web"}"#)
         let server = try CannedServer([
-            Self.version, missing, Self.http(200, "{\"status\":\"x\"}\n{\"error\":\"no route\"}\n"), missing,
+            Self.version, Self.missing, Self.http(200, "{\"status\":\"x\"}\n{\"error\":\"no route\"}\n"),
+            Self.version, Self.missing, Self.http(200, "{\"status\":\"done\"}\n"), Self.missing,
         ])
         let driver = driver(server)
+        await #expect(throws: TaskFailure("No such image: web (pulling it failed: no route)")) {
+            _ = try await driver.prepare(order())
+        }
         await #expect(throws: EngineError.refused(status: 404, message: "No such image: web")) {
             _ = try await driver.prepare(order())
         }
@@ -56,8 +62,26 @@ struct EngineTaskDriverTests {
             targets == [
                 "GET /version HTTP/1.1", "POST /containers/create?name=web.2.t1 HTTP/1.1",
                 "POST /images/create?fromImage=web%3Alatest HTTP/1.1",
+                "GET /version HTTP/1.1", "POST /containers/create?name=web.2.t1 HTTP/1.1",
+                "POST /images/create?fromImage=web%3Alatest HTTP/1.1",
                 "POST /containers/create?name=web.2.t1 HTTP/1.1",
             ])
+        #expect(server.received.allSatisfy { !$0.lowercased().contains("x-registry-auth") })
+    }
+
+    @Test("The registry is shown the service's credentials, and nothing else the engine is asked has them")
+    func credentials() async throws {
+        let server = try CannedServer([
+            Self.version, Self.missing, Self.http(200), Self.http(201, #"{"Id":"abc"}"#),
+            Self.version, Self.missing, Self.http(200), Self.http(201, #"{"Id":"abc"}"#),
+        ])
+        let driver = driver(server)
+        #expect(try await driver.prepare(order(credentials: "c2VjcmV0")) == "abc")
+        #expect(server.received[2].contains("\r\nX-Registry-Auth: c2VjcmV0\r\n"))
+        #expect(server.received.filter { $0.contains("c2VjcmV0") }.count == 1)
+        // Those that a node has forgotten are none.
+        #expect(try await driver.prepare(order(credentials: "")) == "abc")
+        #expect(!server.received[6].lowercased().contains("x-registry-auth"))
     }
 
     @Test("A container is made, started, stopped and removed, and what the engine says of it is told")

@@ -19,6 +19,15 @@ struct ServiceRuleTests {
         #expect(try refusal(&swarm) { $0.name = "a b" } == "name must be valid as a DNS name component")
         #expect(try refusal(&swarm) { $0.name = String(repeating: "a", count: 64) } == "name must be 63 characters or fewer")
         #expect(try refusal(&swarm) { $0.task.container.image = "" } == "ContainerSpec: image reference must be provided")
+        #expect(
+            try refusal(&swarm) {
+                $0.task.container.registryCredentials = Secret(String(repeating: "a", count: ContainerSpec.maxCredentialsBytes + 1))
+            }.contains("larger than 16384 bytes"))
+        #expect(
+            try refusal(&swarm) {
+                $0.task.runtime = .sandbox
+                $0.task.container.registryCredentials = Secret("a")
+            }.contains("--with-registry-auth"))
         #expect(try refusal(&swarm) { $0.task.placement.constraints = ["node.id"] } == "constraint expected one operator from ==, !=")
         #expect(try refusal(&swarm) { $0.task.placement.constraints = ["no de == a"] } == "key 'no de' is invalid")
         #expect(try refusal(&swarm) { $0.task.placement.constraints = ["node.id =="] } == "value '' is invalid")

@@ -56,6 +56,25 @@ struct UpdateCaseTests {
         #expect(swarm.wanted(done).isEmpty && swarm.tasks(done).count == 1)
     }
 
+    @Test("Other credentials for a registry replace no task that has its image, and those that have not")
+    func credentials() throws {
+        var swarm = try Swarm.withWorkers(2)
+        let service = try serve(&swarm, .replicated(2)) { $0.task.container.registryCredentials = Secret("old") }
+        let before = ids(swarm, service)
+        try swarm.update(service) { $0.task.container.registryCredentials = Secret("new") }
+        #expect(ids(swarm, service) == before)
+        #expect(swarm.wanted(service).allSatisfy { $0.spec.container.registryCredentials?.exposed == "new" })
+        #expect(try swarm.wanted(service).allSatisfy { try $0.specVersion == swarm.service(service).specVersion })
+
+        let other = try swarm.serve("other") { $0.task.container.registryCredentials = Secret("wrong") }.id
+        let stuck = try #require(swarm.wanted(other).first)
+        try swarm.report(stuck, .preparing)
+        try swarm.update(other) { $0.task.container.registryCredentials = Secret("right") }
+        try swarm.obey()
+        #expect(!ids(swarm, other).contains(stuck.id))
+        #expect(swarm.wanted(other).map { $0.spec.container.registryCredentials?.exposed } == ["right"])
+    }
+
     @Test("An update that is taken back by another leaves alone what it had not come to")
     func takenBack() throws {
         var swarm = try Swarm.withWorkers(2)

@@ -297,4 +297,25 @@ struct NodeTaskTests {
         guard case .hello(_, _, let second, _)? = next.sent.last else { throw Host.Unexpected(what: "no hello") }
         #expect(second == Version(20))
     }
+
+    @Test("Credentials for a registry are not in a node's file; one that needs them after a restart asks for everything")
+    func credentials() throws {
+        func restarted(_ state: TaskState) throws -> (Version, Host) {
+            var task = webTask { $0.container.registryCredentials = Secret("hush") }
+            task.status.state = state
+            var host = try Host.synchronised()
+            try host.delta(11) { $0[ServiceTask.self].put = [task] }
+            #expect(host.machine.assignedTasks?.tasks.first?.spec.container.registryCredentials?.exposed == "hush")
+            host.save()
+            var next = try Host(saved: host.disk)
+            next.feed(.sessionOpened)
+            guard case .hello(_, _, let revision, _)? = next.sent.first else { throw Host.Unexpected(what: "no hello") }
+            return (revision, next)
+        }
+        let (revision, host) = try restarted(.preparing)
+        #expect(revision == .none)
+        #expect(host.machine.assignedTasks?.tasks.first?.spec.container.registryCredentials?.exposed == "")
+        // Whose image is there, goes on.
+        #expect(try restarted(.running).0 == Version(11))
+    }
 }

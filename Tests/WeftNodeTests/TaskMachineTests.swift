@@ -139,6 +139,17 @@ struct TaskLifeTests {
         #expect(world.status()?.problem == nil)
     }
 
+    @Test("A task waits for credentials that its node had before a restart, as long as its image may be missing")
+    func credentials() throws {
+        var world = empty()
+        world.assign(webTask("t1") { $0.container.registryCredentials = Secret("") })
+        #expect(world.begun.isEmpty)
+        #expect(world.status()?.problem == "the credentials for the registry of image web have not come to this node yet")
+        world.assign(webTask("t1") { $0.container.registryCredentials = Secret("hush") })
+        guard case .prepare(let task, _)? = world.begun.first else { throw Nothing() }
+        #expect(task.spec.container.registryCredentials?.exposed == "hush" && world.status()?.problem == nil)
+    }
+
     private struct Nothing: Error {}
 }
 

@@ -123,6 +123,33 @@ private func put(_ object: StoredObject, expecting: Version = .none) -> Transact
         #expect(try !scratch.bytes().contains("the other one"))
     }
 
+    @Test("seals credentials for registries, of services and of their tasks")
+    func sealsCredentials() async throws {
+        let scratch = Scratch()
+        let seal = SecretSeal(
+            seal: { "sealed:" + String($0.reversed()) },
+            open: { $0.hasPrefix("sealed:") ? String($0.dropFirst(7).reversed()) : $0 })
+        let start = Instant(nanoseconds: 0)
+        var spec = ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "app")))
+        spec.task.container.registryCredentials = Secret("former hush")
+        var service = Service(id: ServiceID("s"), createdAt: start, spec: spec)
+        service.previousSpec = spec
+        service.spec.task.container.registryCredentials = Secret("hush of today")
+        let task = ServiceTask(
+            id: TaskID("t"), createdAt: start, of: service, slot: 1, node: nil, desiredState: .running,
+            status: TaskStatus(state: .new, at: start, message: ""))
+        let clear = try scratch.open()
+        try await clear.commit(Transaction([.put(StoredObject(service), expecting: .none), .put(StoredObject(task), expecting: .none)]))
+        try clear.close()
+        #expect(try scratch.bytes().contains("hush of today"))
+        let store = try scratch.open(seal: seal)
+        let found = try await store.snapshot().objects
+        #expect(found.compactMap { $0.as(Service.self) }.first?.spec == service.spec)
+        #expect(found.compactMap { $0.as(ServiceTask.self) }.first?.spec == task.spec)
+        try store.close()
+        #expect(try !scratch.bytes().contains("hush of today") && !scratch.bytes().contains("former hush"))
+    }
+
     @Test("refuses a write whose guard does not hold, and then changes nothing")
     func guards() async throws {
         let scratch = Scratch()

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+package import WeftModel
 package import WeftText
 
 /// A container of a service's task, as the engine shows it.
@@ -78,12 +79,15 @@ extension Engine {
     }
 
     /// Has the engine get an image. It says what went wrong in its answer, after the head.
-    package func pull(_ image: String) async throws {
+    ///
+    /// - Parameter credentials: what the image's registry is to be shown, as `X-Registry-Auth` has it.
+    package func pull(_ image: String, credentials: Secret?) async throws {
         var name = image
         // Without a tag the engine gets all there are.
         let last = image.split(separator: "/").last ?? ""
         if !last.contains(":"), !image.contains("@") { name += ":latest" }
-        let answer = try await call(.POST, "/images/create?fromImage=\(name.percentEncoded)")
+        let headers = credentials.map { HTTPHeaders([("X-Registry-Auth", $0.exposed)]) } ?? [:]
+        let answer = try await call(.POST, "/images/create?fromImage=\(name.percentEncoded)", headers: headers)
         for line in answer.body.split(separator: 0x0a) {
             guard let json = try? JSON(parsing: Array(line)), case .string(let reason)? = json["error"] else { continue }
             throw EngineError.refused(status: 500, message: reason)

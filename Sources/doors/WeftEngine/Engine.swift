@@ -138,8 +138,10 @@ package struct Engine: Sendable {
 
     // MARK: Requests
 
-    func call(_ method: HTTPMethod, _ path: String, body: [UInt8]? = nil) async throws -> EngineResponse {
-        let response = try await client.request(method, path, body: body, within: limit)
+    func call(
+        _ method: HTTPMethod, _ path: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil
+    ) async throws -> EngineResponse {
+        let response = try await client.request(method, path, headers: headers, body: body, within: limit)
         guard response.status < 400 else {
             struct Failure: Decodable { let message: String }
             let message = try? JSONText.decode(Failure.self, from: response.body).message

@@ -87,6 +87,6 @@ extension Assignments {
     }
 
     private mutating func save<Value: AssignedValue>(_ type: Value.Type, _ table: some ErasedTable, _ ids: Set<String>?) {
-        if let table = table as? Table<Value> { self[Value.self] = Value.content(of: table, ids) }
+        if let table = table as? Table<Value> { self[Value.self] = Value.kept(Value.content(of: table, ids)) }
     }
 }

@@ -98,11 +98,11 @@ extension NodeMachine {
     }
 
     /// True where a task is to run and a secret of it is not known, as after a restart.
-    var tasksLackFiles: Bool {
+    var tasksLackSecrets: Bool {
         let secrets = view.tables[StoredSecret.self]
         return view.tables[ServiceTask.self].values.contains { task in
             task.desiredState <= .complete && !task.status.state.isOver
-                && task.spec.container.secrets.contains { secrets[$0.id] == nil }
+                && (task.lacksCredentials || task.spec.container.secrets.contains { secrets[$0.id] == nil })
         }
     }
 

@@ -176,7 +176,7 @@ package struct NodeMachine: Sendable {
         for entry in saved.own.reservations {
             reservations[Place(network: entry.network, address: entry.address)] = entry.since
         }
-        view.lacksSecrets = tasksLackFiles
+        view.lacksSecrets = tasksLackSecrets
         following = Following(saved: view.appliedRevision)
         returned = saved.own.returned.compactMap { Return(id: $0, leases: view.leases) }
         strayRests = saved.own.resting

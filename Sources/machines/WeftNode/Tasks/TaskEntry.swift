@@ -321,8 +321,9 @@ struct TaskFiles: Sendable {
         configs = Dictionary(assigned.configs.map { ($0.id, $0.spec) }) { $1 }
     }
 
-    /// Nil while one of them is missing.
+    /// Nil while one of them is missing, or what its image is to be got with.
     func of(_ task: ServiceTask) -> [TaskFile]? {
+        guard !task.lacksCredentials else { return nil }
         let references = references(of: task)
         let files = references.compactMap { reference, isSecret, content in
             content.map { TaskFile(reference: reference, content: $0, isSecret: isSecret) }
@@ -332,7 +333,10 @@ struct TaskFiles: Sendable {
 
     /// A sentence about what is missing; nil: nothing is.
     func problem(of task: ServiceTask) -> String? {
-        references(of: task).first { $0.content == nil }
+        guard !task.lacksCredentials else {
+            return "the credentials for the registry of image \(task.spec.container.image) have not come to this node yet"
+        }
+        return references(of: task).first { $0.content == nil }
             .map { "\($0.isSecret ? "secret" : "config") \($0.reference.name) has not come to this node yet" }
     }
 

@@ -27,24 +27,36 @@ extension Router {
 
     func serviceCreate(_ request: APIRequest) async throws -> APIResponse {
         _ = try await managerState()
-        try checkRegistryAuth(request)
-        let spec = try await resolved(try ServiceSpec(request.fields()))
+        var spec = try await resolved(try ServiceSpec(request.fields()))
+        spec.task.container.registryCredentials = try RegistryCredentials(request)?.secret
         let service = try await backend.serviceCreate(spec)
         return .json(["ID": .string(service.id.rawValue)], status: .created)
     }
 
     func serviceUpdate(_ request: APIRequest) async throws -> APIResponse {
         let version = try version(of: request, what: "service")
-        try checkRegistryAuth(request)
         let rollback = request.query["rollback"] ?? "none"
         guard ["none", "previous"].contains(rollback) else {
             throw APIError.badRequest("unrecognized rollback option \(rollback)")
         }
         let service = try await service(request.path[1])
         // The body of a rollback repeats the spec as it is, and says nothing.
-        let spec = rollback == "previous" ? nil : try await resolved(try ServiceSpec(request.fields()))
+        let spec = rollback == "previous" ? nil : try await spec(after: request, of: service, version)
+        if spec == nil, try RegistryCredentials(request)?.secret != nil {
+            throw APIError.badRequest("a rollback goes back to the credentials that the service had: leave out X-Registry-Auth")
+        }
         try await backend.serviceUpdate(service.id, version: version, spec: spec)
         return .json(["Warnings": .null])
+    }
+
+    private func spec(after request: APIRequest, of service: Service, _ version: Version) async throws -> ServiceSpec {
+        var spec = try await resolved(try ServiceSpec(request.fields()))
+        // What stays is taken from what is replaced, and from nothing older.
+        guard service.version == version else { throw APIError.outOfSequence }
+        if spec.task.runtime == .container || request.headers.contains(name: "X-Registry-Auth") {
+            spec.task.container.registryCredentials = try RegistryCredentials.after(request, of: service)
+        }
+        return spec
     }
 
     func serviceRemove(_ request: APIRequest) async throws -> APIResponse {
@@ -56,16 +68,6 @@ extension Router {
     func service(_ text: String) async throws -> Service {
         _ = try await managerState()
         return try meant(text, among: try await backend.objects(Service.self), what: "service", name: \.spec.name)
-    }
-
-    /// Credentials for an image registry would have to go to every node that runs a task. An empty header is as good as none.
-    private func checkRegistryAuth(_ request: APIRequest) throws(APIError) {
-        guard let text = request.headers.first(name: "X-Registry-Auth"), !text.isEmpty else { return }
-        let digits = text.filter { $0 != "=" }.map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 }
-        if let bytes = Base64.decoded(unpadded: String(digits)), let json = try? JSON(parsing: bytes), !json.saysSomething { return }
-        throw .unavailable(
-            "credentials for a registry (X-Registry-Auth) are not handed to the nodes in this version of Weft: leave out "
-                + "--with-registry-auth, and log in or pull the image on each node")
     }
 
     // MARK: What a spec names

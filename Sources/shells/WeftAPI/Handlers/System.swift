@@ -1,5 +1,6 @@
 import NIOHTTP1
 import WeftEngine
+import WeftHTTP
 import WeftModel
 import WeftNet
 import WeftText
@@ -109,11 +110,21 @@ extension Router {
         return swarm
     }
 
-    /// An image's digest is asked for before a service is created; the quick 404 makes the client go on without one.
+    /// How long a registry is waited for before a service is made with an image's tag alone.
+    private static let registryPatience = Duration.seconds(5)
+
+    /// What an image's tag stands for now. The docker command asks before it makes a service, so that all nodes run the same; with any
+    /// other answer than a digest it goes on with the tag.
     func distribution(_ request: APIRequest) async throws -> APIResponse {
         guard request.path.count >= 3, request.path.last == "json" else { throw APIError.pageNotFound }
         let image = request.path.dropFirst().dropLast().joined(separator: "/")
-        throw APIError.notFound("the digest of \(image) is not looked up")
+        func unknown(_ reason: String) -> APIError { .notFound("the digest of \(image) is not known: \(reason)") }
+        guard let engine else { throw unknown(APIError.noEngine.message) }
+        do {
+            // The engine asks the registry: that it takes long says nothing of the engine.
+            let late = unknown("its registry does not answer within \(Self.registryPatience)")
+            return APIResponse(try await limited(to: Self.registryPatience, late: late) { try await ask(engine, request) })
+        } catch let error as EngineError { throw unknown("\(error)") }
     }
 
     func status(_ request: APIRequest) async throws -> APIResponse {

@@ -115,14 +115,16 @@ package struct EngineTaskDriver: TaskDriver {
         }
     }
 
-    /// An image that is not there is got, once. What the engine says of one that is nowhere to be had is what it said before.
+    /// An image that is not there is got, once. Of one that is not to be had, what the engine says is said.
     private func create(_ task: ServiceTask, _ json: JSON) async throws -> String {
-        do { return try await engine.createContainer(name: task.name, json) } catch let error as EngineError
-            where error.status == 404
+        do { return try await engine.createContainer(name: task.name, json) } catch let missing as EngineError
+            where missing.status == 404
         {
-            let image = task.spec.container.image
-            do { try await engine.pull(image) } catch {
-                logger.warning("an image cannot be pulled", metadata: ["image": "\(image)", "reason": "\(error)"])
+            let spec = task.spec.container
+            let credentials = spec.registryCredentials.flatMap { $0.exposed.isEmpty ? nil : $0 }
+            do { try await engine.pull(spec.image, credentials: credentials) } catch EngineError.refused(_, let reason) {
+                logger.warning("an image cannot be pulled", metadata: ["image": "\(spec.image)", "reason": "\(reason)"])
+                throw TaskFailure("\(missing) (pulling it failed: \(reason))")
             }
             return try await engine.createContainer(name: task.name, json)
         }

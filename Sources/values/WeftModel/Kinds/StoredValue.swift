@@ -56,10 +56,13 @@ package protocol AssignedValue: KindedValue {
     /// What is in a table; with `ids`, what became of those.
     static func content(of table: Table<Self>, _ ids: Set<String>?) -> Delta<Self>
     static func lay(_ delta: Delta<Self>, over table: inout Table<Self>)
+    /// What of it lies in the node's file: nothing secret.
+    static func kept(_ delta: Delta<Self>) -> Delta<Self>
 }
 
 extension AssignedValue {
     package static var rows: String? { kind.name }
+    package static func kept(_ delta: Delta<Self>) -> Delta<Self> { delta }
 
     package static func content(of table: Table<Self>, _ ids: Set<String>?) -> Delta<Self> {
         guard let ids else { return Delta(put: table.sorted) }

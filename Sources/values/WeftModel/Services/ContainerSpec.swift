@@ -35,10 +35,15 @@ package struct ContainerSpec: Hashable, Sendable, Codable {
     package var droppedCapabilities: [String] = []
     package var limits: [ProcessLimit] = []
     package var oomScoreAdjustment: Int64 = 0
+    /// What the engine is to show the image's registry (`X-Registry-Auth` as it was given); nil: nothing. Empty in what a node knows of
+    /// its tasks from before a restart: there was something, which is not in its file.
+    package var registryCredentials: Secret?
 
     package init(image: String = "") { self.image = image }
 
     package static let defaultStopGracePeriod: Int64 = 10_000_000_000
+    /// Credentials for a registry may have as many bytes.
+    package static let maxCredentialsBytes = 16 << 10
 }
 
 extension ContainerSpec {

@@ -6,6 +6,8 @@ package typealias ServiceID = Identifier<ServiceTag>
 /// A service: the spec, and what the allocator and the updater know of it.
 package struct Service: StoredValue {
     package static let kind = StoreKind("service", rank: 35)
+    /// Credentials for a registry, in both specs.
+    package static let hasSecrets = true
     package var audience: Audience { .everyNode }
 
     package let id: ServiceID

@@ -68,6 +68,8 @@ package struct TaskStatus: Hashable, Sendable, Codable {
 /// One run of what a service is to do, on one node. Its addresses are its endpoints'.
 package struct ServiceTask: StoredValue, AssignedValue {
     package static let kind = StoreKind("task", rank: 60)
+    /// Credentials for a registry.
+    package static let hasSecrets = true
     /// Its node's, once it is to run there: a global service's task has its node before it is known to fit.
     package var audience: Audience {
         guard let node, status.state >= .assigned else { return .managers }
@@ -121,11 +123,23 @@ package struct ServiceTask: StoredValue, AssignedValue {
         self.status = status
     }
 
-    /// A newer spec, or an earlier one again, asks nothing else of it than where it may be.
-    package mutating func adopt(placement: Placement, of version: Version) {
-        spec.placement = placement
+    /// A newer spec, or an earlier one again, asks nothing else of it than where it may be, and how its image is got.
+    package mutating func adopt(_ newer: TaskSpec, of version: Version) {
+        spec.placement = newer.placement
+        spec.container.registryCredentials = newer.container.registryCredentials
         specVersion = version
     }
+
+    package static func kept(_ delta: Delta<ServiceTask>) -> Delta<ServiceTask> {
+        var kept = delta
+        for index in kept.put.indices where kept.put[index].spec.container.registryCredentials != nil {
+            kept.put[index].spec.container.registryCredentials = Secret("")
+        }
+        return kept
+    }
+
+    /// Its image is still to be got, with credentials that a manager must say again.
+    package var lacksCredentials: Bool { status.state < .ready && spec.container.registryCredentials?.exposed.isEmpty == true }
 
     /// `web.2.<id>`, of a global service `web.<node>.<id>`: what Docker calls a task's container.
     package var name: String {

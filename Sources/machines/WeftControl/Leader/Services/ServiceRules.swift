@@ -79,6 +79,14 @@ enum ServiceRules {
         guard container.stopGracePeriod ?? 0 >= 0 else { throw .invalidArgument("ContainerSpec: stop-grace-period cannot be negative") }
         try checkTargets(container.secrets, "secret")
         try checkTargets(container.configs, "config")
+        guard let credentials = container.registryCredentials else { return }
+        guard runtime == .container else {
+            throw .invalidArgument("a sandbox has no image that credentials for a registry would be for: leave out --with-registry-auth")
+        }
+        guard credentials.exposed.utf8.count <= ContainerSpec.maxCredentialsBytes else {
+            throw .invalidArgument(
+                "the credentials for the registry are larger than \(ContainerSpec.maxCredentialsBytes) bytes")
+        }
     }
 
     private static func checkTargets(_ references: [ContainerSpec.FileReference], _ what: String) throws(ControlError) {
