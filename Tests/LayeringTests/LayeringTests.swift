@@ -26,6 +26,7 @@ private let layers = [
             "WeftText": [],
             "WeftModel": ["WeftNet", "WeftText"],
             "WeftSandboxWire": [],
+            "WeftTunnelWire": [],
             "WeftWire": ["WeftNet", "CLinuxUAPI"],
         ]),
     Layer(
@@ -41,11 +42,13 @@ private let layers = [
                 "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore",
             ],
             "WeftTemplate": ["WeftText"],
+            "WeftESP": [],
         ]),
     Layer(
         name: "doors to the world", folder: "doors",
         targets: [
-            "CLinux": [], "CSandbox": [], "CLab": [], "CBPF": [], "CBench": [],
+            "CLinux": [], "CSandbox": [], "CLab": [], "CBPF": [], "CBench": [], "CTunnel": [],
+            "WeftTunnel": Set(["WeftTunnelWire", "WeftESP", "WeftLinux", "CTunnel"]).union(system),
             "WeftLinux": Set(["WeftNet", "WeftWire", "CLinux", "CLinuxUAPI"]).union(system),
             "WeftBPF": Set(["WeftNet", "WeftWire", "WeftDatapath", "WeftLinux", "CBPF", "CDatapathABI"]).union(system).union(foundation),
             "WeftKernel": [
@@ -115,9 +118,11 @@ private let programs = Layer(
         "weft-shim": ["WeftText", "WeftSandboxWire", "CSandbox", "Glibc"],
         "weft-cni": ["WeftText", "WeftHTTP", "NIOCore", "NIOHTTP1", "Glibc"],
         "weft-supervisor": ["WeftLinux", "Glibc"],
+        "weft-tunnel": ["WeftTunnelWire", "WeftTunnel", "WeftLinux", "Glibc"],
         "weft-bench": Set([
             "WeftNet", "WeftModel", "WeftControl", "WeftManager", "WeftStore", "WeftStoreSQLite", "WeftLinux", "WeftJSON",
-            "WeftClient", "WeftDatapath", "WeftBPF", "WeftKernel", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc", "Logging", "Synchronization",
+            "WeftClient", "WeftDatapath", "WeftBPF", "WeftKernel", "CBench", "ArgumentParser", "NIOHTTP1", "Glibc", "Logging",
+            "Synchronization",
         ]).union(foundation),
     ])
 

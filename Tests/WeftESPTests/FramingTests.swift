@@ -1,0 +1,88 @@
+import TestSupport
+import Testing
+import WeftESP
+
+@Suite("VXLAN in ESP in UDP")
+struct FramingTests {
+    private func framed(_ packet: [UInt8], vni: UInt32 = 0x123456) -> (datagram: [UInt8], length: Int) {
+        var datagram = [UInt8](repeating: 0, count: ESPPacket.datagramLength(packet: packet.count))
+        datagram.replaceSubrange(46..<(46 + packet.count), with: packet)
+        let length = datagram.withUnsafeMutableBytes {
+            ESPPacket.frame(
+                $0.baseAddress!, spi: 0x0102_0304, sequence: 0x1_0000_0002, vni: vni, sourcePort: 50000, targetPort: 4790,
+                isIPv6: packet[0] >> 4 == 6, packet: packet.count)
+        }
+        return (datagram, length)
+    }
+
+    @Test("Every field is where the RFCs have it", arguments: [0, 1, 2, 3, 4])
+    func fields(extra: Int) {
+        let packet = Packets.udp(payload: [UInt8](repeating: 7, count: extra))
+        let (datagram, length) = framed(packet)
+        #expect(Array(datagram[..<16]) == [1, 2, 3, 4, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2])
+        #expect(
+            Array(datagram[16..<24]) == Packets.big(UInt16(50000)) + Packets.big(UInt16(4790)) + Packets.big(UInt16(30 + packet.count)) + [
+                0, 0,
+            ])
+        #expect(Array(datagram[24..<32]) == [8, 0, 0, 0, 0x12, 0x34, 0x56, 0])
+        #expect(Array(datagram[44..<46]) == [8, 0])
+        #expect(Array(datagram[46..<(46 + packet.count)]) == packet)
+        #expect(length % 4 == 0)
+        let padding = length - 2 - 30 - packet.count
+        #expect((0...3).contains(padding))
+        let trailer = (0..<padding).map { UInt8($0 + 1) } + [UInt8(padding), 17]
+        #expect(Array(datagram[(46 + packet.count)..<(16 + length)]) == trailer)
+        #expect(datagram.count == 16 + length + 16)
+    }
+
+    @Test("What was framed is read again")
+    func content() {
+        for extra in 0..<9 {
+            let packet = Packets.udp(isIPv6: extra % 2 == 1, payload: [UInt8](repeating: 7, count: extra))
+            let (datagram, length) = framed(packet)
+            let content = datagram[16..<(16 + length)].withUnsafeBytes { ESPPacket.content($0, port: 4790) }
+            #expect(content == ESPPacket.Content(vni: 0x123456, isIPv6: extra % 2 == 1, length: packet.count))
+            #expect(datagram[16..<(16 + length)].withUnsafeBytes { ESPPacket.content($0, port: 4789) } == nil)
+        }
+    }
+
+    @Test("The largest packet that fits, fits, and one more does not", arguments: 1000...1010)
+    func largest(capacity: Int) {
+        let packet = ESPPacket.largestPacket(in: capacity)
+        #expect(ESPPacket.datagramLength(packet: packet) <= capacity)
+        #expect(ESPPacket.datagramLength(packet: packet + 1) > capacity)
+    }
+
+    @Test("Keep-alives, key exchanges and what is cut off are told from packets")
+    func kinds() {
+        func kind(_ bytes: [UInt8]) -> ESPPacket.Kind { bytes.withUnsafeBytes { ESPPacket.kind(of: $0) } }
+        #expect(kind([0xff]) == .keepalive)
+        #expect(kind([]) == .unknown)
+        #expect(kind([0]) == .unknown)
+        #expect(kind([0, 0, 1, 0, 0, 0, 0, 9] + [UInt8](repeating: 0, count: 28)) == .packet(spi: 256, sequence: 9))
+        #expect(kind([0, 0, 0, 255, 0, 0, 0, 9] + [UInt8](repeating: 0, count: 28)) == .unknown)
+        #expect(kind([UInt8](repeating: 0, count: 60)) == .unknown)
+        #expect(kind([0, 0, 1, 0, 0, 0, 0, 9] + [UInt8](repeating: 0, count: 27)) == .unknown)
+    }
+
+    @Test("Whatever was encrypted, reading it touches nothing outside")
+    func nonsense() {
+        var random = SplitMix(state: 1)
+        for _ in 0..<20000 {
+            let bytes = (0..<Int.random(in: 0...90, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+            if let content = bytes.withUnsafeBytes({ ESPPacket.content($0, port: 4790) }) { #expect(content.length <= bytes.count) }
+        }
+    }
+
+    @Test("A frame on the device says its network and its peer")
+    func deviceFrames() {
+        let about = TunnelFrame(vni: 0xabcdef, peer: 0x0a00_0102, isIPv6: false)
+        var frame = [UInt8](repeating: 0, count: 14)
+        frame.withUnsafeMutableBytes { about.write(to: $0.baseAddress!) }
+        #expect(frame == [2, 0xab, 0xcd, 0xef, 0, 0, 2, 0, 10, 0, 1, 2, 8, 0])
+        frame += Packets.udp(payload: [])
+        #expect(frame.withUnsafeBytes { TunnelFrame($0) } == about)
+        frame[0] = 0x33
+        #expect(frame.withUnsafeBytes { TunnelFrame($0) } == nil)
+    }
+}
