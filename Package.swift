@@ -137,6 +137,7 @@ let package = Package(
             ]),
         module(.machines, "WeftTemplate", ["WeftText"]),
         module(.machines, "WeftESP"),
+        module(.machines, "WeftCrypto", ["WeftModel", .product(name: "Crypto", package: "swift-crypto")]),
 
         // Doors to the world.
         cModule(.doors, "CLinux"),
@@ -268,6 +269,7 @@ let package = Package(
             ]),
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI", "TestSupport"]),
+        tests("WeftCryptoTests", ["WeftCrypto", "WeftModel", "TestSupport", .product(name: "Crypto", package: "swift-crypto")]),
         tests("WeftESPTests", ["WeftESP", "TestSupport"]),
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire", "TestSupport"]),
         tests(

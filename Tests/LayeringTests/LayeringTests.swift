@@ -43,6 +43,7 @@ private let layers = [
             ],
             "WeftTemplate": ["WeftText"],
             "WeftESP": [],
+            "WeftCrypto": ["WeftModel", "Crypto"],
         ]),
     Layer(
         name: "doors to the world", folder: "doors",
