@@ -14,8 +14,10 @@ import WeftSandboxWire
         let directory = SandboxDirectory(path: path)
         try Data(frames.flatMap { $0.encoded() }).write(to: URL(fileURLWithPath: directory.logFile))
         var lines: [String] = []
-        try SandboxLog.lines(directory: directory, follow: false, since: since, tail: tail, isCancelled: { false }) { line in
-            lines.append("\(line.time)\(line.isError ? "!" : " ")\(String(decoding: line.bytes, as: UTF8.self))")
+        try SandboxLog.lines(directory: directory, follow: false, since: since, tail: tail, isCancelled: { false }) { found in
+            for line in found {
+                lines.append("\(line.time)\(line.isError ? "!" : " ")\(String(decoding: line.bytes, as: UTF8.self))")
+            }
             return lines.count < most
         }
         return lines
@@ -41,12 +43,35 @@ import WeftSandboxWire
 
     @Test func `lines since a time, and no more than are wanted`() throws {
         #expect(try Self.lines(Self.frames, since: 3) == ["3 two\n", "3 three\n", "6 open"])
-        #expect(try Self.lines(Self.frames, taking: 2).count == 2)
+        #expect(try (2...3).contains(Self.lines(Self.frames, taking: 2).count), "those of one piece of output come together")
         #expect(try Self.lines([]) == [])
     }
 
     @Test func `a line without an end goes out in parts`() throws {
         let long = (0..<4).map { Self.frame(UInt64($0), String(repeating: "x", count: 10_000)) }
-        #expect(try Self.lines(long).map { $0.count - 2 } == [20_000, 20_000])
+        #expect(try Self.lines(long).map { $0.count - 2 } == [16_384, 16_384, 7232])
+        #expect(try Self.lines(long, tail: 1).map { $0.count - 2 } == [7232])
+    }
+
+    /// As a log is at its largest. What is counted instead of kept needs no room for it.
+    @Test func `as many lines as anybody may ask for take no more memory than few`() throws {
+        let one = [UInt8](repeating: 0x78, count: 4000) + [0x0a]
+        let frames = (0..<4000).map { LogFrame(time: UInt64($0), stream: .output, bytes: one) }
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("weft-sandbox-log-\(UUID().uuidString.prefix(8))").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let directory = SandboxDirectory(path: path)
+        try Data(frames[..<2000].flatMap { $0.encoded() }).write(to: URL(fileURLWithPath: directory.logFile + ".1"))
+        try Data(frames[2000...].flatMap { $0.encoded() }).write(to: URL(fileURLWithPath: directory.logFile))
+        for (tail, wanted) in [(Int.max, 4000), (3000, 3000), (1, 1), (0, 0)] {
+            var largest = 0
+            var times: [UInt64] = []
+            try SandboxLog.lines(directory: directory, follow: false, tail: tail, isCancelled: { false }) { lines in
+                largest = max(largest, lines.reduce(0) { $0 + $1.bytes.count })
+                times += lines.map(\.time)
+                return true
+            }
+            #expect(times == Array((0..<4000).suffix(wanted)) && largest <= one.count)
+        }
     }
 }

@@ -83,15 +83,14 @@ extension MemoryBackend {
         }
     }
 
-    func sandboxLog(_ id: SandboxID, _ options: LogOptions) -> AsyncThrowingStream<LogLine, any Error> {
-        let lines = read { state in
+    func readLog(of task: ServiceTask, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void) async throws {
+        let (lines, loss) = read { state in
             state.lastLog = options
-            return state.log
+            let since = options.since ?? Instant(nanoseconds: .min)
+            return (state.log.filter { $0.time >= since }, state.losses.isEmpty ? nil : state.losses.removeFirst())
         }
-        let (stream, line) = AsyncThrowingStream<LogLine, any Error>.makeStream()
-        for found in lines { line.yield(found) }
-        line.finish()
-        return stream
+        if !lines.isEmpty { try await take(lines) }
+        if let loss { throw loss }
     }
 
     /// A task of a service as it may be while it runs on this node, with an endpoint on the service's networks.

@@ -14,9 +14,11 @@ final class MemoryBackend: APIBackend, SandboxBackend, NamespaceBackend {
         var tasks: [ServiceTask] = []
         var secrets: [StoredSecret] = []
         var configs: [StoredConfig] = []
-        /// What every sandbox wrote, and how it was last asked for.
+        /// What every task wrote, and how it was last asked for.
         var log: [LogLine] = []
         var lastLog: LogOptions?
+        /// After the lines, readings end with these, one after the other.
+        var losses: [LogUnavailable] = []
         var revision: Int64 = 10
         var serial: UInt32 = 1
         var signals: [Int32] = []

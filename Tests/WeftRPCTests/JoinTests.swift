@@ -168,4 +168,5 @@ private struct ImpostorService: ManagerService {
     }
     func isMember(_ node: NodeID) -> Bool { false }
     func session(_ session: NodeSession, incoming: NodeMessages) async throws {}
+    func logs(_ stream: NodeLogStream, incoming: NodeLogMessages) async throws {}
 }

@@ -100,6 +100,14 @@ final class TestManager: ManagerService {
         return AddressReply(dataPathAddress: known.withLock { $0 }, managerAddresses: [IPv4Address(rawValue: 0x7f00_0001)])
     }
 
+    let logStreams = Mutex<[NodeLogStream]>([])
+    let logs = Mutex<[NodeLog]>([])
+
+    func logs(_ stream: NodeLogStream, incoming: NodeLogMessages) async throws {
+        logStreams.withLock { $0.append(stream) }
+        for try await log in incoming { logs.withLock { $0.append(log) } }
+    }
+
     func isMember(_ node: NodeID) -> Bool { members.withLock { $0.contains(node) } }
 
     func session(_ session: NodeSession, incoming: NodeMessages) async throws {

@@ -12,8 +12,8 @@ package struct SandboxLogLine: Hashable, Sendable {
 }
 
 extension SandboxLog {
-    /// Hands the lines of a sandbox's log over, until `line` has had enough and answers false; where it answers nil, which is not now,
-    /// it is asked again in a moment. Blocking.
+    /// Hands the lines of a sandbox's log over as they come, until `take` has had enough and answers false; where it answers nil, which
+    /// is not now, it is asked again in a moment. Blocking. Of the log no more than what is handed over next is in memory.
     ///
     /// - Parameters:
     ///   - follow: go on until the sandbox ends, or `isCancelled` says so, which is asked twice a second.
@@ -21,42 +21,49 @@ extension SandboxLog {
     ///   - tail: of the lines that there are, only so many of the last; nil is all.
     package static func lines(
         directory: SandboxDirectory, follow: Bool, since: UInt64 = 0, tail: Int? = nil, isCancelled: () -> Bool,
-        _ line: (SandboxLogLine) -> Bool?
+        _ take: ([SandboxLogLine]) -> Bool?
     ) throws {
+        // With `tail` the lines that there are, are counted before they are read.
+        var counter = LineAssembler()
+        var count = 0
+        func note(_ frame: LogFrame) { count += counter.take(frame).count { $0.time >= since } }
         var assembler = LineAssembler()
+        // Lines still to leave out, and still to show.
+        var skip: Int?
+        var left = follow ? nil : tail
+        func show(_ lines: [SandboxLogLine]) -> Bool {
+            var shown = lines[...].filter { $0.time >= since }[...]
+            if skip == nil {
+                // What has no end yet is the last line, unless more may come.
+                let open = follow ? 0 : counter.rest().count { $0.time >= since }
+                skip = tail.map { max(0, count + open - max($0, 0)) } ?? 0
+            }
+            let skipped = min(skip ?? 0, shown.count)
+            skip = (skip ?? 0) - skipped
+            shown = shown.dropFirst(skipped)
+            if let most = left {
+                shown = shown.prefix(max(most, 0))
+                left = most - shown.count
+            }
+            return shown.isEmpty || offer(Array(shown), to: take, isCancelled)
+        }
         var hasEnough = false
-        // Until all that there is has been read.
-        var waiting: [SandboxLogLine]? = tail == nil ? nil : []
-        func take(_ lines: [SandboxLogLine]) -> Bool {
-            for found in lines where found.time >= since {
-                if waiting != nil {
-                    waiting?.append(found)
-                    if let count = waiting?.count, let tail, count > tail { waiting?.removeFirst(count - tail) }
-                } else if !offer(found, to: line) {
-                    hasEnough = true
-                    return false
-                }
-            }
-            return true
+        try frames(directory: directory, follow: follow, isCancelled: isCancelled, before: tail == nil ? nil : note) { frame in
+            guard let frame else { return true }
+            hasEnough = !show(assembler.take(frame))
+            return !hasEnough
         }
-        try frames(directory: directory, follow: follow, isCancelled: isCancelled) { frame in
-            guard let frame else {
-                // The end of what there was. What has no end yet is its last line, unless more may come.
-                if !follow { _ = take(assembler.rest()) }
-                let shown = waiting ?? []
-                waiting = nil
-                return take(shown)
-            }
-            return take(assembler.take(frame))
-        }
-        if !hasEnough { _ = take(assembler.rest()) }
+        if !hasEnough { _ = show(assembler.rest()) }
     }
 
-    private static func offer(_ found: SandboxLogLine, to line: (SandboxLogLine) -> Bool?) -> Bool {
-        while true {
-            if let answer = line(found) { return answer }
+    private static func offer(
+        _ lines: [SandboxLogLine], to take: ([SandboxLogLine]) -> Bool?, _ isCancelled: () -> Bool
+    ) -> Bool {
+        while !isCancelled() {
+            if let answer = take(lines) { return answer }
             usleep(5000)
         }
+        return false
     }
 }
 
@@ -74,7 +81,13 @@ private struct LineAssembler {
             var line = open[frame.stream] ?? SandboxLogLine(time: frame.time, isError: frame.stream == .errorOutput, bytes: [])
             line.bytes += rest[..<end]
             rest = rest[end...]
-            let isWhole = line.bytes.last == 0x0a || line.bytes.count >= Self.lineMax
+            while line.bytes.count > Self.lineMax {
+                var part = line
+                part.bytes = Array(line.bytes.prefix(Self.lineMax))
+                lines.append(part)
+                line.bytes.removeFirst(Self.lineMax)
+            }
+            let isWhole = line.bytes.last == 0x0a || line.bytes.count == Self.lineMax
             open[frame.stream] = isWhole ? nil : line
             if isWhole { lines.append(line) }
         }

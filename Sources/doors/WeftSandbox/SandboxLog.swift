@@ -29,8 +29,11 @@ package enum SandboxLog {
     }
 
     /// Hands the frames of a log over as they come, and nil once, after all that there are; until `take` answers false.
+    ///
+    /// - Parameter before: gets all that there are first.
     static func frames(
-        directory: SandboxDirectory, follow: Bool, isCancelled: () -> Bool, _ take: (LogFrame?) throws -> Bool
+        directory: SandboxDirectory, follow: Bool, isCancelled: () -> Bool, before: ((LogFrame) -> Void)? = nil,
+        _ take: (LogFrame?) throws -> Bool
     ) throws {
         // Before the log is read, so that the end cannot be missed. None: it has ended.
         let watch = follow ? try? SandboxWatch(directory) : nil
@@ -41,6 +44,11 @@ package enum SandboxLog {
         defer {
             older?.close()
             current.close()
+        }
+        if let before {
+            while let frame = try older?.next() ?? current.next() { before(frame) }
+            older?.rewind()
+            current.rewind()
         }
         while let frame = try older?.next() ?? current.next() {
             guard try take(frame) else { return }
@@ -104,6 +112,12 @@ private final class LogReader {
     }
 
     func close() { _ = Glibc.close(fd) }
+
+    /// The next frame is the first one again.
+    func rewind() {
+        lseek(fd, 0, SEEK_SET)
+        (bytes, start) = ([], 0)
+    }
 
     /// The next frame, or nil when there is none at the moment.
     func next() throws -> LogFrame? {

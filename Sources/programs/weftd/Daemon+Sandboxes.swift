@@ -119,14 +119,6 @@ struct SandboxVerbs: SandboxBackend {
     }
 }
 
-extension SandboxVerbs {
-    func sandboxLog(_ id: SandboxID, _ options: LogOptions) async throws -> AsyncThrowingStream<LogLine, any Error> {
-        try await keeper.log(of: id.rawValue, follow: options.follows, since: options.since, tail: options.tail) {
-            LogLine(time: Instant(nanoseconds: Int64(clamping: $0.time)).fixedRFC3339, isError: $0.isError, bytes: $0.bytes)
-        }
-    }
-}
-
 private struct NotConnected: KindedError {
     let sandbox: SandboxID
     let network: NetworkID

@@ -57,7 +57,7 @@ struct Daemon: ServiceLifecycle.Service {
             engine: engine, containers: follower,
             observer: EngineNews(membership: membership, names: names, logger: logger), logger: logger)
         let swarm = SwarmVerbs(
-            settings: settings, membership: membership, lifecycle: lifecycle, eventLog: eventLog,
+            settings: settings, membership: membership, lifecycle: lifecycle, tasks: workloads.tasks, eventLog: eventLog,
             upkeep: EngineUpkeep(engine: engine, logger: logger), starts: starts, threads: threads)
         let router = Router(
             backend: swarm, sandboxes: SandboxVerbs(membership: membership, workloads: workloads),

@@ -65,7 +65,7 @@ final class Member: MemberLife {
             serving = try await role?.listen()
             let member = try await Member(
                 settings: settings, membership: membership, node: node, credentials: participation?.credentials,
-                role: role, serving: serving, tasks: workloads.assign, lost: workloads.lose, threads: threads, logger: logger)
+                role: role, serving: serving, workloads: workloads, threads: threads, logger: logger)
             let namespaces = await workloads.adopt(by: member.agent)
             if member.isMemoryLost {
                 let names = await workloads.sandboxNames
@@ -109,8 +109,7 @@ final class Member: MemberLife {
 
     private init(
         settings: Settings, membership: SavedMembership, node: NodeID, credentials: NodeCredentials?, role: ManagerRole?,
-        serving: Task<Void, any Error>?, tasks: @escaping @Sendable (AssignedTasks) -> Void,
-        lost: @escaping @Sendable ([Endpoint]) -> Void, threads: NIOThreadPool, logger: Logger
+        serving: Task<Void, any Error>?, workloads: Workloads, threads: NIOThreadPool, logger: Logger
     ) async throws {
         self.membership = membership
         self.credentials = credentials
@@ -144,13 +143,15 @@ final class Member: MemberLife {
             machine: NodeMachine(
                 id: node, description: description, dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
-            names: { resolver.update($0) }, now: Host.steadyNow, tasks: tasks, lost: { endpoints, _ in lost(endpoints) },
+            names: { resolver.update($0) }, now: Host.steadyNow, tasks: workloads.assign,
+            lost: { endpoints, _ in workloads.lose(endpoints) },
             dismissed: { dismiss.yield($0) }, logger: logger)
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
         client = credentials.map { credentials in
             DispatcherClient(
                 credentials: credentials, managers: known.compactMap { try? HostPort(parsing: $0) },
-                dataPathAddress: membership.dataPathAddress, eventLoopGroup: EventLoops.swarm, logger: logger)
+                dataPathAddress: membership.dataPathAddress, logs: { try await workloads.tasks.serveLogs($0, $1) },
+                eventLoopGroup: EventLoops.swarm, logger: logger)
         }
     }
 

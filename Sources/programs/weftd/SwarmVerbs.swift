@@ -19,6 +19,7 @@ struct SwarmVerbs: APIBackend {
     let settings: Settings
     let membership: NodeMembership<Member>
     let lifecycle: NodeLifecycle<WeftParts, Workloads>
+    let tasks: TaskKeeper
     let eventLog: ClusterEventLog
     let upkeep: EngineUpkeep
     let starts: ContainerStarts
@@ -151,6 +152,12 @@ struct SwarmVerbs: APIBackend {
     }
 
     func serviceRemove(_ id: ServiceID) async throws { _ = try await command(.removeService(id)) }
+
+    func readLog(of task: ServiceTask, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void) async throws {
+        guard let member, let role = member.role else { throw APIError.notAManagerOnWorker }
+        guard task.node == member.node else { return try await role.logs.read(task, options, take) }
+        try await tasks.readLog(of: task.id, container: task.status.container ?? "", options, take)
+    }
 
     func create<File: SharedFile>(_ type: File.Type, _ spec: SharedFileSpec) async throws -> File {
         let isSecret = type == StoredSecret.self

@@ -57,6 +57,9 @@ package protocol APIBackend: Sendable {
     /// Replaces a service's spec; without one the spec before counts again. Throws `.outOfSequence` for a stale version.
     func serviceUpdate(_ id: ServiceID, version: Version, spec: ServiceSpec?) async throws
     func serviceRemove(_ id: ServiceID) async throws
+    /// Hands over what a task wrote in its container of the moment, on whatever node, as it comes; returns at its end. Throws
+    /// `LogUnavailable`, and what `take` throws.
+    func readLog(of task: ServiceTask, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void) async throws
     /// Makes a secret or a config. Refuses a taken name.
     func create<File: SharedFile>(_ type: File.Type, _ spec: SharedFileSpec) async throws -> File
     /// Changes a secret's or a config's labels, the only thing of it that may change.
@@ -88,8 +91,6 @@ package protocol SandboxBackend: Sendable {
     func sandboxConnect(_ id: SandboxID, _ attachment: EndpointSpec) async throws
     /// Detaches a sandbox from a network, running or not.
     func sandboxDisconnect(_ id: SandboxID, network: NetworkID) async throws
-    /// The lines that a sandbox wrote. Whoever follows them stops by letting go of the stream.
-    func sandboxLog(_ id: SandboxID, _ options: LogOptions) async throws -> AsyncThrowingStream<LogLine, any Error>
 }
 
 /// What the API server asks of weftd of interfaces in network namespaces that others made. Errors as `APIBackend`'s.

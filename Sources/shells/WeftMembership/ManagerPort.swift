@@ -8,6 +8,7 @@ import WeftRPC
 /// What nodes ask of this manager over gRPC, and who answers it.
 struct ManagerPort: ManagerService {
     let manager: Manager
+    let desk: TaskLogDesk
     let joining: JoinService
     /// This manager, as the swarm knew it when it started.
     let advertised: Node?
@@ -41,12 +42,22 @@ struct ManagerPort: ManagerService {
         let outlet = SessionOutlet(
             send: { message in (try? session.send(message)) != nil }, close: { reason in session.close(reason: reason) })
         let id = manager.connect(session.node, address: address, outlet: outlet)
-        defer { manager.disconnect(session.node, session: id) }
+        defer {
+            manager.disconnect(session.node, session: id)
+            desk.sessionEnded(over: session.remoteAddress)
+        }
         for try await message in incoming {
             guard manager.receive(message, from: session.node, session: id) else {
                 session.close(reason: "the manager does not keep up; try again")
                 return
             }
         }
+    }
+
+    func logs(_ stream: NodeLogStream, incoming: NodeLogMessages) async throws {
+        let outlet = LogOutlet(send: { order in (try? stream.send(order)) != nil }, close: { _ in stream.close() })
+        let id = desk.connect(stream.node, over: stream.remoteAddress, outlet: outlet)
+        defer { desk.disconnect(id) }
+        for try await log in incoming { desk.receive(log, over: id) }
     }
 }

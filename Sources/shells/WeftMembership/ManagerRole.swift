@@ -37,15 +37,19 @@ package struct ManagerClocks: Sendable {
 /// What a manager runs besides its agent: the store, the machine's shell, the authority and the port.
 package final class ManagerRole: Sendable {
     package let manager: Manager
+    /// Of tasks on all nodes.
+    package let logs: TaskLogDesk
     private let server: ManagerServer
     private let store: any ClosableStore
     private let seal: ManagerSeal
     private let clocks: ManagerClocks
 
     private init(
-        manager: Manager, server: ManagerServer, store: any ClosableStore, seal: ManagerSeal, clocks: ManagerClocks
+        manager: Manager, logs: TaskLogDesk, server: ManagerServer, store: any ClosableStore, seal: ManagerSeal,
+        clocks: ManagerClocks
     ) {
         self.manager = manager
+        self.logs = logs
         self.server = server
         self.store = store
         self.seal = seal
@@ -78,15 +82,16 @@ package final class ManagerRole: Sendable {
             _ = try CertificateAuthority(rootCertificatePEM: root.certificatePEM, privateKeyPEM: root.privateKeyPEM)
             // The last run may have ended between the commit and the file.
             try seal.lock(with: cluster.unlockKey)
+            let logs = TaskLogDesk { id in try await manager.read { $0.node(id) } }
             let service = ManagerPort(
-                manager: manager,
+                manager: manager, desk: logs,
                 joining: JoinService(manager: manager, credentials: credentials, wallClock: clocks.wall, logger: logger),
                 advertised: replica.node(credentials.identity.node))
             let server = try ManagerServer(
                 credentials: credentials, service: service,
                 address: HostPort(host: membership.listenAddress.description, port: Int(membership.listenPort)),
                 familiar: replica.nodes.compactMap(\.address), limits: limits, eventLoopGroup: group, logger: logger)
-            return ManagerRole(manager: manager, server: server, store: store, seal: seal, clocks: clocks)
+            return ManagerRole(manager: manager, logs: logs, server: server, store: store, seal: seal, clocks: clocks)
         } catch {
             try? store.close()
             throw error
@@ -170,6 +175,7 @@ package final class ManagerRole: Sendable {
     package func stop() {
         server.shutDown()
         manager.shutDown()
+        logs.shutDown()
     }
 
     package func close() throws { try store.close() }

@@ -18,6 +18,7 @@ package final class DispatcherClient: Sendable {
     private let silenceLimit: Duration
     private let opening: OpeningTimes
     private let addressProof: AddressProof?
+    private let logs: LogServing?
 
     /// A manager from which nothing came for so long counts as dead; keepalive makes a living one answer.
     package static let defaultSilenceLimit = Duration.seconds(8)
@@ -35,10 +36,11 @@ package final class DispatcherClient: Sendable {
     /// A session that lasted so long was a good one; one that ended before is a failed attempt like others.
     private static let goodSession = Duration.seconds(10)
 
+    /// `logs` serves what managers want to read of the node's tasks' output, beside each session.
     package init(
         credentials: NodeCredentials, managers: [HostPort], dataPathAddress: IPv4Address? = nil, queueLimit: Int = 1024,
         silenceLimit: Duration = defaultSilenceLimit, renewalShare: ClosedRange<Double> = defaultRenewalShare,
-        opening: OpeningTimes = OpeningTimes(),
+        opening: OpeningTimes = OpeningTimes(), logs: LogServing? = nil,
         eventLoopGroup: MultiThreadedEventLoopGroup = .singletonMultiThreadedEventLoopGroup, logger: Logger
     ) {
         self.credentials = credentials
@@ -48,6 +50,7 @@ package final class DispatcherClient: Sendable {
         self.opening = opening
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
+        self.logs = logs
         addressProof = dataPathAddress.map {
             AddressProof(
                 credentials: credentials, address: $0, patience: opening.addressProof, eventLoopGroup: eventLoopGroup, logger: logger)
@@ -120,6 +123,7 @@ package final class DispatcherClient: Sendable {
                     group.addTask {
                         for await _ in opened.signal {}
                         try Task.checkCancellation()
+                        async let _ = self.keepLogs(with: manager, over: Weft_V1_Dispatcher.Client(wrapping: client))
                         try await self.renewal.run(over: Weft_V1_Membership.Client(wrapping: client))
                     }
                     defer { group.cancelAll() }
@@ -163,6 +167,19 @@ package final class DispatcherClient: Sendable {
                 write: { for part in Weft_V1_NodeMessage.parts(of: $0) { try await writer.write(part) } },
                 serve: { try await serve(session, incoming) })
             if let failure { throw failure }
+        }
+    }
+
+    /// Has a stream for tasks' output as long as the session lasts. Nothing that happens to it is the session's affair.
+    private func keepLogs(with manager: HostPort, over dispatcher: Weft_V1_Dispatcher.Client<HTTP2ClientTransport.Posix>) async {
+        while let logs, !Task.isCancelled {
+            do { try await LogCall.run(logs, over: dispatcher) } catch let error as RPCError where error.code == .unimplemented {
+                logger.info("the manager does not read tasks' output, being of an earlier version", metadata: ["manager": "\(manager)"])
+                break
+            } catch {
+                if !Task.isCancelled { logger.info("the stream of tasks' output ended", metadata: ["reason": "\(error)"]) }
+            }
+            try? await Task.sleep(for: .seconds(1))
         }
     }
 

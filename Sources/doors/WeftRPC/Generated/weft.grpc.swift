@@ -828,6 +828,19 @@ internal enum Weft_V1_Dispatcher: Sendable {
                 type: .bidirectionalStreaming
             )
         }
+        /// Namespace for "Logs" metadata.
+        internal enum Logs: Sendable {
+            /// Request type for "Logs".
+            internal typealias Input = Weft_V1_NodeLog
+            /// Response type for "Logs".
+            internal typealias Output = Weft_V1_LogOrder
+            /// Descriptor for "Logs".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "weft.v1.Dispatcher"),
+                method: "Logs",
+                type: .bidirectionalStreaming
+            )
+        }
         /// Namespace for "ShowAddress" metadata.
         internal enum ShowAddress: Sendable {
             /// Request type for "ShowAddress".
@@ -844,6 +857,7 @@ internal enum Weft_V1_Dispatcher: Sendable {
         /// Descriptors for all methods in the "weft.v1.Dispatcher" service.
         internal static let descriptors: [GRPCCore.MethodDescriptor] = [
             Session.descriptor,
+            Logs.descriptor,
             ShowAddress.descriptor
         ]
     }
@@ -888,6 +902,24 @@ extension Weft_V1_Dispatcher {
             request: GRPCCore.StreamingServerRequest<Weft_V1_NodeMessage>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_ManagerMessage>
+
+        /// Handle the "Logs" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weft_V1_NodeLog` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weft_V1_LogOrder` messages.
+        func logs(
+            request: GRPCCore.StreamingServerRequest<Weft_V1_NodeLog>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_LogOrder>
 
         /// Handle the "ShowAddress" method.
         ///
@@ -934,6 +966,24 @@ extension Weft_V1_Dispatcher {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_ManagerMessage>
 
+        /// Handle the "Logs" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Weft_V1_NodeLog` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Weft_V1_LogOrder` messages.
+        func logs(
+            request: GRPCCore.StreamingServerRequest<Weft_V1_NodeLog>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_LogOrder>
+
         /// Handle the "ShowAddress" method.
         ///
         /// > Source IDL Documentation:
@@ -978,6 +1028,25 @@ extension Weft_V1_Dispatcher {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "Logs" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Weft_V1_NodeLog` messages.
+        ///   - response: A response stream of `Weft_V1_LogOrder` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func logs(
+            request: GRPCCore.RPCAsyncSequence<Weft_V1_NodeLog, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Weft_V1_LogOrder>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "ShowAddress" method.
         ///
         /// > Source IDL Documentation:
@@ -1008,6 +1077,17 @@ extension Weft_V1_Dispatcher.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Weft_V1_ManagerMessage>(),
             handler: { request, context in
                 try await self.session(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Weft_V1_Dispatcher.Method.Logs.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weft_V1_NodeLog>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Weft_V1_LogOrder>(),
+            handler: { request, context in
+                try await self.logs(
                     request: request,
                     context: context
                 )
@@ -1062,6 +1142,23 @@ extension Weft_V1_Dispatcher.SimpleServiceProtocol {
         )
     }
 
+    internal func logs(
+        request: GRPCCore.StreamingServerRequest<Weft_V1_NodeLog>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Weft_V1_LogOrder> {
+        return GRPCCore.StreamingServerResponse<Weft_V1_LogOrder>(
+            metadata: [:],
+            producer: { writer in
+                try await self.logs(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
     internal func showAddress(
         request: GRPCCore.ServerRequest<Weft_V1_ShowAddressRequest>,
         context: GRPCCore.ServerContext
@@ -1106,6 +1203,29 @@ extension Weft_V1_Dispatcher {
             deserializer: some GRPCCore.MessageDeserializer<Weft_V1_ManagerMessage>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weft_V1_ManagerMessage>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Logs" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Weft_V1_NodeLog` messages.
+        ///   - serializer: A serializer for `Weft_V1_NodeLog` messages.
+        ///   - deserializer: A deserializer for `Weft_V1_LogOrder` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func logs<Result>(
+            request: GRPCCore.StreamingClientRequest<Weft_V1_NodeLog>,
+            serializer: some GRPCCore.MessageSerializer<Weft_V1_NodeLog>,
+            deserializer: some GRPCCore.MessageDeserializer<Weft_V1_LogOrder>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weft_V1_LogOrder>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "ShowAddress" method.
@@ -1180,6 +1300,38 @@ extension Weft_V1_Dispatcher {
             )
         }
 
+        /// Call the "Logs" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Weft_V1_NodeLog` messages.
+        ///   - serializer: A serializer for `Weft_V1_NodeLog` messages.
+        ///   - deserializer: A deserializer for `Weft_V1_LogOrder` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func logs<Result>(
+            request: GRPCCore.StreamingClientRequest<Weft_V1_NodeLog>,
+            serializer: some GRPCCore.MessageSerializer<Weft_V1_NodeLog>,
+            deserializer: some GRPCCore.MessageDeserializer<Weft_V1_LogOrder>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weft_V1_LogOrder>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Weft_V1_Dispatcher.Method.Logs.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "ShowAddress" method.
         ///
         /// > Source IDL Documentation:
@@ -1246,6 +1398,33 @@ extension Weft_V1_Dispatcher.ClientProtocol {
         )
     }
 
+    /// Call the "Logs" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Weft_V1_NodeLog` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func logs<Result>(
+        request: GRPCCore.StreamingClientRequest<Weft_V1_NodeLog>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weft_V1_LogOrder>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.logs(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Weft_V1_NodeLog>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Weft_V1_LogOrder>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "ShowAddress" method.
     ///
     /// > Source IDL Documentation:
@@ -1305,6 +1484,38 @@ extension Weft_V1_Dispatcher.ClientProtocol {
             producer: producer
         )
         return try await self.session(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Logs" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the node's tasks wrote, for who asks the manager for it. One stream beside the session, which ends with that.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func logs<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Weft_V1_NodeLog>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Weft_V1_LogOrder>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Weft_V1_NodeLog>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.logs(
             request: request,
             options: options,
             onResponse: handleResponse

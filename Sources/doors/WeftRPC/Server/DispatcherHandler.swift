@@ -60,6 +60,20 @@ extension DispatcherHandler {
     }
 }
 
+extension DispatcherHandler {
+    func logs(
+        request: RPCAsyncSequence<Weft_V1_NodeLog, any Error>, response: RPCWriter<Weft_V1_LogOrder>, context: ServerContext
+    ) async throws {
+        let stream = NodeLogStream(
+            peer: try Caller.identity(context), remoteAddress: Caller.address(context), queueLimit: queueLimit)
+        let failure = await SessionTasks.run(
+            outbox: stream.outbox, write: { try await response.write(Weft_V1_LogOrder($0)) },
+            serve: { try await service.logs(stream, incoming: NodeLogMessages(wire: request)) })
+        if let overflow = stream.outbox.overflow { throw RPCError(code: .resourceExhausted, message: "\(overflow)") }
+        if let failure { throw RPCError(serving: failure) }
+    }
+}
+
 /// The tasks of one end of a session.
 enum SessionTasks {
     /// How long what is queued may take to get out once the session is closed.

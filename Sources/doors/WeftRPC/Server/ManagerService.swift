@@ -33,6 +33,8 @@ package protocol ManagerService: Sendable {
     /// Serves one session until it returns, which ends the session, or until the task is cancelled, for the node is
     /// gone or the session was closed. A node that comes again may have its new session before the old one is over.
     func session(_ session: NodeSession, incoming: NodeMessages) async throws
+    /// Serves a node's stream of its tasks' output, as a session.
+    func logs(_ stream: NodeLogStream, incoming: NodeLogMessages) async throws
 }
 
 /// The manager's end of a session.

@@ -203,4 +203,10 @@ package struct EngineTaskDriver: TaskDriver {
         try await engine.removeContainer(container)
         if let task { try await files.remove(TaskID(task)) }
     }
+
+    package func readLog(
+        of container: String, hasTerminal: Bool, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void
+    ) async throws {
+        try await engine.readLog(of: container, hasTerminal: hasTerminal, options, take)
+    }
 }

@@ -1,5 +1,5 @@
 package import Logging
-import WeftModel
+package import WeftModel
 import WeftNet
 package import WeftNode
 package import WeftSandbox
@@ -99,5 +99,11 @@ package struct SandboxTaskDriver: TaskDriver {
         let task = try? await driver.entry(container).spec.task
         do { try await sandboxes.remove(container, force: true) } catch SandboxError.notFound {}
         if let task { try await files.remove(TaskID(task)) }
+    }
+
+    package func readLog(
+        of container: String, hasTerminal: Bool, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void
+    ) async throws {
+        try await sandboxes.readLog(of: container, options, take)
     }
 }

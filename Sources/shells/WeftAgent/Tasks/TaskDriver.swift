@@ -1,3 +1,4 @@
+package import WeftModel
 package import WeftNode
 
 /// How the tasks of one runtime come to be, and end. A driver knows nothing of what is wanted, or of other tasks: the machine
@@ -16,6 +17,10 @@ package protocol TaskDriver: Sendable {
     func shutDown(_ container: String, signal: String, grace: Duration) async throws -> TaskEnd
     /// Takes away what `prepare` made; nothing there is fine.
     func remove(_ container: String) async throws
+    /// Hands over what it wrote, as it comes, and returns at the end of that: of what there is, or with `follows` of all it ever wrote.
+    func readLog(
+        of container: String, hasTerminal: Bool, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void
+    ) async throws
 }
 
 /// A step of a task's that came to nothing, in a sentence that says it all.

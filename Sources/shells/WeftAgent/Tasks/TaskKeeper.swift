@@ -29,9 +29,9 @@ package final class TaskKeeper: Sendable {
 
     private let queue: AsyncStream<Event>.Continuation
     private let membership = Mutex(Membership())
-    private let drivers: [TaskSpec.Runtime: any TaskDriver]
+    let drivers: [TaskSpec.Runtime: any TaskDriver]
     private let logger: Logger
-    private let now: @Sendable () -> Instant
+    let now: @Sendable () -> Instant
     private let watches = Mutex<[TaskID: (container: String, task: Task<Void, Never>)]>([:])
     private let owner = Mutex<Task<Void, Never>?>(nil)
 

@@ -1,39 +1,48 @@
-package import WeftModel
-package import WeftSandbox
+import WeftModel
+import WeftSandbox
 import WeftThreads
 
 extension SandboxKeeper {
-    /// What a sandbox wrote, line by line. Whoever follows it stops by letting go of the stream.
-    ///
-    /// - Parameters:
-    ///   - follow: go on until the sandbox ends.
-    ///   - since: leave out what began before.
-    ///   - tail: of the lines that there are, only so many of the last; nil is all.
-    package func log<Line: Sendable>(
-        of id: String, follow: Bool, since: Instant?, tail: Int?, _ shape: @escaping @Sendable (SandboxLogLine) -> Line
-    ) async throws -> AsyncThrowingStream<Line, any Error> {
+    /// What waits between the thread that reads and who takes, each at most what the supervisor wrote at once.
+    private static let batchesMax = 16
+
+    /// Hands over what a sandbox wrote, as it comes; returns at its end.
+    func readLog(
+        of id: String, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void
+    ) async throws {
         let directory = try await find(id).directory
-        let (lines, line) = AsyncThrowingStream<Line, any Error>.makeStream(bufferingPolicy: .bufferingOldest(1024))
-        let since = since.map { UInt64(max(0, $0.nanoseconds)) } ?? 0
+        let (batches, batch) = AsyncThrowingStream<[LogLine], any Error>.makeStream(
+            bufferingPolicy: .bufferingOldest(Self.batchesMax))
+        let since = options.since.map { UInt64(max(0, $0.nanoseconds)) } ?? 0
         // Reading and waiting for more blocks: it has a thread of its own, as long as somebody listens.
         let reading = Task(executorPreference: BlockingExecutor()) {
             do {
                 try SandboxLog.lines(
-                    directory: directory, follow: follow, since: since, tail: tail, isCancelled: { Task.isCancelled }
-                ) { hand(shape($0), to: line) }
-                line.finish()
+                    directory: directory, follow: options.follows, since: since, tail: options.tail,
+                    isCancelled: { Task.isCancelled }
+                ) { hand($0.map(LogLine.init), to: batch) }
+                batch.finish()
             } catch {
-                line.finish(throwing: error)
+                batch.finish(throwing: error)
             }
         }
-        line.onTermination = { _ in reading.cancel() }
-        return lines
+        batch.onTermination = { _ in reading.cancel() }
+        for try await lines in batches { try await take(lines) }
+        try Task.checkCancellation()
+    }
+}
+
+extension LogLine {
+    fileprivate init(_ line: SandboxLogLine) {
+        self.init(time: Instant(nanoseconds: Int64(clamping: line.time)), isError: line.isError, bytes: line.bytes)
     }
 }
 
 /// Nil while the reader is slow, false when it has gone.
-private func hand<Line: Sendable>(_ found: Line, to lines: AsyncThrowingStream<Line, any Error>.Continuation) -> Bool? {
-    switch lines.yield(found) {
+private func hand(
+    _ lines: [LogLine], to batches: AsyncThrowingStream<[LogLine], any Error>.Continuation
+) -> Bool? {
+    switch batches.yield(lines) {
     case .enqueued: true
     case .dropped: nil
     case .terminated: false
