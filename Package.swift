@@ -192,7 +192,7 @@ let package = Package(
                 nioTLS, logging,
             ] + nio),
         module(.doors, "WeftHTTP", nioHTTP),
-        module(.doors, "WeftClient", ["WeftText", "WeftJSON", "WeftHTTP", .product(name: "NIOHTTP1", package: "swift-nio")]),
+        module(.doors, "WeftClient", ["WeftText", "WeftJSON", "WeftHTTP"] + nioHTTP),
         module(.doors, "WeftEngine", ["WeftText", "WeftNet", "WeftModel", "WeftJSON", "WeftHTTP", logging] + nioHTTP),
 
         // Shells.

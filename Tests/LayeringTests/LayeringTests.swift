@@ -73,7 +73,7 @@ private let layers = [
                 "Synchronization", "Glibc",
             ]).union(nio).union(foundation),
             "WeftHTTP": Set(["NIOHTTP1", "Glibc"]).union(nio),
-            "WeftClient": Set(["WeftText", "WeftJSON", "WeftHTTP", "NIOHTTP1"]).union(foundation),
+            "WeftClient": Set(["WeftText", "WeftJSON", "WeftHTTP", "NIOCore", "NIOHTTP1"]).union(foundation),
             "WeftEngine": Set(["WeftText", "WeftNet", "WeftModel", "WeftJSON", "WeftHTTP", "Logging", "NIOHTTP1", "Synchronization"]).union(
                 nio
             ).union(foundation),

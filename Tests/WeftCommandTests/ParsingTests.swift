@@ -140,7 +140,7 @@ func examples() {
         ["node", "rm"], ["node", "update"], ["network", "create"], ["network", "ls"], ["network", "inspect"],
         ["network", "rm"],
         ["network", "connect"], ["network", "disconnect"], ["run"], ["ps"], ["exec"], ["attach"], ["logs"], ["stop"],
-        ["kill"], ["node", "ps"], ["service", "create"], ["service", "ls"], ["service", "ps"], ["service", "inspect"],
+        ["kill"], ["node", "ps"], ["service", "create"], ["service", "ls"], ["service", "ps"], ["service", "logs"], ["service", "inspect"],
         ["service", "scale"], ["service", "update"], ["service", "rollback"], ["service", "rm"], ["secret", "create"],
         ["secret", "ls"], ["secret", "inspect"], ["secret", "rm"], ["config", "create"], ["config", "ls"], ["config", "inspect"],
         ["config", "rm"], ["rm"], ["inspect"], ["info"], ["status"], ["version"],

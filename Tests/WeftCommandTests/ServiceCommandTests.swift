@@ -216,3 +216,52 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
         #expect(ServiceProgress.state(job, tasks: [task("complete"), task("complete")], nodes: []) == .done)
     }
 }
+
+@Suite struct ServiceLogsTests {
+    @Test(arguments: [
+        ([], "stdout=1&stderr=1&details=1"), (["--raw"], "stdout=1&stderr=1"), (["--raw", "--details"], "stdout=1&stderr=1&details=1"),
+        (["-f", "-t", "-n", "20"], "stdout=1&stderr=1&follow=1&timestamps=1&details=1&tail=20"),
+        (["--tail", "-1", "--raw"], "stdout=1&stderr=1"), (["--tail=all", "--raw"], "stdout=1&stderr=1"),
+        (["--raw", "--since", "10m"], "stdout=1&stderr=1&since=999400"),
+        (["--raw", "--since", "1.5s"], "stdout=1&stderr=1&since=999998.500000000"),
+        (["--raw", "--since", "2026-11-21T09:47:23.25Z"], "stdout=1&stderr=1&since=1795254443.25"),
+        (["--raw", "--since", "1700000000.5"], "stdout=1&stderr=1&since=1700000000.5"),
+    ])
+    func `weftd is asked for what was asked for`(arguments: [String], query: String) throws {
+        let command = try #require(try Weft.command(["service", "logs"] + arguments + ["web"]) as? ServiceLogs)
+        #expect(try command.query(now: 1_000_000).map { "\($0.0)=\($0.1)" }.joined(separator: "&") == query)
+    }
+
+    @Test(arguments: [["--tail", "few"], ["--since", "yesterday"], ["--since", "."]])
+    func `what makes no sense is refused`(arguments: [String]) throws {
+        let command = try #require(try Weft.command(["service", "logs"] + arguments + ["web"]) as? ServiceLogs)
+        #expect(throws: CommandFailure.self) { try command.query(now: 1_000_000) }
+    }
+
+    @Test func `frames are read however they are cut`() throws {
+        let bytes: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 3, 0x61, 0x62, 0x0a, 2, 0, 0, 0, 0, 0, 0, 1, 0x63, 1, 0, 0, 0, 0, 0, 0, 0]
+        for size in [1, 5, bytes.count] {
+            var stream = LogStream(isRaw: false)
+            var lines: [String] = []
+            for start in stride(from: 0, to: bytes.count, by: size) {
+                for (content, isError) in try stream.take(Array(bytes[start..<min(start + size, bytes.count)])) {
+                    lines.append((isError ? "!" : "") + String(decoding: content, as: UTF8.self))
+                }
+            }
+            #expect(lines == ["ab\n", "!c", ""])
+        }
+        var damaged = LogStream(isRaw: false)
+        #expect(throws: LogStream.Broken.self) { try damaged.take([7, 0, 0, 0, 0, 0, 0, 1, 0]) }
+        #expect(throws: LogStream.Broken.self) { try damaged.take([1, 0, 0, 0, 255, 0, 0, 1, 0]) }
+        var raw = LogStream(isRaw: true)
+        #expect(try raw.take([7, 0, 1]).map(\.content) == [[7, 0, 1]])
+    }
+
+    @Test func `names in front of lines stand below each other`() {
+        func text(_ slot: Int64, id: Int?) -> String {
+            LogNames.text("abcdefghijklmnopqrstuvwxy", slot: slot, of: "web", on: "host1", id: id, width: 2)
+        }
+        #expect(text(3, id: 12) == "web.3.abcdefghijkl@host1 " && text(12, id: 12) == "web.12.abcdefghijkl@host1")
+        #expect(text(3, id: 25) == "web.3.abcdefghijklmnopqrstuvwxy@host1 " && text(3, id: nil) == "web.3@host1 ")
+    }
+}

@@ -1,5 +1,6 @@
 // Requests to weftd's own socket, for the command line and the lab. Turns every failure into a sentence for the person who typed the
 // command; knows no resource of the API.
+import NIOCore
 package import NIOHTTP1
 import WeftHTTP
 import WeftText
@@ -45,6 +46,28 @@ package struct WeftClient: Sendable {
         let response = try await request(method, path, query: query, body: body)
         guard response.status < 400 else { throw ClientError.refused(status: response.status, body: response.body) }
         return response
+    }
+
+    /// Sends a request and hands the answer's body over as it comes; returns at its end. Throws `ClientError`, of a status of 400 and up
+    /// with weftd's own sentence, and what `chunk` throws.
+    package func stream(
+        _ method: HTTPMethod, _ path: String, query: [(String, String)] = [], chunk: ([UInt8]) async throws -> Void
+    ) async throws {
+        var refusal: [UInt8] = []
+        do {
+            let head = try await client.stream(HTTPRequest(method, Self.uri(path, query))) { head, bytes in
+                let bytes = Array(bytes.readableBytesView)
+                guard head.status.code < 400 else {
+                    // A sentence; what is longer is none.
+                    if refusal.count < 64 << 10 { refusal += bytes }
+                    return
+                }
+                if !bytes.isEmpty { try await chunk(bytes) }
+            }
+            guard head.status.code < 400 else { throw ClientError.refused(status: Int(head.status.code), body: refusal) }
+        } catch let failure as HTTPFailure {
+            throw ClientError(failure, host: host)
+        }
     }
 
     private static func uri(_ path: String, _ query: [(String, String)]) -> String {

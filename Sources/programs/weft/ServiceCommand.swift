@@ -6,7 +6,8 @@ struct ServiceCommand: AsyncParsableCommand {
         commandName: "service", abstract: "Makes, changes and removes services: what the swarm keeps running.",
         discussion: "  weft service create --name web --replicas 3 --network my_net -- ./server",
         subcommands: [
-            ServiceCreate.self, ServiceLs.self, ServicePs.self, ServiceInspect.self, ServiceScale.self, ServiceUpdate.self,
+            ServiceCreate.self, ServiceLs.self, ServicePs.self, ServiceLogs.self, ServiceInspect.self, ServiceScale.self,
+            ServiceUpdate.self,
             ServiceRollback.self, ServiceRm.self,
         ])
 }

@@ -10,8 +10,11 @@ enum Terminal {
     static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
     /// Writes all of it; a reader that went away ends the command as it does for other programs.
-    static func print(_ text: some StringProtocol, to stream: Stream = .output) {
-        var bytes = Array(text.utf8)[...]
+    static func print(_ text: some StringProtocol, to stream: Stream = .output) { print(bytes: Array(text.utf8), to: stream) }
+
+    /// The same of what need not be text.
+    static func print(bytes: [UInt8], to stream: Stream = .output) {
+        var bytes = bytes[...]
         while !bytes.isEmpty {
             let written = bytes.withUnsafeBytes { write(stream.rawValue, $0.baseAddress, $0.count) }
             if written < 0 {
