@@ -82,6 +82,15 @@ struct EngineLogTests {
     }
 }
 
+/// What a manager was sent.
+private final class SentLogs: Sendable {
+    private let all = Mutex<[NodeLog]>([])
+
+    func add(_ log: NodeLog) { all.withLock { $0.append(log) } }
+    var last: NodeLog? { all.withLock { $0.last } }
+    var count: Int { all.withLock { $0.reduce(0) { if case .lines(_, let lines) = $1 { $0 + lines.count } else { $0 } } } }
+}
+
 /// One runtime with one container, which writes what the test says.
 private final class WritingDriver: TaskDriver {
     let asked = Mutex<[String]>([])
@@ -181,23 +190,20 @@ struct TaskOutputTests {
     func credit() async throws {
         try await withKeeper { keeper, driver in
             let (orders, order) = AsyncThrowingStream<LogOrder, any Error>.makeStream()
-            let sent = Mutex<[NodeLog]>([])
-            let serving = Task { try await keeper.serveLogs(orders) { log in sent.withLock { $0.append(log) } } }
-            func count() -> Int {
-                sent.withLock { $0.reduce(0) { if case .lines(_, let lines) = $1 { $0 + lines.count } else { $0 } } }
-            }
+            let sent = SentLogs()
+            let serving = Task { try await keeper.serveLogs(orders) { log in sent.add(log) } }
             order.yield(.read(4, Self.id, container: "c1", LogOptions()))
             for _ in 0..<200 { driver.line.yield([line(String(repeating: "x", count: 1000))]) }
             // One message's worth waits at the node; the rest is not read so far.
             try await eventually("nothing is read") { driver.taken.withLock { $0 } >= 13 }
-            #expect(driver.taken.withLock { $0 } <= 15 && count() == 0)
+            #expect(driver.taken.withLock { $0 } <= 15 && sent.count == 0)
             order.yield(.credit(4, bytes: 20_000))
-            try await eventually("too little is sent") { count() >= 20 }
-            #expect(count() <= 35)
+            try await eventually("too little is sent") { sent.count >= 20 }
+            #expect(sent.count <= 35)
             order.yield(.credit(4, bytes: 1 << 20))
             driver.line.finish()
-            try await eventually("not all is sent") { sent.withLock { $0.last } == .ended(4, reason: nil) }
-            #expect(count() == 200)
+            try await eventually("not all is sent") { sent.last == .ended(4, reason: nil) }
+            #expect(sent.count == 200)
             order.finish()
             try await serving.value
         }

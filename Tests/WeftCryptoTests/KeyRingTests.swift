@@ -90,7 +90,7 @@ private struct Swarm {
         packets.removeAll { $0.at <= now }
         guard traffic else { return }
         for from in nodes.keys.sorted() {
-            for (to, pair) in nodes[from]!.engine.outbound where nodes[to] != nil {
+            for (to, pair) in (nodes[from]?.engine.outbound ?? [:]) where nodes[to] != nil {
                 packets.append(Packet(from: from, to: to, pair: pair, at: now + Int.random(in: 0...20, using: &random)))
             }
         }
@@ -129,7 +129,7 @@ private struct Swarm {
             nodes.keys.allSatisfy { other in
                 guard other != id else { return true }
                 guard let pair = node.engine.outbound[other] else { return false }
-                return pair.mine.epoch == epoch && pair.theirs.epoch == epoch && nodes[other]!.keys.contains(pair.theirs)
+                return pair.mine.epoch == epoch && pair.theirs.epoch == epoch && nodes[other]?.keys.contains(pair.theirs) == true
                     && node.keys.contains(pair.mine)
             }
         }

@@ -9,7 +9,7 @@ struct FramingTests {
         datagram.replaceSubrange(46..<(46 + packet.count), with: packet)
         let length = datagram.withUnsafeMutableBytes {
             ESPPacket.frame(
-                $0.baseAddress!, spi: 0x0102_0304, sequence: 0x1_0000_0002, vni: vni, sourcePort: 50000, targetPort: 4790,
+                $0.start, spi: 0x0102_0304, sequence: 0x1_0000_0002, vni: vni, sourcePort: 50000, targetPort: 4790,
                 isIPv6: packet[0] >> 4 == 6, packet: packet.count)
         }
         return (datagram, length)
@@ -78,7 +78,7 @@ struct FramingTests {
     func deviceFrames() {
         let about = TunnelFrame(vni: 0xabcdef, peer: 0x0a00_0102, isIPv6: false)
         var frame = [UInt8](repeating: 0, count: 14)
-        frame.withUnsafeMutableBytes { about.write(to: $0.baseAddress!) }
+        frame.withUnsafeMutableBytes { about.write(to: $0.start) }
         #expect(frame == [2, 0xab, 0xcd, 0xef, 0, 0, 2, 0, 10, 0, 1, 2, 8, 0])
         frame += Packets.udp(payload: [])
         #expect(frame.withUnsafeBytes { TunnelFrame($0) } == about)

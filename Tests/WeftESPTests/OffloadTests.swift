@@ -26,7 +26,7 @@ private func cut(_ packet: [UInt8], _ header: VirtioHeader) -> [[UInt8]]? {
         guard let segments = Segmentation(bytes, header) else { return nil }
         return (0..<segments.count).map { index in
             [UInt8](unsafeUninitializedCapacity: segments.longest) { area, count in
-                count = segments.write(index, to: UnsafeMutableRawPointer(area.baseAddress!))
+                count = segments.write(index, to: UnsafeMutableRawBufferPointer(area).start)
             }
         }
     }
@@ -43,10 +43,10 @@ private func merged(_ packets: [[UInt8]], vni: UInt32 = 5, peer: UInt32 = 9, con
         let isIPv6 = packet[0] >> 4 == 6
         let length = datagram.withUnsafeMutableBytes {
             ESPPacket.frame(
-                $0.baseAddress!, spi: 300, sequence: 1, vni: vni, sourcePort: 50000, targetPort: 4790, isIPv6: isIPv6, packet: packet.count)
+                $0.start, spi: 300, sequence: 1, vni: vni, sourcePort: 50000, targetPort: 4790, isIPv6: isIPv6, packet: packet.count)
         }
         let place = merger.place(for: length)
-        datagram.withUnsafeBytes { place.copyMemory(from: $0.baseAddress! + ESPPacket.headerLength, byteCount: length) }
+        datagram.withUnsafeBytes { place.copyMemory(from: $0.start + ESPPacket.headerLength, byteCount: length) }
         guard let content = ESPPacket.content(UnsafeRawBufferPointer(start: place, count: length), port: 4790) else {
             merger.refuse()
             continue
@@ -63,7 +63,7 @@ private struct Frame {
     var packet: [UInt8]
 
     init(_ bytes: UnsafeRawBufferPointer) {
-        header = VirtioHeader(bytes.baseAddress!)
+        header = VirtioHeader(bytes.start)
         about = TunnelFrame(UnsafeRawBufferPointer(rebasing: bytes[10...]))
         packet = Array(bytes[24...])
     }

@@ -83,3 +83,18 @@ enum Packets {
     static func big(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 0xff)] }
     static func big32(_ number: UInt32) -> [UInt8] { big(UInt16(number >> 16)) + big(UInt16(number & 0xffff)) }
 }
+
+/// For memory that is there: an array's that is not empty.
+extension UnsafeRawBufferPointer {
+    var start: UnsafeRawPointer {
+        guard let baseAddress else { preconditionFailure("no memory") }
+        return baseAddress
+    }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    var start: UnsafeMutableRawPointer {
+        guard let baseAddress else { preconditionFailure("no memory") }
+        return baseAddress
+    }
+}

@@ -67,10 +67,9 @@ private func line(_ text: String, _ size: Int = 0) -> LogLine {
         let gate = AsyncStream<Void>.makeStream()
         let got = Mutex<[LogLine]>([])
         let reading = Task {
-            var steps = gate.stream.makeAsyncIterator()
             try await desk.read(task(on: "n2"), LogOptions()) { lines in
                 got.withLock { $0 += lines }
-                _ = await steps.next()
+                for await _ in gate.stream { break }
             }
         }
         try await eventually("nothing is ordered") { node.numbers.count == 1 }

@@ -37,7 +37,8 @@ struct LogOutflowTests {
     @Test("Nothing goes without credit, and no more than it and one message")
     func credit() {
         var outlet = Outlet()
-        #expect(outlet.flow.begin(1))
+        let isTaken1 = outlet.flow.begin(1)
+        #expect(isTaken1)
         outlet.flow.add([line(1000)], to: 1)
         outlet.run()
         #expect(outlet.sent.isEmpty)
@@ -114,15 +115,21 @@ struct LogOutflowTests {
         outlet.flow.credit(1, bytes: 1)
         outlet.run()
         #expect(outlet.sent == [.ended(2, reason: nil), .lines(1, [line(10)]), .ended(1, reason: "broken")])
-        #expect(outlet.flow.begin(1), "its number is free again")
+        let isTaken2 = outlet.flow.begin(1)
+        #expect(isTaken2, "its number is free again")
     }
 
     @Test("There are no more readings than may be, and one too many is told so")
     func bound() {
         var outlet = Outlet()
-        for number in 0..<RequestNumber(LogOutflow.readingsMax) { #expect(outlet.flow.begin(number)) }
-        #expect(!outlet.flow.begin(0), "one of the number is there")
-        #expect(!outlet.flow.begin(1000))
+        for number in 0..<RequestNumber(LogOutflow.readingsMax) {
+            let isTaken3 = outlet.flow.begin(number)
+            #expect(isTaken3)
+        }
+        let isTaken4 = outlet.flow.begin(0)
+        #expect(!isTaken4, "one of the number is there")
+        let isTaken5 = outlet.flow.begin(1000)
+        #expect(!isTaken5)
         outlet.run()
         #expect(outlet.sent.map(\.number) == [1000])
     }

@@ -18,7 +18,7 @@ import WeftModel
     /// Runs a node with a session and such a stream.
     private func withNode(
         _ service: TestManager, limits: PortLimits = .patient, logs: @escaping LogServing,
-        _ body: (Mutex<[SessionEnd]>) async throws -> Void
+        _ body: (borrowing Mutex<[SessionEnd]>) async throws -> Void
     ) async throws {
         try await withServer(service, limits: limits) { address in
             let scratch = try Scratch()

@@ -1,4 +1,5 @@
 package import Crypto
+internal import WeftModel
 
 /// The key of one direction between two nodes, for ESP.
 package struct TrafficKey: Equatable, Sendable {
