@@ -20,7 +20,11 @@ struct IndexedTables: Sendable {
     /// Lays an object over the one with its key.
     mutating func put<Value: StoredValue>(_ value: Value) {
         if let old = byKind[Value.self][value.id] { unindex(old) }
-        byKind.put(value)
+        if let task = value as? ServiceTask {
+            byKind.put(found.shared(task))
+        } else {
+            byKind.put(value)
+        }
         index(value)
     }
 

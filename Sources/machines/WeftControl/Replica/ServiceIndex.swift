@@ -44,6 +44,8 @@ struct ServiceIndex: Sendable {
     /// Tasks that have not ended, by the networks that they are on.
     private(set) var networkTasks: [NetworkID: Set<TaskID>] = [:]
     private(set) var loads: [NodeID: NodeLoad] = [:]
+    /// What tasks of a service and a version of its spec have in common.
+    private var specs: [ServiceID: [Version: (spec: Shared<TaskSpec>, tasks: Int)]] = [:]
     /// Nodes with tasks that need a secret or a config, by its id, and how many.
     private(set) var fileUsers: [String: [NodeID: Int]] = [:]
 
@@ -77,7 +79,23 @@ struct ServiceIndex: Sendable {
 
     // MARK: Tasks
 
+    /// The same task, whose spec lies where that of the others like it does.
+    func shared(_ task: ServiceTask) -> ServiceTask {
+        guard let known = specs[task.service]?[task.specVersion]?.spec else { return task }
+        var task = task
+        task.share(known)
+        return task
+    }
+
+    private mutating func count(_ sign: Int, specOf task: ServiceTask) {
+        let known = specs[task.service]?[task.specVersion]
+        let count = (known?.tasks ?? 0) + sign
+        specs[task.service, default: [:]][task.specVersion] = count > 0 ? (known?.spec ?? task.sharedSpec, count) : nil
+        if specs[task.service]?.isEmpty ?? false { specs[task.service] = nil }
+    }
+
     mutating func insert(_ task: ServiceTask) {
+        count(1, specOf: task)
         tasks[task.service, default: []].insert(task.id)
         guard !task.status.state.isOver else {
             if let node = task.node { nodeTasks[node, default: []].insert(task.id) }
@@ -90,6 +108,7 @@ struct ServiceIndex: Sendable {
     }
 
     mutating func remove(_ task: ServiceTask) {
+        count(-1, specOf: task)
         tasks.remove(task.id, at: task.service)
         if let node = task.node { nodeTasks.remove(task.id, at: node) }
         guard !task.status.state.isOver else { return }

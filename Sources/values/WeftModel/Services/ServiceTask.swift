@@ -85,7 +85,9 @@ package struct ServiceTask: StoredValue, AssignedValue {
     package let slot: UInt64
     package var node: NodeID?
     /// As the service's was when it was made, or as a later one that asks the same of it.
-    package private(set) var spec: TaskSpec
+    package var spec: TaskSpec { _read { yield sharedSpec.value } }
+    /// Where `spec` lies. Tasks of a service have it alike.
+    package private(set) var sharedSpec: Shared<TaskSpec>
     /// Whose `spec` is so: `Service.specVersion`.
     package private(set) var specVersion: Version
     /// `Service.jobIteration` it was made in.
@@ -112,7 +114,7 @@ package struct ServiceTask: StoredValue, AssignedValue {
         self.service = service.id
         self.slot = slot
         self.node = node
-        spec = service.spec.task
+        sharedSpec = Shared(service.spec.task)
         specVersion = service.specVersion
         jobIteration = service.spec.mode.isJob ? service.jobIteration : nil
         serviceName = service.spec.name
@@ -123,17 +125,26 @@ package struct ServiceTask: StoredValue, AssignedValue {
         self.status = status
     }
 
+    /// Where another task has the same spec, this one has it there too.
+    package mutating func share(_ other: Shared<TaskSpec>) { if other == sharedSpec { sharedSpec = other } }
+
+    private enum CodingKeys: String, CodingKey {
+        case id, version, createdAt, updatedAt, service, slot, node, specVersion, jobIteration, serviceName, serviceLabels, mode, ports
+        case desiredState, status, startedAt
+        case sharedSpec = "spec"
+    }
+
     /// A newer spec, or an earlier one again, asks nothing else of it than where it may be, and how its image is got.
     package mutating func adopt(_ newer: TaskSpec, of version: Version) {
-        spec.placement = newer.placement
-        spec.container.registryCredentials = newer.container.registryCredentials
+        sharedSpec.value.placement = newer.placement
+        sharedSpec.value.container.registryCredentials = newer.container.registryCredentials
         specVersion = version
     }
 
     package static func kept(_ delta: Delta<ServiceTask>) -> Delta<ServiceTask> {
         var kept = delta
         for index in kept.put.indices where kept.put[index].spec.container.registryCredentials != nil {
-            kept.put[index].spec.container.registryCredentials = Secret("")
+            kept.put[index].sharedSpec.value.container.registryCredentials = Secret("")
         }
         return kept
     }
