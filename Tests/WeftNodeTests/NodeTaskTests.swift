@@ -259,6 +259,26 @@ struct NodeTaskTests {
         #expect(host.reports == [[report("t3", .running)]])
     }
 
+    @Test("What was seen of a task is known after a restart, though no manager repeats it")
+    func kept() throws {
+        var host = try Host.synchronised()
+        try host.delta(11) { $0[ServiceTask.self].put = [webTask()] }
+        host.feed(.tasksObserved([report("t1", .running)]))
+        host.save()
+        #expect(host.machine.assignedTasks?.tasks.map(\.status.state) == [.running])
+        #expect(try Host(saved: host.disk).machine.assignedTasks?.tasks.map(\.status) == [report("t1", .running).status])
+        // What the manager says of it may be older.
+        try host.delta(12) { $0[ServiceTask.self].put = [webTask(desired: .shutdown)] }
+        #expect(host.assignments.last??.tasks.map(\.status.state) == [.running])
+        #expect(host.assignments.last??.tasks.map(\.desiredState) == [.shutdown])
+        host.save()
+        #expect(try Host(saved: host.disk).machine.assignedTasks?.tasks.map(\.status.state) == [.running])
+        var lost = webTask(desired: .shutdown)
+        lost.status.state = .orphaned
+        try host.delta(13) { $0[ServiceTask.self].put = [lost] }
+        #expect(host.assignments.last??.tasks.map(\.status.state) == [.orphaned])
+    }
+
     @Test("Many reports go in several messages")
     func many() throws {
         var host = try Host.synchronised()

@@ -55,6 +55,7 @@ extension NodeMachine {
             return
         }
         note(assignments)
+        for task in assignments[ServiceTask.self].put { keepSeen(task.id) }
         if isFirstWord { adopt(now: now) }
         // Endpoints of others and echoes of this node's own change nothing of what follows: most of what comes is these.
         if session == .greeting || concernsAddresses(assignments) {

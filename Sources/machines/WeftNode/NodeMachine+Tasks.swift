@@ -115,9 +115,23 @@ extension NodeMachine {
 
     mutating func tasksObserved(_ reports: [TaskReport], gone: [TaskID]) {
         let changed = reports.filter { taskReports[$0.task] != $0.status }
-        for report in changed { taskReports[report.task] = report.status }
+        for report in changed {
+            taskReports[report.task] = report.status
+            keepSeen(report.task)
+        }
         for task in gone { taskReports[task] = nil }
         if session == .synchronised { tell(changed) }
+    }
+
+    /// Lays over what the manager says of a task what this node saw of it since: no manager repeats that, and a restart goes on from it.
+    mutating func keepSeen(_ id: TaskID) {
+        guard var task = view.tables[ServiceTask.self][id], let seen = taskReports[id], seen != task.status,
+            seen.state >= task.status.state
+        else { return }
+        task.status = seen
+        view.put(task)
+        unsaved.view.ids[ServiceTask.kind, default: []].insert(id.text)
+        effects.persist = true
     }
 
     /// A session has begun: the manager may know nothing of what happened before.

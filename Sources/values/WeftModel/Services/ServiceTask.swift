@@ -76,6 +76,18 @@ package struct ServiceTask: StoredValue, AssignedValue {
         return .node(node)
     }
 
+    /// What its node saw of it that node need not be told, but for its end: who lost what it kept must not begin the task anew, and
+    /// one that was given up ends.
+    package func isNews(since old: ServiceTask) -> Bool {
+        if status.state.isOver, status.state != old.status.state { return true }
+        var seen = self
+        seen.version = old.version
+        seen.updatedAt = old.updatedAt
+        seen.status = old.status
+        seen.startedAt = old.startedAt
+        return seen != old
+    }
+
     package let id: TaskID
     package var version: Version
     package let createdAt: Instant
