@@ -52,7 +52,7 @@ import WeftEngine
                 : #"{"Components":[{"Name":"\#(component)"}]}"#
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
         } _: { client in
-            let words = try await Engine(socketPath: client.socketPath).words()
+            let words = try await Engine(socketPath: client.socketPath).words(within: patience)
             #expect(words.version == version && words.labels == ["rack": "7", "a": "b=c", "plain": ""])
         }
     }

@@ -13,7 +13,7 @@ import WeftText
 package struct Engine: Sendable {
     package let client: EngineClient
     /// How long each call waits; nil: as long as the engine holds the connection.
-    private var limit: Duration?
+    private(set) var limit: Duration?
 
     package init(socketPath: String) { client = EngineClient(socketPath: socketPath) }
 

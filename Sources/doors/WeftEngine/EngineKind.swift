@@ -30,7 +30,7 @@ extension Engine {
             struct Component: Decodable { let Name: String }
             let Components: [Component]?
         }
-        let answer = try await client.request(.GET, "/version")
+        let answer = try await client.request(.GET, "/version", within: limit)
         if answer.headers.first(name: "Server")?.hasPrefix("Libpod/") == true { return .podman }
         let version = try? JSONText.decode(Version.self, from: answer.body)
         return version?.Components?.contains { $0.Name == "Podman Engine" } == true ? .podman : .docker

@@ -9,12 +9,13 @@ package struct EngineWords: Hashable, Sendable {
 }
 
 extension Engine {
-    package func words() async throws -> EngineWords {
+    /// Gives the engine up after `limit` with `EngineError.silent`.
+    package func words(within limit: Duration) async throws -> EngineWords {
         struct Info: Decodable {
             let ServerVersion: String?
             let Labels: [String]?
         }
-        let answer = try await client.request(.GET, "/info", within: .seconds(10))
+        let answer = try await client.request(.GET, "/info", within: limit)
         guard answer.status < 400, let info = try? JSONText.decode(Info.self, from: answer.body), let version = info.ServerVersion else {
             throw EngineError.broken(reason: "it does not say what it is")
         }
@@ -22,7 +23,7 @@ extension Engine {
             let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             return (parts[0], parts.count > 1 ? parts[1] : "")
         }
-        let isServing = try await kind().joining == .byDriver
+        let isServing = try await limited(to: limit).kind().joining == .byDriver
         return EngineWords(version: isServing ? version : "", labels: Dictionary(labels) { $1 })
     }
 }

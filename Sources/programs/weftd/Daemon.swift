@@ -118,11 +118,13 @@ struct Daemon: ServiceLifecycle.Service {
 
     /// Serves from start to the signal that ends it.
     func run() async throws {
+        // What this node says first is to have its engine in it.
+        await Host.engine.look(at: engine, within: .seconds(1))
         await lifecycle.start()
         try await cancelWhenGracefulShutdown {
             try await withThrowingTaskGroup { group in
                 group.addTask { await watcher.run() }
-                group.addTask { await Host.follow(engine) }
+                group.addTask { await Host.engine.follow(engine) }
                 group.addTask { await servePlugin() }
                 group.addTask { try await api.run() }
                 // The watcher ends only when it is cancelled.

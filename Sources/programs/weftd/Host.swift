@@ -23,8 +23,9 @@ enum Host {
         description.routes = NodeDescription.reported(routes: interfaces.routedPrefixes)
         description.underlayMTU = dataPathAddress.flatMap { interfaces.mtu(ofAddress: $0) }
         description.trust = trust
-        description.engineVersion = engine?.version ?? ""
-        description.engineLabels = engine.flatMap { $0.labels.isEmpty ? nil : $0.labels }
+        let words = engine.words
+        description.engineVersion = words?.version ?? ""
+        description.engineLabels = words.flatMap { $0.labels.isEmpty ? nil : $0.labels }
         return description
     }
 

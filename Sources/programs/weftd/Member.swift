@@ -7,6 +7,7 @@ import WeftAgentCore
 import WeftBPF
 import WeftControl
 import WeftDatapath
+import WeftEngine
 import WeftIdentity
 import WeftKernel
 import WeftLinux
@@ -165,6 +166,7 @@ final class Member: MemberLife {
                     group.addTask { await self.followCredentials(credentials) }
                 }
                 group.addTask { await self.keepDescription() }
+                group.addTask { for await _ in Host.engine.changes() { self.describe() } }
             }
         }
         running.withLock { $0 = task }
