@@ -3,9 +3,23 @@ import TestSupport
 import Testing
 import WeftEngine
 import WeftModel
+import WeftNet
 import WeftNode
 
 @testable import WeftAgent
+
+extension EngineTaskDriver {
+    init(_ server: CannedServer, _ containers: ContainerKeeper, servers: @escaping @Sendable ([IPv4Address]) -> Void = { _ in }) {
+        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let engine = LocalEngine(socketPath: server.path)
+        let follower = ContainerFollower(
+            engine: engine, observer: ContainerNews(prepared: containers, logger: quiet), logger: quiet)
+        self.init(
+            engine: engine,
+            prepared: PreparedTasks(containers: containers, follower: follower) { addresses, _ in servers(addresses) },
+            files: TaskFileStore(runDirectory: "/nonexistent"), node: { NodeID("n1") }, logger: quiet)
+    }
+}
 
 /// The engine's side is canned: each request gets the next answer.
 @Suite("Tasks as containers")
@@ -23,10 +37,8 @@ struct EngineTaskDriverTests {
                 + #""NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],"81/tcp":null}}}"#)
     }
 
-    private func driver(_ server: CannedServer) -> EngineTaskDriver {
-        EngineTaskDriver(
-            engine: LocalEngine(socketPath: server.path), files: TaskFileStore(runDirectory: "/nonexistent"),
-            node: { NodeID("n1") }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    private func driver(_ server: CannedServer) throws -> EngineTaskDriver {
+        EngineTaskDriver(server, try WorkloadNode().containers)
     }
 
     private func order(credentials: String? = nil) -> TaskOrder {
@@ -50,7 +62,7 @@ struct EngineTaskDriverTests {
             Self.version, Self.missing, Self.http(200, "{\"status\":\"x\"}\n{\"error\":\"no route\"}\n"),
             Self.version, Self.missing, Self.http(200, "{\"status\":\"done\"}\n"), Self.missing,
         ])
-        let driver = driver(server)
+        let driver = try driver(server)
         await #expect(throws: TaskFailure("No such image: web (pulling it failed: no route)")) {
             _ = try await driver.prepare(order())
         }
@@ -75,7 +87,7 @@ struct EngineTaskDriverTests {
             Self.version, Self.missing, Self.http(200), Self.http(201, #"{"Id":"abc"}"#),
             Self.version, Self.missing, Self.http(200), Self.http(201, #"{"Id":"abc"}"#),
         ])
-        let driver = driver(server)
+        let driver = try driver(server)
         #expect(try await driver.prepare(order(credentials: "c2VjcmV0")) == "abc")
         #expect(server.received[2].contains("\r\nX-Registry-Auth: c2VjcmV0\r\n"))
         #expect(server.received.filter { $0.contains("c2VjcmV0") }.count == 1)
@@ -92,7 +104,7 @@ struct EngineTaskDriverTests {
             Self.container(#""Status":"exited","ExitCode":3,"Error":"","Pid":0"#),
             Self.container(#""Status":"exited","ExitCode":3"#), Self.http(204),
         ])
-        let driver = driver(server)
+        let driver = try driver(server)
         #expect(try await driver.prepare(order()) == "abc")
         let started = try await driver.start("abc")
         #expect(started.pid == 77 && started.health == .unknown)
@@ -116,11 +128,5 @@ struct EngineTaskDriverTests {
                     task: TaskID("t9"), container: "abc", phase: .ended(TaskEnd(exitCode: 1, problem: "broken")))
             ])
         #expect(server.received[1].contains("com.docker.swarm.node.id%3Dn1"))
-    }
-
-    @Test("podman is told apart, and why its tasks wait")
-    func podman() async throws {
-        let server = try CannedServer([Self.http(200, #"{"Components":[{"Name":"Podman Engine"}]}"#)])
-        await #expect(throws: TaskFailure.self) { _ = try await driver(server).found() }
     }
 }

@@ -11,192 +11,7 @@ import WeftNode
 
 private let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-/// A node in a swarm, with records, namespaces, ports and a sandbox driver in memory.
-private final class Node: Sendable {
-    final class Records: WorkloadStore {
-        struct Full: Error {}
-        let state = Mutex<(all: [WorkloadID: Workload], isFull: Bool)>(([:], false))
-
-        var all: [WorkloadID: Workload] { state.withLock { $0.all } }
-        func load() -> [Workload] { all.values.sorted { $0.id < $1.id } }
-        func save(_ workload: Workload) throws {
-            try state.withLock { state in
-                if state.isFull { throw Full() }
-                state.all[workload.id] = workload
-            }
-        }
-        func remove(_ workload: Workload) { state.withLock { $0.all[workload.id] = nil } }
-    }
-
-    /// Namespaces of runtimes and of containers.
-    final class Namespaces: NamespaceReader, ContainerNamespaces {
-        let cookies = Mutex<[String: UInt64]>([:])
-        func set(_ path: String, _ cookie: UInt64?) { cookies.withLock { $0[path] = cookie } }
-        func namespace(at path: String) -> UInt64? { cookies.withLock { $0[path] } }
-        func namespacePath(token: String) -> String { "/netns/\(token)" }
-        func makeNamespace(token: String) -> Bool {
-            let path = namespacePath(token: token)
-            return cookies.withLock { cookies in
-                guard cookies[path] == nil else { return false }
-                cookies[path] = 1
-                return true
-            }
-        }
-        func removeNamespace(token: String) { set(namespacePath(token: token), nil) }
-    }
-
-    final class Ports: PortPublishing {
-        let published = Mutex<[PublishedPort]>([])
-        let taken = Mutex<Set<UInt16>>([])
-        func publish(_ ports: [PublishedPort], interfaces: Set<EndpointID>) {
-            published.withLock { $0 = ports }
-        }
-        func freePort(for wanted: WantedPort, taken: Set<UInt16>) -> UInt16? {
-            let range = wanted.hostPorts ?? 50000...50010
-            let others = self.taken.withLock { $0 }.union(taken)
-            return range.first { !others.contains($0) }
-        }
-    }
-
-    /// Sandboxes that do nothing; those named `sick` hang in whatever is asked of them, until `heal`.
-    final class Sandboxes: WorkloadDriver {
-        private let isHealed = Mutex(false)
-        private let made = Mutex<Set<WorkloadID>>([])
-        func heal() { isHealed.withLock { $0 = true } }
-        private func sleepUntilHealed() async {
-            while !Task.isCancelled, !isHealed.withLock({ $0 }) {
-                try? await Task.sleep(for: .milliseconds(5))
-            }
-        }
-        private func suffer(_ workload: Workload) async {
-            if workload.name == "sick" { await sleepUntilHealed() }
-        }
-        func found(_ records: [Workload]) -> [FoundWorkload] {
-            records.map { FoundWorkload($0, process: .ended) }
-        }
-        func prepare(_ workload: Workload) -> String {
-            made.withLock { _ = $0.insert(workload.id) }
-            return "/proc/\(workload.id)/ns/net"
-        }
-        func attached(_ endpoints: AttachedEndpoints, to workload: Workload) -> Workload.Prepared? { nil }
-        func start(_ workload: Workload) async { await suffer(workload) }
-        func wait(_ workload: Workload) async { await sleepUntilHealed() }
-        func shutDown(_ workload: Workload, grace: Duration) async { await suffer(workload) }
-        func kill(_ workload: Workload) {}
-        func remove(_ workload: Workload) { made.withLock { _ = $0.remove(workload.id) } }
-    }
-
-    struct Kernel: Reconciling {
-        func reconcile(_ request: ReconcileRequest) -> ReconcileOutcome {
-            ReconcileOutcome(generation: request.generation)
-        }
-    }
-    struct Disk: AgentStore {
-        func saveOwn(_ change: SavedNode.OwnChange, interfaceIndexes: [EndpointID: Int]) {}
-        func saveView(_ change: Assignments) {}
-    }
-
-    let records: Records
-    let namespaces: Namespaces
-    let ports = Ports()
-    let sandboxes = Sandboxes()
-    let agent: Agent
-    let workloads: WorkloadKeeper
-    let attachments: AttachmentKeeper
-    let containers: ContainerKeeper
-    private let threads = NIOThreadPool(numberOfThreads: 2)
-    private let running: Task<Void, Never>
-    private let revision = Mutex<Int64>(9)
-
-    init(records: Records = Records(), namespaces: Namespaces = Namespaces()) throws {
-        (self.records, self.namespaces) = (records, namespaces)
-        threads.start()
-        let now: @Sendable () -> Instant = { Instant(nanoseconds: 1_700_000_000_000_000_000) }
-        let foreign = ForeignDriver(
-            reader: namespaces, threads: threads, interval: .milliseconds(20), logger: quiet)
-        let containerDriver = ContainerDriver(namespaces: namespaces, ports: ports, logger: quiet)
-        workloads = WorkloadKeeper(
-            drivers: [.sandbox: sandboxes, .foreign: foreign, .prepared: containerDriver], store: records,
-            now: now, logger: quiet)
-        attachments = AttachmentKeeper(driver: foreign, workloads: workloads)
-        containers = ContainerKeeper(driver: containerDriver, workloads: workloads, now: now)
-        let description = NodeDescription(
-            hostname: "h1", architecture: "x86_64", nanoCPUs: 1, memoryBytes: 1, weftVersion: "test")
-        let agent = Agent(
-            machine: NodeMachine(
-                id: NodeID("n1"), description: description,
-                dataPathAddress: try #require(IPv4Address("172.30.0.1"))),
-            placements: Placements(), store: Disk(), kernel: Kernel(), names: { _ in }, now: now,
-            tasks: { _ in },
-            lost: { [workloads] in
-                _ = $1
-                workloads.lost($0)
-            }, dismissed: { _ in }, logger: quiet)
-        self.agent = agent
-        running = Task { await agent.run() }
-    }
-
-    /// Takes part in a swarm with the networks `id-net` and `id-inner`, which is internal.
-    func join() async throws {
-        await workloads.start()
-        let namespaces = await workloads.use(agent)
-        agent.sandboxesFound(namespaces)
-        agent.sessionOpened { _ in true }
-        try tell(["net", "inner"])
-        try await workloads.follow()
-    }
-
-    func tell(_ networks: [String]) throws {
-        let revision = revision.withLock { revision in
-            revision += 1
-            return revision
-        }
-        var all = Assignments(isFull: true, baseRevision: .none, revision: Version(revision))
-        all.cluster = ClusterView(
-            id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
-        for (index, name) in networks.enumerated() {
-            var spec = NetworkSpec(name: name)
-            spec.attachable = true
-            spec.isInternal = name == "inner"
-            let subnet = try #require(IPv4Prefix("10.0.\(index + 1).0/24"))
-            let network = Network(
-                id: NetworkID("id-\(name)"), createdAt: Instant(nanoseconds: 0), spec: spec,
-                vni: try #require(VNI(UInt32(4097 + index))),
-                subnet: subnet, gateway: try #require(subnet.network.advanced(by: 1)))
-            all.networks.append(network)
-            all.leases.append(
-                AddressLease(
-                    network: network.id, block: try #require(AnyIPPrefix("10.0.\(index + 1).0/25")),
-                    node: NodeID("n1")))
-        }
-        _ = agent.received(.assignments(all))
-    }
-
-    func endpoints() async throws -> [Endpoint] { try await agent.read { $0.ownEndpoints } }
-
-    func end() async throws {
-        sandboxes.heal()
-        await workloads.shutDown()
-        agent.shutDown()
-        await running.value
-        try await threads.shutdownGracefully()
-    }
-}
-
-private func with(
-    records: Node.Records = Node.Records(), namespaces: Node.Namespaces = Node.Namespaces(),
-    _ body: (Node) async throws -> Void
-) async throws {
-    let node = try Node(records: records, namespaces: namespaces)
-    do {
-        try await node.join()
-        try await body(node)
-    } catch {
-        try await node.end()
-        throw error
-    }
-    try await node.end()
-}
+private typealias Node = WorkloadNode
 
 private func request(_ sandbox: String, _ interface: String = "eth0", on network: String = "id-net")
     -> NamespaceAttachmentRequest
@@ -213,7 +28,7 @@ struct WorkloadKeeperTests {
 
     @Test("A runtime's interface is on record before it is an endpoint, and neither is left after its detach")
     func runtime() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             await #expect(throws: AttachmentError.noNamespace("/run/netns/c")) {
                 try await node.attachments.attach(request("c"))
             }
@@ -235,7 +50,7 @@ struct WorkloadKeeperTests {
 
     @Test("A namespace that is gone takes its endpoints along; the container's next one is another")
     func namespaceGone() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             node.namespaces.set("/run/netns/c", 7)
             _ = try await node.attachments.attach(request("c"))
             _ = try await node.attachments.attach(request("c", "eth1", on: "id-inner"))
@@ -252,7 +67,7 @@ struct WorkloadKeeperTests {
 
     @Test("One path is one namespace: a container that is in another keeps that")
     func otherNamespace() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             node.namespaces.set("/run/netns/c", 7)
             node.namespaces.set("/other", 8)
             _ = try await node.attachments.attach(request("c"))
@@ -267,7 +82,7 @@ struct WorkloadKeeperTests {
 
     @Test("What cannot be recorded is not attached, and the next one is when there is room")
     func fullDisk() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             node.namespaces.set("/run/netns/c", 7)
             node.records.state.withLock { $0.isFull = true }
             await #expect(throws: Node.Records.Full.self) { try await node.attachments.attach(request("c")) }
@@ -280,7 +95,7 @@ struct WorkloadKeeperTests {
 
     @Test("A network that is removed takes the endpoint; the interface can be attached anew")
     func lost() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             node.namespaces.set("/run/netns/c", 7)
             _ = try await node.attachments.attach(request("c"))
             try node.tell(["net2"])
@@ -300,13 +115,13 @@ struct WorkloadKeeperTests {
     func restart() async throws {
         let (records, namespaces) = (Node.Records(), Node.Namespaces())
         namespaces.set("/run/netns/a", 1)
-        try await with(records: records, namespaces: namespaces) { node in
+        try await withWorkloads(records: records, namespaces: namespaces) { node in
             namespaces.set("/run/netns/b", 2)
             _ = try await node.attachments.attach(request("a"))
             _ = try await node.attachments.attach(request("b"))
         }
         namespaces.set("/run/netns/b", nil)
-        try await with(records: records, namespaces: namespaces) { node in
+        try await withWorkloads(records: records, namespaces: namespaces) { node in
             try await eventually("the record goes") { Array(records.all.keys) == [WorkloadID("a")] }
             // The agent of this test remembers no endpoints.
             #expect(try await node.attachments.record(SandboxID("a"), interface: "eth0").endpoint == nil)
@@ -335,7 +150,7 @@ struct WorkloadKeeperTests {
 
     @Test("A container's endpoints and ports are there when the engine starts it, and go when it has ended")
     func containerLife() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             let port = WantedPort(protocol: .tcp, containerPort: 80, hostPorts: 8080...8080)
             let id = try await created(node, container("web", ["id-inner", "id-net"], ports: [port]))
             #expect(try await node.endpoints().isEmpty)
@@ -359,7 +174,7 @@ struct WorkloadKeeperTests {
 
     @Test("A start whose port is taken leaves nothing attached, and says which port")
     func portTaken() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             let port = WantedPort(protocol: .tcp, containerPort: 80, hostPorts: 8080...8080)
             _ = try await created(node, container("web", ["id-net"], ports: [port]))
             node.ports.taken.withLock { _ = $0.insert(8080) }
@@ -379,7 +194,7 @@ struct WorkloadKeeperTests {
         "Networks are connected and disconnected while it runs, and take effect at its next start when it does not"
     )
     func connect() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             let id = try await created(node, container("web", ["id-net"]))
             let inner = InterfaceSpec(EndpointSpec(network: NetworkID("id-inner")), interface: "eth1")
             try await node.containers.connect("web", inner, networkName: "inner", isRunning: false)
@@ -409,7 +224,7 @@ struct WorkloadKeeperTests {
 
     @Test("A sandbox whose supervisor hangs holds up nobody else")
     func sick() async throws {
-        try await with { node in
+        try await withWorkloads { node in
             let (sick, well) = (sandbox("sick"), sandbox("well"))
             try await node.workloads.request { .prepare($0, sick) }
             let starting = Task { try await node.workloads.request { .start($0, sick.id) } }

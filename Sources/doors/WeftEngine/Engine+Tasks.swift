@@ -6,7 +6,11 @@ package import WeftText
 /// A container of a service's task, as the engine shows it.
 package struct EngineTask: Decodable, Sendable {
     package struct Condition: Decodable, Sendable {
-        package struct Check: Decodable, Sendable { package let Status: String? }
+        package struct Check: Decodable, Sendable {
+            package struct Run: Decodable, Sendable { package let Start: String? }
+            package let Status: String?
+            package let Log: [Run]?
+        }
         package let Status: String
         package let ExitCode: Int?
         package let Error: String?
@@ -14,7 +18,11 @@ package struct EngineTask: Decodable, Sendable {
         /// Nil: nothing checks it.
         package let Health: Check?
     }
-    package struct Configuration: Decodable, Sendable { package let Labels: [String: String]? }
+    package struct Configuration: Decodable, Sendable {
+        package struct Check: Decodable, Sendable { package let Interval: Int64? }
+        package let Labels: [String: String]?
+        package let Healthcheck: Check?
+    }
     package struct Settings: Decodable, Sendable {
         package struct Binding: Decodable, Sendable { package let HostPort: String? }
         package let Ports: [String: [Binding]?]?
@@ -27,6 +35,13 @@ package struct EngineTask: Decodable, Sendable {
 
     package var isRunning: Bool { ["running", "paused", "restarting"].contains(State.Status) }
     package var isCreated: Bool { State.Status == "created" }
+    /// When it was last looked at how it is.
+    package var lastCheck: String? { State.Health?.Log?.compactMap(\.Start).max() }
+    /// Between one look and the next.
+    package var checkInterval: Duration {
+        let nanoseconds = Config.Healthcheck?.Interval ?? 0
+        return nanoseconds > 0 ? .nanoseconds(nanoseconds) : .seconds(30)
+    }
 }
 
 /// Containers that weftd has the engine make for tasks.
@@ -93,6 +108,9 @@ extension Engine {
             throw EngineError.refused(status: 500, message: reason)
         }
     }
+
+    /// Has podman run a container's health check.
+    package func checkHealth(of id: String) async throws { _ = try await call(.GET, "/v4.0.0/libpod/containers/\(id)/healthcheck") }
 
     /// Calls `changed` when the health of a container may be another one. Returns when the engine ends the stream.
     package func followHealth(of id: String, changed: () async -> Void) async throws {

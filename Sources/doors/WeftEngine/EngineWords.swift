@@ -3,7 +3,6 @@ import WeftJSON
 
 /// What an engine says of itself, for who places containers.
 package struct EngineWords: Hashable, Sendable {
-    /// Empty of one that runs no tasks of services: it takes no network driver, by which these come onto their networks.
     package let version: String
     package let labels: [String: String]
 }
@@ -23,7 +22,6 @@ extension Engine {
             let parts = label.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
             return (parts[0], parts.count > 1 ? parts[1] : "")
         }
-        let isServing = try await limited(to: limit).kind().joining == .byDriver
-        return EngineWords(version: isServing ? version : "", labels: Dictionary(labels) { $1 })
+        return EngineWords(version: version, labels: Dictionary(labels) { $1 })
     }
 }

@@ -10,7 +10,6 @@ import WeftNode
 struct ContainerVerbs: ContainerNetworking {
     let membership: NodeMembership<Member>
     let workloads: Workloads
-    let follower: ContainerFollower
     private var logger: Logger { workloads.logger }
     private var member: Member? { membership.member }
     private var prepared: ContainerKeeper { workloads.containers }
@@ -48,7 +47,7 @@ struct ContainerVerbs: ContainerNetworking {
     }
 
     func settle(_ container: SandboxID, isStop: Bool) async {
-        await follower.look(at: container.rawValue)
+        await workloads.follower.look(at: container.rawValue)
         guard isStop else { return }
         await logged("a container that was stopped is on its networks still") { try await prepared.ended(container) }
     }
@@ -65,51 +64,5 @@ struct ContainerVerbs: ContainerNetworking {
 
     func disconnect(token: String, network: NetworkID, networkName: String) async throws {
         try await prepared.disconnect(token, network: network, networkName: networkName)
-    }
-}
-
-/// What the engine says of its containers.
-struct ContainerNews: ContainerObserver {
-    let prepared: ContainerKeeper
-    let logger: Logger
-
-    func containerRuns(_ container: SandboxID, name: String, namespacePath: String) async {
-        await take(up: container, name: name, namespacePath: namespacePath, .running)
-    }
-
-    func containerStopped(_ container: SandboxID, name: String, namespacePath: String, isFinal: Bool) async {
-        await take(up: container, name: name, namespacePath: namespacePath, .stopped(isFinal: isFinal))
-    }
-
-    func containerGone(_ container: SandboxID) async {
-        await logged(container.rawValue) { try await prepared.gone(container) }
-    }
-
-    func containersFound(_ all: Set<SandboxID>, asOf: ContinuousClock.Instant) { prepared.found(all, asOf: asOf) }
-
-    func preparedContainers() async -> Set<SandboxID> {
-        var known: Set<SandboxID> = []
-        await logged("") { known = Set(try await prepared.records.compactMap(\.container)) }
-        return known
-    }
-
-    private func take(
-        up container: SandboxID, name: String, namespacePath: String, _ state: ContainerKeeper.State
-    ) async {
-        await logged(name) {
-            // The engine created it, and weftd ended before it heard of that.
-            if let record = try await prepared.record(namespacePath: namespacePath), record.container == nil {
-                try await prepared.created(token: record.token, container: container, name: name)
-            }
-            try await prepared.observe(container, name: name, state)
-        }
-    }
-
-    private func logged(_ container: String, _ body: () async throws -> Void) async {
-        do { try await body() } catch {
-            logger.error(
-                "what the engine says of a container has no effect",
-                metadata: ["container": "\(container)", "error": "\(error)"])
-        }
     }
 }

@@ -51,10 +51,8 @@ struct Daemon: ServiceLifecycle.Service {
             followers: workloads, membership: membership, files: StateDirectory(settings.stateDirectory),
             keeping: [WorkloadFiles.folder], logger: logger)
 
-        let follower = ContainerFollower(
-            engine: engine, observer: ContainerNews(prepared: workloads.containers, logger: logger), logger: logger)
         watcher = EngineWatcher(
-            engine: engine, containers: follower,
+            engine: engine, containers: workloads.follower,
             observer: EngineNews(membership: membership, names: names, logger: logger), logger: logger)
         let swarm = SwarmVerbs(
             settings: settings, membership: membership, lifecycle: lifecycle, tasks: workloads.tasks, eventLog: eventLog,
@@ -63,7 +61,7 @@ struct Daemon: ServiceLifecycle.Service {
             backend: swarm, sandboxes: SandboxVerbs(membership: membership, workloads: workloads),
             namespaces: NamespaceVerbs(membership: membership, attachments: workloads.attachments, threads: threads),
             engine: engine,
-            containers: ContainerVerbs(membership: membership, workloads: workloads, follower: follower), logger: logger)
+            containers: ContainerVerbs(membership: membership, workloads: workloads), logger: logger)
         api = APIServer(
             router: router, socketPath: settings.socketPath,
             inherited: settings.inheritedSockets[settings.socketPath], secure: secure, logger: logger)
@@ -93,12 +91,18 @@ struct Daemon: ServiceLifecycle.Service {
         let sandboxTasks = SandboxTaskDriver(
             sandboxes: sandboxKeeper, driver: sandboxes, files: taskFiles, resolver: { SandboxVerbs.resolver(hasNetwork: $0) },
             logger: logger)
+        let prepared = ContainerKeeper(driver: containers, workloads: keeper, now: Host.steadyNow)
+        let follower = ContainerFollower(
+            engine: engine, observer: ContainerNews(prepared: prepared, logger: logger), logger: logger)
+        let preparedTasks = PreparedTasks(
+            containers: prepared, follower: follower,
+            useServers: { membership.member?.resolver.use(upstreams: $0, of: $1) })
         let engineTasks = EngineTaskDriver(
-            engine: engine, files: taskFiles, node: { membership.member?.node }, logger: logger)
+            engine: engine, prepared: preparedTasks, files: taskFiles, node: { membership.member?.node }, logger: logger)
         return Workloads(
             keeper: keeper, sandboxDriver: sandboxes, containerDriver: containers, sandboxes: sandboxKeeper,
             attachments: AttachmentKeeper(driver: foreign, workloads: keeper),
-            containers: ContainerKeeper(driver: containers, workloads: keeper, now: Host.steadyNow),
+            containers: prepared, follower: follower,
             tasks: TaskKeeper(drivers: [.sandbox: sandboxTasks, .container: engineTasks], now: Host.steadyNow, logger: logger),
             names: names, plugin: plugin, logger: logger)
     }

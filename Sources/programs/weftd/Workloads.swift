@@ -1,6 +1,7 @@
 import Logging
 import NIOPosix
 import WeftAgent
+import WeftEngine
 import WeftMembership
 import WeftModel
 import WeftNet
@@ -17,6 +18,7 @@ struct Workloads: MemberFollowers {
     let sandboxes: SandboxKeeper
     let attachments: AttachmentKeeper
     let containers: ContainerKeeper
+    let follower: ContainerFollower
     /// What services run here.
     let tasks: TaskKeeper
     /// What weftd answers inside containers.

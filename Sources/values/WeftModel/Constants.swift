@@ -13,6 +13,8 @@ package enum Constants {
     package static let serviceOption = "weft.service"
     package static let taskOption = "weft.task"
     package static let slotOption = "weft.slot"
+    /// The option that keeps a container's resolver from asking for a name under every search domain first.
+    package static let namesAsTheyAre = "ndots:0"
     /// The label on networks that weftd makes in an engine, with the same value.
     package static let networkLabel = "io.weft.id"
 }

@@ -4,9 +4,6 @@ import WeftText
 
 /// A request for a container, as far as its networks go: what Weft does itself, and what is left for the engine.
 struct ContainerCreation {
-    /// What keeps a resolver from asking for a name under every search domain first.
-    static let namesAsTheyAre = "ndots:0"
-
     private var json: JSON
     private var host: JSON
     private let name: String
@@ -131,7 +128,7 @@ struct ContainerCreation {
         host.set("Dns", [.string(Router.resolver)])
         var options: [JSON] = if case .array(let given)? = host["DnsOptions"] { given } else { [] }
         let hasNdots = options.contains { if case .string(let text) = $0 { text.hasPrefix("ndots:") } else { false } }
-        if !hasNdots { options.append(.string(Self.namesAsTheyAre)) }
+        if !hasNdots { options.append(.string(Constants.namesAsTheyAre)) }
         host.set("DnsOptions", .array(options))
         var json = json
         json.set("HostConfig", host)

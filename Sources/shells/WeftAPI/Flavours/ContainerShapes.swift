@@ -28,7 +28,7 @@ struct ContainerShapes {
         host.set("PortBindings", Self.bindings(status.container.ports))
         host.set("Dns", .strings(status.container.upstreams.map(\.description)))
         if case .array(let options)? = host["DnsOptions"] {
-            host.set("DnsOptions", .array(options.filter { $0 != .string(ContainerCreation.namesAsTheyAre) }))
+            host.set("DnsOptions", .array(options.filter { $0 != .string(Constants.namesAsTheyAre) }))
         }
         json.set("HostConfig", host)
         var settings = json["NetworkSettings"] ?? [:]

@@ -1,3 +1,4 @@
+import WeftEngine
 import WeftModel
 import WeftNet
 import WeftSandbox
@@ -18,12 +19,17 @@ struct EngineTaskBody {
     private let order: TaskOrder
     private let templates: TaskTemplates
     private let files: [SandboxSpec.File]
+    /// Where the container is to run, complete with its endpoints; nil: its engine makes these.
+    private let namespace: String?
     private var task: ServiceTask { order.task }
-    private var spec: ContainerSpec { order.task.spec.container }
+    private let spec: ContainerSpec
 
-    init(_ order: TaskOrder, files: [SandboxSpec.File]) {
+    init(_ order: TaskOrder, files: [SandboxSpec.File], for kind: EngineKind = .docker, namespace: String? = nil) {
         self.order = order
         self.files = files
+        self.namespace = namespace
+        let container = order.task.spec.container
+        spec = kind == .podman ? container.forPodman : container
         templates = TaskTemplates(order.task, on: order.node)
     }
 
@@ -32,7 +38,7 @@ struct EngineTaskBody {
         var body: JSON = [
             "Image": .string(spec.image), "Labels": .map(labels),
             "Env": .strings(try spec.environment.map { try templates.fill($0) }),
-            "Hostname": .string(try templates.fill(spec.hostname)), "User": .string(spec.user),
+            "Hostname": .string(try hostname), "User": .string(spec.user),
             "WorkingDir": .string(spec.directory), "Tty": .bool(spec.hasTerminal),
             "OpenStdin": .bool(spec.opensStandardInput), "StopSignal": .string(spec.stopSignal),
         ]
@@ -42,12 +48,14 @@ struct EngineTaskBody {
         let ports = task.ports.filter { $0.mode == .host }.map { Self.name(of: $0) }
         if !ports.isEmpty { body.set("ExposedPorts", .object(ports.map { ($0, [:]) })) }
         body.set("HostConfig", try hostConfiguration())
-        if let first = order.networks.first {
+        if namespace == nil, let first = order.networks.first {
             let endpoints: JSON = .object([(first.spec.name, endpoint)])
             body.set("NetworkingConfig", ["EndpointsConfig": endpoints])
         }
         return body
     }
+
+    var hostname: String { get throws { try templates.fill(spec.hostname) } }
 
     /// Has the plug-in give the endpoint its task.
     var endpoint: JSON {
@@ -78,7 +86,7 @@ struct EngineTaskBody {
             "CapDrop": .strings(spec.droppedCapabilities), "GroupAdd": .strings(spec.groups),
             "Sysctls": .map(spec.sysctls), "OomScoreAdj": .integer(spec.oomScoreAdjustment),
             "Isolation": .string(spec.isolation), "Dns": .strings(servers), "DnsSearch": .strings(spec.dns.search),
-            "DnsOptions": .strings(spec.dns.options),
+            "DnsOptions": .strings(resolverOptions),
         ]
         host.set("ExtraHosts", .strings(spec.hosts.flatMap { Self.extraHosts($0) }))
         host.set("SecurityOpt", .strings(try securityOptions()))
@@ -105,16 +113,25 @@ struct EngineTaskBody {
         }
     }
 
-    /// A container on the swarm's networks asks Weft first.
+    /// A container on the swarm's networks asks Weft first, and in a namespace of Weft's nobody else: there weftd asks the others.
     private var servers: [String] {
-        order.networks.isEmpty ? spec.dns.nameservers : [Constants.resolver.description] + spec.dns.nameservers
+        if order.networks.isEmpty { return spec.dns.nameservers }
+        return [Constants.resolver.description] + (namespace == nil ? spec.dns.nameservers : [])
+    }
+
+    /// Docker's resolver says so of itself.
+    private var resolverOptions: [String] {
+        let given = spec.dns.options
+        return namespace == nil || given.contains { $0.hasPrefix("ndots:") } ? given : given + [Constants.namesAsTheyAre]
     }
 
     private var networkMode: String {
-        order.networks.first?.spec.name ?? task.spec.networks.first?.target ?? "default"
+        if let namespace { return "ns:\(namespace)" }
+        return order.networks.first?.spec.name ?? task.spec.networks.first?.target ?? "default"
     }
 
     private var portBindings: JSON {
+        guard namespace == nil else { return [:] }
         let ports = task.ports.filter { $0.mode == .host }
         let names = Set(ports.map { Self.name(of: $0) }).sorted()
         return .object(
@@ -197,9 +214,10 @@ struct EngineTaskBody {
             }
             json.set("VolumeOptions", options)
         case .tmpfs:
-            json.set(
-                "TmpfsOptions",
-                ["SizeBytes": .integer(mount.tmpfsSizeBytes), "Mode": .integer(Int64(mount.tmpfsMode))])
+            // What is zero was not said, which podman does not know.
+            guard mount.tmpfsSizeBytes > 0 || mount.tmpfsMode > 0 else { break }
+            let mode = mount.tmpfsMode > 0 ? mount.tmpfsMode : 0o1777
+            json.set("TmpfsOptions", ["SizeBytes": .integer(mount.tmpfsSizeBytes), "Mode": .integer(Int64(mode))])
         case .npipe, .cluster, .image: break
         }
         return json

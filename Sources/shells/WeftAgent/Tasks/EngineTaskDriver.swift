@@ -2,12 +2,14 @@ package import Logging
 package import WeftEngine
 package import WeftModel
 package import WeftNode
+import WeftSandbox
 import WeftText
 
-/// Tasks as containers of an engine that takes Weft's network driver. The engine makes their endpoints as it starts them, by the
-/// plug-in, and tells it whose they are; their labels say which tasks they are to the next weftd.
+/// Tasks as containers of the local engine; their labels say which tasks they are to the next weftd. One that takes Weft's network driver
+/// makes their endpoints as it starts them, by the plug-in, and tells it whose they are; for another weftd prepares namespaces.
 package struct EngineTaskDriver: TaskDriver {
     private let local: LocalEngine
+    private let prepared: PreparedTasks
     private let files: TaskFileStore
     /// This node in its swarm; nil: in none.
     private let node: @Sendable () -> NodeID?
@@ -17,8 +19,12 @@ package struct EngineTaskDriver: TaskDriver {
     /// Until an engine that went away is asked again.
     private static let retry = Duration.milliseconds(500)
 
-    package init(engine: LocalEngine, files: TaskFileStore, node: @escaping @Sendable () -> NodeID?, logger: Logger) {
+    package init(
+        engine: LocalEngine, prepared: PreparedTasks, files: TaskFileStore, node: @escaping @Sendable () -> NodeID?,
+        logger: Logger
+    ) {
         local = engine
+        self.prepared = prepared
         self.files = files
         self.node = node
         self.logger = logger
@@ -26,32 +32,30 @@ package struct EngineTaskDriver: TaskDriver {
 
     package func found() async throws -> [FoundTask] {
         guard let node = node() else { throw NotInSwarm() }
-        try await checkKind()
+        let kind = try await local.askKind()
         var found: [FoundTask] = []
         for id in try await engine.containers(labelled: "\(EngineTaskBody.Label.node)=\(node)") {
             guard let container = try await engine.task(id),
                 let task = container.Config.Labels?[EngineTaskBody.Label.taskID]
             else { continue }
-            found.append(FoundTask(task: TaskID(task), container: id, phase: Self.phase(of: container)))
+            let phase: FoundTask.Phase =
+                if container.isCreated {
+                    .created
+                } else if container.isRunning {
+                    .running(try await started(container, in: kind))
+                } else {
+                    .ended(Self.end(of: container))
+                }
+            found.append(FoundTask(task: TaskID(task), container: id, phase: phase))
         }
         return found
     }
 
-    private func checkKind() async throws {
-        guard try await local.askKind().joining == .byDriver else {
-            throw TaskFailure("this node's engine is podman, in which Weft runs no services yet: it takes dockerd")
-        }
-    }
-
-    private static func phase(of container: EngineTask) -> FoundTask.Phase {
-        if container.isCreated { return .created }
-        return container.isRunning ? .running(started(container)) : .ended(end(of: container))
-    }
-
-    private static func started(_ container: EngineTask) -> StartedTask {
-        StartedTask(
-            pid: container.State.Pid.flatMap { $0 > 0 ? $0 : nil }, ports: ports(of: container),
-            health: health(of: container))
+    private func started(_ container: EngineTask, in kind: EngineKind) async throws -> StartedTask {
+        var ports = Self.ports(of: container)
+        if kind.joining == .byNamespace { ports += try await prepared.ports(of: container.Id) }
+        return StartedTask(
+            pid: container.State.Pid.flatMap { $0 > 0 ? $0 : nil }, ports: ports, health: Self.health(of: container))
     }
 
     private static func health(of container: EngineTask) -> TaskHealth? {
@@ -89,29 +93,43 @@ package struct EngineTaskDriver: TaskDriver {
     // MARK: A task's life
 
     package func prepare(_ order: TaskOrder) async throws -> String {
-        let body = EngineTaskBody(order, files: try await files.lay(order))
+        let files = try await files.lay(order)
         do {
-            let json = try body.json()
-            return try await whileAway { try await make(order, json, body.endpoint) }
+            return try await whileAway {
+                switch try await local.askKind().joining {
+                case .byDriver: try await make(order, files)
+                case .byNamespace: try await makePrepared(order, files)
+                }
+            }
         } catch {
-            try await files.remove(order.task.id)
+            try await self.files.remove(order.task.id)
             throw error
         }
     }
 
-    private func make(_ order: TaskOrder, _ json: JSON, _ endpoint: JSON) async throws -> String {
-        try await checkKind()
+    private func make(_ order: TaskOrder, _ files: [SandboxSpec.File]) async throws -> String {
+        let body = EngineTaskBody(order, files: files)
+        let json = try body.json()
         return try await local.shadows.with(order.networks) {
             let id = try await create(order.task, json)
             do {
                 for network in order.networks.dropFirst() {
-                    try await engine.connect(id, to: network.spec.name, endpoint)
+                    try await engine.connect(id, to: network.spec.name, body.endpoint)
                 }
             } catch {
                 try? await engine.removeContainer(id)
                 throw error
             }
             return id
+        }
+    }
+
+    private func makePrepared(_ order: TaskOrder, _ files: [SandboxSpec.File]) async throws -> String {
+        if let problem = order.task.spec.container.podmanLacks { throw TaskFailure(problem) }
+        let body = EngineTaskBody(order, files: files, for: .podman)
+        guard !order.networks.isEmpty else { return try await create(order.task, try body.json()) }
+        return try await prepared.make(order, hostname: try body.hostname) { namespace in
+            try await create(order.task, try EngineTaskBody(order, files: files, for: .podman, namespace: namespace).json())
         }
     }
 
@@ -140,13 +158,24 @@ package struct EngineTaskDriver: TaskDriver {
     }
 
     package func start(_ container: String) async throws -> StartedTask {
-        do { try await engine.startContainer(container) } catch {
+        let kind = try await local.kind()
+        do {
+            switch kind.joining {
+            case .byDriver: try await engine.startContainer(container)
+            case .byNamespace: try await prepared.starting(container) { try await engine.startContainer(container) }
+            }
+        } catch {
             throw TaskFailure("starting container failed: \(error)")
         }
         guard let started = try await engine.task(container) else {
             throw TaskFailure("No such container: \(container)")
         }
-        return Self.started(started)
+        return try await self.started(started, in: kind)
+    }
+
+    /// What an engine without a driver says of a container now, is true of its endpoints.
+    private func settle(_ container: String) async {
+        if local.knownKind?.joining == .byNamespace { await prepared.settle(container) }
     }
 
     package func wait(
@@ -165,7 +194,10 @@ package struct EngineTaskDriver: TaskDriver {
         while !Task.isCancelled {
             do {
                 guard let state = try await engine.task(container) else { return Self.end(of: nil) }
-                if !state.isRunning, !state.isCreated { return Self.end(of: state) }
+                if !state.isRunning, !state.isCreated {
+                    await settle(container)
+                    return Self.end(of: state)
+                }
                 try await engine.waitForContainer(container)
             } catch {
                 // The engine may be back with it; only its word counts.
@@ -180,13 +212,28 @@ package struct EngineTaskDriver: TaskDriver {
         while !Task.isCancelled {
             do {
                 guard let state = try await engine.task(container), Self.health(of: state) != nil else { return nil }
-                try await engine.followHealth(of: container) {
-                    if let state = try? await engine.task(container), let health = Self.health(of: state) { tell(health) }
+                switch try await local.kind() {
+                case .docker:
+                    try await engine.followHealth(of: container) {
+                        if let state = try? await engine.task(container), let health = Self.health(of: state) { tell(health) }
+                    }
+                case .podman: try await check(state, tell)
                 }
             } catch {}
             try? await Task.sleep(for: Self.retry)
         }
         return nil
+    }
+
+    /// podman has systemd look at how containers are, where there is one. Where nobody has looked for an interval, it is told to.
+    private func check(_ container: EngineTask, _ tell: @escaping @Sendable (TaskHealth) -> Void) async throws {
+        try await Task.sleep(for: container.checkInterval)
+        guard var state = try await engine.task(container.Id), state.isRunning else { return }
+        if state.lastCheck == container.lastCheck {
+            try await engine.checkHealth(of: container.Id)
+            state = try await engine.task(container.Id) ?? state
+        }
+        if let health = Self.health(of: state) { tell(health) }
     }
 
     package func shutDown(_ container: String, signal: String, grace: Duration) async throws -> TaskEnd {
@@ -195,12 +242,14 @@ package struct EngineTaskDriver: TaskDriver {
         do { try await engine.stopContainer(container, seconds: seconds) } catch let error as EngineError
             where error.status == 404 || error.status == 304
         {}
+        await settle(container)
         return Self.end(of: try await engine.task(container))
     }
 
     package func remove(_ container: String) async throws {
         let task = try await engine.task(container)?.Config.Labels?[EngineTaskBody.Label.taskID]
         try await engine.removeContainer(container)
+        if try await local.kind().joining == .byNamespace { try await prepared.gone(container) }
         if let task { try await files.remove(TaskID(task)) }
     }
 

@@ -38,7 +38,7 @@ package struct ContainerKeeper: Sendable {
         }
     }
 
-    private func record(of container: SandboxID) async throws -> PreparedContainer? {
+    package func record(of container: SandboxID) async throws -> PreparedContainer? {
         try await records.first { $0.container == container }
     }
     package func record(namespacePath path: String) async throws -> PreparedContainer? {
