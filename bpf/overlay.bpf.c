@@ -8,12 +8,15 @@
  *   underlay | weft_from_underlay ---> sandbox, unwrapped
  *            \-> odd ones: stack ---> weft_vxlan | weft_from_vxlan ---> sandbox
  *   other interfaces | weft_from_outside ---> sandbox, or underlay: what is for a published port (so does weft_from_underlay)
+ *                    | weft_from_bare ---> the same, where frames begin with the IP header (tun, WireGuard, PPP, ipip)
  *
  * A packet that is not allowed is dropped and counted by reason (enum weft_drop_reason); nothing is forwarded that no map names.
  */
 #include "lib/arp.h"
+#include "lib/bare.h"
 #include "lib/encap.h"
 #include "lib/gateway.h"
+#include "lib/hairpin.h"
 #include "lib/ingress.h"
 #include "lib/maps.h"
 #include "lib/neighbour.h"
@@ -79,9 +82,10 @@ static __always_inline int pass_outside(struct __sk_buff *skb, const struct iphd
 
 /* No endpoint has the address: the gateway, a hole in the subnet, another network, or the outside. */
 static __always_inline int leave_network(
-    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct iphdr *ip)
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct iphdr *ip, __u32 packets)
 {
     __be32 target = ip->daddr;
+    int verdict;
     struct weft_subnet_key key = { .prefix_length = 32, .ipv4 = target };
 
     if (target && target == endpoint->gateway_ipv4)
@@ -92,13 +96,9 @@ static __always_inline int leave_network(
         return was_backend(endpoint->vni, &target, 4) ? refuse_former(skb, endpoint) : DROPPED(WEFT_DROP_NO_ENDPOINT);
     }
     if (endpoint->flags & WEFT_ENDPOINT_INGRESS) {
-        int verdict = answer_client(skb, endpoint);
-
+        verdict = answer_client(skb, endpoint);
         if (verdict)
             return verdict;
-        ip = packet_start(skb) + ETH_HLEN;
-        if ((void *)(ip + 1) > packet_end(skb))
-            return DROPPED(WEFT_DROP_TRUNCATED);
     }
     if (bpf_map_lookup_elem(&weft_subnet, &key))
         return DROPPED(WEFT_DROP_OTHER_NETWORK);
@@ -106,6 +106,12 @@ static __always_inline int leave_network(
         return DROPPED(WEFT_DROP_INTERNAL);
     if (endpoint->flags & WEFT_ENDPOINT_NO_EXIT)
         return DROPPED(WEFT_DROP_NO_EXIT);
+    verdict = enter_from_endpoint(skb, endpoint, packets);
+    if (verdict != WEFT_TCX_NEXT)
+        return verdict;
+    ip = packet_start(skb) + ETH_HLEN;
+    if ((void *)(ip + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
     return pass_outside(skb, ip);
 }
 
@@ -144,8 +150,10 @@ static __always_inline int forward_from(
     struct iphdr *ip;
 
     if (to->ifindex && endpoint->flags & WEFT_ENDPOINT_BACKEND) {
-        int verdict = restore_service(skb, endpoint->vni, to->ifindex);
+        int verdict = to->flags & WEFT_FORWARD_HOST ? return_to_endpoint(skb, packets) : 0;
 
+        if (!verdict)
+            verdict = restore_service(skb, endpoint->vni, to->ifindex);
         if (verdict)
             return verdict;
     }
@@ -408,7 +416,7 @@ static __always_inline int send_from(struct __sk_buff *skb, const struct weft_en
 
     to = forward_entry(endpoint->vni, ip->daddr);
     if (!to)
-        return leave_network(skb, endpoint, ip);
+        return leave_network(skb, endpoint, ip, packets);
     if (to->flags) {
         if (to->flags & WEFT_FORWARD_SERVICE)
             return send_to_service(skb, endpoint, packets);
@@ -473,6 +481,15 @@ int weft_from_outside(struct __sk_buff *skb)
     __u32 packets = packets_in(skb);
 
     return conclude(receive_from_outside(skb, packets), packets);
+}
+
+/* At an interface whose frames begin with the IP header. */
+SEC("tc")
+int weft_from_bare(struct __sk_buff *skb)
+{
+    __u32 packets = packets_in(skb);
+
+    return conclude(is_for_host(skb) && make_frame(skb) ? receive_from_outside(skb, packets) : WEFT_TCX_NEXT, packets);
 }
 
 SEC("tc")

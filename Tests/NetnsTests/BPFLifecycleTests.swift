@@ -91,9 +91,11 @@ struct BPFLifecycleTests {
         try programs.removeForward(entries[7].0)
         try programs.removeForward(entries[7].0)
         #expect(try programs.forward().count == 99_999)
-        let members = (0..<3000).map { Membership(vni: vni, vtep: IPv4Address(rawValue: 0xac1f_0000 + UInt32($0))) }
+        let members = (0..<3000).map {
+            (Membership(vni: vni, vtep: IPv4Address(rawValue: 0xac1f_0000 + UInt32($0))), MemberTunnel(mtu: $0 == 0 ? nil : MTU(1450)))
+        }
         try programs.putVTEPs(members)
-        #expect(try programs.vteps() == Set(members))
+        #expect(try programs.vteps() == Dictionary(uniqueKeysWithValues: members))
         let subnets = [try #require(AnyIPPrefix("10.0.0.0/8")), try #require(AnyIPPrefix("fd00::/8"))]
         for subnet in subnets { try programs.putSubnet(subnet, vni) }
         #expect(try programs.subnets() == [subnets[0]: vni, subnets[1]: vni])

@@ -26,7 +26,7 @@ final class BPFProgram6Tests {
             (OverlayAddress(vni: vni, address: try address(Self.own)), .local(interface: 1, mac: try mac(Self.mine))),
             (OverlayAddress(vni: vni, address: try address("fd77::21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
         ])
-        try programs.putVTEPs([Membership(vni: vni, vtep: vtep)])
+        try programs.putVTEPs([(Membership(vni: vni, vtep: vtep), MemberTunnel(mtu: nil))])
         try programs.putSubnet(try #require(AnyIPPrefix("fd77::/64")), vni)
         try programs.putSubnet(try #require(AnyIPPrefix("fd88::/48")), try #require(VNI(4097)))
     }

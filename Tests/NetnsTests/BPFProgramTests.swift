@@ -26,7 +26,7 @@ final class BPFProgramTests {
             (OverlayAddress(vni: vni, address: try address("10.77.0.11")), .local(interface: 1, mac: try mac(Self.mine))),
             (OverlayAddress(vni: vni, address: try address("10.77.0.21")), .remote(vtep: vtep, mac: try mac(Self.remote))),
         ])
-        try programs.putVTEPs([Membership(vni: vni, vtep: vtep)])
+        try programs.putVTEPs([(Membership(vni: vni, vtep: vtep), MemberTunnel(mtu: nil))])
         try programs.putSubnet(try #require(AnyIPPrefix("10.77.0.0/24")), vni)
         try programs.putSubnet(try #require(AnyIPPrefix("10.88.0.0/16")), try #require(VNI(4097)))
     }
@@ -167,7 +167,9 @@ final class BPFProgramTests {
 
     @Test("An endpoint has its share of what may wait for the resolver, and has it again when that was taken")
     func resolverShare() throws {
-        func query(_ payload: [UInt8] = [1, 2]) -> [UInt8] { frame(BPFPacket.ipv4("10.77.0.11", "169.254.77.53", BPFPacket.udp(to: 53, payload))) }
+        func query(_ payload: [UInt8] = [1, 2]) -> [UInt8] {
+            frame(BPFPacket.ipv4("10.77.0.11", "169.254.77.53", BPFPacket.udp(to: 53, payload)))
+        }
         func segment(flags: UInt8) -> [UInt8] {
             frame(
                 BPFPacket.ipv4(

@@ -207,7 +207,7 @@ final class BPFTopology: Sendable {
                 try other.programs.putForward(OverlayAddress(vni: endpoint.vni, address: address), target)
             }
             try other.programs.putSubnet(.v4(prefix), endpoint.vni)
-            if other !== host { try other.programs.putVTEPs([Membership(vni: endpoint.vni, vtep: host.vtep)]) }
+            if other !== host { try other.programs.putVTEPs([(Membership(vni: endpoint.vni, vtep: host.vtep), MemberTunnel(mtu: nil))]) }
         }
         return result
     }

@@ -19,12 +19,12 @@ struct BPFTunnelTests {
             for target in targets { #expect(try a1.pings(target)) }
 
             let member = weft_vtep_key(vni: b1.endpoint.vni.rawValue, vtep_ipv4: net.a.vtep.networkOrder)
-            try write(net.b, "weft_vtep", member, weft_vtep(tunnel: 1))
+            try write(net.b, "weft_vtep", member, weft_vtep(tunnel: 1, mtu: 0, reserved: 0))
             for target in targets { #expect(try a1.hearsNothing(from: target)) }
             #expect(try net.b.drops(.wrongTunnel) == 2)
             // Nobody of Weft wrote that entry: it counts as missing, and is written again.
             #expect(try net.b.programs.vteps().isEmpty)
-            try net.b.programs.putVTEPs([Membership(vni: b1.endpoint.vni, vtep: net.a.vtep)])
+            try net.b.programs.putVTEPs([(Membership(vni: b1.endpoint.vni, vtep: net.a.vtep), MemberTunnel(mtu: nil))])
             for target in targets { #expect(try a1.pings(target)) }
 
             let key = weft_forward_key(vni: b1.endpoint.vni.rawValue, ipv4: b1.endpoint.address.networkOrder)
@@ -60,7 +60,7 @@ struct BPFTunnelTests {
             try again.setConfig(DatapathConfig(underlayInterface: net.b.underlay, vtep: net.b.vtep))
             try again.putEndpoint(b1.endpoint, interface: b1.interface)
             try again.putForward(try former.forward().map { ($0.key, $0.value) })
-            try again.putVTEPs(Array(try former.vteps()))
+            try again.putVTEPs(try former.vteps().map { ($0, $1) })
             try again.updateLinks()
             #expect(try a1.pings("10.77.0.21", count: 3))
             #expect(try again.counters()[b1.interface].map { $0.receivedPackets > 0 } == true)

@@ -13,13 +13,14 @@ import WeftNet
 final class IngressTests {
     static let asked = ["198.51.100.1", "2001:db8:9::1"]
 
-    private let topology: KernelTopology
-    private let (h1, h2, out): (NetworkNamespace, NetworkNamespace, NetworkNamespace)
-    private let (b, c): (NetworkNamespace, NetworkNamespace)
-    private var swarm = TestSwarm()
-    private let first: KernelDatapath
-    private let second: KernelDatapath
-    private let prefix = "/tmp/\(getpid())-\(UInt32.random(in: 0 ... .max))-ingress"
+    let topology: KernelTopology
+    let (h1, h2, out): (NetworkNamespace, NetworkNamespace, NetworkNamespace)
+    let (b, c): (NetworkNamespace, NetworkNamespace)
+    var swarm = TestSwarm()
+    /// A later one takes the ports over when it goes.
+    var first: KernelDatapath
+    let second: KernelDatapath
+    let prefix = "/tmp/\(getpid())-\(UInt32.random(in: 0 ... .max))-ingress"
 
     init() throws {
         topology = try KernelTopology()
@@ -52,30 +53,30 @@ final class IngressTests {
 
     deinit { _ = try? script("kill $(cat \(prefix)-servers); rm -f \(prefix)-*") }
 
-    private static func task(_ slot: UInt64) -> ServingTask {
+    static func task(_ slot: UInt64) -> ServingTask {
         ServingTask(service: ServiceID("web"), task: TaskID("web-\(slot)"), slot: slot, rotation: .serving)
     }
 
-    private static func port(_ published: UInt16, _ target: UInt16, _ transport: PortConfig.Transport) -> PortConfig {
+    static func port(_ published: UInt16, _ target: UInt16, _ transport: PortConfig.Transport) -> PortConfig {
         var port = PortConfig(target: target)
         port.published = published
         port.transport = transport
         return port
     }
 
-    private func converge() throws {
+    func converge() throws {
         try NetnsTests.converge(first, swarm.desired(0))
         try NetnsTests.converge(second, swarm.desired(1))
     }
 
     @discardableResult
-    private func python(_ namespace: NetworkNamespace, _ lines: String) throws -> String {
+    func python(_ namespace: NetworkNamespace, _ lines: String) throws -> String {
         let file = "\(prefix)-\(UInt32.random(in: 0 ... .max)).py"
         try script("(cat \(prefix)-client.py; cat <<'END'\n\(lines)\nEND\n) >\(file)")
         return String(try run(in: namespace, "timeout 100 python3 \(file)").dropLast())
     }
 
-    private func client(of asked: String) -> String { asked.contains(":") ? "2001:db8:9::2" : "::ffff:198.51.100.2" }
+    func client(of asked: String) -> String { asked.contains(":") ? "2001:db8:9::2" : "::ffff:198.51.100.2" }
 
     @Test("tasks here and elsewhere answer at the host's address, and see the client's own", arguments: asked)
     func connections(asked: String) throws {

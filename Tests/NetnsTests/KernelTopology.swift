@@ -64,10 +64,11 @@ final class KernelTopology {
     }
 
     func datapath(
-        _ name: String, sizes: MapSizes = .small, translation: ServiceTranslation = .socket
+        _ name: String, sizes: MapSizes = .small, attachment: AttachmentKind? = wantedAttachment,
+        translation: ServiceTranslation = .socket
     ) throws -> KernelDatapath {
         try KernelDatapath(
-            pinDirectory: pinDirectory(name), namespace: path(name), sizes: sizes, attachment: wantedAttachment,
+            pinDirectory: pinDirectory(name), namespace: path(name), sizes: sizes, attachment: attachment,
             translation: translation)
     }
 }

@@ -48,6 +48,25 @@ import WeftText
         }
     }
 
+    @Test func `where a port is published stands beside it`() async throws {
+        try await Self.withService { client, backend, service async throws in
+            var port = PortConfig(target: 80)
+            port.published = 8080
+            var other = port
+            (other.published, other.mode) = (8081, .host)
+            backend.read { [port, other] state in
+                for index in state.services.indices where state.services[index].id == service.id {
+                    state.services[index].ports = [port, other]
+                    state.services[index].spec.labels[IngressLabels.addressesKey] = "192.0.2.10:8080,[2001:db8::1]"
+                }
+            }
+            guard case .array(let shown)? = try await client.send("GET", "/services/web").json()["Endpoint"]?["Ports"] else {
+                return #expect(Bool(false))
+            }
+            #expect(shown.map { $0["PublishedAddresses"] } == [["192.0.2.10"], nil])
+        }
+    }
+
     @Test func `a list with status counts tasks that run and are wanted`() async throws {
         try await Self.withService { client, backend, _ async throws in
             backend.addTask(of: "web", slot: 1, state: .running)

@@ -79,6 +79,34 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
                 == [#"{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}"#])
     }
 
+    @Test func `ports at addresses`() throws {
+        let body = try create(
+            "--image", "a", "-l", "tier=1", "-p", "192.0.2.10:8080:80", "-p", "[2001:db8::1]:8080:80",
+            "-p", "published=53,target=53,protocol=udp,address=192.0.2.10", "-p", "81:81")
+        #expect(body["EndpointSpec"]["Ports"].array.map { $0["PublishedPort"] } == [8080, 53, 81])
+        #expect(
+            body["Labels"].json
+                == #"{"tier":"1","weft.ingress.addresses":"192.0.2.10:8080/tcp,[2001:db8::1]:8080/tcp,192.0.2.10:53/udp"}"#)
+    }
+
+    @Test(arguments: ["192.0.2.10::80", "::80:80", "192.0.2:80:80", "[::1]80:80", "target=80,published=80,mode=host,address=::1"])
+    func `addresses that are none, or with which nothing can be`(argument: String) {
+        #expect(throws: CommandFailure.self) { try Publication(argument) }
+    }
+
+    @Test func `an update changes where a port is published`() throws {
+        let label = Publication.label
+        let one = try update(Self.spec, "--publish-rm", "80", "--publish-add", "192.0.2.10:8080:80", "--publish-add", "[::1]:8080:80")
+        #expect(one["Labels"][label] == "192.0.2.10:8080/tcp,[::1]:8080/tcp" && one["EndpointSpec"]["Ports"].array.count == 1)
+        let less = try update(one.json, "--publish-rm", "[::1]:8080:80")
+        #expect(less["Labels"][label] == "192.0.2.10:8080/tcp" && less["EndpointSpec"]["Ports"].array.count == 1)
+        let none = try update(less.json, "--publish-rm", "192.0.2.10:8080:80")
+        #expect(none["Labels"][label].isNull && none["EndpointSpec"]["Ports"].array.isEmpty)
+        let anywhere = try update(one.json, "--publish-rm", "80", "--publish-add", "8080:80")
+        #expect(anywhere["Labels"][label].isNull && anywhere["EndpointSpec"]["Ports"].array.count == 1)
+        #expect(throws: CommandFailure.self) { try update(one.json, "--publish-rm", "192.0.2.11:8080:80") }
+    }
+
     @Test(arguments: [("64m", 67_108_864), ("1.5GiB", 1_610_612_736), ("100", 100), ("2kb", 2048), ("5x", nil), ("m", nil), ("", nil)])
     func `sizes`(text: String, count: Int64?) { #expect(Bytes(argument: text)?.count == count) }
 
@@ -163,6 +191,13 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
         let tasks = [task(0, "complete", created: "01"), task(1, "running", created: "01")]
         let rows = Tasks.rows(tasks, services: ["s1": "job"], jobs: ["s1"], nodes: [:], now: 0, whole: false)
         #expect(rows.map { $0["Name"].string } == ["job.1", "job.2"])
+    }
+
+    @Test func `addresses of ports`() {
+        #expect(
+            ServiceLs.ports([
+                ["Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishedAddresses": ["192.0.2.10", "2001:db8::1"]]
+            ]) == "192.0.2.10:8080->80/tcp, [2001:db8::1]:8080->80/tcp")
     }
 
     @Test func `services as rows`() {

@@ -156,6 +156,17 @@ struct NetworkTests {
         #expect(try swarm.refusal(.noteRoutes(NodeID("none"), [])).kind == .notFound)
     }
 
+    @Test("Where the first manager has IPv6, so has the ingress network, by the swarm's own prefix")
+    func ingress6() throws {
+        #expect(try Swarm().replica.networks.first?.subnet6 == nil)
+        let swarm = try Swarm(hasIPv6: true)
+        let ingress = try #require(swarm.replica.networks.first)
+        let subnet6 = try #require(ingress.subnet6)
+        #expect(ingress.spec.ipv6 && ingress.spec.ingress && subnet6.length == 64 && ingress.gateway6 != nil)
+        #expect(ClusterID("cluster").uniqueLocalPrefix.contains(subnet6.network))
+        #expect(ingress.subnet == (try prefix("10.0.0.0/24")))
+    }
+
     @Test("There is one ingress network, and it can be made anew")
     func secondIngress() throws {
         var swarm = try Swarm()

@@ -120,4 +120,52 @@ struct PortCaseTests {
         #expect(swarm.wanted(service).map(\.spec.container.image) == ["app:1", "app:1"])
         #expect(swarm.wanted(service).allSatisfy { $0.ports.map(\.published) == [8080] })
     }
+
+    @Test("Services publish one port at different addresses, and not where another does, or at all")
+    func atAddresses() throws {
+        var swarm = try Swarm.withWorkers(1)
+        func at(_ addresses: String?) -> (inout ServiceSpec) -> Void {
+            { [publish] spec in
+                publish(8080, .ingress)(&spec)
+                spec.labels[IngressLabels.addressesKey] = addresses
+            }
+        }
+        func refusal(_ name: String, _ addresses: String?) throws -> String {
+            var spec = ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec(image: "app")))
+            at(addresses)(&spec)
+            return try swarm.refusal(.createService(spec)).message
+        }
+        let first = try swarm.serve("first", .replicated(1), at("192.0.2.10:8080,[2001:db8::1]:8080")).id
+        let second = try swarm.serve("second", .replicated(1), at("192.0.2.11:8080/tcp")).id
+        #expect(try swarm.service(second).ports.map(\.published) == [8080] && swarm.service(second).problem == nil)
+        #expect(try refusal("third", nil).contains("port '8080' is already in use by service"))
+        #expect(try refusal("third", "192.0.2.12,2001:db8::1").contains("already in use by service 'first'"))
+        #expect(try refusal("third", "192.0.2.11").contains("already in use by service 'second'"))
+        _ = try swarm.serve("third", .replicated(1), at("192.0.2.12"))
+        // A service that comes to another's address is refused, though its ports are as they were.
+        let current = try swarm.service(second)
+        var moved = current.spec
+        moved.labels[IngressLabels.addressesKey] = "192.0.2.10"
+        #expect(
+            try swarm.refusal(.updateService(second, version: current.version, moved)).message.contains("in use by service 'first'"))
+        _ = try swarm.run(.removeService(first))
+        try swarm.update(second) { $0.labels[IngressLabels.addressesKey] = "192.0.2.10" }
+        #expect(try swarm.service(second).problem == nil)
+        #expect(ServiceView(try swarm.service(second)).labels == [IngressLabels.addressesKey: "192.0.2.10"])
+    }
+
+    @Test("What labels say of a service's ports must be of ports that it has, and be known")
+    func labels() throws {
+        var swarm = try Swarm.withWorkers(1)
+        for (key, value, sentence) in [
+            (IngressLabels.addressesKey, "192.0.2.10:8081", "which the service does not publish"),
+            (IngressLabels.addressesKey, "192.0.2.10:8080/udp", "which the service does not publish"),
+            (IngressLabels.fromKey, "everybody", "no network"), ("weft.ingress.form", "10.0.0.0/8", "there is no label"),
+        ] {
+            var spec = ServiceSpec(name: "web", task: TaskSpec(container: ContainerSpec(image: "app")))
+            publish(8080, .ingress)(&spec)
+            spec.labels[key] = value
+            #expect(try swarm.refusal(.createService(spec)).message.contains(sentence))
+        }
+    }
 }

@@ -37,7 +37,7 @@ struct Swarm {
         }
     }
 
-    init(routes: [IPv4Prefix] = [], spec: ClusterSpec = ClusterSpec()) throws {
+    init(routes: [IPv4Prefix] = [], spec: ClusterSpec = ClusterSpec(), hasIPv6: Bool = false) throws {
         var node = Node(id: Self.first, createdAt: now, spec: NodeSpec(role: .manager))
         node.managerAddress = "172.30.0.1:2377"
         node.description = Self.description("h1", routes: routes)
@@ -45,7 +45,8 @@ struct Swarm {
             id: ClusterID("cluster"), createdAt: now, spec: spec, rootCertificatePEM: "PEM",
             workerTokenSecret: Secret("w"),
             managerTokenSecret: Secret("m"))
-        let transaction = try Bootstrap.transaction(cluster: cluster, manager: node, now: now, random: &random)
+        let transaction = try Bootstrap.transaction(
+            cluster: cluster, manager: node, hasIPv6: hasIPv6, now: now, random: &random)
         for change in StoreCommit(transaction, at: Version(1)).changes {
             guard case .put(let object) = change else { throw Unexpected(what: "\(change)") }
             stored.append(object)

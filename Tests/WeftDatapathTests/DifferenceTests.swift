@@ -24,7 +24,7 @@ import WeftNet
         let expected: [DatapathOperation] =
             HostPart.allCases.map { .prepareHost($0, desired.host) } + [
                 .setSubnet(try #require(AnyIPPrefix("10.1.0.0/24")), try vni(4096)),
-                .addMember(Membership(vni: try vni(4096), vtep: peerAddress(1))),
+                .setMember(Membership(vni: try vni(4096), vtep: peerAddress(1)), MemberTunnel(mtu: MTU(1450))),
                 .createEndpoint(endpoint, hostInterface: "wve40c292c"),
                 .setLocation(near, .local(EndpointID("a"), mac: endpoint.entry.mac)),
                 .setLocation(far, .remote(vtep: peerAddress(1), mac: farMAC, mtu: MTU(1450))),
@@ -64,7 +64,7 @@ import WeftNet
         observed.endpoints["wv00000000"] = ObservedEndpoint(id: nil)
         observed.endpoints["wv00000001"] = ObservedEndpoint(id: EndpointID("ghost"))
         observed.locations[ghost] = .stale
-        observed.members.insert(member)
+        observed.members[member] = MemberTunnel(mtu: nil)
         observed.subnets[subnet] = try vni(5000)
         observed.strayEntries = [9, 7]
         observed.strayPrograms = [4]
@@ -199,7 +199,7 @@ import WeftNet
         #expect(kernel.observations == 2)
         #expect(kernel.state.subnets.count == 2)
 
-        kernel.state.members = []
+        kernel.state.members = [:]
         #expect(try reconciler.reconcile(bigger, with: kernel).isEmpty)
         #expect(kernel.state.members.isEmpty, "what changes behind its back is not seen yet")
         reconciler.forget()

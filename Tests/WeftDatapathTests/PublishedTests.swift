@@ -14,11 +14,11 @@ import WeftNet
     }
 
     private func service(
-        _ name: String, _ text: String, _ ports: [(UInt16, UInt16, PortConfig.Transport)]
+        _ name: String, _ text: String, _ ports: [(UInt16, UInt16, PortConfig.Transport)], labels: [String: String] = [:]
     ) throws -> ServiceView {
-        var service = Service(
-            id: ServiceID(name), createdAt: Instant(nanoseconds: 0),
-            spec: ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec())))
+        var spec = ServiceSpec(name: name, task: TaskSpec(container: ContainerSpec()))
+        spec.labels = labels
+        var service = Service(id: ServiceID(name), createdAt: Instant(nanoseconds: 0), spec: spec)
         service.addresses = [VirtualAddress(network: NetworkID("ingress"), ipv4: try address(text))]
         service.ports = ports.map { published, target, transport in
             var port = PortConfig(target: target)
@@ -48,6 +48,26 @@ import WeftNet
         compilation.set(EndpointID("own"), attachment: nil, endpoint: nil)
         #expect(compilation.desired.published.isEmpty)
         #expect(compilation.takeTouched().published == [PublishedAt(.tcp, 8081)])
+    }
+
+    @Test("labels say at which addresses a port is published, and for whom; what cannot be read is published nowhere")
+    func labels() throws {
+        var view = try view()
+        try view.host("own", "ingress", "10.0.0.2")
+        var compilation = Compilation(view.view)
+        func ports(_ labels: [String: String]) throws -> [PublishedAt: PublishedService] {
+            let web = try service("web", "10.0.0.250", [(8080, 80, .tcp), (53, 54, .udp)], labels: labels)
+            compilation.set(web.id, service: web)
+            return compilation.desired.published
+        }
+        let (one, six) = (try #require(IPAddress("192.0.2.10")), try #require(IPAddress("2001:db8::1")))
+        let both = try ports([IngressLabels.addressesKey: "192.0.2.10:8080,[2001:db8::1]:8080", IngressLabels.fromKey: "10.0.0.0/8"])
+        #expect(Set(both.keys) == [PublishedAt(.tcp, 8080, at: one), PublishedAt(.tcp, 8080, at: six), PublishedAt(.udp, 53)])
+        #expect(both.values.allSatisfy { $0.sources.map(\.description) == ["10.0.0.0/8"] })
+        #expect(both.keys.sorted().map(\.description) == ["53/udp", "192.0.2.10:8080/tcp", "[2001:db8::1]:8080/tcp"])
+        #expect(try Set(ports([IngressLabels.addressesKey: "192.0.2.10"]).keys) == [.init(.tcp, 8080, at: one), .init(.udp, 53, at: one)])
+        #expect(try ports([IngressLabels.fromKey: "everybody"]).isEmpty)
+        #expect(try ports([:]).count == 2)
     }
 
     @Test("the node's own endpoint is a device of the host's, without routes of a sandbox's")

@@ -58,7 +58,7 @@ private final class Files {
         let host = NodeDescription(
             hostname: "host1", architecture: "x86_64", nanoCPUs: 1_000_000_000, memoryBytes: 1 << 30, weftVersion: "0.1")
         let identity = try await ManagerRole.found(
-            place, request, as: membership, seal: seal, host: host, now: .now)
+            place, request, as: membership, seal: seal, host: host, hasIPv6: true, now: .now)
         return try NodeCredentials(identity, directory: path, sealing: seal.key)
     }
 

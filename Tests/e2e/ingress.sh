@@ -74,6 +74,25 @@ step "the old one does not" within 30 closed tcp "$(host 2)" 8080
 step "the service goes" on 1 weft service rm web
 step "nothing answers" within 30 closed tcp "$(host 1)" 8090
 step "and the port is free" within 30 on 1 python3 -c 'import socket; socket.create_server(("", 8090))'
+tasks=1
+step "a service at an address of host 1, for one client" on 1 weft service create -d --name here -p "$(host 1):8080:80" \
+    -l "weft.ingress.from=$(me 1)" -- python3 "$out/server.py" here
+step "another has the port at an address of host 2" on 1 weft service create -d --name there -p "$(host 2):8080:80" \
+    -- python3 "$out/server.py" there
+step "a third cannot have it at all" refused "8080" on 1 weft service create -d --name third -p 8080:80 -- sleep 60
+step "nor where the first has it" refused "'here'" on 1 weft service create -d --name third -p "$(host 1):8080:80" -- sleep 60
+step "they are listed with their addresses" has "$(host 1):8080->80/tcp" on 1 weft service ls
+is() { local want=$1; shift; [ "$(ask "$@" | cut -d' ' -f1)" = "$want" ]; }
+step "the first answers at host 1" within 30 is here tcp "$(host 1)" 8080
+step "the second at host 2" within 30 is there tcp "$(host 2)" 8080
+step "neither at host 3" closed tcp "$(host 3)" 8080
+step "an update by hand moves it" on 1 weft service update -d --publish-rm "$(host 2):8080:80" --publish-add "$(host 3):8080:80" there
+step "to host 3" within 30 is there tcp "$(host 3)" 8080
+step "from host 2" within 30 closed tcp "$(host 2)" 8080
+step "the label names another client" on 1 weft service update -d --label-add "weft.ingress.from=$(me 2)" here
+step "the first is closed to this one" within 30 closed tcp "$(host 1)" 8080
+step "what is misspelt is refused" refused "there is no label" on 1 weft service update -d --label-add weft.ingress.form=10.0.0.0/8 here
+step "they go" on 1 weft service rm here there
 step "the ingress network goes" sh -c "echo y | weft lab exec 1 -- weft network rm ingress"
 step "and comes again" on 1 weft network create -d overlay --ingress --subnet 10.99.0.0/24 ingress
 step "a service on it" on 1 weft service create -d --name again -p 8080:80 -- python3 "$out/server.py" again

@@ -88,6 +88,9 @@ static __noinline int take_ingress4(
 static __noinline int take_ingress6(
     struct __sk_buff *skb, const struct arrival *arrival, __u32 outer, __u32 packets, int verdict);
 
+/* bpf/lib/hairpin.h: what is for an endpoint that asked for a published port by this node's address on the ingress network; else 0. */
+static __noinline int return_to_endpoint(struct __sk_buff *skb, __u32 packets);
+
 static __always_inline bool may_be_ingress(int verdict)
 {
     return verdict == DROPPED(WEFT_DROP_FORGED_SOURCE) || verdict == DROPPED(WEFT_DROP_NO_ENDPOINT);
@@ -174,7 +177,9 @@ static __always_inline int take_ipv4(
     if (outer && (!keep_congestion_mark(inner, arrival->tos) || !unwrap(skb, outer)))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
     if (from->flags & WEFT_FORWARD_BACKEND) {
-        verdict = restore_service(skb, arrival->vni, to->ifindex);
+        verdict = to->flags & WEFT_FORWARD_HOST ? return_to_endpoint(skb, packets) : 0;
+        if (!verdict)
+            verdict = restore_service(skb, arrival->vni, to->ifindex);
         if (verdict)
             return verdict;
     }

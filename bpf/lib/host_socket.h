@@ -8,6 +8,7 @@
 #ifndef WEFT_LIB_HOST_SOCKET_H
 #define WEFT_LIB_HOST_SOCKET_H
 
+#include "published.h"
 #include "socket.h"
 
 /* Made by the programs. */
@@ -25,27 +26,10 @@ static __always_inline bool is_own(const __be32 *address, const int family)
 
     if (family == 6 ? is_unspecified(address) : !address[0] || is_loopback(address[0]))
         return true;
-    if (family == 6 && !address[0] && !address[1] && !address[2] && address[3] == bpf_htonl(1))
+    if (family == 6 && is_loopback6(address))
         return true;
     set_address(key.address, address, family);
     return bpf_map_lookup_elem(&weft_host_address, &key);
-}
-
-/* For a port at this address, or at all of them. */
-static __always_inline const struct weft_published *published_at(
-    const __be32 *address, __u32 port, __u8 protocol, const int family)
-{
-    struct weft_published_key key = { .port = port, .protocol = protocol, .family = family };
-    const struct weft_published *published;
-
-    set_address(key.address, address, family);
-    published = bpf_map_lookup_elem(&weft_published, &key);
-    if (published)
-        return published;
-    __builtin_memset(&key, 0, sizeof(key));
-    key.port = port;
-    key.protocol = protocol;
-    return bpf_map_lookup_elem(&weft_published, &key);
 }
 
 /* This node's place on the ingress network; NULL: it publishes nothing. */
@@ -81,12 +65,13 @@ static __always_inline bool find_published(
 {
     const struct weft_published *published;
     const struct weft_ingress *ingress = publishing();
+    struct weft_published_key key;
 
     if (!ingress || host_end_of(context, ingress->vni) != ingress->ifindex)
         return false;
     if (!is_own(passage->service, family))
         return false;
-    published = published_at(passage->service, *port, context->protocol, family);
+    published = published_at(&key, passage->service, *port, context->protocol, family);
     if (!published || published->vni != ingress->vni ||
         !lead_to_service(ingress, published, passage, bound, may_be_mapped, family))
         return false;

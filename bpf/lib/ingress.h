@@ -54,19 +54,42 @@ static __always_inline bool find_error(
     return known;
 }
 
+#define FAMILY_IPV6 10 /* AF_INET6 */
+
+/* Sends a task's packet, which is as from what was asked, straight to the client: by the host's routes, of IPv6 by the interface of the data path, as
+ * the helper finds no route of that family on a host that does not forward it. */
+static __always_inline int send_straight(struct __sk_buff *skb, const struct ingress_scratch *my, const int family)
+{
+    const struct weft_config *config = configuration();
+    struct bpf_redir_neigh hop = {};
+    struct bpf_fib_lookup route = { .family = FAMILY_IPV4, .ifindex = skb->ifindex };
+    long result;
+
+    if (family == 6)
+        return config ? bpf_redirect_neigh(config->underlay_ifindex, NULL, 0, 0) : DROPPED(WEFT_DROP_ENCAP_FAILED);
+    route.ipv4_src = my->flow.address[0];
+    route.ipv4_dst = my->flow.client[0];
+    result = bpf_fib_lookup(skb, &route, sizeof(route), 0);
+    if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
+        return DROPPED(WEFT_DROP_NO_FLOW);
+    hop.nh_family = route.family;
+    if (route.family == FAMILY_IPV6)
+        __builtin_memcpy(hop.ipv6_nh, route.ipv6_dst, sizeof(hop.ipv6_nh));
+    else
+        hop.ipv4_nh = route.ipv4_dst;
+    return bpf_redirect_neigh(route.ifindex, &hop, sizeof(hop), 0);
+}
+
 /* Sends a task's packet on to the node where its connection entered. */
 static __always_inline int send_to_entry(
-    struct __sk_buff *skb, const struct weft_endpoint *endpoint, struct ingress_scratch *my, const int family)
+    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const struct weft_vtep *member, struct ingress_scratch *my,
+    const int family)
 {
     const __u32 header = family == 6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-    struct weft_vtep_key key = { .vni = endpoint->vni, .vtep_ipv4 = my->flow.peer };
-    const struct weft_vtep *member = bpf_map_lookup_elem(&weft_vtep, &key);
     struct ethhdr *ethernet = packet_start(skb);
     void *ip = ethernet + 1;
     __u8 tos;
 
-    if (!member)
-        return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
     if (ip + header > packet_end(skb))
         return DROPPED(WEFT_DROP_TRUNCATED);
     my->way.vtep_ipv4 = my->flow.peer;
@@ -86,18 +109,31 @@ static __always_inline int leave(
     const struct transport *transport = &with->transport;
     struct passage *passage = &with->passage;
     const bool is_error = is_control(transport, family);
+    const struct weft_vtep *member = NULL;
 
     if (!(is_error ? find_error(skb, with, my, family) : find_answer(with, my, family)))
         return 0;
-    if (my->flow.peer && !endpoint)
-        return DROPPED(WEFT_DROP_NO_FLOW);
+    if (my->flow.peer) {
+        struct weft_vtep_key key = { .vtep_ipv4 = my->flow.peer };
+
+        if (!endpoint)
+            return DROPPED(WEFT_DROP_NO_FLOW);
+        key.vni = endpoint->vni;
+        member = bpf_map_lookup_elem(&weft_vtep, &key);
+        if (!member)
+            return DROPPED(WEFT_DROP_UNKNOWN_VTEP);
+        if (!(my->flow.flags & WEFT_INGRESS_DIRECT) &&
+            exceeds_path(skb, member->mtu, transport->offset, transport->protocol))
+            return family == 6 ? answer_too_big6(skb, endpoint, member->mtu) : answer_too_big(skb, endpoint, member->mtu);
+        narrow_segments(skb, transport, member->mtu, family);
+    }
     if (is_error ? !replace_quoted_ports(skb, transport, &with->quoted, my->flow.ports, family)
                  : !replace_ports(skb, transport, swapped(my->flow.ports)))
         return DROPPED(WEFT_DROP_TRUNCATED);
     if (!is_error)
         remember_ingress_fragments(my, &my->out, transport, WEFT_INGRESS_FRAGMENTS_OUT);
-    if (my->flow.peer)
-        return send_to_entry(skb, endpoint, my, family);
+    if (member && !(my->flow.flags & WEFT_INGRESS_DIRECT))
+        return send_to_entry(skb, endpoint, member, my, family);
     if (is_error && !replace_quoted(
                         skb, transport, &with->quoted, with->quoted.offset + TARGET_OFFSET(family), passage->backend,
                         my->flow.address, family))
@@ -105,7 +141,7 @@ static __always_inline int leave(
     if (!replace_address(
             skb, ETH_HLEN + SOURCE_OFFSET(family), passage->backend, my->flow.address, transport, family))
         return DROPPED(WEFT_DROP_TRUNCATED);
-    return bpf_redirect_neigh(my->flow.ifindex, NULL, 0, 0);
+    return member ? send_straight(skb, my, family) : bpf_redirect_neigh(my->flow.ifindex, NULL, 0, 0);
 }
 
 /* From a task to an address outside: what answers a client goes back to it. 0: it is no answer. */
@@ -190,6 +226,71 @@ static __always_inline bool is_stranger(const struct weft_forward *to, const __b
            !is_group_address(address[0]) && address[0];
 }
 
+/* A client's packet for a task here as it was asked at the node where it entered: the frame is addressed to the task, in whose MAC address its
+ * IPv4 address stands. `passage` has the client and what was asked. */
+static __always_inline int take_direct(
+    struct __sk_buff *skb, const struct arrival *arrival, struct scratch *with, struct ingress_scratch *my, __u32 packets,
+    int verdict, const int family)
+{
+    const struct transport *transport = &with->transport;
+    struct passage *passage = &with->passage;
+    const struct weft_published *port;
+    const struct weft_forward *to;
+    struct weft_ingress_flow *known;
+    struct weft_published_key key;
+    __be32 address;
+
+    __builtin_memcpy(&address, my->addressed + 2, sizeof(address));
+    to = forward_entry(arrival->vni, address);
+    if (!to || !to->ifindex || !(to->flags & WEFT_FORWARD_BACKEND) || !same_mac(to->mac, my->addressed) ||
+        !is_stranger(to, passage->client, family))
+        return verdict;
+    passage->backend[0] = address;
+    if (family == 6) {
+        struct weft_endpoint_key own = { .ifindex = to->ifindex };
+        const struct weft_endpoint *endpoint = bpf_map_lookup_elem(&weft_endpoint, &own);
+
+        if (!endpoint || is_unspecified(endpoint->ipv6))
+            return verdict;
+        set_ipv6(passage->backend, endpoint->ipv6);
+    }
+    if (is_control(transport, family)) {
+        int told = enter_error(skb, with, my, arrival->peer, packets, family);
+
+        return told == WEFT_TCX_NEXT ? verdict : told;
+    }
+    set_ingress_key(
+        &my->in, passage->client, passage->service, transport->is_first ? transport->ports : transport->identification,
+        arrival->peer, transport->protocol, transport->is_first ? WEFT_INGRESS_IN : WEFT_INGRESS_FRAGMENTS_IN, family);
+    known = bpf_map_lookup_elem(&weft_ingress_flow, &my->in);
+    if (known && same_address(known->address, passage->backend, family) &&
+        !(transport->is_first && transport->protocol == IPPROTO_TCP && opens(transport))) {
+        my->flow = *known;
+    } else {
+        if (!transport->is_first || !has_ports(transport->protocol))
+            return DROPPED(WEFT_DROP_NO_FLOW);
+        port = published_at(
+            &key, passage->service, ((const struct ports *)&transport->ports)->target, transport->protocol, family);
+        if (!port || port->vni != arrival->vni || !(port->flags & WEFT_PUBLISHED_DIRECT))
+            return verdict;
+        set_address(my->flow.client, passage->client, family);
+        set_address(my->flow.address, passage->service, family);
+        my->flow.ports = transport->ports;
+        my->flow.peer = arrival->peer;
+        my->flow.flags = WEFT_INGRESS_DIRECT;
+        set_ingress_key(
+            &my->out, passage->client, passage->backend, transport->ports, 0, transport->protocol, WEFT_INGRESS_OUT, family);
+        ((struct ports *)&my->out.ports)->target = port->target;
+        remember_ingress(my, passage, 0, family);
+    }
+    if (!replace_address(
+            skb, ETH_HLEN + TARGET_OFFSET(family), passage->service, passage->backend, transport, family) ||
+        !replace_ports(skb, transport, my->flow.ports))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    remember_ingress_fragments(my, &my->in, transport, WEFT_INGRESS_FRAGMENTS_IN);
+    return send_to_task(skb, to, my, arrival->vni, packets, family);
+}
+
 /* What has come by the ingress network, from a member, and is neither from nor for one of its endpoints: `verdict` is what else would
  * become of it. The frame is bare; `source` and `target` are its addresses. */
 static __always_inline int take_ingress(
@@ -200,8 +301,16 @@ static __always_inline int take_ingress(
     struct passage *passage = &with->passage;
 
     passage->vni = arrival->vni;
-    if (!from && to && to->ifindex && to->flags & WEFT_FORWARD_BACKEND) {
+    if (!from) {
         set_address(passage->client, source, family);
+        /* clang would ask both pointers at once, which the verifier refuses. */
+        asm volatile("" : "+r"(to));
+        if (!to) {
+            set_address(passage->service, target, family);
+            return take_direct(skb, arrival, with, my, packets, verdict, family);
+        }
+        if (!to->ifindex || !(to->flags & WEFT_FORWARD_BACKEND))
+            return verdict;
         set_address(passage->backend, target, family);
         return is_stranger(to, passage->client, family) ? take_request(skb, arrival, to, with, my, packets, family) : verdict;
     }
@@ -224,7 +333,8 @@ static __noinline int take_ingress4(
 
     if (!ingress || ingress->vni != arrival->vni || !with || !my)
         return verdict;
-    if ((outer && !unwrap(skb, outer)) || !pull(skb, ETH_HLEN + sizeof(*ip)))
+    /* The tunnel's headers end with the frame's own, where there are any. */
+    if (bpf_skb_load_bytes(skb, outer, my->addressed, ETH_ALEN) || (outer && !unwrap(skb, outer)) || !pull(skb, ETH_HLEN + sizeof(*ip)))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
     ip = packet_start(skb) + ETH_HLEN;
     if ((void *)(ip + 1) > packet_end(skb) || !read_transport(skb, ip, &with->transport))
@@ -246,7 +356,8 @@ static __noinline int take_ingress6(
 
     if (!ingress || ingress->vni != arrival->vni || !with || !my)
         return verdict;
-    if ((outer && !unwrap6(skb, outer)) || !pull(skb, ETH_HLEN + sizeof(*ip)))
+    /* The tunnel's headers end with the frame's own, where there are any. */
+    if (bpf_skb_load_bytes(skb, outer, my->addressed, ETH_ALEN) || (outer && !unwrap6(skb, outer)) || !pull(skb, ETH_HLEN + sizeof(*ip)))
         return DROPPED(WEFT_DROP_DECAP_FAILED);
     ethernet = packet_start(skb);
     ip = (void *)(ethernet + 1);

@@ -9,15 +9,16 @@
 #include "errors.h"
 #include "ingress_flow.h"
 #include "neighbour.h"
+#include "published.h"
 #include "service.h"
 
 /* The published port that a packet is for; NULL if it is for none, or for none of this host's addresses. */
 static __always_inline const struct weft_published *published_port(
-    const struct transport *transport, const __u32 *address, const int family)
+    struct weft_published_key *key, const struct transport *transport, const __u32 *address, const int family)
 {
-    struct weft_published_key key = { .port = ((const struct ports *)&transport->ports)->target, .protocol = transport->protocol };
     struct weft_host_address_key own = { .family = family };
-    const struct weft_published *port = bpf_map_lookup_elem(&weft_published, &key);
+    const struct weft_published *port = published_at(
+        key, address, ((const struct ports *)&transport->ports)->target, transport->protocol, family);
 
     if (!port)
         return NULL;
@@ -25,9 +26,27 @@ static __always_inline const struct weft_published *published_port(
     return bpf_map_lookup_elem(&weft_host_address, &own) ? port : NULL;
 }
 
+static __always_inline const struct weft_forward *way_to(__u32 vni, const __be32 *address, const int family)
+{
+    return family == 6 ? forward6_entry(vni, address) : forward_entry(vni, address[0]);
+}
+
+/* Whether the task that was chosen is to answer the client by its own node. Not a client that is a node: it may be that one. */
+static __always_inline bool answers_directly(const struct passage *passage, const struct weft_published *port, const int family)
+{
+    struct weft_vtep_key key = { .vni = passage->vni, .vtep_ipv4 = passage->client[0] };
+    const struct weft_forward *to;
+
+    if (!(port->flags & WEFT_PUBLISHED_DIRECT) || (family == 4 && bpf_map_lookup_elem(&weft_vtep, &key)))
+        return false;
+    to = way_to(passage->vni, passage->backend, family);
+    return to && !to->ifindex;
+}
+
 enum entry {
     ENTRY_NONE,     /* nothing of Weft's */
     ENTRY_REFUSED,  /* no task serves */
+    ENTRY_DENIED,   /* not for this client */
     ENTRY_FOUND,    /* `flow` says what the packet becomes */
 };
 
@@ -40,6 +59,7 @@ static __always_inline enum entry find_entry(
     const struct weft_published *port;
     struct weft_ingress_flow *known;
     __u32 asked[4] = {}, generation = 0;
+    struct weft_published_key key;
 
     set_address(asked, passage->service, family);
     set_ingress_key(
@@ -53,9 +73,12 @@ static __always_inline enum entry find_entry(
         set_address(passage->backend, known->address, family);
         return ENTRY_FOUND;
     }
-    port = published_port(transport, asked, family);
+    port = published_port(&key, transport, asked, family);
     if (!port)
         return ENTRY_NONE;
+    /* An open connection stays what it is: that it may be there was asked once. */
+    if ((transport->protocol != IPPROTO_TCP || opens(transport)) && !may_ask(&key, port, passage->client, family))
+        return ENTRY_DENIED;
     if (family == 6)
         set_ipv6(passage->service, port->ipv6);
     else
@@ -84,10 +107,17 @@ static __always_inline enum entry find_entry(
     set_address(my->flow.client, passage->client, family);
     set_address(my->flow.address, asked, family);
     my->flow.ports = transport->ports;
+    if (!via && answers_directly(passage, port, family)) {
+        my->flow.flags = WEFT_INGRESS_DIRECT;
+        my->flow.generation = generation;
+        set_address(my->flow.address, passage->backend, family);
+        bpf_map_update_elem(&weft_ingress_flow, &my->in, &my->flow, BPF_ANY);
+        return ENTRY_FOUND;
+    }
     my->flow.ifindex = skb->ifindex;
     set_ingress_key(&my->out, seen, passage->backend, transport->ports, 0, transport->protocol, WEFT_INGRESS_OUT, family);
     ((struct ports *)&my->out.ports)->target = port->target;
-    if (via)
+    if (via && transport->protocol != IPPROTO_SCTP)
         draw_port(&my->out);
     remember_ingress(my, passage, generation, family);
     return ENTRY_FOUND;
@@ -152,7 +182,7 @@ static __always_inline int refuse_stranger(
 #define TCP_OPTIONS_OFFSET 20
 #define TCP_MSS_OPTION 0x0204 /* kind 2, of 4 bytes */
 
-/* Whoever opens a connection by a narrow tunnel is to send no larger segments than that carries. The option is the first in what all stacks
+/* Both ends of a connection by a narrow tunnel are to send no larger segments than that carries. The option is the first in what all stacks
  * in use send; with others, messages of what is too big do the same. */
 static __always_inline void narrow_segments(
     struct __sk_buff *skb, const struct transport *transport, __u32 mtu, const int family)
@@ -164,7 +194,7 @@ static __always_inline void narrow_segments(
     } option;
     __be16 narrow = bpf_htons(most);
 
-    if (!mtu || transport->protocol != IPPROTO_TCP || !transport->is_first || !opens(transport))
+    if (!mtu || transport->protocol != IPPROTO_TCP || !transport->is_first || !(transport->tcp_flags & TCP_SYN))
         return;
     if (bpf_skb_load_bytes(skb, transport->offset + TCP_OPTIONS_OFFSET, &option, sizeof(option)))
         return;
@@ -199,14 +229,9 @@ static __always_inline int send_to_task(
     return send_to_peer(skb, &my->stranger, to, family == 6 ? ETH_P_IPV6 : ETH_P_IP, tos);
 }
 
-static __always_inline const struct weft_forward *way_to(__u32 vni, const __be32 *address, const int family)
-{
-    return family == 6 ? forward6_entry(vni, address) : forward_entry(vni, address[0]);
-}
-
-/* What a router or the client says of a packet of the task's. */
+/* What a router or the client says of a packet of the task's. `via`: as in the flow's key. */
 static __always_inline int enter_error(
-    struct __sk_buff *skb, struct scratch *with, struct ingress_scratch *my, __u32 packets, const int family)
+    struct __sk_buff *skb, struct scratch *with, struct ingress_scratch *my, __u32 via, __u32 packets, const int family)
 {
     struct passage *passage = &with->passage;
     struct quoted *quoted = &with->quoted;
@@ -216,7 +241,7 @@ static __always_inline int enter_error(
     if (!read_quoted(skb, &with->transport, quoted, family) || !same_address(quoted->source, passage->service, family))
         return WEFT_TCX_NEXT;
     set_ingress_key(
-        &my->in, quoted->target, quoted->source, swapped(quoted->ports), 0, quoted->protocol, WEFT_INGRESS_IN, family);
+        &my->in, quoted->target, quoted->source, swapped(quoted->ports), via, quoted->protocol, WEFT_INGRESS_IN, family);
     known = bpf_map_lookup_elem(&weft_ingress_flow, &my->in);
     if (!known)
         return WEFT_TCX_NEXT;
@@ -225,6 +250,8 @@ static __always_inline int enter_error(
     to = way_to(passage->vni, passage->backend, family);
     if (!to || !(to->flags & WEFT_FORWARD_BACKEND))
         return DROPPED(WEFT_DROP_NO_BACKEND);
+    if (my->flow.flags & WEFT_INGRESS_DIRECT && !to->ifindex)
+        return send_to_task(skb, to, my, passage->vni, packets, family);
     if (!replace_quoted(
             skb, &with->transport, quoted, quoted->offset + SOURCE_OFFSET(family), passage->service, passage->backend,
             family) ||
@@ -244,12 +271,13 @@ static __always_inline int enter(
     const struct weft_forward *to;
 
     if (is_control(transport, family))
-        return enter_error(skb, with, my, packets, family);
+        return enter_error(skb, with, my, 0, packets, family);
     if (!has_ports(transport->protocol))
         return WEFT_TCX_NEXT;
     switch (find_entry(skb, with, my, passage->client, 0, family)) {
     case ENTRY_NONE: return WEFT_TCX_NEXT;
     case ENTRY_REFUSED: return refuse_stranger(skb, with, my, 0, family);
+    case ENTRY_DENIED: return DROPPED(WEFT_DROP_NOT_ALLOWED);
     case ENTRY_FOUND: break;
     }
     to = way_to(passage->vni, passage->backend, family);
@@ -258,7 +286,13 @@ static __always_inline int enter(
     if (!to->ifindex) {
         if (exceeds_path(skb, to->mtu, transport->offset, transport->protocol))
             return refuse_stranger(skb, with, my, to->mtu, family);
-        narrow_segments(skb, transport, to->mtu, family);
+        if (!(my->flow.flags & WEFT_INGRESS_DIRECT))
+            narrow_segments(skb, transport, to->mtu, family);
+    }
+    if (my->flow.flags & WEFT_INGRESS_DIRECT) {
+        /* As it was asked: the task's node is to know. The frame says whose it is. */
+        remember_ingress_fragments(my, &my->in, transport, WEFT_INGRESS_FRAGMENTS_IN);
+        return to->ifindex ? refuse_stranger(skb, with, my, 0, family) : send_to_task(skb, to, my, passage->vni, packets, family);
     }
     if (!replace_address(skb, ETH_HLEN + TARGET_OFFSET(family), my->in.address, passage->backend, transport, family) ||
         !replace_ports(skb, transport, my->flow.ports))
@@ -278,6 +312,9 @@ static __noinline int enter4(struct __sk_buff *skb, __u32 vni, __u32 packets)
     ip = packet_start(skb) + ETH_HLEN;
     if ((void *)(ip + 1) > packet_end(skb) || ip->version != 4 || ip->ihl < 5)
         return WEFT_TCX_NEXT;
+    /* An address of the host's that nothing comes to from outside. */
+    if (is_loopback(ip->daddr))
+        return WEFT_TCX_NEXT;
     with->passage.vni = vni;
     with->passage.client[0] = ip->saddr;
     with->passage.service[0] = ip->daddr;
@@ -296,7 +333,8 @@ static __noinline int enter6(struct __sk_buff *skb, __u32 vni, __u32 packets)
     if ((void *)(ip + 1) > packet_end(skb) || ip->version != 6)
         return WEFT_TCX_NEXT;
     /* A link's own addresses lead nowhere beyond it. */
-    if (is_link_local(ip->saddr.in6_u.u6_addr32) || is_multicast6(ip->daddr.in6_u.u6_addr32))
+    if (is_link_local(ip->saddr.in6_u.u6_addr32) || is_multicast6(ip->daddr.in6_u.u6_addr32) ||
+        is_loopback6(ip->daddr.in6_u.u6_addr32))
         return WEFT_TCX_NEXT;
     with->passage.vni = vni;
     set_ipv6(with->passage.client, ip->saddr.in6_u.u6_addr32);

@@ -17,6 +17,7 @@ struct ingress_scratch {
     struct weft_ingress_flow flow;
     struct weft_endpoint stranger; /* a client outside, where an endpoint is asked for */
     struct weft_forward way;       /* to the node where a connection entered */
+    __u8 addressed[8];             /* the frame's target, in its first six bytes */
 };
 
 struct {

@@ -129,6 +129,14 @@ struct {
 } weft_published SEC(".maps");
 
 struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, WEFT_MAX_SOURCES);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weft_source_key);
+    __type(value, __u32);
+} weft_source SEC(".maps");
+
+struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, WEFT_MAX_HOST_ADDRESSES);
     __uint(map_flags, BPF_F_NO_PREALLOC);

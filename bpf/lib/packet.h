@@ -125,6 +125,12 @@ static __always_inline bool is_loopback(__be32 address)
     return (address & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
 }
 
+/* ::1 */
+static __always_inline bool is_loopback6(const __be32 *address)
+{
+    return !(address[0] | address[1] | address[2]) && address[3] == bpf_htonl(1);
+}
+
 /* ff00::/8 */
 static __always_inline bool is_multicast6(const __be32 *address)
 {

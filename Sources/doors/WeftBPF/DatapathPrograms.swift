@@ -38,6 +38,7 @@ package final class DatapathPrograms: Sendable {
     let formerMap: BPFMap<weft_former_key, weft_former>
     let ingressMap: BPFMap<UInt32, weft_ingress>
     let publishedMap: BPFMap<weft_published_key, weft_published>
+    let sourceMap: BPFMap<weft_source_key, UInt32>
     let hostAddressMap: BPFMap<weft_host_address_key, UInt32>
     let counterMap: BPFMap<weft_counter_key, weft_counter>
     let resolverRoundMap: BPFMap<UInt32, UInt32>
@@ -90,6 +91,7 @@ package final class DatapathPrograms: Sendable {
         formerMap = try object.map(.former, weft_former_key.self, weft_former.self)
         ingressMap = try object.map(.ingress, UInt32.self, weft_ingress.self)
         publishedMap = try object.map(.published, weft_published_key.self, weft_published.self)
+        sourceMap = try object.map(.source, weft_source_key.self, UInt32.self)
         hostAddressMap = try object.map(.hostAddress, weft_host_address_key.self, UInt32.self)
         counterMap = try object.map(.counter, weft_counter_key.self, weft_counter.self)
         resolverRoundMap = try object.map(.resolverRound, UInt32.self, UInt32.self)
@@ -148,8 +150,10 @@ package final class DatapathPrograms: Sendable {
     /// Puts the vxlan device's program at it.
     package func attachVXLAN(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .vxlan) }
 
-    /// Puts the program for published ports at an interface of the host's.
-    package func attachOutside(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .outside) }
+    /// Puts the program for published ports at an interface of the host's. `isBare`: its frames begin with the IP header.
+    package func attachOutside(interface: UInt32, isBare: Bool = false) throws(BPFError) {
+        try interfaces.attach(interface, isBare ? .bare : .outside)
+    }
 
     /// Takes the program off an interface. None there, or no interface, is no error.
     package func detach(interface: UInt32) throws(BPFError) { try interfaces.detach(interface: interface) }

@@ -32,6 +32,7 @@ enum MapName: String, CaseIterable {
     case former = "weft_former"
     case ingress = "weft_ingress"
     case published = "weft_published"
+    case source = "weft_source"
     case hostAddress = "weft_host_address"
     case ingressFlow = "weft_ingress_flow"
     case counter = "weft_counter"
@@ -89,6 +90,7 @@ package struct MapSizes: Sendable, Hashable {
         case .former: formerBackends
         case .ingress: 1
         case .published: published
+        case .source: published
         case .hostAddress: hostAddresses
         case .ingressFlow: flows
         case .counter: endpoints + 1

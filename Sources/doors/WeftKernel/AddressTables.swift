@@ -11,7 +11,7 @@ struct AddressTables: Sendable {
     func remove(_ subnet: AnyIPPrefix) throws { try programs.removeSubnet(subnet) }
     func removeService(_ address: OverlayAddress) throws { try programs.removeService(address) }
     func set(_ address: OverlayAddress, _ service: VirtualService) throws { try programs.putService(address, service) }
-    func add(_ members: [Membership]) throws { try programs.putVTEPs(members) }
+    func set(_ members: [(Membership, MemberTunnel)]) throws { try programs.putVTEPs(members) }
     func set(_ subnet: AnyIPPrefix, _ vni: VNI) throws { try programs.putSubnet(subnet, vni) }
     func set(_ address: OverlayAddress, _ target: ForwardTarget) throws { try programs.putForward(address, target) }
     func set(_ entries: [(OverlayAddress, ForwardTarget)]) throws { try programs.putForward(entries) }

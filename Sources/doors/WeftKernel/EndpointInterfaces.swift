@@ -129,7 +129,8 @@ final class EndpointInterfaces: Sendable {
 
     private func configure(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32, in path: String) throws {
         let name = endpoint.interfaceName
-        let hasIPv6 = try hasIPv6(endpoint)
+        let ipv6 = try usableIPv6(endpoint)
+        let hasIPv6 = ipv6 != nil
         // One visit for all of it: each takes a thread of its own.
         let (inside, cookie) = try NetworkNamespace(path: path).run {
             try Self.setIPv6(hasIPv6, of: name)
@@ -140,7 +141,7 @@ final class EndpointInterfaces: Sendable {
         let address = AddressMessage(
             interface: link.index, address: endpoint.entry.address, prefixLength: endpoint.entry.subnet.length)
         try inside.create(.addAddress(address), "give \(endpoint.entry.address) to \(name)")
-        if let ipv6 = endpoint.entry.ipv6 {
+        if let ipv6 {
             let address = IPv6AddressMessage(interface: link.index, address: ipv6.address, prefixLength: ipv6.subnet.length)
             try inside.create(.addAddress(address), "give \(ipv6.address) to \(name)")
         }
@@ -148,7 +149,9 @@ final class EndpointInterfaces: Sendable {
         try inside.change(.setLink(index: link.index, LinkChange(isUp: true, mtu: mtu)), "set up \(name)")
 
         if endpoint.entry.isIngress {
-            _ = try IngressRoutes(entry: endpoint.entry, udpPorts: endpoint.routes.udpPorts).apply(by: inside)
+            var entry = endpoint.entry
+            entry.ipv6 = ipv6
+            _ = try IngressRoutes(entry: entry, udpPorts: endpoint.routes.udpPorts).apply(by: inside)
         }
         let toResolver = RouteMessage(
             destination: IPv4Prefix(host: KernelDatapath.resolverAddress), interface: link.index, isLinkScope: true)
@@ -162,8 +165,10 @@ final class EndpointInterfaces: Sendable {
     /// The node's own device on the ingress network: its address, and the way to the network in the endpoints' table. The main one is
     /// what other nodes are told not to use for networks.
     private func configureHostDevice(_ endpoint: DesiredEndpoint, _ hostEnd: UInt32) throws {
-        let (name, entry) = (endpoint.interfaceName, endpoint.entry)
-        let hasIPv6 = try hasIPv6(endpoint)
+        let name = endpoint.interfaceName
+        var entry = endpoint.entry
+        entry.ipv6 = try usableIPv6(endpoint)
+        let hasIPv6 = entry.ipv6 != nil
         try namespace.run { try Self.setIPv6(hasIPv6, of: name) }
         let link = try netlink.existingLink(name)
         let address = AddressMessage(interface: link.index, address: entry.address, prefixLength: 32)
@@ -183,15 +188,17 @@ final class EndpointInterfaces: Sendable {
         try programs.putNamespace(cookie: namespace.cookie(), interface: hostEnd)
     }
 
-    /// Whether the interface is to have IPv6 at all: without an address it would only look for routers. A host's default may be either.
-    private func hasIPv6(_ endpoint: DesiredEndpoint) throws -> Bool {
-        guard endpoint.entry.ipv6 != nil else { return false }
+    /// What the interface is to have of IPv6: without an address it would only look for routers. A host's default may be either. On the
+    /// ingress network, which nobody chose for its tasks, nothing where there is none to be had: what comes by IPv4 is served.
+    private func usableIPv6(_ endpoint: DesiredEndpoint) throws -> EndpointIPv6? {
+        guard let ipv6 = endpoint.entry.ipv6 else { return nil }
+        if endpoint.entry.isIngress, endpoint.mtu.bytes < Self.smallestIPv6MTU || !HostSystem.hasIPv6 { return nil }
         guard endpoint.mtu.bytes >= Self.smallestIPv6MTU else {
             throw KernelDatapathError(
                 "An MTU of \(endpoint.mtu.bytes) is too small for IPv6, which needs \(Self.smallestIPv6MTU); "
                     + "make the network without IPv6, or with a larger com.docker.network.driver.mtu.")
         }
-        return true
+        return ipv6
     }
 
     /// RFC 8200, 5.

@@ -9,7 +9,7 @@ internal import WeftWire
 /// The ports of this host that are published for services: each is held, so that no other process takes it, and leads to its service.
 ///
 /// Clients come by the host's interfaces: each gets the program that leads their packets to tasks, for as long as a port is published, as it
-/// comes and goes, whoever makes it. Interfaces without Ethernet's header are not looked at.
+/// comes and goes, whoever makes it.
 ///
 /// A port that another process has stays its own, and is not published here: that is told, and tried again with every look at the kernel.
 final class Entrances: Sendable {
@@ -40,7 +40,9 @@ final class Entrances: Sendable {
         let isHeld = ports.withLock { $0.holds[port] != nil }
         if !isHeld, let conflict = try take(port) {
             try programs.removePublished(port)
-            return ports.withLock { $0.conflicts[port] = conflict }
+            // Where the host has not got the address, nothing would be published anyhow.
+            let isHere = try port.address.map { try addresses().contains($0) } ?? true
+            return ports.withLock { $0.conflicts[port] = isHere ? conflict : nil }
         }
         try programs.putPublished(port, service)
         if ports.withLock({ $0.events == nil }) { try followInterfaces() }
@@ -72,16 +74,17 @@ final class Entrances: Sendable {
         try looking.withLock { _ in
             let isPublishing = try !programs.published().isEmpty
             let links = try netlink.dump(.dumpLinks(), "list interfaces") { LinkMessage($0) }
-            let entrances = isPublishing ? Set(links.filter { isEntrance($0, among: links) }.map(\.index)) : []
+            let found = isPublishing ? links.filter { isEntrance($0, among: links) } : []
+            let entrances = Dictionary(found.map { ($0.index, $0.isBare) }) { first, _ in first }
             let roles = try programs.attachedInterfaces()
-            for interface in entrances.subtracting(roles.keys).sorted() {
+            for (interface, isBare) in entrances where roles[interface] == nil {
                 // One that has gone meanwhile needs none.
-                do { try programs.attachOutside(interface: interface) } catch  where !isThere(interface) { continue }
+                do { try programs.attachOutside(interface: interface, isBare: isBare) } catch  where !isThere(interface) { continue }
             }
-            for (interface, role) in roles where role == .outside && !entrances.contains(interface) {
+            for (interface, role) in roles where [.outside, .bare].contains(role) && entrances[interface] == nil {
                 try programs.detach(interface: interface)
             }
-            try programs.setHostAddresses(isPublishing ? addresses(links) : [])
+            try programs.setHostAddresses(isPublishing ? addresses() : [])
         }
     }
 
@@ -92,15 +95,16 @@ final class Entrances: Sendable {
 
     /// A port of a bridge or bond hands on what it gets; Weft's own interfaces have programs of their own.
     private func isEntrance(_ link: LinkMessage, among links: [LinkMessage]) -> Bool {
-        guard link.isEthernet, !isHostEnd(link), ![KernelDatapath.vxlanName, hostIngressInterface].contains(link.name) else {
+        guard link.isEthernet || link.isBare, !isHostEnd(link), ![KernelDatapath.vxlanName, hostIngressInterface].contains(link.name) else {
             return false
         }
         let master = link.masterIndex.flatMap { index in links.first { $0.index == index } }
         return master == nil || master?.kind == "vrf"
     }
 
-    private func addresses(_ links: [LinkMessage]) throws -> Set<IPAddress> {
-        let own = links.first { $0.name == hostIngressInterface }?.index
+    /// What the host has, but for what is Weft's own.
+    private func addresses() throws -> Set<IPAddress> {
+        let own = try netlink.link(named: hostIngressInterface)?.index
         let four = try netlink.dump(.dumpAddresses(), "list addresses") { AddressMessage($0) }
         let six = try netlink.dump(.dumpIPv6Addresses(), "list addresses") { IPv6AddressMessage($0) }
         return Set(
@@ -120,7 +124,7 @@ final class Entrances: Sendable {
         let number = Int32(port.protocolNumber)
         let hold: PortHold?
         do {
-            hold = try PortHold.take(port.port, protocol: number, in: namespace)
+            hold = try PortHold.take(port.port, at: port.address, protocol: number, in: namespace)
         } catch let error as SystemError where error.isUnknownProtocol {
             // Nobody takes it by a protocol that the kernel has not.
             hold = nil
@@ -128,7 +132,10 @@ final class Entrances: Sendable {
         if hold == nil {
             // What is bound to an address that nobody outside asks stands beside it.
             let others = try ListedSocket.all(protocol: number, in: namespace).filter { $0.port == port.port && $0.isOpen }
-            if let other = others.first(where: { !$0.address.isOnlyLocal }) {
+            let other = others.first { other in
+                port.address.map { other.address == $0 || other.address.isUnspecified } ?? !other.address.isOnlyLocal
+            }
+            if let other {
                 let holder = other.holder.map { "by \($0)" } ?? "by another program"
                 return "port \(port) of this host is in use \(holder), and is not published here"
             }

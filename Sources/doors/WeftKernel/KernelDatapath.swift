@@ -113,7 +113,7 @@ package final class KernelDatapath: Datapath, Sendable {
     private func batch(_ operations: ArraySlice<DatapathOperation>) -> ArraySlice<DatapathOperation> {
         let run = operations.prefix { operation in
             switch (operations.first, operation) {
-            case (.setLocation(_, .remote), .setLocation(_, .remote)), (.addMember, .addMember): true
+            case (.setLocation(_, .remote), .setLocation(_, .remote)), (.setMember, .setMember): true
             default: false
             }
         }
@@ -131,8 +131,8 @@ package final class KernelDatapath: Datapath, Sendable {
         case .createEndpoint(let endpoint, let name): try endpoints.create(endpoint, hostInterface: name)
         case .repairEndpoint(let endpoint, let name): try endpoints.repair(endpoint, hostInterface: name, entries)
         case .removeMember(let member): try tables.remove(member)
-        case .addMember:
-            try tables.add(batch.compactMap { if case .addMember(let member) = $0 { member } else { nil } })
+        case .setMember:
+            try tables.set(batch.compactMap { if case .setMember(let member, let tunnel) = $0 { (member, tunnel) } else { nil } })
         case .removeSubnet(let subnet): try tables.remove(subnet)
         case .setSubnet(let subnet, let vni): try tables.set(subnet, vni)
         case .removeLocation(let address): try tables.remove(address)

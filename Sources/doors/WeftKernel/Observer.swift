@@ -26,7 +26,7 @@ extension KernelDatapath {
                 case .underlay: interface != underlay
                 case .vxlan: interface != vxlan
                 // Entrances has just looked after these.
-                case .outside: false
+                case .outside, .bare: false
                 }
             }.keys)
         return state

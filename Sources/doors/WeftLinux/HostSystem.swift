@@ -23,6 +23,9 @@ package enum HostSystem {
         return withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
+    /// Whether the kernel has IPv6: it can be left out, or turned off when it starts (`ipv6.disable=1`).
+    package static var hasIPv6: Bool { FileSystem.exists("/proc/net/if_inet6") }
+
     /// Processors online, at least one.
     package static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
 

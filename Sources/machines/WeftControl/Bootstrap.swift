@@ -5,13 +5,16 @@ import WeftNet
 /// How a swarm begins.
 package enum Bootstrap {
     /// The first commit of a new swarm: its settings, its first manager, and the ingress network.
+    ///
+    /// - Parameter hasIPv6: the manager's host has it, and so is the ingress network to.
     package static func transaction(
-        cluster: Cluster, manager: Node, now: Instant, random: inout some RandomNumberGenerator
+        cluster: Cluster, manager: Node, hasIPv6: Bool = false, now: Instant, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Transaction {
         try check(cluster.spec)
         try Settings.check(cluster.spec)
         var spec = NetworkSpec(name: "ingress")
         spec.ingress = true
+        if hasIPv6 { spec.ipam6 = IPAMConfig() }
         let ingress = try Allocation.allocate(
             spec, cluster: cluster, networks: [], nodes: [manager], now: now, random: &random)
         return Transaction([

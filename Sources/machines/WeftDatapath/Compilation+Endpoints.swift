@@ -109,7 +109,17 @@ extension Compilation {
         guard isLocal(remote.network), let member = member(remote), let network = networks[remote.network] else { return }
         for address in addresses(remote.ipv4, remote.ipv6, on: network) { claim(address, for: id) }
         senders[member, default: 0] += 1
-        guard desired.members.insert(member).inserted else { return }
+        guard desired.members[member] == nil else { return }
+        desired.members[member] = MemberTunnel(mtu: pathMTU(to: member.vtep))
+        touched.members.insert(member)
+    }
+
+    /// What the tunnel to the node carries may have changed.
+    mutating func measureTunnel(to remote: Remote) {
+        guard let member = member(remote), let former = desired.members[member] else { return }
+        let tunnel = MemberTunnel(mtu: pathMTU(to: member.vtep))
+        guard tunnel != former else { return }
+        desired.members[member] = tunnel
         touched.members.insert(member)
     }
 
@@ -120,7 +130,7 @@ extension Compilation {
         senders[member, default: 0] -= 1
         guard senders[member] == 0 else { return }
         senders[member] = nil
-        desired.members.remove(member)
+        desired.members[member] = nil
         touched.members.insert(member)
     }
 

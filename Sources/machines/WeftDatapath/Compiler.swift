@@ -176,7 +176,10 @@ extension Compilation {
         for (id, endpoint) in desired.endpoints {
             if let attachment = attachments[id] { describe(attachment, endpoint.routes) }
         }
-        for remote in remotes.values where isLocal(remote.network) { locateAddresses(of: remote) }
+        for remote in remotes.values where isLocal(remote.network) {
+            locateAddresses(of: remote)
+            measureTunnel(to: remote)
+        }
     }
 
     private mutating func setSubnets(of network: Network, isThere: Bool) {
@@ -210,7 +213,9 @@ extension Compilation {
     private mutating func locateEndpoints(behind vtep: IPv4Address) {
         for node in nodes[vtep] ?? [] {
             for id in behind[node] ?? [] {
-                if let remote = remotes[id], isLocal(remote.network) { locateAddresses(of: remote) }
+                guard let remote = remotes[id], isLocal(remote.network) else { continue }
+                locateAddresses(of: remote)
+                measureTunnel(to: remote)
             }
         }
     }

@@ -17,7 +17,7 @@ package enum DatapathOperation: Hashable, Sendable {
     /// Removes the veth pair with everything that refers to it.
     case removeEndpoint(hostInterface: String)
     case setSubnet(AnyIPPrefix, VNI)
-    case addMember(Membership)
+    case setMember(Membership, MemberTunnel)
     case createEndpoint(DesiredEndpoint, hostInterface: String)
     /// Brings what is there, inside and outside, to what is desired.
     case repairEndpoint(DesiredEndpoint, hostInterface: String)

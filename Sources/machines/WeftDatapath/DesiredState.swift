@@ -7,8 +7,8 @@ package struct DesiredState: Hashable, Sendable {
     package var endpoints: [EndpointID: DesiredEndpoint] = [:]
     /// Where the addresses of the networks that have an endpoint here live.
     package var locations: [OverlayAddress: Location] = [:]
-    /// Who may send for these networks.
-    package var members: Set<Membership> = []
+    /// Who may send for these networks, and the way to them.
+    package var members: [Membership: MemberTunnel] = [:]
     /// The subnets of all networks of the swarm.
     package var subnets: [AnyIPPrefix: VNI] = [:]
     /// By their addresses of IPv4.
@@ -58,6 +58,14 @@ package struct Membership: Hashable, Sendable, Comparable {
     }
 
     package static func < (left: Self, right: Self) -> Bool { (left.vni, left.vtep) < (right.vni, right.vtep) }
+}
+
+/// The way to a member of a network.
+package struct MemberTunnel: Hashable, Sendable {
+    /// The largest IP packet that it carries; nil, observed only: any.
+    package var mtu: MTU?
+
+    package init(mtu: MTU?) { self.mtu = mtu }
 }
 
 /// What the programs know of a local endpoint.

@@ -17,7 +17,7 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     let pairs = Pairs(desired, observed, keys?.endpoints)
     let addresses = keys?.addresses ?? Set(desired.locations.keys).union(state.locations.keys)
     let locations = addresses.sorted().map { ($0, pairs.reachable(desired.locations[$0])) }
-    let members = (keys?.members ?? desired.members.union(state.members)).sorted()
+    let members = (keys?.members ?? Set(desired.members.keys).union(state.members.keys)).sorted()
     let services = (keys?.services ?? Set(desired.services.keys).union(state.services.keys)).sorted()
     let published = (keys?.published ?? Set(desired.published.keys).union(state.published.keys)).sorted()
     let subnets = (keys?.subnets ?? Set(desired.subnets.keys).union(state.subnets.keys)).sorted()
@@ -26,7 +26,7 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     operations += state.strayPrograms.sorted().map { .removeStrayProgram(interface: $0) }
     operations += locations.filter { $1 == nil && state.locations[$0] != nil }.map { .removeLocation($0.0) }
     operations += state.strayEntries.sorted().map { .removeStrayEntry(interface: $0) }
-    operations += members.filter { state.members.contains($0) && !desired.members.contains($0) }.map { .removeMember($0) }
+    operations += members.filter { state.members[$0] != nil && desired.members[$0] == nil }.map { .removeMember($0) }
     operations += subnets.filter { desired.subnets[$0] == nil && state.subnets[$0] != nil }.map { .removeSubnet($0) }
     operations += services.filter { desired.services[$0] == nil && state.services[$0] != nil }.map { .removeService($0) }
     operations += pairs.unwanted.sorted().map { .removeEndpoint(hostInterface: $0) }
@@ -34,7 +34,9 @@ func difference(desired: DesiredState, observed: Observation, in keys: DatapathK
     operations += subnets.compactMap { subnet in
         desired.subnets[subnet].flatMap { state.subnets[subnet] == $0 ? nil : .setSubnet(subnet, $0) }
     }
-    operations += members.filter { desired.members.contains($0) && !state.members.contains($0) }.map { .addMember($0) }
+    operations += members.compactMap { member in
+        desired.members[member].flatMap { state.members[member] == $0 ? nil : .setMember(member, $0) }
+    }
 
     for (name, endpoint) in pairs.kept.sorted(by: { $0.key < $1.key }) where !endpoint.isDone(state.endpoints[name]) {
         operations.append(.repairEndpoint(endpoint, hostInterface: name))

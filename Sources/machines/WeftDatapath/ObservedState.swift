@@ -29,7 +29,7 @@ package struct ObservedState: Hashable, Sendable {
     /// By the name of the host end.
     package var endpoints: [String: ObservedEndpoint] = [:]
     package var locations: [OverlayAddress: Location] = [:]
-    package var members: Set<Membership> = []
+    package var members: [Membership: MemberTunnel] = [:]
     package var subnets: [AnyIPPrefix: VNI] = [:]
     package var services: [OverlayAddress: VirtualService] = [:]
     package var published: [PublishedAt: PublishedService] = [:]
@@ -92,13 +92,13 @@ extension ObservedState {
         case .removeStrayProgram(let interface): strayPrograms.remove(interface)
         case .removeStrayEntry(let interface): strayEntries.remove(interface)
         case .removeLocation(let address): locations[address] = nil
-        case .removeMember(let member): members.remove(member)
+        case .removeMember(let member): members[member] = nil
         case .removeSubnet(let subnet): subnets[subnet] = nil
         case .removeService(let address): services[address] = nil
         case .removePublished(let port): published[port] = nil
         case .removeEndpoint(let name): endpoints[name] = nil
         case .setSubnet(let subnet, let vni): subnets[subnet] = vni
-        case .addMember(let member): members.insert(member)
+        case .setMember(let member, let tunnel): members[member] = tunnel
         case .createEndpoint(let endpoint, let name), .repairEndpoint(let endpoint, let name):
             endpoints[name] = endpoint.whenDone
         case .setLocation(let address, let location): locations[address] = location

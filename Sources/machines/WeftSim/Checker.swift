@@ -204,7 +204,7 @@ struct Checker {
                 return "\(address.address) in VNI \(address.vni) leads to \(location), which is not of that network"
             }
         }
-        for member in table.members.sorted() where !members.contains(member) {
+        for member in table.members.keys.sorted() where !members.contains(member) {
             return "\(member.vtep) may send for VNI \(member.vni), of which it has no endpoint"
         }
         return nil

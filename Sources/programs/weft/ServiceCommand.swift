@@ -71,10 +71,12 @@ struct ServiceLs: AsyncParsableCommand {
         }
     }
 
-    /// "*:8080->80/tcp".
+    /// "*:8080->80/tcp", or an address in the star's place.
     static func ports(_ ports: [TemplateValue]) -> String {
-        ports.filter { $0["PublishMode"].string != "host" }.map {
-            "*:\($0["PublishedPort"].int ?? 0)->\($0["TargetPort"].int ?? 0)/\($0["Protocol"].string ?? "tcp")"
+        ports.filter { $0["PublishMode"].string != "host" }.flatMap { port in
+            let addresses = port["PublishedAddresses"].array.compactMap(\.string).map { $0.contains(":") ? "[\($0)]" : $0 }
+            let rest = "\(port["PublishedPort"].int ?? 0)->\(port["TargetPort"].int ?? 0)/\(port["Protocol"].string ?? "tcp")"
+            return (addresses.isEmpty ? ["*"] : addresses).map { "\($0):\(rest)" }
         }.joined(separator: ", ")
     }
 }

@@ -28,7 +28,7 @@ struct ServiceCreate: AsyncParsableCommand {
     var network: [String] = []
     @Option(
         name: [.customShort("p", allowingJoined: true), .long],
-        help: ArgumentHelp("A port to publish at every node.", valueName: "published:target[/protocol]"))
+        help: ArgumentHelp("A port to publish at every node.", valueName: "[address:]published:target[/protocol]"))
     var publish: [String] = []
     @Option(
         name: [.customShort("e", allowingJoined: true), .long], help: ArgumentHelp("An environment variable.", valueName: "name=value"))
@@ -85,8 +85,9 @@ struct ServiceCreate: AsyncParsableCommand {
             "Name": .string(name ?? ServiceName.random()), "Labels": .map(try pairs(label, option: "--label")), "TaskTemplate": task,
             "Mode": modeValue,
         ]
-        let ports = try publish.flatMap(ServiceParts.ports)
-        if !ports.isEmpty { body.set(["EndpointSpec", "Ports"], .array(ports)) }
+        var ports = PublishedPorts(of: body)
+        for argument in publish { ports.add(try Publication(argument)) }
+        ports.apply(to: &body)
         return try settings.applied(to: body)
     }
 

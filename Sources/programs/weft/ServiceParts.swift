@@ -3,7 +3,8 @@ import WeftTemplate
 
 /// What is said of services in one argument.
 enum ServiceParts {
-    /// `8080:80`, `80`, `8000-8002:80-82/udp`, or `published=8080,target=80,protocol=tcp,mode=host`.
+    /// `8080:80`, `80`, `8000-8002:80-82/udp`, or `published=8080,target=80,protocol=tcp,mode=host`. An address that a port is to be
+    /// published at is no part of it (`Publication`).
     static func ports(_ argument: String) throws -> [TemplateValue] {
         argument.contains("=") ? [try longPort(argument)] : try shortPorts(argument)
     }
@@ -14,7 +15,7 @@ enum ServiceParts {
         let sides = halves[0].split(separator: ":", omittingEmptySubsequences: false)
         guard sides.count <= 2 else {
             throw CommandFailure(
-                "invalid port \(argument): a service's port is published at every address of a node; give it as PUBLISHED:TARGET")
+                "invalid port \(argument): give it as PUBLISHED:TARGET, 192.0.2.10:PUBLISHED:TARGET or [2001:db8::1]:PUBLISHED:TARGET")
         }
         let targets = try range(sides[sides.count - 1], argument)
         guard sides.count == 2, !sides[0].isEmpty else {
@@ -36,7 +37,8 @@ enum ServiceParts {
             case "protocol": transport = try self.transport(value, argument)
             case "mode" where ["ingress", "host"].contains(value): mode = value
             case "mode": throw CommandFailure("invalid port \(argument): its mode is ingress or host")
-            default: throw CommandFailure("invalid port \(argument): target, published, protocol and mode are known, not \(key)")
+            default:
+                throw CommandFailure("invalid port \(argument): target, published, protocol, mode and address are known, not \(key)")
             }
         }
         guard let target else { throw CommandFailure("invalid port \(argument): target is missing") }
@@ -162,7 +164,7 @@ enum ServiceParts {
     }
 
     /// `key=value,flag`.
-    private static func fields(_ argument: String) throws -> [(String, String)] {
+    static func fields(_ argument: String) throws -> [(String, String)] {
         argument.split(separator: ",").map { field in
             let halves = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return (halves[0].trimmed.lowercased(), halves.count > 1 ? String(halves[1]) : "")

@@ -63,6 +63,9 @@ enum ServicePretty {
           Protocol = {{.Protocol}}
           TargetPort = {{.TargetPort}}
           PublishMode = {{.PublishMode}}
+        {{- if .PublishedAddresses }}
+          PublishedAddresses = {{.PublishedAddresses}}
+        {{- end }}
         {{- end }}{{ end }}
         """
 
@@ -94,8 +97,15 @@ enum ServicePretty {
             "Env": words(container["Env"], ","), "Resources": .string(resources(task["Resources"])),
             "Networks": .string(
                 task["Networks"].array.compactMap { $0["Target"].string }.map { networks[$0] ?? $0 }.joined(separator: " ")),
-            "EndpointMode": .string(spec["EndpointSpec"]["Mode"].string ?? "vip"), "Ports": service["Endpoint"]["Ports"],
+            "EndpointMode": .string(spec["EndpointSpec"]["Mode"].string ?? "vip"),
+            "Ports": .array(service["Endpoint"]["Ports"].array.map(port)),
         ]
+    }
+
+    private static func port(_ port: TemplateValue) -> TemplateValue {
+        var port = port
+        port["PublishedAddresses"] = .string(port["PublishedAddresses"].array.compactMap(\.string).joined(separator: " "))
+        return port
     }
 
     private static func ago(_ time: TemplateValue) -> String {

@@ -29,9 +29,9 @@ struct ServiceUpdate: AsyncParsableCommand {
     var networkAdd: [String] = []
     @Option(help: ArgumentHelp("Take it off a network.", valueName: "network"), completion: .networkNames)
     var networkRm: [String] = []
-    @Option(help: ArgumentHelp("Publish a further port.", valueName: "published:target[/protocol]"))
+    @Option(help: ArgumentHelp("Publish a further port.", valueName: "[address:]published:target[/protocol]"))
     var publishAdd: [String] = []
-    @Option(help: ArgumentHelp("Publish a port no more, by the service's own number.", valueName: "target[/protocol]"))
+    @Option(help: ArgumentHelp("Publish a port no more, by the service's own number.", valueName: "[address:published:]target[/protocol]"))
     var publishRm: [String] = []
     @Option(help: ArgumentHelp("Add a constraint.", valueName: "constraint"))
     var constraintAdd: [String] = []
@@ -102,11 +102,10 @@ struct ServiceUpdate: AsyncParsableCommand {
 
     private func changePorts(in spec: inout TemplateValue) throws {
         guard !publishAdd.isEmpty || !publishRm.isEmpty else { return }
-        let gone = try publishRm.flatMap(ServiceParts.ports)
-        let kept = spec["EndpointSpec"]["Ports"].array.filter { port in
-            !gone.contains { $0["TargetPort"] == port["TargetPort"] && $0["Protocol"] == port["Protocol"] }
-        }
-        spec.set(["EndpointSpec", "Ports"], .array(kept + (try publishAdd.flatMap(ServiceParts.ports))))
+        var ports = PublishedPorts(of: spec)
+        for argument in publishRm { try ports.remove(try Publication(argument)) }
+        for argument in publishAdd { ports.add(try Publication(argument)) }
+        ports.apply(to: &spec)
     }
 
     /// Networks, secrets and configs, which are kept by their ids.

@@ -22,15 +22,15 @@ struct WeftParts: NodeParts {
     func address(_ given: HostAddress?, option: String) throws -> IPv4Address { try Host.address(given, option: option) }
 
     func sourceAddress(towards host: String) throws -> IPv4Address? {
-        guard let address = IPv4Address(host) else { return nil }
-        return try HostInterfaces.read().sourceAddress(towards: address)
+        try IPv4Address(host).flatMap { try HostInterfaces.read().sourceAddress(towards: $0) }
     }
 
     func found(
         _ request: SwarmInitRequest, as membership: SavedMembership, _ seal: ManagerSeal
     ) async throws -> NodeIdentity {
         try await ManagerRole.found(
-            SQLitePlace(path: settings.storePath), request, as: membership, seal: seal, host: Host.describe(), now: Host.now())
+            SQLitePlace(path: settings.storePath), request, as: membership, seal: seal, host: Host.describe(),
+            hasIPv6: HostSystem.hasIPv6, now: Host.now())
     }
 
     func join(_ token: Secret, manager: String) async throws -> NodeIdentity {

@@ -9,9 +9,10 @@ package enum Founding {
     ///
     /// - Parameters:
     ///   - manager: the node that founds it, with its addresses and description.
+    ///   - hasIPv6: its host has IPv6.
     ///   - authority: what signs its certificates.
     package static func found(
-        _ store: any Store, spec: ClusterSpec, manager: Node, authority: CertificateAuthority, now: Instant
+        _ store: any Store, spec: ClusterSpec, manager: Node, hasIPv6: Bool = false, authority: CertificateAuthority, now: Instant
     ) async throws -> NodeIdentity {
         var generator = SystemRandomNumberGenerator()
         var cluster = Cluster(
@@ -19,7 +20,8 @@ package enum Founding {
             workerTokenSecret: JoinToken.randomSecret(using: &generator),
             managerTokenSecret: JoinToken.randomSecret(using: &generator))
         cluster.renewUnlockKey(isAskedFor: false, random: &generator)
-        var transaction = try Bootstrap.transaction(cluster: cluster, manager: manager, now: now, random: &generator)
+        var transaction = try Bootstrap.transaction(
+            cluster: cluster, manager: manager, hasIPv6: hasIPv6, now: now, random: &generator)
         transaction.writes.append(
             .put(StoredObject(AuthorityKey(id: cluster.id, privateKeyPEM: authority.privateKeyPEM)), expecting: .none))
         try await store.commit(transaction)

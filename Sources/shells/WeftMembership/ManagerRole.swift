@@ -119,10 +119,12 @@ package final class ManagerRole: Sendable {
 
     /// Fills the store of a new swarm and makes its first manager's identity.
     ///
-    /// - Parameter host: this host, as the swarm is to know it.
+    /// - Parameters:
+    ///   - host: this host, as the swarm is to know it.
+    ///   - hasIPv6: it has IPv6.
     package static func found(
         _ place: some StorePlace, _ request: SwarmInitRequest, as membership: SavedMembership, seal: ManagerSeal,
-        host: NodeDescription, now: Instant
+        host: NodeDescription, hasIPv6: Bool, now: Instant
     ) async throws -> NodeIdentity {
         var generator = SystemRandomNumberGenerator()
         let authority =
@@ -134,7 +136,8 @@ package final class ManagerRole: Sendable {
         node.dataPathAddress = membership.dataPathAddress
         node.managerAddress = "\(membership.advertiseAddress):\(membership.advertisePort)"
         let store = try place.open(seal.key.secretSeal)
-        let identity = try await Founding.found(store, spec: request.spec, manager: node, authority: authority, now: now)
+        let identity = try await Founding.found(
+            store, spec: request.spec, manager: node, hasIPv6: hasIPv6, authority: authority, now: now)
         try store.close()
         return identity
     }

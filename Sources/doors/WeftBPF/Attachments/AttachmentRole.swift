@@ -8,6 +8,8 @@ package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
     case vxlan
     /// Any other interface of the host by which clients of published ports come.
     case outside
+    /// The same, of an interface whose frames begin with the IP header.
+    case bare
 
     var program: String {
         switch self {
@@ -15,6 +17,7 @@ package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
         case .underlay: "weft_from_underlay"
         case .vxlan: "weft_from_vxlan"
         case .outside: "weft_from_outside"
+        case .bare: "weft_from_bare"
         }
     }
 

@@ -121,20 +121,20 @@ extension DatapathPrograms {
 
     // MARK: Members
 
-    package func vteps() throws(BPFError) -> Set<Membership> {
-        var found: Set<Membership> = []
+    package func vteps() throws(BPFError) -> [Membership: MemberTunnel] {
+        var found: [Membership: MemberTunnel] = [:]
         for (key, value) in try vtepMap.all() {
-            guard let membership = Membership(key, value) else {
+            guard let membership = Membership(key), let tunnel = MemberTunnel(value) else {
                 try vtepMap.remove(key)
                 continue
             }
-            found.insert(membership)
+            found[membership] = tunnel
         }
         return found
     }
 
-    package func putVTEPs(_ memberships: [Membership]) throws(BPFError) {
-        try vtepMap.put(memberships.map { ($0.key, $0.value) })
+    package func putVTEPs(_ members: [(Membership, MemberTunnel)]) throws(BPFError) {
+        try vtepMap.put(members.map { ($0.key, $1.value) })
     }
 
     package func removeVTEP(_ membership: Membership) throws(BPFError) { try vtepMap.remove(membership.key) }

@@ -173,13 +173,23 @@ extension MACAddress {
 }
 
 extension Membership {
-    init?(_ key: weft_vtep_key, _ value: weft_vtep) {
-        guard let vni = VNI(key.vni), value.tunnel == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
+    init?(_ key: weft_vtep_key) {
+        guard let vni = VNI(key.vni) else { return nil }
         self.init(vni: vni, vtep: IPv4Address(networkOrder: key.vtep_ipv4))
     }
 
     var key: weft_vtep_key { weft_vtep_key(vni: vni.rawValue, vtep_ipv4: vtep.networkOrder) }
-    var value: weft_vtep { weft_vtep(tunnel: WEFT_TUNNEL_VXLAN.rawValue) }
+}
+
+extension MemberTunnel {
+    init?(_ value: weft_vtep) {
+        guard value.tunnel == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
+        self.init(mtu: MTU(Int(value.mtu)))
+    }
+
+    var value: weft_vtep {
+        weft_vtep(tunnel: WEFT_TUNNEL_VXLAN.rawValue, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0, reserved: 0)
+    }
 }
 
 extension IPv4Prefix {

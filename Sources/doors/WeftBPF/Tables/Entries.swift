@@ -54,6 +54,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case wrongTunnel = "wrong_tunnel"
     case noBackend = "no_backend"
     case noFlow = "no_flow"
+    case notAllowed = "not_allowed"
 
     var number: Int {
         let value =
@@ -83,6 +84,7 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .wrongTunnel: WEFT_DROP_WRONG_TUNNEL
             case .noBackend: WEFT_DROP_NO_BACKEND
             case .noFlow: WEFT_DROP_NO_FLOW
+            case .notAllowed: WEFT_DROP_NOT_ALLOWED
             }
         return Int(value.rawValue)
     }

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
-#define WEFT_ABI_VERSION 6u
+#define WEFT_ABI_VERSION 7u
 
 /* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
 #define WEFT_GATEWAY_MAC0 0x0au
@@ -35,6 +35,7 @@
 #define WEFT_MAX_SERVICE_PAGES 1048576u
 #define WEFT_MAX_BACKENDS 1048576u
 #define WEFT_MAX_PUBLISHED 65536u
+#define WEFT_MAX_SOURCES 65536u
 #define WEFT_MAX_HOST_ADDRESSES 16384u
 /* Those that are allocated at once, as maps are that forget what was used least. */
 #define WEFT_MAX_FLOWS 65536u
@@ -117,6 +118,8 @@ struct weft_vtep_key {
 
 struct weft_vtep {
     __u32 tunnel;          /* enum weft_tunnel: what comes from the peer by another kind is dropped */
+    __u16 mtu;             /* the largest IP packet that fits the tunnel to it, host order; 0 = not known, not limited */
+    __u16 reserved;
 };
 
 /* Map weft_subnet, an LPM trie: every overlay subnet of the swarm -> its VNI. IPv4 overlay addresses never leave by the host's routes. */
@@ -262,13 +265,28 @@ struct weft_published_key {
     __u8 family;           /* 4 or 6 with an address; else 0 */
 };
 
+enum weft_published_flag {
+    WEFT_PUBLISHED_FOR_SOURCES = 1u << 0,   /* for clients in weft_source alone */
+    WEFT_PUBLISHED_DIRECT = 1u << 1,        /* tasks on other nodes answer by their own node */
+};
+
 struct weft_published {
     __u32 vni;             /* of the ingress network */
     __u32 ipv4;            /* the service's address there, by which its backends are found: network order */
     __u32 ipv6[4];         /* 0 = none: what asks over IPv6 is not served */
     __u16 target;          /* the tasks' port, network order */
-    __u16 flags;
+    __u16 flags;           /* enum weft_published_flag */
 };
+
+/* Map weft_source, an LPM trie: a published port and a network of clients that may ask for it. Presence is all. */
+struct weft_source_key {
+    __u32 prefix_length;   /* WEFT_SOURCE_PREFIX and the network's own */
+    struct weft_published_key published;
+    __u32 family;          /* 4 or 6: the client's */
+    __u32 client[4];
+};
+
+#define WEFT_SOURCE_PREFIX 192u /* bits of what comes before the client's address */
 
 /* Map weft_host_address: the host's own addresses, of all its interfaces. Presence is all. */
 struct weft_host_address_key {
@@ -296,6 +314,10 @@ struct weft_ingress_flow_key {
     __u8 reserved;
 };
 
+enum weft_ingress_flag {
+    WEFT_INGRESS_DIRECT = 1u << 0,    /* in, where it enters: goes to the task's node as it was asked; out, there: goes straight to the client */
+};
+
 struct weft_ingress_flow {
     __u32 client[4];
     __u32 address[4];      /* in: the task's; out: what was asked */
@@ -303,6 +325,7 @@ struct weft_ingress_flow {
     __u32 peer;            /* out: data-path address of the node where it entered; 0 = here */
     __u32 ifindex;         /* out: the interface that it entered by */
     __u32 generation;      /* in: of the service, when the task was chosen */
+    __u32 flags;           /* enum weft_ingress_flag */
 };
 
 /* Map weft_answer: the source of a datagram to a socket of the host's -> what it is told of as coming from, a struct weft_asked. */
@@ -368,6 +391,7 @@ enum weft_drop_reason {
     WEFT_DROP_WRONG_TUNNEL = 23,        /* to or from a peer by another kind of tunnel than the network's */
     WEFT_DROP_NO_BACKEND = 24,          /* to a service of which no task serves, or over a connection whose task is gone; the sender was told */
     WEFT_DROP_NO_FLOW = 25,             /* from a task to a client that has no connection to it */
+    WEFT_DROP_NOT_ALLOWED = 26,         /* to a published port, from a client that is in none of the networks it is published for */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -392,7 +416,7 @@ _Static_assert(sizeof(struct weft_endpoint) == 80, "ABI");
 _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_forward) == 20, "ABI");
-_Static_assert(sizeof(struct weft_vtep) == 4, "ABI");
+_Static_assert(sizeof(struct weft_vtep) == 8, "ABI");
 _Static_assert(sizeof(struct weft_subnet6_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_service_key) == 24, "ABI");
 _Static_assert(sizeof(struct weft_service) == 36, "ABI");
@@ -409,9 +433,10 @@ _Static_assert(sizeof(struct weft_answer_key) == 32, "ABI");
 _Static_assert(sizeof(struct weft_ingress) == 36, "ABI");
 _Static_assert(sizeof(struct weft_published_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_published) == 28, "ABI");
+_Static_assert(sizeof(struct weft_source_key) == 44, "ABI");
 _Static_assert(sizeof(struct weft_host_address_key) == 20, "ABI");
 _Static_assert(sizeof(struct weft_ingress_flow_key) == 44, "ABI");
-_Static_assert(sizeof(struct weft_ingress_flow) == 48, "ABI");
+_Static_assert(sizeof(struct weft_ingress_flow) == 52, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_resolver_share) == 16, "ABI");
 _Static_assert(sizeof(struct weft_counter) == 288, "ABI");

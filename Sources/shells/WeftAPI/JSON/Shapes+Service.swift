@@ -45,7 +45,8 @@ struct ServiceShapes {
         guard !service.addresses.isEmpty || !service.ports.isEmpty else { return ["Spec": [:]] }
         var members = Members()
         members.add("Spec", endpointSpecJSON(service.spec.endpoint ?? ServiceEndpointSpec()))
-        members.add("Ports", ifSaid: service.ports.map(portJSON))
+        let said = try? IngressLabels(service.spec.labels)
+        members.add("Ports", ifSaid: service.ports.map { portJSON($0, at: said) })
         members.add("VirtualIPs", ifSaid: service.addresses.flatMap(addressesJSON))
         return members.json
     }

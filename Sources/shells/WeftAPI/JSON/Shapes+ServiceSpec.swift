@@ -1,4 +1,5 @@
 import WeftModel
+import WeftNet
 import WeftText
 
 /// A service's `Spec`, as Docker prints it: what was sent, with what it stands for where nothing was said of runtime and isolation.
@@ -78,13 +79,19 @@ func endpointSpecJSON(_ endpoint: ServiceEndpointSpec) -> JSON {
     return members.json
 }
 
-func portJSON(_ port: PortConfig) -> JSON {
+func portJSON(_ port: PortConfig) -> JSON { portJSON(port, at: nil) }
+
+/// - Parameter said: where it is published, in a member that Docker has not.
+func portJSON(_ port: PortConfig, at said: IngressLabels?) -> JSON {
     var members = Members()
     members.add("Name", ifSaid: port.name)
     members.add("Protocol", .string(port.transport.rawValue))
     members.add("TargetPort", .integer(Int64(port.target)))
     members.add("PublishedPort", ifSaid: Int64(port.published))
     members.add("PublishMode", .string(port.mode.rawValue))
+    if port.mode == .ingress, let addresses = said?.addresses(of: port.published, port.transport) {
+        members.add("PublishedAddresses", ifSaid: addresses.sorted().map { JSON.string($0.description) })
+    }
     return members.json
 }
 

@@ -88,7 +88,7 @@ package struct ServiceView: AssignedValue {
     package var addresses: [VirtualAddress]
     /// Those that are published at every node.
     package var ports: [PortConfig]
-    /// How connections are spread, and what else its labels say of that.
+    /// How connections are spread, and where its ports are published for whom.
     package var labels: [String: String]
 
     package init(_ service: Service) {
@@ -98,7 +98,7 @@ package struct ServiceView: AssignedValue {
         networks = service.spec.task.networks
         addresses = service.addresses
         ports = service.ports.filter { $0.mode == .ingress }
-        labels = service.spec.labels.filter { $0.key.hasPrefix(Self.labelPrefix) }
+        labels = service.spec.labels.filter { $0.key.hasPrefix(Self.labelPrefix) || $0.key.hasPrefix(IngressLabels.prefix) }
     }
 
     /// Labels of a service that say how it is balanced.

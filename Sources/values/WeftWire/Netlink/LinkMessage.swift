@@ -8,6 +8,8 @@ package struct LinkMessage: Hashable, Sendable {
     package var isUp: Bool
     /// Its frames begin with an Ethernet header.
     package var isEthernet = true
+    /// Its frames begin with the IP header.
+    package var isBare = false
     package var mtu: Int?
     package var mac: MACAddress?
     /// `ip link set alias`.
@@ -23,6 +25,9 @@ package struct LinkMessage: Hashable, Sendable {
     package var reversePathFilter: Int32?
     /// Whether net.ipv6.conf.NAME.disable_ipv6 is 0; nil where the interface has no IPv6 at all.
     package var hasIPv6: Bool?
+
+    /// ARPHRD_NONE (tun, WireGuard), PPP, RAWIP, TUNNEL, TUNNEL6, SIT, IPGRE and IP6GRE.
+    private static let bareTypes: Set<UInt16> = [0xfffe, 512, 519, 768, 769, 776, 778, 823]
 
     package struct VXLANAttributes: Hashable, Sendable {
         package var vni: UInt32
@@ -43,6 +48,7 @@ package struct LinkMessage: Hashable, Sendable {
         self.name = name
         // ARPHRD_ETHER
         isEthernet = type == 1
+        isBare = Self.bareTypes.contains(type)
         isUp = flags & UInt32(WEFT_IFF_UP) != 0
         mtu = attributes.integer(Int(IFLA_MTU)).map { (value: UInt32) in Int(value) }
         mac = attributes[Int(IFLA_ADDRESS)].flatMap { MACAddress(octets: $0) }

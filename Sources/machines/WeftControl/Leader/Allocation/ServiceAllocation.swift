@@ -103,7 +103,7 @@ struct ServiceAllocation: Sendable {
         var ports: [PortConfig] = []
         var numbers = Set((service.spec.endpoint?.ports ?? []).filter { $0.mode == .ingress }.compactMap(\.number))
         for number in numbers.sorted() {
-            if let holder = holder(of: number, but: service.id, in: round) {
+            if let holder = holder(of: number, beside: service, in: round) {
                 throw Lack(sentence: PortRules.taken(number, by: holder, as: .ingress))
             }
         }
@@ -118,10 +118,10 @@ struct ServiceAllocation: Sendable {
         return ports
     }
 
-    /// The service that has a port at every node.
-    private static func holder(of number: PortNumber, but own: ServiceID, in round: borrowing Round) -> Service? {
-        for id in (round.tables.found.ingressPorts[number] ?? []).sorted() where id != own {
-            guard let other = round.tables.services[id] else { continue }
+    /// The service that has a port at every node, where this one wants it.
+    private static func holder(of number: PortNumber, beside own: Service, in round: borrowing Round) -> Service? {
+        for id in (round.tables.found.ingressPorts[number] ?? []).sorted() where id != own.id {
+            guard let other = round.tables.services[id], PortRules.meet(own.spec, other.spec, at: number) else { continue }
             if other.ports.contains(where: { $0.mode == .ingress && $0.number == number }) { return other }
         }
         return nil

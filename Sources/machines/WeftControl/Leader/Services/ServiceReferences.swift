@@ -7,8 +7,8 @@ enum ServiceReferences {
         try checkFiles(spec.task.container.secrets, StoredSecret.self, "secret", in: round)
         try checkFiles(spec.task.container.configs, StoredConfig.self, "config", in: round)
         // Who changes something else is not refused for a port that is not to be had.
-        if own.map({ $0.spec.endpoint != spec.endpoint }) ?? true {
-            try PortRules.checkConflicts(spec.endpoint, of: own?.id, in: round)
+        if own.map({ PortRules.differ($0.spec, spec) }) ?? true {
+            try PortRules.checkConflicts(spec, of: own?.id, in: round)
         }
         let isPublished = spec.endpoint?.ports.contains { $0.mode == .ingress } ?? false
         if isPublished, !round.tables.networks.values.contains(where: \.spec.ingress) {

@@ -1,4 +1,5 @@
 import WeftModel
+import WeftNet
 
 /// What a service's spec must be like, whatever else is in the swarm. Sentences are swarm's, where it has one.
 enum ServiceRules {
@@ -8,6 +9,7 @@ enum ServiceRules {
         try checkMode(spec)
         try check(spec.task)
         try PortRules.check(spec.endpoint)
+        try PortRules.checkLabels(of: spec)
     }
 
     private static func checkName(_ name: String) throws(ControlError) {
@@ -124,22 +126,59 @@ enum PortRules {
         }
     }
 
+    /// What labels say of published ports must be of ports that there are: of one that is misspelt the service's own would be open to all.
+    static func checkLabels(of spec: ServiceSpec) throws(ControlError) {
+        let said: IngressLabels
+        do throws(IngressLabelError) { said = try IngressLabels(spec.labels) } catch { throw .invalidArgument(error.description) }
+        let published = (spec.endpoint?.ports ?? []).filter { $0.mode == .ingress }.compactMap(\.number)
+        for place in said.places {
+            guard let port = place.port else { continue }
+            let isThere = published.contains { $0.number == port && place.transport ?? $0.transport == $0.transport }
+            guard isThere else {
+                throw .invalidArgument(
+                    "the label \(IngressLabels.addressesKey) has an address for port \(port), which the service does not publish at every "
+                        + "node: take it out of the label, or publish the port")
+            }
+        }
+    }
+
     /// Refuses what another service has, or asks for. At one node alone several may ask for the same: there the scheduler keeps them apart.
-    static func checkConflicts(_ endpoint: ServiceEndpointSpec?, of own: ServiceID?, in round: Round) throws(ControlError) {
+    static func checkConflicts(_ spec: ServiceSpec, of own: ServiceID?, in round: Round) throws(ControlError) {
         let found = round.tables.found
-        for port in endpoint?.ports ?? [] {
+        for port in spec.endpoint?.ports ?? [] {
             guard let number = port.number else { continue }
             func refuse(_ holders: Set<ServiceID>?, _ mode: PortConfig.Mode) throws(ControlError) {
-                guard let id = (holders ?? []).filter({ $0 != own }).min(), let holder = round.tables.services[id] else { return }
-                throw .invalidArgument(taken(number, by: holder, as: mode))
+                for id in (holders ?? []).sorted() where id != own {
+                    guard let holder = round.tables.services[id] else { continue }
+                    if port.mode == .ingress, mode == .ingress, !meet(spec, holder.spec, at: number) { continue }
+                    throw .invalidArgument(taken(number, by: holder, as: mode))
+                }
             }
             try refuse(found.ingressPorts[number], .ingress)
             if port.mode == .ingress { try refuse(found.hostPorts[number], .host) }
         }
     }
 
+    /// Whether a service's ports, or where they are published, are to be others.
+    static func differ(_ one: ServiceSpec, _ other: ServiceSpec) -> Bool {
+        one.endpoint != other.endpoint || one.labels[IngressLabels.addressesKey] != other.labels[IngressLabels.addressesKey]
+    }
+
+    /// Whether two services that publish one port at every node do so at one address.
+    static func meet(_ one: ServiceSpec, _ other: ServiceSpec, at number: PortNumber) -> Bool {
+        guard let mine = one.addresses(of: number), let others = other.addresses(of: number) else { return true }
+        return mine.isEmpty || others.isEmpty || !mine.isDisjoint(with: others)
+    }
+
     static func taken(_ number: PortNumber, by holder: Service, as mode: PortConfig.Mode) -> String {
         "port '\(number.number)' is already in use by service '\(holder.spec.name)' (\(holder.id)) as "
             + (mode == .ingress ? "an ingress port" : "a host-published port")
+    }
+}
+
+extension ServiceSpec {
+    /// Where it publishes a port; empty: at all addresses of a host. Nil: what its labels say cannot be read.
+    fileprivate func addresses(of number: PortNumber) -> Set<IPAddress>? {
+        try? IngressLabels(labels).addresses(of: number.number, number.transport)
     }
 }
