@@ -85,13 +85,14 @@ struct Throughput {
         let error: String?
     }
 
-    private func stream(_ pair: Pair, reverse: Bool) throws -> Double {
+    /// Bits a second; `reverse`: from the server.
+    func stream(_ pair: Pair, reverse: Bool) throws -> Double {
         let server = try Companion(
             inside(pair.server, Self.pinned(1) + ["iperf3", "--server", "--one-off", "--forceflush", "--port", "5201"]))
         while try !server.readLine().contains("listening") {}
         let client =
             [
-                "iperf3", "--client", "\(pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
+                "iperf3", "--client", "\(pair.service ?? pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
             ] + (reverse ? ["--reverse"] : [])
         let text = try run(inside(pair.client, ["timeout", "\(seconds + 15)"] + Self.pinned(0) + client))
         let report = try JSONText.decode(IperfReport.self, from: text.utf8)

@@ -8,6 +8,6 @@ struct WeftBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "weft-bench",
         abstract: "Measures Weft beside Docker's overlay layout and the hosts' own path. Needs root.",
-        subcommands: [Measure.self, Load.self, Ask.self, Latency.self, ManagerLoad.self, ServiceLoad.self, Balance.self],
+        subcommands: [Measure.self, Load.self, Ask.self, Latency.self, ManagerLoad.self, ServiceLoad.self, Balance.self, Ingress.self],
         defaultSubcommand: Measure.self)
 }
