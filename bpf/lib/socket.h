@@ -53,12 +53,24 @@ static __always_inline __u32 host_end_of(struct bpf_sock_addr *context, __u32 vn
     return namespace ? namespace->ifindex : 0;
 }
 
-/* The socket's endpoint on a network. */
+/* Whether the interface is the host end of the node's own endpoint on the ingress network. */
+static __always_inline bool is_node(__u32 ifindex)
+{
+    __u32 zero = 0;
+    const struct weft_ingress *ingress = bpf_map_lookup_elem(&weft_ingress, &zero);
+
+    return ingress && ingress->ifindex == ifindex;
+}
+
+/* The socket's endpoint on a network; NULL for the host's own sockets: a backend of this host they would reach by its own interface, with an
+ * address that it cannot answer, and not by the network. */
 static __always_inline const struct weft_endpoint *endpoint_of(struct bpf_sock_addr *context, __u32 vni)
 {
     struct weft_endpoint_key key = { .ifindex = host_end_of(context, vni) };
     const struct weft_endpoint *endpoint = bpf_map_lookup_elem(&weft_endpoint, &key);
 
+    if (is_node(key.ifindex))
+        return NULL;
     return endpoint && endpoint->vni == vni ? endpoint : NULL;
 }
 
