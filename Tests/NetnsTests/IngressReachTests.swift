@@ -161,16 +161,16 @@ extension IngressTests {
         #expect(try python(h1, names.replacing("10.77.40.100", with: "fd77:40::64")) == "bc")
     }
 
-    /// Two tun devices, whatever is sent into one comes out of the other.
+    /// Two tun devices, whatever is sent into one comes out of the other. It ends when who started it does.
     static let pipe = """
         import fcntl, os, select, struct
         ends = {}
         for name in b"tn0", b"tn1":
             ends[name] = os.open("/dev/net/tun", os.O_RDWR)
             fcntl.ioctl(ends[name], 0x400454ca, struct.pack("16sH22x", name, 0x1001))  # TUNSETIFF: IFF_TUN, IFF_NO_PI
-        one, other = ends.values(); print("ready", flush=True)
-        while True:
-            for end in select.select([one, other], [], [])[0]:
+        one, other = ends.values(); parent = os.getppid(); print("ready", flush=True)
+        while os.getppid() == parent:
+            for end in select.select([one, other], [], [], 1)[0]:
                 try: os.write(other if end == one else one, os.read(end, 65536))
                 except OSError: pass
         """
