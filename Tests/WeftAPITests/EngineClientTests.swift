@@ -43,6 +43,7 @@ import WeftEngine
 
     @Test func `an engine says what it is, and what its labels are`() async throws {
         try await with { wire in
+            #expect(wire.readText(until: "\r\n\r\n").hasPrefix("GET /info "))
             let body = #"{"ServerVersion":"28.2","Labels":["rack=7","a=b=c","plain"]}"#
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
         } _: { client in
