@@ -65,9 +65,7 @@ struct EngineLogTests {
     func request() async throws {
         let body = String(decoding: frame(1, "\(stamp)  out\n") + frame(2, "\(stamp)  err\n"), as: UTF8.self)
         let server = try CannedServer([Self.http(200, body), Self.http(404, #"{"message":"No such container: c0ffee"}"#)])
-        let driver = EngineTaskDriver(
-            engine: LocalEngine(socketPath: server.path), files: TaskFileStore(runDirectory: "/nonexistent"), node: { NodeID("n1") },
-            logger: logger)
+        let driver = EngineTaskDriver(server, try WorkloadNode().containers)
         var options = LogOptions()
         (options.follows, options.tail, options.hasDetails) = (true, 5, true)
         options.since = Instant(nanoseconds: 17_000_000_050)
