@@ -41,6 +41,13 @@ final class EndpointInterfaces: Sendable {
 
     func interface(of endpoint: EndpointID) -> UInt32? { known.withLock { $0.interfaces[endpoint] } }
 
+    /// The same, of one that a former weftd made as well, before there was a look at the kernel.
+    func findInterface(of endpoint: EndpointID) throws -> UInt32? {
+        if let known = interface(of: endpoint) { return known }
+        let links = try netlink.dump(.dumpLinks(), "list interfaces") { LinkMessage($0) }
+        return links.first { isHostEnd($0) && EndpointAlias($0.alias)?.id == endpoint }?.index
+    }
+
     func endpoint(at interface: UInt32) -> EndpointID? { known.withLock { $0.endpoints[interface] } }
 
     func existingInterface(of endpoint: EndpointID) throws -> UInt32 {

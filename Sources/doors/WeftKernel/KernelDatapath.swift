@@ -73,7 +73,8 @@ package final class KernelDatapath: Datapath, Sendable {
     /// An engine has put the endpoint's interface into this namespace: services are translated where its sockets connect. Nothing if
     /// there is no such endpoint.
     package func note(_ endpoint: EndpointID, isIn namespace: NetworkNamespace) throws {
-        guard let interface = interface(of: endpoint) else { return }
+        // The engine's containers are heard of sooner than the kernel is looked at, when weftd starts.
+        guard let interface = try endpoints.findInterface(of: endpoint) else { return }
         try programs.putNamespace(cookie: namespace.cookie(), interface: interface)
         endpoints.visitors.enter(endpoint, namespace, interface: interface)
     }
