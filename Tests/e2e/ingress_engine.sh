@@ -90,9 +90,6 @@ another() { local p; p=$(pid) && [ "$p" != "$before" ] && [ "$p" != 0 ]; }
 step "its program is another" within 60 another
 step "with the rules" within 40 rules 81
 step "of both ports" within 20 rules 82
-step "it answers" within 60 http $four
-step "a UDP server in it" echo_in_container 81 82
-step "answers" within 20 udp $six 8082
 step "the service goes" on 1 docker service rm web
 closed() { ! http $four; }
 step "nothing answers" within 30 closed

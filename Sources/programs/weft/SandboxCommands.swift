@@ -100,7 +100,7 @@ struct LogsCommand: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "With the time of each line.")
     var timestamps = false
     @Option(
-        name: [.customShort("n", allowingJoined: true), .long],
+        name: [.customShort("n", allowingJoined: true), .long], parsing: .unconditional,
         help: ArgumentHelp("How many lines from the end, or \"all\".", valueName: "lines"))
     var tail = "all"
     @Argument(completion: .sandboxNames)

@@ -19,7 +19,7 @@ struct ServiceLogs: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "Go on as more is written, by tasks too that come later.")
     var follow = false
     @Option(
-        name: [.customShort("n", allowingJoined: true), .long],
+        name: [.customShort("n", allowingJoined: true), .long], parsing: .unconditional,
         help: ArgumentHelp("How many lines from the end of each task's, or \"all\".", valueName: "lines"))
     var tail = "all"
     @Option(help: ArgumentHelp("Only lines since then, such as 2026-11-21T09:47:23Z, or 42m for 42 minutes ago.", valueName: "time"))
