@@ -1,3 +1,5 @@
+// The process that encrypts between nodes: it opens the device and the sockets, hears the keys at a unix socket, and does nothing else.
+// What it does with packets is WeftTunnel. It outlives whoever told it the keys.
 import Glibc
 import WeftLinux
 import WeftTunnel
