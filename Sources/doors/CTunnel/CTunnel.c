@@ -124,8 +124,8 @@ int ctn_tap_offload(int tap)
     const unsigned tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 
     if (ioctl(tap, TUNSETOFFLOAD, tcp | TUN_F_USO4 | TUN_F_USO6) == 0)
-        return 2;
-    return ioctl(tap, TUNSETOFFLOAD, tcp) ? -1 : 1;
+        return 0;
+    return ioctl(tap, TUNSETOFFLOAD, tcp);
 }
 
 ssize_t ctn_read(int descriptor, void *area, size_t capacity, int waits)
@@ -337,16 +337,6 @@ int ctn_control_listen(const char *path)
     failed = bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 8);
     umask(former);
     return failed ? closed(listener) : listener;
-}
-
-int ctn_control_connect(const char *path)
-{
-    struct sockaddr_un address;
-    int control = control_address(path, &address);
-
-    if (control < 0)
-        return -1;
-    return connect(control, (struct sockaddr *)&address, sizeof(address)) ? closed(control) : control;
 }
 
 int ctn_control_accept(int listener)

@@ -52,33 +52,3 @@ package struct TunnelControl: ~Copyable {
         return send(connection, encoded, encoded.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) == encoded.count
     }
 }
-
-/// The way to a tunnel, for who has the keys. Calls wait for the answer, five seconds at most.
-package struct TunnelClient: ~Copyable, Sendable {
-    private let connection: OwnedDescriptor
-
-    package init(path: String) throws(SystemError) {
-        let socket = ctn_control_connect(path)
-        guard socket >= 0 else { throw .last("reach the tunnel at \(path)") }
-        let connection = OwnedDescriptor(owning: socket)
-        var limit = timeval(tv_sec: 5, tv_usec: 0)
-        guard setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size)) == 0,
-            setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size)) == 0
-        else { throw .last("reach the tunnel at \(path)") }
-        self.connection = connection
-    }
-
-    package func ask(_ request: TunnelRequest) throws(SystemError) -> TunnelReply {
-        var encoded = request.encoded()
-        defer { encoded.withUnsafeMutableBytes { ctn_wipe($0.baseAddress, $0.count) } }
-        guard send(connection.rawValue, encoded, encoded.count, Int32(MSG_NOSIGNAL)) == encoded.count else {
-            throw .last("tell the tunnel")
-        }
-        var bytes = [UInt8](repeating: 0, count: TunnelReply.sizeMax)
-        let count = recv(connection.rawValue, &bytes, bytes.count, 0)
-        guard count > 0 else { throw count == 0 ? SystemError("hear the tunnel", code: ECONNRESET) : .last("hear the tunnel") }
-        do throws(TunnelMessageError) { return try TunnelReply(bytes[..<count]) } catch {
-            throw SystemError("understand the tunnel", code: 0, detail: "\(error)")
-        }
-    }
-}

@@ -7,8 +7,6 @@ package import WeftLinux
 /// One queue of the tunnel's TAP device.
 package struct TunnelQueue: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
-    /// Whether trains of UDP come whole (Linux 6.2).
-    package let takesTrains: Bool
 
     /// Opens a queue of the device, and makes the device if there is none.
     /// - Parameters:
@@ -18,10 +16,8 @@ package struct TunnelQueue: ~Copyable, Sendable {
         let tap = ctn_tap_open(name, keeps ? 1 : 0)
         guard tap >= 0 else { throw .last("open the tunnel's device \(name)") }
         let descriptor = OwnedDescriptor(owning: tap)
-        let agreed = ctn_tap_offload(tap)
-        guard agreed > 0 else { throw .last("have packets of \(name) unsegmented") }
+        guard ctn_tap_offload(tap) == 0 else { throw .last("have packets of \(name) unsegmented") }
         self.descriptor = descriptor
-        takesTrains = agreed == 2
     }
 }
 

@@ -30,7 +30,7 @@ void ctn_wipe(void *octets, size_t count);
 /* Opens a queue of the TAP device, which is made if it is not there: frames with struct virtio_net_hdr (10 octets), many queues.
  * `keeps`: the device stays when nobody holds it. */
 int ctn_tap_open(const char *name, int keeps);
-/* Agrees on what may come unsegmented and with half a checksum; returns what was agreed on: 1 = TCP, 2 = trains of UDP as well. */
+/* Agrees on what may come unsegmented and with half a checksum: TCP, and trains of UDP where the kernel has them (Linux 6.2). */
 int ctn_tap_offload(int tap);
 /* read(2) that waits, or (`waits` 0) fails with EAGAIN. */
 ssize_t ctn_read(int descriptor, void *area, size_t capacity, int waits);
@@ -75,7 +75,6 @@ int ctn_keep_secrets(void);
 
 /* A unix socket at the path that keeps messages apart (SOCK_SEQPACKET), for its owner only; a file that is there is replaced. */
 int ctn_control_listen(const char *path);
-int ctn_control_connect(const char *path);
 /* The next connection, by root or this process's own user alone; others are closed and not waited for: EACCES. */
 int ctn_control_accept(int listener);
 
