@@ -2,35 +2,6 @@
 // randomness and no clock: keys are made by others, time is told.
 package import WeftModel
 
-/// Names a statement of a node's: its keys for an epoch, as they were made once. A node that starts anew makes another one.
-package struct StatementID: Hashable, Comparable, Sendable {
-    package let epoch: UInt64
-    /// Drawn when the keys were made.
-    package let incarnation: UInt128
-
-    package init(epoch: UInt64, incarnation: UInt128) {
-        self.epoch = epoch
-        self.incarnation = incarnation
-    }
-
-    package static func < (left: Self, right: Self) -> Bool { (left.epoch, left.incarnation) < (right.epoch, right.incarnation) }
-}
-
-/// What a node says of itself to all others: by which of its statements it is to be sent to, and of what it has heard.
-///
-/// Who says it has everything in place to receive, under the statement, from every other node by each statement of theirs up to the version, and
-/// sends as what others said up to that version has it.
-package struct Readiness: Hashable, Sendable {
-    package var statement: StatementID
-    /// Of the store: statements and readinesses up to it.
-    package var through: Version
-
-    package init(statement: StatementID, through: Version) {
-        self.statement = statement
-        self.through = through
-    }
-}
-
 /// Which keys a node receives and sends under, as statements come and go. The keys themselves are elsewhere: here they have names.
 ///
 /// * Receiving comes first: a node is sent to under what it said it is ready for, and nothing else.

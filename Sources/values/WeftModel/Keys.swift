@@ -1,0 +1,85 @@
+// What nodes say of the keys of the protected data path (docs/design/keys.md). Managers pass it on, and can neither make nor change it.
+
+/// Names a statement of a node's: its keys for an epoch, as they were made once. A node that starts anew makes another one.
+package struct StatementID: Hashable, Comparable, Sendable, Codable {
+    package let epoch: UInt64
+    /// Drawn when the keys were made.
+    package let incarnation: UInt128
+
+    package init(epoch: UInt64, incarnation: UInt128) {
+        self.epoch = epoch
+        self.incarnation = incarnation
+    }
+
+    package static func < (left: Self, right: Self) -> Bool { (left.epoch, left.incarnation) < (right.epoch, right.incarnation) }
+}
+
+/// A node's statement as it is passed on. It is never changed: another one is another object.
+package struct SignedStatement: StoredValue, AssignedValue {
+    package static let kind = StoreKind("key-statement", rank: 70)
+    package var audience: Audience { .everyNode }
+
+    /// `NODE/EPOCH/INCARNATION`, the last in hexadecimal digits.
+    package var id: String { "\(node)/\(statement.epoch)/\(String(statement.incarnation, radix: 16))" }
+    package var version: Version
+    package let node: NodeID
+    package let statement: StatementID
+    /// What is signed (`WeftCrypto/KeyStatement`), at most 512 bytes.
+    package let signedBytes: [UInt8]
+    /// By the key of the node's certificate: ECDSA P-256 with SHA-256, DER.
+    package let signature: [UInt8]
+    /// The node's certificate and those between it and the swarm's root, PEM.
+    package let certificatesPEM: String
+
+    package init(
+        version: Version = .none, node: NodeID, statement: StatementID, signedBytes: [UInt8], signature: [UInt8], certificatesPEM: String
+    ) {
+        self.version = version
+        self.node = node
+        self.statement = statement
+        self.signedBytes = signedBytes
+        self.signature = signature
+        self.certificatesPEM = certificatesPEM
+    }
+}
+
+/// What a node says of itself to all others: by which of its statements it is to be sent to, and of what it has heard.
+///
+/// Who says it has everything in place to receive, under the statement, from every other node by each statement of theirs up to the version, and
+/// sends as what others said up to that version has it.
+package struct Readiness: Hashable, Sendable, Codable {
+    package var statement: StatementID
+    /// Of the store: statements and readinesses up to it.
+    package var through: Version
+
+    package init(statement: StatementID, through: Version) {
+        self.statement = statement
+        self.through = through
+    }
+}
+
+/// A node's readiness as it is passed on.
+package struct KeyReadiness: StoredValue, AssignedValue {
+    package static let kind = StoreKind("key-readiness", rank: 71)
+    package var audience: Audience { .everyNode }
+
+    /// The node's.
+    package let id: NodeID
+    package var version: Version
+    package var readiness: Readiness
+
+    package init(id: NodeID, version: Version = .none, readiness: Readiness) {
+        self.id = id
+        self.version = version
+        self.readiness = readiness
+    }
+}
+
+extension NetworkSpec {
+    package static let encryptedOption = "encrypted"
+
+    /// Whether packets of the network are encrypted between nodes. As Docker's users write it: the option is there, with any value but `false` or `0`.
+    package var isEncrypted: Bool {
+        options[Self.encryptedOption].map { !["false", "0"].contains($0.lowercased()) } ?? false
+    }
+}
