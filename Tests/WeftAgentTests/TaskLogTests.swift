@@ -106,7 +106,7 @@ private final class WritingDriver: TaskDriver {
     func found() -> [FoundTask] { [FoundTask(task: task, container: "c1", phase: .running(StartedTask(pid: nil)))] }
     func prepare(_ order: TaskOrder) throws -> String { throw TaskFailure("no") }
     func start(_ container: String) throws -> StartedTask { throw TaskFailure("no") }
-    func wait(_ container: String, health: @escaping @Sendable (TaskHealth) -> Void) async -> TaskEnd? {
+    func wait(_ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void) async -> TaskEnd? {
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
         return nil
     }

@@ -168,9 +168,9 @@ struct TaskReadinessTests {
         world.settle()
         #expect(world.status()?.state == .starting && world.rotations[one] == nil)
         #expect(world.probes.map(\.ports) == [[80]])
-        world.feed(.listens(one, container: "c7"))
+        world.feed(.listens(one, container: "c7", pid: 100))
         #expect(world.status()?.state == .starting)
-        world.feed(.listens(one, container: "c1"))
+        world.feed(.listens(one, container: "c1", pid: 100))
         #expect(world.status()?.state == .running && world.rotations[one] == .serving)
         #expect(world.probes.count == 1)
     }
@@ -182,13 +182,31 @@ struct TaskReadinessTests {
         world.assign(webTask("t1"))
         world.settle()
         #expect(world.status()?.state == .starting && world.probes.map(\.ports) == [[]])
-        world.feed(.listens(one, container: "c1"))
+        world.feed(.listens(one, container: "c1", pid: 100))
         #expect(world.status()?.state == .running && world.rotations[one] == .serving)
 
         var alone = empty()
         alone.assign(webTask("t1") { $0.networks = [] })
         alone.settle()
         #expect(alone.status()?.state == .running && alone.probes.isEmpty)
+    }
+
+    @Test("A container that somebody restarts is in rotation again once something listens in its new process")
+    func restartedByHand() {
+        var world = empty()
+        world.assign(withPort())
+        world.settle()
+        world.feed(.listens(one, container: "c1", pid: 100))
+        world.restartContainer(one)
+        #expect(world.probes.map(\.pid) == [100, 101] && world.rotations[one] == nil)
+        // What was said of the former process.
+        world.feed(.listens(one, container: "c1", pid: 100))
+        #expect(world.rotations[one] == nil)
+        world.feed(.listens(one, container: "c1", pid: 101))
+        #expect(world.rotations[one] == .serving && world.status()?.state == .running && world.status()?.pid == 101)
+        world.want(.shutdown, of: one)
+        world.settle()
+        #expect(world.begun.map(\.name) == ["prepare", "start", "withdraw", "shutDown"] && world.wrongs == [])
     }
 
     @Test("With a health check that alone counts; what becomes unhealthy is withdrawn and stopped")
@@ -364,7 +382,7 @@ struct TaskOrderTests {
 
     private func draw(_ world: inout TaskWorld, _ random: inout SplitMix) {
         let task = TaskID("t\(Int.random(in: 0..<4, using: &random))")
-        switch Int.random(in: 0..<16, using: &random) {
+        switch Int.random(in: 0..<17, using: &random) {
         case 0...3:
             guard !world.assigned.tasks.contains(where: { $0.id == task }), world.reported[task] == nil else { return }
             var new = webTask(task.rawValue, desired: Bool.random(using: &random) ? .ready : .running)
@@ -384,11 +402,12 @@ struct TaskOrderTests {
             if Bool.random(using: &random) { world.find() }
             world.feed(.assigned(world.assigned))
             world.find()
-        case 12: for probe in world.probes { world.feed(.listens(probe.task, container: probe.container)) }
+        case 12: for probe in world.probes { world.feed(.listens(probe.task, container: probe.container, pid: probe.pid)) }
         case 13: world.health = [nil, .unknown, .healthy][Int.random(in: 0..<3, using: &random)]
         case 14:
             guard let container = world.machine.container(of: task) else { return }
             world.feed(.health(task, container: container, Bool.random(using: &random) ? .healthy : .unhealthy))
+        case 15: world.restartContainer(task)
         default: world.feed(.tick)
         }
     }
@@ -398,7 +417,7 @@ struct TaskOrderTests {
         world.setManager(true)
         world.settle()
         world.pass(.seconds(1))
-        for probe in world.probes { world.feed(.listens(probe.task, container: probe.container)) }
+        for probe in world.probes { world.feed(.listens(probe.task, container: probe.container, pid: probe.pid)) }
         world.settle()
         #expect(world.wrongs == [], "seed \(seed)")
         #expect(world.machine.isIdle)

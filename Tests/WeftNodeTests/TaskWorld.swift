@@ -20,7 +20,7 @@ struct TaskWorld {
     var containers: [String: Container] = [:]
     /// What the swarm was told of endpoints.
     var rotations: [TaskID: ServingTask.Rotation] = [:]
-    var probes: [(task: TaskID, container: String, ports: [UInt16])] = []
+    var probes: [(task: TaskID, container: String, pid: Int, ports: [UInt16])] = []
     /// Nothing listens, unless the test says that it does.
     var isSilent = false
     var cancelled: [StepNumber] = []
@@ -45,7 +45,7 @@ struct TaskWorld {
             steps.append((task, number, step))
             begun.append(step)
         case .cancel(_, let number): cancelled.append(number)
-        case .probe(let task, let container, _, let ports): probes.append((task, container, ports))
+        case .probe(let task, let container, let pid, let ports): probes.append((task, container, pid, ports))
         case .rotate(let task, let rotation): rotations[task] = rotation
         case .report(let reports, let gone):
             for report in reports { note(report) }
@@ -124,7 +124,18 @@ struct TaskWorld {
     /// What is looked for on whichever port is there at once, unless it is silent.
     private mutating func listen() {
         guard !isSilent else { return }
-        for probe in probes where probe.ports.isEmpty { feed(.listens(probe.task, container: probe.container)) }
+        for probe in probes where probe.ports.isEmpty { feed(.listens(probe.task, container: probe.container, pid: probe.pid)) }
+    }
+
+    /// Somebody restarts the container: its endpoints are others, of which the swarm knows that they are no backends.
+    mutating func restartContainer(_ task: TaskID) {
+        guard let (container, found) = containers.first(where: { $0.value.task == task && $0.value.isRunning }),
+            case .running(var started) = found.phase
+        else { return }
+        started.pid = (started.pid ?? 0) + 1
+        containers[container]?.phase = .running(started)
+        rotations[task] = nil
+        feed(.restarted(task, container: container, started))
     }
 
     /// A process ends by itself.

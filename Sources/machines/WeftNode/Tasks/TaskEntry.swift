@@ -186,6 +186,15 @@ struct TaskEntry: Sendable {
         status.ports = started.ports
     }
 
+    /// Its process is another, and not ready yet. Its endpoints may be others too, in no rotation.
+    mutating func noteRestarted(_ started: StartedTask) {
+        guard let run, run.phase == .running, run.started?.pid != started.pid else { return }
+        noteStarted(started)
+        self.run?.isReady = false
+        self.run?.isProbed = false
+        isRotationOpen = true
+    }
+
     mutating func noteEnd(_ end: TaskEnd) {
         guard run != nil, run?.end == nil else { return }
         run?.phase = .ended(end)

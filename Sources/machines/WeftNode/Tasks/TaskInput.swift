@@ -66,8 +66,10 @@ package enum TaskInput: Hashable, Sendable {
     /// A run ended.
     case ended(TaskID, container: String, TaskEnd)
     case health(TaskID, container: String, TaskHealth)
+    /// Somebody had the engine restart a run: the container is the same, its process and its endpoints are others.
+    case restarted(TaskID, container: String, StartedTask)
     /// Answers `probe`.
-    case listens(TaskID, container: String)
+    case listens(TaskID, container: String, pid: Int)
     /// Time passed.
     case tick
 }

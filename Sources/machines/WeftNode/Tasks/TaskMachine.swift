@@ -36,7 +36,10 @@ package struct TaskMachine: Sendable {
         case .ended(let id, let container, let end): update(id, container, now: now) { $0.noteEnd(end) }
         case .health(let id, let container, let health):
             update(id, container, now: now) { $0.noteHealth(health) }
-        case .listens(let id, let container): update(id, container, now: now) { $0.noteListening() }
+        case .restarted(let id, let container, let started):
+            update(id, container, now: now) { $0.noteRestarted(started) }
+        case .listens(let id, let container, let pid):
+            update(id, container, now: now) { if $0.run?.started?.pid == pid { $0.noteListening() } }
         case .tick: for id in entries.keys.sorted() { update(id, now: now) { $0.isStuck = false } }
         }
         tell()

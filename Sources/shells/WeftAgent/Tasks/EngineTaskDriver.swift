@@ -179,24 +179,30 @@ package struct EngineTaskDriver: TaskDriver {
     }
 
     package func wait(
-        _ container: String, health: @escaping @Sendable (TaskHealth) -> Void
+        _ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void
     ) async -> TaskEnd? {
         await withTaskGroup(of: TaskEnd?.self) { group in
-            group.addTask { await follow(container, health) }
-            group.addTask { await ended(container) }
+            group.addTask { await follow(container) { tell(.health($0)) } }
+            group.addTask { await ended(container) { tell(.restarted($0)) } }
             defer { group.cancelAll() }
             while let end = await group.next() { if let end { return end } }
             return nil
         }
     }
 
-    private func ended(_ container: String) async -> TaskEnd? {
+    /// An engine that restarts a container tells of an end, after which it runs: `docker restart` is a new start of the same task.
+    private func ended(_ container: String, restarted: (StartedTask) -> Void) async -> TaskEnd? {
+        var pid: Int?
         while !Task.isCancelled {
             do {
                 guard let state = try await engine.task(container) else { return Self.end(of: nil) }
                 if !state.isRunning, !state.isCreated {
                     await settle(container)
                     return Self.end(of: state)
+                }
+                if state.isRunning, let present = state.State.Pid, present > 0 {
+                    if pid != present { restarted(try await started(state, in: try await local.kind())) }
+                    pid = present
                 }
                 try await engine.waitForContainer(container)
             } catch {

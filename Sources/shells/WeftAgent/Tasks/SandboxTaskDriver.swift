@@ -85,7 +85,7 @@ package struct SandboxTaskDriver: TaskDriver {
         return StartedTask(pid: try await driver.entry(container).state.map { Int($0.pid) })
     }
 
-    package func wait(_ container: String, health: @escaping @Sendable (TaskHealth) -> Void) async -> TaskEnd? {
+    package func wait(_ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void) async -> TaskEnd? {
         await driver.waitForEnd(of: container)
         return Task.isCancelled ? nil : Self.end(of: try? await driver.entry(container))
     }

@@ -12,7 +12,7 @@ package protocol TaskDriver: Sendable {
     /// Lets the process go, and returns once it runs. When it throws, nothing runs.
     func start(_ container: String) async throws -> StartedTask
     /// Returns once it has ended; nil: cancelled. Tells of its health meanwhile.
-    func wait(_ container: String, health: @escaping @Sendable (TaskHealth) -> Void) async -> TaskEnd?
+    func wait(_ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void) async -> TaskEnd?
     /// Ends the process, by force after the grace, and returns once it has ended.
     func shutDown(_ container: String, signal: String, grace: Duration) async throws -> TaskEnd
     /// Takes away what `prepare` made; nothing there is fine.
@@ -21,6 +21,13 @@ package protocol TaskDriver: Sendable {
     func readLog(
         of container: String, hasTerminal: Bool, _ options: LogOptions, _ take: ([LogLine]) async throws -> Void
     ) async throws
+}
+
+/// What a driver tells of a run until it ends.
+package enum TaskNews: Sendable {
+    case health(TaskHealth)
+    /// It has another process than it had.
+    case restarted(StartedTask)
 }
 
 /// A step of a task's that came to nothing, in a sentence that says it all.

@@ -155,7 +155,7 @@ package final class TaskKeeper: Sendable {
         case .probe(let task, let container, let pid, let ports):
             Task {
                 guard await PortProbe.wait(forPorts: ports, ofProcess: pid) else { return }
-                self.queue.yield(.input(.listens(task, container: container)))
+                self.queue.yield(.input(.listens(task, container: container, pid: pid)))
             }
         case .rotate(let task, let rotation): agent?.rotate([task: rotation])
         case .report(let reports, let gone):
@@ -209,8 +209,11 @@ package final class TaskKeeper: Sendable {
     /// Tells of the end of a container, and of its health.
     private func watch(_ task: TaskID, _ container: String, _ driver: any TaskDriver) {
         let watch = Task {
-            let end = await driver.wait(container) { health in
-                self.queue.yield(.input(.health(task, container: container, health)))
+            let end = await driver.wait(container) { news in
+                switch news {
+                case .health(let health): self.queue.yield(.input(.health(task, container: container, health)))
+                case .restarted(let started): self.queue.yield(.input(.restarted(task, container: container, started)))
+                }
             }
             if let end, !Task.isCancelled { self.queue.yield(.input(.ended(task, container: container, end))) }
         }
