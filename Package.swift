@@ -270,7 +270,7 @@ let package = Package(
         tests("WeftNodeTests", ["WeftNode", "WeftModel", "WeftNet", "WeftIPAM"]),
         tests("WeftDatapathTests", ["WeftDatapath", "WeftModel", "WeftNet", "CDatapathABI", "TestSupport"]),
         tests("WeftCryptoTests", ["WeftCrypto", "WeftModel", "TestSupport", .product(name: "Crypto", package: "swift-crypto")]),
-        tests("WeftESPTests", ["WeftESP", "TestSupport"]),
+        tests("WeftESPTests", ["WeftESP", "WeftNet", "TestSupport"]),
         tests("WeftDNSTests", ["WeftDNS", "WeftModel", "WeftNet", "WeftWire", "TestSupport"]),
         tests(
             "WeftAgentTests",
@@ -323,8 +323,8 @@ let package = Package(
         tests(
             "NetnsTests",
             [
-                "WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "CBPF", "CDatapathABI",
-                "TestSupport",
+                "WeftNet", "WeftModel", "WeftWire", "WeftLinux", "WeftBPF", "WeftDatapath", "WeftKernel", "WeftTunnel",
+                "WeftTunnelWire", "CBPF", "CDatapathABI", "TestSupport",
             ],
             plugins: ["EmbedBPF"]),
         .executableTarget(

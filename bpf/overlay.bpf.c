@@ -7,6 +7,7 @@
  *                                                   \-> host: DNS, the outside     (pass up the stack, IPv4 only)
  *   underlay | weft_from_underlay ---> sandbox, unwrapped
  *            \-> odd ones: stack ---> weft_vxlan | weft_from_vxlan ---> sandbox
+ *   weft_esp | weft_from_tunnel ---> sandbox: encrypted networks go to peers and come from them by this device, whose process does the rest
  *   other interfaces | weft_from_outside ---> sandbox, or underlay: what is for a published port (so does weft_from_underlay)
  *                    | weft_from_bare ---> the same, where frames begin with the IP header (tun, WireGuard, PPP, ipip)
  *
@@ -15,6 +16,7 @@
 #include "lib/arp.h"
 #include "lib/bare.h"
 #include "lib/encap.h"
+#include "lib/esp.h"
 #include "lib/gateway.h"
 #include "lib/hairpin.h"
 #include "lib/ingress.h"
@@ -498,4 +500,14 @@ int weft_from_vxlan(struct __sk_buff *skb)
     __u32 packets = packets_in(skb);
 
     return conclude(receive_from_vxlan(skb, packets), packets);
+}
+
+/* At the device of the process that encrypts. Nothing is left to the host's stack. */
+SEC("tc")
+int weft_from_tunnel(struct __sk_buff *skb)
+{
+    __u32 packets = packets_decrypted(skb);
+    int verdict = receive_from_tunnel(skb, packets);
+
+    return conclude(verdict == WEFT_TCX_NEXT || verdict == WEFT_TCX_PASS ? DROPPED(WEFT_DROP_NO_ENDPOINT) : verdict, packets);
 }

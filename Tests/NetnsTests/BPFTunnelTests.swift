@@ -19,7 +19,7 @@ struct BPFTunnelTests {
             for target in targets { #expect(try a1.pings(target)) }
 
             let member = weft_vtep_key(vni: b1.endpoint.vni.rawValue, vtep_ipv4: net.a.vtep.networkOrder)
-            try write(net.b, "weft_vtep", member, weft_vtep(tunnel: 1, mtu: 0, reserved: 0))
+            try write(net.b, "weft_vtep", member, weft_vtep(tunnel: 2, mtu: 0, reserved: 0))
             for target in targets { #expect(try a1.hearsNothing(from: target)) }
             #expect(try net.b.drops(.wrongTunnel) == 2)
             // Nobody of Weft wrote that entry: it counts as missing, and is written again.
@@ -30,7 +30,7 @@ struct BPFTunnelTests {
             let key = weft_forward_key(vni: b1.endpoint.vni.rawValue, ipv4: b1.endpoint.address.networkOrder)
             var entry = weft_forward()
             entry.vtep_ipv4 = net.b.vtep.networkOrder
-            entry.tunnel = 1
+            entry.tunnel = 2
             try write(net.a, "weft_forward", key, entry)
             #expect(try a1.hearsNothing(from: "10.77.0.21"))
             #expect(try net.a.drops(.wrongTunnel, a1.interface) == 1)

@@ -16,6 +16,7 @@ final class KernelTopology {
     private let prefix: String
     private var namespaces: [String] = []
     private var pinDirectories: [String] = []
+    private var tunnels: [String: TestTunnel] = [:]
 
     init() throws {
         prefix = "b\(getpid())\(HostSystem.randomBytes(2).map { String($0, radix: 36) }.joined())-"
@@ -67,9 +68,21 @@ final class KernelTopology {
         _ name: String, sizes: MapSizes = .small, attachment: AttachmentKind? = wantedAttachment,
         translation: ServiceTranslation = .socket
     ) throws -> KernelDatapath {
-        try KernelDatapath(
+        if encryptsNetworks, ["h1", "h2"].contains(name) { _ = try tunnel(name) }
+        return try KernelDatapath(
             pinDirectory: pinDirectory(name), namespace: path(name), sizes: sizes, attachment: attachment,
             translation: translation)
+    }
+}
+
+extension KernelTopology {
+    /// What encrypts on one of two hosts, with keys for the other.
+    func tunnel(_ name: String) throws -> TestTunnel {
+        if let tunnel = tunnels[name] { return tunnel }
+        let (own, peer) = name == "h1" ? TestSwarm.addresses : (TestSwarm.addresses.1, TestSwarm.addresses.0)
+        let tunnel = try TestTunnel(in: path(name), own, peer: peer)
+        tunnels[name] = tunnel
+        return tunnel
     }
 }
 
@@ -132,13 +145,15 @@ struct TestSwarm {
     var endpoints: [Endpoint] = []
     var attachments: [NodeID: [SandboxAttachment]] = [:]
     let nodes = [NodeID("n1"), NodeID("n2")]
+    static let addresses = (IPv4Address(rawValue: 0xac1e_0001), IPv4Address(rawValue: 0xac1e_0002))
     var services: [ServiceView] = []
 
     mutating func network(
         _ name: String, _ subnet: String, vni: UInt32, isInternal: Bool = false, subnet6: String? = nil,
-        isIngress: Bool = false
+        isIngress: Bool = false, isEncrypted: Bool = encryptsNetworks
     ) throws -> NetworkID {
         var spec = NetworkSpec(name: name)
+        if isEncrypted { spec.options[NetworkSpec.encryptedOption] = "" }
         spec.isInternal = isInternal
         spec.ingress = isIngress
         let prefix = try #require(IPv4Prefix(subnet))
@@ -214,7 +229,7 @@ struct TestSwarm {
     var underlayMTUs = [MTU.ethernet, .ethernet]
 
     func desired(_ node: Int, port: UInt16 = 4789) -> DesiredState {
-        let addresses = [IPv4Address(rawValue: 0xac1e_0001), IPv4Address(rawValue: 0xac1e_0002)]
+        let addresses = [Self.addresses.0, Self.addresses.1]
         let peers = nodes.indices.filter { $0 != node }.map {
             Peer(
                 id: nodes[$0], hostname: nodes[$0].rawValue, state: .ready, dataPathAddress: addresses[$0],

@@ -82,6 +82,7 @@ import WeftNet
             try view.network(
                 "n\(number)", "10.\(number).0.0/24", 4096 + UInt32(number), isInternal: Bool.random(using: &random),
                 subnet6: subnet6)
+            if Bool.random(using: &random) { view.view.networks[0].spec.options["encrypted"] = "" }
             return try #require(view.view.networks.first)
         }
 

@@ -136,7 +136,7 @@ import WeftNet
         view.view.peers[0].underlayMTU = MTU(1300)
         func tunnels(_ state: DesiredState) -> [Int] {
             state.locations.sorted { $0.key < $1.key }.compactMap { entry -> Int? in
-                guard case .remote(_, _, let mtu, _) = entry.value else { return nil }
+                guard case .remote(_, _, let mtu, _, _) = entry.value else { return nil }
                 return mtu?.bytes
             }
         }
@@ -150,6 +150,47 @@ import WeftNet
         #expect(compilation.takeTouched().addresses.count == 3)
         compilation.setUnderlay(mtu: try #require(MTU(2000)), port: 4789)
         #expect(tunnels(compilation.desired) == [1250, 1950, 1250])
+    }
+
+    @Test("an encrypted network's packets go by the encrypted tunnel, by which alone its members may send, and fit it")
+    func encrypted() throws {
+        var view = try View()
+        try view.network("n", "10.1.0.0/24", 4096, subnet6: "fd00:1::/64")
+        try view.network("clear", "10.2.0.0/24", 4097)
+        try view.local("a", "n", "10.1.0.2", ipv6: "fd00:1::2")
+        try view.remote("b", "n", "10.1.0.3", on: 1, ipv6: "fd00:1::3")
+        try view.local("c", "clear", "10.2.0.2", eth: 1)
+        try view.remote("d", "clear", "10.2.0.3", on: 1)
+        #expect(!compile(view.view).host.encrypts)
+        var compilation = Compilation(view.view)
+        for value in ["", "true", "1", "anything"] {
+            view.view.networks[0].spec.options["encrypted"] = value
+            compilation.set(NetworkID("n"), network: view.view.networks[0])
+            let state = compile(view.view)
+            #expect(compilation.desired == state)
+            #expect(state.host.encrypts)
+            for (address, location) in state.locations {
+                guard case .remote(let vtep, _, let mtu, let tunnel, _) = location else { continue }
+                let isEncrypted = address.vni == (try vni(4096))
+                #expect(vtep == peerAddress(1) && tunnel == (isEncrypted ? .encrypted : .clear))
+                #expect(mtu?.bytes == (isEncrypted ? 1408 : 1450))
+            }
+            #expect(
+                state.members == [
+                    Membership(vni: try vni(4096), vtep: peerAddress(1)): MemberTunnel(mtu: MTU(1408), kind: .encrypted),
+                    Membership(vni: try vni(4097), vtep: peerAddress(1)): MemberTunnel(mtu: MTU(1450), kind: .clear),
+                ])
+            #expect(state.endpoints[EndpointID("a")]?.mtu.bytes == 1408)
+            #expect(state.endpoints[EndpointID("c")]?.mtu.bytes == 1450)
+        }
+        view.view.networks[0].spec.options["com.docker.network.driver.mtu"] = "1400"
+        #expect(compile(view.view).endpoints[EndpointID("a")]?.mtu.bytes == 1308)
+        for value in ["false", "0", "False"] {
+            view.view.networks[0].spec.options = ["encrypted": value]
+            compilation.set(NetworkID("n"), network: view.view.networks[0])
+            #expect(compilation.desired == compile(view.view) && !compilation.desired.host.encrypts)
+            #expect(compilation.desired.members.values.allSatisfy { $0.kind == .clear })
+        }
     }
 
     @Test("the host knows the data path addresses of all nodes, its own among them")

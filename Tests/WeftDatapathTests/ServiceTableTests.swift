@@ -79,7 +79,7 @@ import WeftNet
         #expect(state.endpoints[EndpointID("t1")]?.entry.isBackend == true)
         #expect(state.endpoints[EndpointID("a")]?.entry.isBackend == false)
         guard
-            case .remote(_, _, _, isBackend: true)? = state.locations[
+            case .remote(_, _, _, _, isBackend: true)? = state.locations[
                 OverlayAddress(vni: try vni(4097), address: try address("10.1.0.15"))]
         else {
             Issue.record("a task that drains is a backend still, of the connections that it has")

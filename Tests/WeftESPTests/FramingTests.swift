@@ -1,6 +1,7 @@
 import TestSupport
 import Testing
 import WeftESP
+import WeftNet
 
 @Suite("VXLAN in ESP in UDP")
 struct FramingTests {
@@ -43,6 +44,13 @@ struct FramingTests {
             let content = datagram[16..<(16 + length)].withUnsafeBytes { ESPPacket.content($0, port: 4790) }
             #expect(content == ESPPacket.Content(vni: 0x123456, isIPv6: extra % 2 == 1, length: packet.count))
             #expect(datagram[16..<(16 + length)].withUnsafeBytes { ESPPacket.content($0, port: 4789) } == nil)
+        }
+    }
+
+    @Test("What fits a packet is what networks' MTU is made from")
+    func insideESP() throws {
+        for bytes in 1000...1520 {
+            #expect(try #require(MTU(bytes)).insideESP.bytes == ESPPacket.largestPacket(in: bytes - 28))
         }
     }
 

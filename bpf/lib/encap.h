@@ -7,6 +7,7 @@
 #ifndef WEFT_LIB_ENCAP_H
 #define WEFT_LIB_ENCAP_H
 
+#include "esp.h"
 #include "vxlan.h"
 
 /* Sends the packet to the node that holds `to`. `protocol` and `tos` are the packet's own. */
@@ -15,6 +16,8 @@ static __always_inline int send_to_peer(
 {
     if (to->tunnel == WEFT_TUNNEL_VXLAN)
         return send_by_vxlan(skb, from, to, protocol, tos);
+    if (to->tunnel == WEFT_TUNNEL_ESP)
+        return send_by_esp(skb, from, to, protocol);
     /* Nothing goes unprotected that should have been protected. */
     return DROPPED(WEFT_DROP_WRONG_TUNNEL);
 }

@@ -240,6 +240,8 @@ static __always_inline int take_direct(
     struct weft_published_key key;
     __be32 address;
 
+    if (arrival->tunnel != WEFT_TUNNEL_VXLAN)
+        return verdict;
     __builtin_memcpy(&address, my->addressed + 2, sizeof(address));
     to = forward_entry(arrival->vni, address);
     if (!to || !to->ifindex || !(to->flags & WEFT_FORWARD_BACKEND) || !same_mac(to->mac, my->addressed) ||

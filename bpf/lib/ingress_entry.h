@@ -31,7 +31,8 @@ static __always_inline const struct weft_forward *way_to(__u32 vni, const __be32
     return family == 6 ? forward6_entry(vni, address) : forward_entry(vni, address[0]);
 }
 
-/* Whether the task that was chosen is to answer the client by its own node. Not a client that is a node: it may be that one. */
+/* Whether the task that was chosen is to answer the client by its own node. Not a client that is a node: it may be that one. Nor by an
+ * encrypted network, whose frames have no room for what tells the task's node. */
 static __always_inline bool answers_directly(const struct passage *passage, const struct weft_published *port, const int family)
 {
     struct weft_vtep_key key = { .vni = passage->vni, .vtep_ipv4 = passage->client[0] };
@@ -40,7 +41,7 @@ static __always_inline bool answers_directly(const struct passage *passage, cons
     if (!(port->flags & WEFT_PUBLISHED_DIRECT) || (family == 4 && bpf_map_lookup_elem(&weft_vtep, &key)))
         return false;
     to = way_to(passage->vni, passage->backend, family);
-    return to && !to->ifindex;
+    return to && !to->ifindex && to->tunnel == WEFT_TUNNEL_VXLAN;
 }
 
 enum entry {

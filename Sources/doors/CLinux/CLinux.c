@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -266,3 +269,18 @@ int clx_unmount(const char *target, int flags) { return umount2(target, flags); 
 int clx_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 const char *clx_error_text(int code, char *buffer, size_t capacity) { return strerror_r(code, buffer, capacity); }
+
+int clx_make_tap(const char *name)
+{
+    struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
+    int tap = open("/dev/net/tun", O_RDWR | O_CLOEXEC), failed, reason;
+
+    if (tap < 0)
+        return -1;
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    failed = ioctl(tap, TUNSETIFF, &request) || ioctl(tap, TUNSETPERSIST, 1);
+    reason = errno;
+    close(tap);
+    errno = reason;
+    return failed ? -1 : 0;
+}

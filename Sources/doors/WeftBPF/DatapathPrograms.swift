@@ -102,7 +102,7 @@ package final class DatapathPrograms: Sendable {
         // The version is in place before the maps get their names: a process that dies between leaves no map without one.
         if object.created.contains(MapName.config.rawValue) {
             try configMap.put(
-                0, weft_config(abi_version: WEFT_ABI_VERSION, underlay_ifindex: 0, vtep_ipv4: 0, vxlan_port: 0))
+                0, weft_config(abi_version: WEFT_ABI_VERSION, underlay_ifindex: 0, vtep_ipv4: 0, vxlan_port: 0, tunnel_ifindex: 0))
         }
         try counterMap.putIfAbsent(weft_counter_key(ifindex: 0))
         try object.pinCreatedMaps(in: pins)
@@ -149,6 +149,9 @@ package final class DatapathPrograms: Sendable {
     package func attachUnderlay(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .underlay) }
     /// Puts the vxlan device's program at it.
     package func attachVXLAN(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .vxlan) }
+
+    /// Puts the program at the device of what encrypts.
+    package func attachTunnel(interface: UInt32) throws(BPFError) { try interfaces.attach(interface, .tunnel) }
 
     /// Puts the program for published ports at an interface of the host's. `isBare`: its frames begin with the IP header.
     package func attachOutside(interface: UInt32, isBare: Bool = false) throws(BPFError) {

@@ -21,8 +21,8 @@ struct AddressTables: Sendable {
         for (address, target) in try programs.forward() {
             state.locations[address] =
                 switch target {
-                case .remote(let vtep, let mac, let mtu, let isBackend):
-                    .remote(vtep: vtep, mac: mac, mtu: mtu, isBackend: isBackend)
+                case .remote(let vtep, let mac, let mtu, let tunnel, let isBackend):
+                    .remote(vtep: vtep, mac: mac, mtu: mtu, tunnel: tunnel, isBackend: isBackend)
                 case .local(let interface, let mac, let isBackend, let isHost):
                     endpoints.endpoint(at: interface).map { .local($0, mac: mac, isBackend: isBackend, isHost: isHost) } ?? .stale
                 case .service: .service

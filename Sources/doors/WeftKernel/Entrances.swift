@@ -95,7 +95,9 @@ final class Entrances: Sendable {
 
     /// A port of a bridge or bond hands on what it gets; Weft's own interfaces have programs of their own.
     private func isEntrance(_ link: LinkMessage, among links: [LinkMessage]) -> Bool {
-        guard link.isEthernet || link.isBare, !isHostEnd(link), ![KernelDatapath.vxlanName, hostIngressInterface].contains(link.name) else {
+        guard link.isEthernet || link.isBare, !isHostEnd(link),
+            ![KernelDatapath.vxlanName, KernelDatapath.tunnelName, hostIngressInterface].contains(link.name)
+        else {
             return false
         }
         let master = link.masterIndex.flatMap { index in links.first { $0.index == index } }

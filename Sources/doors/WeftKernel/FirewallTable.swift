@@ -46,10 +46,10 @@ final class FirewallTable: Sendable {
 
     /// Written as nft 1.0 prints it, so that a new process recognizes the table of the former.
     static func body(_ surroundings: Surroundings) -> String {
-        let port = surroundings.host.dataPathPort
+        let host = surroundings.host
         return set("nodes", of: "ipv4_addr", surroundings.host.vteps.sorted().map(\.description))
             + set("lans", of: "ifname", surroundings.lanBridges.map { "\"\($0)\"" })
-            + tunnel(port: port, underlay: surroundings.underlay) + sandboxes
+            + tunnel(host, underlay: surroundings.underlay) + (host.encrypts ? encrypted(host) : "") + sandboxes
     }
 
     private static func set(_ name: String, of type: String, _ elements: [String]) -> String {
@@ -57,13 +57,28 @@ final class FirewallTable: Sendable {
             + (elements.isEmpty ? "" : "\t\telements = { \(elements.joined(separator: ", ")) }\n") + "\t}\n\n"
     }
 
-    /// Nobody but Weft sends to the data path's port of a node, in Weft's name least of all. What a container or another process sends
-    /// would arrive with this host's address, by which a node is known; Weft's own packets pass neither hook, being sent by a program.
+    /// What is encrypted comes to a socket, which others are not to keep busy. What it says of itself is believed by its key alone.
+    private static func encrypted(_ host: HostConfiguration) -> String {
+        """
+        \tchain input_tunnel {
+        \t\ttype filter hook input priority filter; policy accept;
+        \t\tip saddr != @nodes ip daddr \(host.dataPathAddress) udp dport \(Constants.encryptedPort) drop
+        \t}
+
+
+        """
+    }
+
+    /// Nobody but Weft sends to the data path's ports of a node, in Weft's name least of all. What a container or another process sends
+    /// would arrive with this host's address, by which a node is known; Weft's own packets pass neither hook, being sent by a program, or
+    /// are root's, where they are encrypted.
     /// Other hosts' tunnels with the same port are none of its business: a host may route for machines that have their own.
     ///
     /// The first chain: a source address that is not reached where the packet came from is forged. Which of the host's own machines and
     /// containers it comes from is told by the interface; the underlay, where peers are heard, may be any kind.
-    private static func tunnel(port: UInt16, underlay: String?) -> String {
+    private static func tunnel(_ host: HostConfiguration, underlay: String?) -> String {
+        let ports = host.encrypts ? [host.dataPathPort, Constants.encryptedPort].sorted() : [host.dataPathPort]
+        let port = ports.count == 1 ? "\(ports[0])" : "{ \(ports.map(String.init).joined(separator: ", ")) }"
         // `nft` takes no empty name.
         let elsewhere = underlay.map { "iifname != \"\($0)\" " } ?? ""
         let forged = ["bridge", "tun", "veth"].map {

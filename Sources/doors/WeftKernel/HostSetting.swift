@@ -10,12 +10,14 @@ struct HostSetting: Sendable {
     let netlink: NetlinkSocket
     let programs: DatapathPrograms
     let firewall: FirewallTable
+    private let tunnel: TunnelInterface
 
     init(namespace: NetworkNamespace, netlink: NetlinkSocket, programs: DatapathPrograms) {
         self.namespace = namespace
         self.netlink = netlink
         self.programs = programs
         firewall = FirewallTable(in: namespace)
+        tunnel = TunnelInterface(namespace: namespace, netlink: netlink, programs: programs)
     }
 
     /// Makes one part of the host's setting.
@@ -26,10 +28,12 @@ struct HostSetting: Sendable {
         case .routingRule:
             try netlink.create(.addRule(KernelDatapath.routingRule), "add the routing rule of the endpoints")
         case .firewall: try firewall.apply(surroundings(host))
+        case .tunnelDevice: try tunnel.make()
         case .configuration:
             try programs.setConfig(
                 DatapathConfig(
-                    underlayInterface: try underlay(host), vtep: host.dataPathAddress, port: host.dataPathPort))
+                    underlayInterface: try underlay(host), vtep: host.dataPathAddress, port: host.dataPathPort,
+                    tunnelInterface: try netlink.link(named: KernelDatapath.tunnelName)?.index ?? 0))
         case .vxlanDevice: try makeVXLANDevice(port: host.dataPathPort)
         case .vxlanProgram:
             try programs.attachVXLAN(interface: netlink.existingLink(KernelDatapath.vxlanName).index)
@@ -112,10 +116,13 @@ struct HostSetting: Sendable {
         let routes = try netlink.dump(.dumpRoutes(), "list routes") { RouteMessage($0) }
         let surroundings = Surroundings(host: host, links: links, addresses: addresses, routes: routes)
         if try firewall.isIntact(surroundings) { parts.insert(.firewall) }
+        let device = links.first { $0.name == KernelDatapath.tunnelName }
+        if !host.encrypts || tunnel.isIntact(device, roles) { parts.insert(.tunnelDevice) }
         let underlay = addresses.first { $0.address == host.dataPathAddress }?.interface
         if let underlay,
             try programs.config()
-                == DatapathConfig(underlayInterface: underlay, vtep: host.dataPathAddress, port: host.dataPathPort)
+                == DatapathConfig(
+                    underlayInterface: underlay, vtep: host.dataPathAddress, port: host.dataPathPort, tunnelInterface: device?.index ?? 0)
         {
             parts.insert(.configuration)
         }

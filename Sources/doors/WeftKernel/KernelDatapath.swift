@@ -24,6 +24,8 @@ package final class KernelDatapath: Datapath, Sendable {
     package static let routingTable: UInt32 = 7700
     static let routingRule = RuleMessage(table: routingTable, priority: 100)
     static let vxlanName = "weft_vxlan"
+    /// The TAP by which packets go to what encrypts, and come from it.
+    package static let tunnelName = "weft_esp"
 
     let programs: DatapathPrograms
     let netlink: NetlinkSocket
@@ -148,8 +150,10 @@ package final class KernelDatapath: Datapath, Sendable {
         case .setLocation:
             try tables.set(
                 batch.compactMap {
-                    guard case .setLocation(let address, .remote(let vtep, let mac, let mtu, let isBackend)) = $0 else { return nil }
-                    return (address, .remote(vtep: vtep, mac: mac, mtu: mtu, isBackend: isBackend))
+                    guard case .setLocation(let address, .remote(let vtep, let mac, let mtu, let tunnel, let isBackend)) = $0 else {
+                        return nil
+                    }
+                    return (address, .remote(vtep: vtep, mac: mac, mtu: mtu, tunnel: tunnel, isBackend: isBackend))
                 })
         }
     }

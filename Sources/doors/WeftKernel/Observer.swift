@@ -19,12 +19,14 @@ extension KernelDatapath {
         let indexes = Set(hostEnds.map(\.index))
         let underlay = try setting.underlayIndex(host)
         let vxlan = links.first { $0.name == Self.vxlanName }?.index
+        let tunnel = links.first { $0.name == Self.tunnelName }?.index
         state.strayPrograms = Set(
             roles.filter { interface, role in
                 switch role {
                 case .endpoint: !indexes.contains(interface)
                 case .underlay: interface != underlay
                 case .vxlan: interface != vxlan
+                case .tunnel: interface != tunnel
                 // Entrances has just looked after these.
                 case .outside, .bare: false
                 }

@@ -16,7 +16,7 @@ extension KernelDatapath {
         let netlink = try NetlinkSocket.open(in: namespace)
         attempt {
             for link in try netlink.dump(.dumpLinks(), "list interfaces", { LinkMessage($0) })
-            where isHostEnd(link) || link.name == vxlanName {
+            where isHostEnd(link) || [vxlanName, tunnelName].contains(link.name) {
                 try netlink.remove(.deleteLink(index: link.index), "remove interface \(link.name)")
             }
         }

@@ -96,6 +96,12 @@ extension Compilation {
         if let present = presence[network], present.locals.isEmpty, present.remotes.isEmpty { presence[network] = nil }
     }
 
+    /// How what is for a member of the network goes, and is to come.
+    private func way(to member: Membership, of network: Network) -> MemberTunnel {
+        let kind = TunnelKind(of: network)
+        return MemberTunnel(mtu: pathMTU(to: member.vtep, by: kind), kind: kind)
+    }
+
     /// The right to send that an endpoint gives its node; nil while its network or its node is not known.
     private func member(_ remote: Remote) -> Membership? {
         guard let network = networks[remote.network], let vtep = tunnels[remote.node]?.vtep,
@@ -110,14 +116,14 @@ extension Compilation {
         for address in addresses(remote.ipv4, remote.ipv6, on: network) { claim(address, for: id) }
         senders[member, default: 0] += 1
         guard desired.members[member] == nil else { return }
-        desired.members[member] = MemberTunnel(mtu: pathMTU(to: member.vtep))
+        desired.members[member] = way(to: member, of: network)
         touched.members.insert(member)
     }
 
     /// What the tunnel to the node carries may have changed.
     mutating func measureTunnel(to remote: Remote) {
-        guard let member = member(remote), let former = desired.members[member] else { return }
-        let tunnel = MemberTunnel(mtu: pathMTU(to: member.vtep))
+        guard let member = member(remote), let network = networks[remote.network], let former = desired.members[member] else { return }
+        let tunnel = way(to: member, of: network)
         guard tunnel != former else { return }
         desired.members[member] = tunnel
         touched.members.insert(member)
@@ -165,9 +171,11 @@ extension Compilation {
         if let endpoint = local?.endpoint {
             desired.locations[address] = .local(
                 endpoint.id, mac: endpoint.mac, isBackend: endpoint.task != nil, isHost: local?.placement == .host)
-        } else if let remote = other.flatMap({ remotes[$0] }), let vtep = tunnels[remote.node]?.vtep {
+        } else if let remote = other.flatMap({ remotes[$0] }), let vtep = tunnels[remote.node]?.vtep, let network = networks[remote.network]
+        {
+            let kind = TunnelKind(of: network)
             desired.locations[address] = .remote(
-                vtep: vtep, mac: remote.mac, mtu: pathMTU(to: vtep), isBackend: remote.task != nil)
+                vtep: vtep, mac: remote.mac, mtu: pathMTU(to: vtep, by: kind), tunnel: kind, isBackend: remote.task != nil)
         } else {
             desired.locations[address] = isVirtual(address) ? .service : nil
         }
@@ -215,5 +223,5 @@ extension SandboxAttachment {
 /// hosts' network, outside the tunnel.
 private func mtu(of network: Network, underlay: MTU) -> MTU {
     let asked = network.spec.options["com.docker.network.driver.mtu"].flatMap { Int($0) }.flatMap { MTU($0) }
-    return min(asked ?? underlay, underlay).insideVXLAN
+    return TunnelKind(of: network).largestPacket(over: min(asked ?? underlay, underlay))
 }

@@ -21,6 +21,7 @@ package struct Compilation: Sendable {
     var tunnels: [NodeID: Tunnel] = [:]
     /// Nodes with the same VTEP: a host that joined anew and what it was before.
     private var nodes: [IPv4Address: Set<NodeID>] = [:]
+    private var encryptedNetworks: Set<NetworkID> = []
     /// Networks with the same subnet: for a moment.
     private var subnetHolders: [AnyIPPrefix: Few<NetworkID>] = [:]
     var attachments: [EndpointID: SandboxAttachment] = [:]
@@ -136,6 +137,8 @@ extension Compilation {
         }
         if let old = networks[id] { setSubnets(of: old, isThere: false) }
         networks[id] = network
+        if network?.spec.isEncrypted == true { encryptedNetworks.insert(id) } else { encryptedNetworks.remove(id) }
+        desired.host.encrypts = !encryptedNetworks.isEmpty
         if let network { setSubnets(of: network, isThere: true) }
         for local in locals { derive(local) }
         for endpoint in present.remotes { if let remote = remotes[endpoint] { reveal(endpoint, remote) } }
@@ -156,7 +159,7 @@ extension Compilation {
         guard former != tunnel else { return }
         let isMoved = former?.vtep != tunnel?.vtep
         let vteps = Set([former?.vtep, tunnel?.vtep].compactMap(\.self))
-        let mtus = vteps.map { ($0, pathMTU(to: $0)) }
+        let mtus = vteps.map { ($0, underlayMTU(to: $0)) }
         let endpoints = isMoved ? behind[id] ?? [] : []
         for endpoint in endpoints { if let remote = remotes[endpoint] { conceal(endpoint, remote) } }
         tunnels[id] = tunnel
@@ -165,7 +168,7 @@ extension Compilation {
             if let new = tunnel?.vtep { setNode(id, at: new, isThere: true) }
         }
         for endpoint in endpoints { if let remote = remotes[endpoint] { reveal(endpoint, remote) } }
-        for (vtep, mtu) in mtus where pathMTU(to: vtep) != mtu { locateEndpoints(behind: vtep) }
+        for (vtep, mtu) in mtus where underlayMTU(to: vtep) != mtu { locateEndpoints(behind: vtep) }
     }
 
     /// Sets what the endpoints' and the tunnels' MTU depends on, and the port of the tunnels.
@@ -220,10 +223,13 @@ extension Compilation {
         }
     }
 
-    /// The largest IP packet for a tunnel: what both ends' interfaces carry.
-    func pathMTU(to vtep: IPv4Address) -> MTU {
-        (nodes[vtep] ?? []).reduce(underlayMTU) { mtu, node in min(mtu, tunnels[node]?.mtu ?? mtu) }.insideVXLAN
+    /// What both ends' interfaces carry.
+    private func underlayMTU(to vtep: IPv4Address) -> MTU {
+        (nodes[vtep] ?? []).reduce(underlayMTU) { mtu, node in min(mtu, tunnels[node]?.mtu ?? mtu) }
     }
+
+    /// The largest IP packet for a tunnel.
+    func pathMTU(to vtep: IPv4Address, by tunnel: TunnelKind) -> MTU { tunnel.largestPacket(over: underlayMTU(to: vtep)) }
 }
 
 /// Parts of the desired state that may differ from what they were.

@@ -40,7 +40,7 @@ package enum Location: Hashable, Sendable {
     /// `isHost`: it is the node's own, on the ingress network.
     case local(EndpointID, mac: MACAddress, isBackend: Bool = false, isHost: Bool = false)
     /// Behind another node's VTEP, by a tunnel that carries IP packets of this size; nil, observed only: of any.
-    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU?, isBackend: Bool = false)
+    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU?, tunnel: TunnelKind = .clear, isBackend: Bool = false)
     /// Nowhere: it is a service's own address.
     case service
     /// Observed only: behind an interface that is no endpoint's.
@@ -64,8 +64,31 @@ package struct Membership: Hashable, Sendable, Comparable {
 package struct MemberTunnel: Hashable, Sendable {
     /// The largest IP packet that it carries; nil, observed only: any.
     package var mtu: MTU?
+    /// What comes from it by another kind is dropped.
+    package var kind: TunnelKind
 
-    package init(mtu: MTU?) { self.mtu = mtu }
+    package init(mtu: MTU?, kind: TunnelKind = .clear) {
+        self.mtu = mtu
+        self.kind = kind
+    }
+}
+
+/// How a network's packets go between nodes.
+package enum TunnelKind: Hashable, Sendable {
+    /// VXLAN.
+    case clear
+    /// VXLAN in ESP in UDP.
+    case encrypted
+
+    package init(of network: Network) { self = network.spec.isEncrypted ? .encrypted : .clear }
+
+    /// The largest IP packet that fits, over an underlay with this MTU.
+    package func largestPacket(over underlay: MTU) -> MTU {
+        switch self {
+        case .clear: underlay.insideVXLAN
+        case .encrypted: underlay.insideESP
+        }
+    }
 }
 
 /// What the programs know of a local endpoint.

@@ -37,6 +37,8 @@ package struct HostConfiguration: Hashable, Sendable {
     package var dataPathPort: UInt16
     /// The VTEPs of all nodes of the swarm: nobody but Weft is to send to that port of theirs.
     package var vteps: Set<IPv4Address>
+    /// The swarm has an encrypted network: there is a device for what encrypts, and its port is kept from others too.
+    package var encrypts = false
 
     package init(dataPathAddress: IPv4Address, dataPathPort: UInt16 = Constants.dataPathPort, vteps: Set<IPv4Address> = []) {
         self.dataPathAddress = dataPathAddress
@@ -44,7 +46,7 @@ package struct HostConfiguration: Hashable, Sendable {
         self.vteps = vteps
     }
 
-    /// Whether only the nodes of the swarm are others.
+    /// Whether only the nodes of the swarm are others, or whether any network is encrypted.
     func isSameBut(vtepsOf other: HostConfiguration) -> Bool {
         dataPathAddress == other.dataPathAddress && dataPathPort == other.dataPathPort
     }

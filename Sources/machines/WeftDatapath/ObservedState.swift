@@ -10,7 +10,9 @@ package enum HostPart: Int, Hashable, Sendable, CaseIterable, Comparable {
     /// The rule that looks up the endpoints' routes.
     case routingRule
     case firewall
-    /// Own address, port and underlay interface in the programs' configuration.
+    /// The device of what encrypts, with its program: where the swarm has an encrypted network.
+    case tunnelDevice
+    /// Own address, port, underlay interface and the tunnel's device in the programs' configuration.
     case configuration
     /// The vxlan device whose socket takes what the programs leave to the stack.
     case vxlanDevice
@@ -79,7 +81,8 @@ extension ObservedState {
     /// The parts in place that another setting has alike: the nodes of the swarm are told to the firewall alone.
     package func parts(for host: HostConfiguration) -> Set<HostPart> {
         if self.host == host { return parts }
-        return self.host.isSameBut(vtepsOf: host) ? parts.subtracting([.firewall]) : []
+        guard self.host.isSameBut(vtepsOf: host) else { return [] }
+        return parts.subtracting(self.host.encrypts == host.encrypts ? [.firewall] : [.firewall, .tunnelDevice, .configuration])
     }
 
     /// Takes note of an operation that succeeded, so that the next difference needs no new observation.

@@ -196,7 +196,7 @@ struct Checker {
             let fits =
                 switch location {
                 case .local(let id, let mac, _, _): user?.endpoint.id == id && user?.endpoint.mac == mac
-                case .remote(let vtep, let mac, _, _): user?.vtep == vtep && user?.endpoint.mac == mac
+                case .remote(let vtep, let mac, _, _, _): user?.vtep == vtep && user?.endpoint.mac == mac
                 case .service: user == nil && services.contains(address)
                 case .stale: false
                 }

@@ -7,6 +7,8 @@ package enum Constants {
     package static let resolver = IPv4Address(rawValue: 0xa9fe_4d35)
     /// VXLAN's UDP port where nothing else is said (RFC 7348, 5).
     package static let dataPathPort: UInt16 = 4789
+    /// Where ESP in UDP comes to (RFC 3948, 2.1).
+    package static let encryptedPort: UInt16 = 4500
     /// The option by which an engine's network says which of the swarm's networks it stands for.
     package static let networkOption = "weft.id"
     /// Options of an endpoint that weftd has an engine make for a task of a service.

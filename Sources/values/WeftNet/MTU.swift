@@ -16,6 +16,10 @@ package struct MTU: Hashable, Sendable, Comparable, Codable, CustomStringConvert
     /// The MTU inside a VXLAN tunnel over an IPv4 underlay, never below 576.
     package var insideVXLAN: MTU { MTU(max(576, bytes - Self.vxlanOverheadIPv4)) ?? self }
 
+    /// The MTU inside ESP in UDP over an IPv4 underlay, never below 576: IP 20, UDP 8, ESP's header 16 and tag 16, then, in whole words with
+    /// two octets of trailer, UDP 8, VXLAN 8 and Ethernet 14 (`WeftESP/ESPPacket.largestPacket`).
+    package var insideESP: MTU { MTU(max(576, (bytes - 60) & ~3 - 32)) ?? self }
+
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let value = try container.decode(Int.self)

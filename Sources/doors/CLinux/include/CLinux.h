@@ -55,4 +55,7 @@ int clx_unmount(const char *target, int flags);
 /* Moves the calling thread into a new network namespace. */
 int clx_unshare_network(void);
 
+/* Makes a TAP that stays, with virtio headers and several queues. One that is there is taken, and may lose packets meanwhile. */
+int clx_make_tap(const char *name);
+
 #endif

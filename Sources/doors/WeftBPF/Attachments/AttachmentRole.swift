@@ -6,6 +6,8 @@ package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
     case underlay
     /// The collect_md vxlan device, for what the underlay's program leaves to the stack.
     case vxlan
+    /// The device of what encrypts.
+    case tunnel
     /// Any other interface of the host by which clients of published ports come.
     case outside
     /// The same, of an interface whose frames begin with the IP header.
@@ -16,6 +18,7 @@ package enum AttachmentRole: String, Sendable, Hashable, CaseIterable {
         case .endpoint: "weft_from_container"
         case .underlay: "weft_from_underlay"
         case .vxlan: "weft_from_vxlan"
+        case .tunnel: "weft_from_tunnel"
         case .outside: "weft_from_outside"
         case .bare: "weft_from_bare"
         }

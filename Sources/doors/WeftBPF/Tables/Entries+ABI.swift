@@ -36,13 +36,14 @@ extension DatapathConfig {
     init?(_ value: weft_config) {
         guard value.vtep_ipv4 != 0, let port = UInt16(exactly: value.vxlan_port) else { return nil }
         self.init(
-            underlayInterface: value.underlay_ifindex, vtep: IPv4Address(networkOrder: value.vtep_ipv4), port: port)
+            underlayInterface: value.underlay_ifindex, vtep: IPv4Address(networkOrder: value.vtep_ipv4), port: port,
+            tunnelInterface: value.tunnel_ifindex)
     }
 
     var value: weft_config {
         weft_config(
             abi_version: WEFT_ABI_VERSION, underlay_ifindex: underlayInterface, vtep_ipv4: vtep.networkOrder,
-            vxlan_port: UInt32(port))
+            vxlan_port: UInt32(port), tunnel_ifindex: tunnelInterface)
     }
 }
 
@@ -130,8 +131,9 @@ extension ForwardTarget {
                 interface: value.ifindex, mac: mac, isBackend: isBackend, isHost: flags & WEFT_FORWARD_HOST.rawValue != 0)
             return
         }
-        guard UInt32(value.tunnel) == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
-        self = .remote(vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)), isBackend: isBackend)
+        guard let tunnel = TunnelKind(number: UInt32(value.tunnel)) else { return nil }
+        self = .remote(
+            vtep: IPv4Address(networkOrder: value.vtep_ipv4), mac: mac, mtu: MTU(Int(value.mtu)), tunnel: tunnel, isBackend: isBackend)
     }
 
     var value: weft_forward {
@@ -141,10 +143,10 @@ extension ForwardTarget {
         case .local(let interface, let mac, _, _):
             return weft_forward(
                 ifindex: interface, vtep_ipv4: 0, mac: mac.bytes, mtu: 0, tunnel: 0, flags: flags, reserved: (0, 0))
-        case .remote(let vtep, let mac, let mtu, _):
+        case .remote(let vtep, let mac, let mtu, let tunnel, _):
             return weft_forward(
                 ifindex: 0, vtep_ipv4: vtep.networkOrder, mac: mac.bytes, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0,
-                tunnel: UInt8(WEFT_TUNNEL_VXLAN.rawValue), flags: flags, reserved: (0, 0))
+                tunnel: UInt8(truncatingIfNeeded: tunnel.number), flags: flags, reserved: (0, 0))
         case .service:
             // The gateway's MAC address, as where nobody has the address: the program decides what becomes of a packet.
             return weft_forward(
@@ -155,7 +157,7 @@ extension ForwardTarget {
 
     private var isBackend: Bool {
         switch self {
-        case .local(_, _, let isBackend, _), .remote(_, _, _, let isBackend): isBackend
+        case .local(_, _, let isBackend, _), .remote(_, _, _, _, let isBackend): isBackend
         case .service: false
         }
     }
@@ -183,12 +185,29 @@ extension Membership {
 
 extension MemberTunnel {
     init?(_ value: weft_vtep) {
-        guard value.tunnel == WEFT_TUNNEL_VXLAN.rawValue else { return nil }
-        self.init(mtu: MTU(Int(value.mtu)))
+        guard let kind = TunnelKind(number: value.tunnel) else { return nil }
+        self.init(mtu: MTU(Int(value.mtu)), kind: kind)
     }
 
     var value: weft_vtep {
-        weft_vtep(tunnel: WEFT_TUNNEL_VXLAN.rawValue, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0, reserved: 0)
+        weft_vtep(tunnel: kind.number, mtu: mtu.map { UInt16(clamping: $0.bytes) } ?? 0, reserved: 0)
+    }
+}
+
+extension TunnelKind {
+    init?(number: UInt32) {
+        switch number {
+        case WEFT_TUNNEL_VXLAN.rawValue: self = .clear
+        case WEFT_TUNNEL_ESP.rawValue: self = .encrypted
+        default: return nil
+        }
+    }
+
+    var number: UInt32 {
+        switch self {
+        case .clear: WEFT_TUNNEL_VXLAN.rawValue
+        case .encrypted: WEFT_TUNNEL_ESP.rawValue
+        }
     }
 }
 

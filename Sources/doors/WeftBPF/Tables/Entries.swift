@@ -1,4 +1,5 @@
 import CDatapathABI
+package import WeftDatapath
 package import WeftNet
 
 /// What the programs know about this node.
@@ -9,8 +10,11 @@ package struct DatapathConfig: Hashable, Sendable {
     package var vtep: IPv4Address
     /// The VXLAN port, the same on all nodes.
     package var port: UInt16
+    /// Index of the device of what encrypts; 0: there is none.
+    package var tunnelInterface: UInt32
 
-    package init(underlayInterface: UInt32, vtep: IPv4Address, port: UInt16 = 4789) {
+    package init(underlayInterface: UInt32, vtep: IPv4Address, port: UInt16 = 4789, tunnelInterface: UInt32 = 0) {
+        self.tunnelInterface = tunnelInterface
         self.underlayInterface = underlayInterface
         self.vtep = vtep
         self.port = port
@@ -22,7 +26,7 @@ package enum ForwardTarget: Hashable, Sendable {
     /// Behind the host end with this index.
     case local(interface: UInt32, mac: MACAddress, isBackend: Bool = false, isHost: Bool = false)
     /// On the node with this data-path address. `mtu`: the largest IP packet that its tunnel carries; nil: not known.
-    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil, isBackend: Bool = false)
+    case remote(vtep: IPv4Address, mac: MACAddress, mtu: MTU? = nil, tunnel: TunnelKind = .clear, isBackend: Bool = false)
     /// Nowhere: a service's own address.
     case service
 }
@@ -55,6 +59,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case noBackend = "no_backend"
     case noFlow = "no_flow"
     case notAllowed = "not_allowed"
+    case noTunnel = "no_tunnel"
 
     var number: Int {
         let value =
@@ -85,6 +90,7 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .noBackend: WEFT_DROP_NO_BACKEND
             case .noFlow: WEFT_DROP_NO_FLOW
             case .notAllowed: WEFT_DROP_NOT_ALLOWED
+            case .noTunnel: WEFT_DROP_NO_TUNNEL
             }
         return Int(value.rawValue)
     }

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Raised whenever a struct here changes; the pinned maps of another version are not adopted. */
-#define WEFT_ABI_VERSION 7u
+#define WEFT_ABI_VERSION 8u
 
 /* MAC address of every endpoint's gateway and of the host end of every endpoint's veth. */
 #define WEFT_GATEWAY_MAC0 0x0au
@@ -49,6 +49,7 @@ struct weft_config {
     __u32 underlay_ifindex;
     __u32 vtep_ipv4;       /* this node's data-path address, network order */
     __u32 vxlan_port;      /* UDP port, host order */
+    __u32 tunnel_ifindex;  /* the device of what encrypts (WEFT_TUNNEL_ESP), 0 = there is none */
 };
 
 /* Map weft_endpoint: host end's interface index -> the endpoint behind it. */
@@ -80,7 +81,21 @@ struct weft_endpoint {
 /* How packets go to a peer and come from it. */
 enum weft_tunnel {
     WEFT_TUNNEL_VXLAN = 0,             /* VXLAN in the clear */
+    WEFT_TUNNEL_ESP = 1,               /* VXLAN in ESP in UDP, by a process that encrypts */
 };
+
+/* A frame between the programs and that process, on its device (WeftESP/TunnelFrame). The Ethernet addresses say what the packet belongs to. */
+struct weft_tunnel_frame {
+    __u8 to[2];            /* WEFT_TUNNEL_FRAME_MARK, the VNI's upper 8 bits */
+    __u16 vni;             /* the others, network order */
+    __u16 reserved_to;
+    __u16 from;            /* network order: the mark, then 0 */
+    __u16 peer[2];         /* data-path address of the node that it is for or from, network order */
+    __u16 type;            /* network order: 0x0800 or 0x86dd, and the IP packet follows */
+};
+
+/* A local, unicast address. */
+#define WEFT_TUNNEL_FRAME_MARK 0x02u
 
 /* Map weft_forward: where an address of a network lives. */
 struct weft_forward_key {
@@ -392,6 +407,7 @@ enum weft_drop_reason {
     WEFT_DROP_NO_BACKEND = 24,          /* to a service of which no task serves, or over a connection whose task is gone; the sender was told */
     WEFT_DROP_NO_FLOW = 25,             /* from a task to a client that has no connection to it */
     WEFT_DROP_NOT_ALLOWED = 26,         /* to a published port, from a client that is in none of the networks it is published for */
+    WEFT_DROP_NO_TUNNEL = 27,           /* to a peer of an encrypted network, while nothing encrypts */
     WEFT_DROP_REASON_COUNT
 };
 
@@ -411,7 +427,8 @@ struct weft_counter {
     __u64 dropped[WEFT_DROP_SLOTS]; /* by enum weft_drop_reason */
 };
 
-_Static_assert(sizeof(struct weft_config) == 16, "ABI");
+_Static_assert(sizeof(struct weft_config) == 20, "ABI");
+_Static_assert(sizeof(struct weft_tunnel_frame) == 14, "ABI");
 _Static_assert(sizeof(struct weft_endpoint) == 80, "ABI");
 _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");

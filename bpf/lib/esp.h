@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+ *
+ * To and from the process that encrypts (weft-tunnel), by its TAP device: packets go there bare, whole and unsegmented, with their network and
+ * their peer in the Ethernet addresses. VXLAN, ESP, the segments and the sockets are its own.
+ *
+ * Nothing here ever reaches the host's stack. Without the device, or with nobody at it, nothing goes on.
+ */
+#ifndef WEFT_LIB_ESP_H
+#define WEFT_LIB_ESP_H
+
+#include "decap.h"
+#include "maps.h"
+#include "packet.h"
+#include "verdict.h"
+
+/* `protocol` is the packet's own. */
+static __always_inline int send_by_esp(
+    struct __sk_buff *skb, const struct weft_endpoint *from, const struct weft_forward *to, __u16 protocol)
+{
+    const struct weft_config *config = configuration();
+    struct weft_tunnel_frame *frame = packet_start(skb);
+
+    if (!config || !config->tunnel_ifindex)
+        return DROPPED(WEFT_DROP_NO_TUNNEL);
+    if ((void *)(frame + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    frame->to[0] = WEFT_TUNNEL_FRAME_MARK;
+    frame->to[1] = from->vni >> 16;
+    frame->vni = bpf_htons((__u16)from->vni);
+    frame->reserved_to = 0;
+    frame->from = bpf_htons(WEFT_TUNNEL_FRAME_MARK << 8);
+    __builtin_memcpy(frame->peer, &to->vtep_ipv4, sizeof(frame->peer));
+    frame->type = bpf_htons(protocol);
+    return bpf_redirect(config->tunnel_ifindex, 0);
+}
+
+/* What has come out of it: authentic, as it was sent by the peer that it names. Segments that were merged are counted each. */
+static __always_inline __u32 packets_decrypted(const struct __sk_buff *skb)
+{
+    __u32 size = skb->gso_size;
+
+    return size ? (skb->len - ETH_HLEN + size - 1) / size : 1;
+}
+
+static __noinline int take_ipv6_from_tunnel(struct __sk_buff *skb, const struct arrival *arrival, __u32 packets)
+{
+    return take_ipv6(skb, arrival, 0, packets);
+}
+
+static __always_inline int receive_from_tunnel(struct __sk_buff *skb, __u32 packets)
+{
+    struct arrival arrival = { .tunnel = WEFT_TUNNEL_ESP };
+    struct weft_tunnel_frame *frame;
+    struct iphdr *inner;
+
+    if (skb->vlan_present || !pull(skb, ETH_HLEN + sizeof(*inner)))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    frame = packet_start(skb);
+    inner = (void *)(frame + 1);
+    if ((void *)(inner + 1) > packet_end(skb))
+        return DROPPED(WEFT_DROP_TRUNCATED);
+    if (frame->to[0] != WEFT_TUNNEL_FRAME_MARK || frame->reserved_to || frame->from != bpf_htons(WEFT_TUNNEL_FRAME_MARK << 8))
+        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+    arrival.vni = (__u32)frame->to[1] << 16 | bpf_ntohs(frame->vni);
+    __builtin_memcpy(&arrival.peer, frame->peer, sizeof(arrival.peer));
+    /* The addresses are nobody's: to an endpoint's stack it would be somebody else's packet. */
+    if (skb->pkt_type != PACKET_HOST)
+        bpf_skb_change_type(skb, PACKET_HOST);
+    if (skb->protocol == bpf_htons(ETH_P_IP))
+        return take_ipv4(skb, &arrival, inner, 0, packets);
+    if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+        /* A copy for the call, so that IPv4 has its own in registers. */
+        struct arrival copy = arrival;
+
+        return take_ipv6_from_tunnel(skb, &copy, packets);
+    }
+    return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+}
+
+#endif
