@@ -78,6 +78,8 @@ final class Heard: AgentOutlet {
     var followed: [RequestID] = []
     func replyFollowed(_ request: RequestID) { followed.append(request) }
     func assigned(_ tasks: AssignedTasks) { assignments.append(tasks) }
+    var keys: [KeyNews] = []
+    func keysChanged(_ news: KeyNews) { keys.append(news) }
     func lost(_ endpoints: [Endpoint], reason: String) {}
     func dismissed(reason: String) {}
     func note(_ note: AgentNote) { notes.append(note) }

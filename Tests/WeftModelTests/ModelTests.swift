@@ -42,6 +42,12 @@ struct ModelTests {
             config.neededBy = [node.id]
             return [
                 StoredObject(service), StoredObject(task), StoredObject(secret), StoredObject(config),
+                StoredObject(
+                    SignedStatement(
+                        node: node.id, statement: StatementID(epoch: .max, incarnation: .max), signedBytes: [0, 255], signature: [1],
+                        certificatesPEM: "PEM")),
+                StoredObject(
+                    KeyReadiness(id: node.id, readiness: Readiness(statement: StatementID(epoch: 1, incarnation: 9), through: Version(4)))),
                 StoredObject(cluster), StoredObject(AuthorityKey(id: ClusterID("c"), privateKeyPEM: Secret("key"))),
                 StoredObject(node),
                 StoredObject(network),
@@ -131,7 +137,10 @@ struct ModelTests {
         #expect(Audience.node(one).includes(one) && !Audience.node(one).includes(other))
         #expect(Audience.nodes([other]).includes(other) && !Audience.nodes([other]).includes(one))
         let told = try Self.objects.filter { $0.value.audience.includes(other) }.map(\.kind)
-        #expect(Set(told) == [Cluster.kind, Node.kind, Network.kind, Service.kind, Endpoint.kind])
+        #expect(
+            Set(told) == [
+                Cluster.kind, Node.kind, Network.kind, Service.kind, Endpoint.kind, SignedStatement.kind, KeyReadiness.kind,
+            ])
     }
 
     @Test("A lease is named by its network and block")

@@ -22,6 +22,7 @@ struct Host {
     var dismissal: String?
     var followed: [RequestID] = []
     var assignments: [AssignedTasks?] = []
+    var keys: [KeyNews?] = []
     /// The newest generation that the data path has to reach.
     var generation: Generation?
     var namesChanged = 0
@@ -62,6 +63,7 @@ struct Host {
             case .followed(let id):
                 #expect(!followed.contains(id), "a second reply")
                 followed.append(id)
+            case .keysChanged: keys.append(machine.keyNews)
             case .tasksAssigned: assignments.append(machine.assignedTasks)
             case .endpointsLost(let endpoints, _): lost += endpoints
             case .dismissed(let reason): dismissal = reason

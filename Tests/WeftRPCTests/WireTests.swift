@@ -40,10 +40,20 @@ private func network(withIPv6: Bool) throws -> Network {
     return network
 }
 
+private let statement = SignedStatement(
+    version: Version(7), node: NodeID("h1"), statement: StatementID(epoch: .max, incarnation: 5 << 100 | 1), signedBytes: [0, 1, 255],
+    signature: [2], certificatesPEM: "PEM")
+
 private func assignments() throws -> Assignments {
     var result = Assignments(isFull: true, baseRevision: Version(4), revision: Version(9))
     result.cluster = ClusterView(
-        id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM")
+        id: ClusterID("c"), dataPathPort: 4789, heartbeatSeconds: 5, rootCertificatesPEM: "PEM", keyEpoch: 3)
+    result[SignedStatement.self].put = [statement]
+    result[SignedStatement.self].removed = ["h1/2/ab"]
+    result[KeyReadiness.self].put = [
+        KeyReadiness(
+            id: NodeID("h1"), version: Version(8), readiness: Readiness(statement: statement.statement, through: Version(7)))
+    ]
     result.networks = [try network(withIPv6: false), try network(withIPv6: true)]
     result.removedNetworks = [NetworkID("gone")]
     result.peers = NodeState.all.enumerated().map { index, state in
@@ -92,6 +102,7 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
             .addressesReturned(5, SubnetID(NetworkID("n"), .v4), .v4(try #require(IPv4Prefix("10.0.0.4/30")))),
             .addressesReturned(6, SubnetID(NetworkID("n"), .v6), .v6(try #require(IPv6Prefix("fd00::4/128")))),
             .addressesKept(7, reason: "endpoint web has it"), .resyncRequest, .descriptionChanged(full), .leaving,
+            .keysStated(statement), .keysReady(Readiness(statement: statement.statement, through: Version(12))),
         ]
         for message in messages {
             let bytes: [UInt8] = try Weft_V1_NodeMessage(message).serializedBytes()

@@ -38,6 +38,7 @@ package struct AgentCore<Store: AgentStore, Outlet: AgentOutlet, Generator: Rand
         for (_, endpoints) in Dictionary(grouping: machine.ownEndpoints, by: \.sandbox) { placements.assign(endpoints) }
         outlet.reconcile(takeChange(), generation: nil, observe: false)
         if let tasks = machine.assignedTasks { outlet.assigned(tasks) }
+        if let news = machine.keyNews { outlet.keysChanged(news) }
     }
 
     /// `now` is of a clock that nobody sets.
@@ -155,6 +156,7 @@ extension AgentCore {
         case .reserved(let request, let result): outlet.replyReservation(request, result)
         case .followed(let request): outlet.replyFollowed(request)
         case .tasksAssigned: if let tasks = machine.assignedTasks { outlet.assigned(tasks) }
+        case .keysChanged: if let news = machine.keyNews { outlet.keysChanged(news) }
         case .endpointsLost(let endpoints, let reason): outlet.lost(endpoints, reason: reason)
         case .dismissed(let reason): outlet.dismissed(reason: reason)
         }

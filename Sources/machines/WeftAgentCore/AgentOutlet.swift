@@ -11,6 +11,8 @@ package protocol AgentOutlet {
     mutating func replyFollowed(_ request: RequestID)
     /// What this node is to run is different, at the start, and later.
     mutating func assigned(_ tasks: AssignedTasks)
+    /// What there is to know of the data path's keys is different, at the start, and later.
+    mutating func keysChanged(_ news: KeyNews)
     /// For names and data path. `generation`: what the data path reaches with this change and those before; nil when only
     /// names matter for now. `observe`: the data path looks at the kernel anew.
     mutating func reconcile(_ change: ViewChange, generation: Generation?, observe: Bool)

@@ -73,6 +73,8 @@ package enum NodeAction: Hashable, Sendable {
     case followed(RequestID)
     /// What `assignedTasks` says is different.
     case tasksAssigned
+    /// What `keyNews` says is different, or may be.
+    case keysChanged
     /// Endpoints of this node ended without its doing: their sandboxes lose the interface.
     case endpointsLost([Endpoint], reason: String)
     /// The manager ended the session for good: this node left, was removed, or opened a newer session.

@@ -67,6 +67,10 @@ package enum NodeInput: Hashable, Sendable {
     case awaitOthers(RequestID)
     /// What became of tasks of this node, and those that are none of its any more.
     case tasksObserved([TaskReport], gone: [TaskID] = [])
+    /// This node has new keys. It is said in every session until the manager has it, as is what follows.
+    case keysStated(SignedStatement)
+    /// How far this node has come with everybody's keys.
+    case keysReady(Readiness)
     /// A container that will not come back.
     case containerGone(SandboxID)
     /// Its endpoints go, without a reply.

@@ -48,6 +48,9 @@ extension NodeMachine {
         if session == .resynchronising, !assignments.isFull { return }
         let changesOthers = concernsOthers(assignments)
         let isFirstWord = knowsNothing
+        let changesKeys = concernsKeys(assignments)
+        let changesNetworks = !assignments.networks.isEmpty || !assignments.removedNetworks.isEmpty
+        let wasEncrypting = changesNetworks && view.isEncrypting
         guard view.apply(assignments) else {
             if session == .synchronised { effects.tasks = true }
             session = .resynchronising
@@ -70,7 +73,11 @@ extension NodeMachine {
             effects.names = true
         }
         follow(assignments)
-        if isNew { tellTasks() }
+        if isNew {
+            tellTasks()
+            tellKeys()
+        }
+        effects.keys = effects.keys || changesKeys || changesNetworks && view.isEncrypting != wasEncrypting
         effects.tasks = effects.tasks || isNew || concernsTasks(assignments)
     }
 

@@ -131,6 +131,7 @@ package struct NodeMachine: Sendable {
     var awaits: [RequestID: AwaitedOthers] = [:]
     /// This node's tasks, as they were seen last.
     var taskReports: [TaskID: TaskStatus] = [:]
+    var ownKeys = OwnKeys()
     /// This node's endpoints that the swarm does not know, each with the manager's sentence.
     var refusals: [EndpointID: String] = [:]
     /// What the shell has not taken yet, to make kernel and names from.
@@ -155,6 +156,7 @@ package struct NodeMachine: Sendable {
         var lost: [(endpoints: [Endpoint], reason: String)] = []
         var followed: [RequestID] = []
         var tasks = false
+        var keys = false
         var dismissal: String?
         var added: [Endpoint] = []
         var removed: [EndpointID] = []
@@ -221,6 +223,8 @@ package struct NodeMachine: Sendable {
             awaitOthers(id, now: now)
         case .tasksObserved(let reports, let gone):
             tasksObserved(reports, gone: gone)
+        case .keysStated(let statement): keysStated(statement)
+        case .keysReady(let readiness): keysReady(readiness)
         case .containerGone(let container):
             for subnet in former.keys { former[subnet]?.forget(container) }
         case .release(let network, let address):
@@ -372,6 +376,7 @@ package struct NodeMachine: Sendable {
         actions += done.reserved.map { .reserved($0.0, $0.1) }
         actions += done.followed.map { .followed($0) }
         if done.tasks { actions.append(.tasksAssigned) }
+        if done.keys { actions.append(.keysChanged) }
         if let reason = done.dismissal { actions.append(.dismissed(reason: reason)) }
         return actions
     }

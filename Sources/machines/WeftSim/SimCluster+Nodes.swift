@@ -67,6 +67,7 @@ extension SimCluster {
         case .replyReservation(let id, let result):
             try promised(id, result, by: index)
         case .followed(let id): note("\(host) need not wait for others any more: \(id)")
+        case .keysChanged: break
         case .assigned(let tasks):
             if !tasks.tasks.isEmpty { note("\(host) is to run \(tasks.tasks.map(\.name))") }
         case .lost(let endpoints, let reason):

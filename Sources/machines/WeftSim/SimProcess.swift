@@ -21,6 +21,7 @@ final class SimProcess: AgentStore, AgentOutlet {
         case reconcile(ViewChange, generation: Generation?, observe: Bool)
         case followed(RequestID)
         case assigned(AssignedTasks)
+        case keysChanged(KeyNews)
         case lost([Endpoint], reason: String)
         case dismissed(reason: String)
         case note(AgentNote)
@@ -101,6 +102,7 @@ final class SimProcess: AgentStore, AgentOutlet {
     }
     func replyFollowed(_ request: RequestID) { add(.followed(request)) }
     func assigned(_ tasks: AssignedTasks) { add(.assigned(tasks)) }
+    func keysChanged(_ news: KeyNews) { add(.keysChanged(news)) }
     func lost(_ endpoints: [Endpoint], reason: String) { add(.lost(endpoints, reason: reason)) }
     func dismissed(reason: String) { add(.dismissed(reason: reason)) }
     func note(_ note: AgentNote) { add(.note(note)) }

@@ -19,19 +19,20 @@ package final class Agent: Sendable {
     private let thread = BlockingExecutor()
 
     /// `names` gets every change of what names are answered from; `now` is the wall clock; `tasks` gets what this node is to run,
-    /// whenever that is different; `lost` learns of endpoints that ended by themselves,
+    /// whenever that is different, `keys` what there is to know of the data path's keys; `lost` learns of endpoints that ended by themselves,
     /// `dismissed` of the end of this node's membership.
     package init(
         machine: NodeMachine, placements: Placements, store: any AgentStore & Sendable, kernel: any Reconciling,
         names: @escaping @Sendable (ViewChange) -> Void, now: @escaping @Sendable () -> Instant,
-        tasks: @escaping @Sendable (AssignedTasks) -> Void,
+        tasks: @escaping @Sendable (AssignedTasks) -> Void, keys: @escaping @Sendable (KeyNews) -> Void = { _ in },
         lost: @escaping @Sendable ([Endpoint], String) -> Void, dismissed: @escaping @Sendable (String) -> Void,
         logger: Logger
     ) {
         (events, queue) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.queueLimit))
         let queue = queue
         reconciler = Reconciler(kernel: kernel, names: names) { outcome in queue.yield(.input(.reconciled(outcome))) }
-        let outlet = AgentReplies(reconciler: reconciler, assigned: tasks, lost: lost, dismissed: dismissed, logger: logger)
+        let outlet = AgentReplies(
+            reconciler: reconciler, assigned: tasks, keys: keys, lost: lost, dismissed: dismissed, logger: logger)
         worker = AgentWorker(
             core: AgentCore(
                 machine: machine, placements: placements, store: AnyAgentStore(store), outlet: outlet,
@@ -82,6 +83,13 @@ package final class Agent: Sendable {
     /// Tells the manager that this node leaves.
     package func leave() { enqueue(.input(.node(.leave))) }
     package func describe(_ description: NodeDescription) { enqueue(.input(.node(.descriptionChanged(description)))) }
+
+    // MARK: Keys
+
+    /// This node has new keys: the managers are told, in each session until they have it.
+    package func keysStated(_ statement: SignedStatement) { enqueue(.input(.node(.keysStated(statement)))) }
+    /// How far this node has come with everybody's keys.
+    package func keysReady(_ readiness: Readiness) { enqueue(.input(.node(.keysReady(readiness)))) }
 
     // MARK: Sandboxes
 

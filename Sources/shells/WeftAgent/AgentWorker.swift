@@ -69,17 +69,20 @@ struct AgentReplies: AgentOutlet, Sendable {
     private var nextRequest: UInt64 = 1
     private let reconciler: Reconciler
     private let whenAssigned: @Sendable (AssignedTasks) -> Void
+    private let whenKeysChanged: @Sendable (KeyNews) -> Void
     private let whenLost: @Sendable ([Endpoint], String) -> Void
     private let whenDismissed: @Sendable (String) -> Void
     private let logger: Logger
 
     init(
         reconciler: Reconciler, assigned: @escaping @Sendable (AssignedTasks) -> Void,
+        keys: @escaping @Sendable (KeyNews) -> Void,
         lost: @escaping @Sendable ([Endpoint], String) -> Void,
         dismissed: @escaping @Sendable (String) -> Void, logger: Logger
     ) {
         self.reconciler = reconciler
         whenAssigned = assigned
+        whenKeysChanged = keys
         whenLost = lost
         whenDismissed = dismissed
         self.logger = logger
@@ -132,6 +135,8 @@ struct AgentReplies: AgentOutlet, Sendable {
     mutating func replyFollowed(_ request: RequestID) { following.removeValue(forKey: request)?.resume() }
 
     func assigned(_ tasks: AssignedTasks) { whenAssigned(tasks) }
+
+    func keysChanged(_ news: KeyNews) { whenKeysChanged(news) }
 
     func reconcile(_ change: ViewChange, generation: Generation?, observe: Bool) {
         reconciler.request(change, generation: generation, observe: observe)

@@ -24,6 +24,10 @@ package struct ClusterSpec: Hashable, Sendable, Codable {
     package var rootGeneration: UInt64?
     /// Whether a manager needs the unlock key after a restart.
     package var locksManagers: Bool?
+    /// Whether new overlay networks are encrypted that do not say whether they are.
+    package var defaultEncryption: Bool?
+    /// Time between epochs of the data path's keys.
+    package var keyRotationSeconds: Int64?
 
     package static let defaultCertificateLifetimeSeconds: Int64 = 90 * 24 * 3600
     package static let defaultTaskHistoryRetentionLimit: Int64 = 5
@@ -110,6 +114,8 @@ package struct Cluster: StoredValue {
     package var rootRotation: RootRotation?
     /// `SWMKEY-1-…`, while managers are locked.
     package var unlockKey: Secret?
+    /// Nil: the first epoch, of which no keys were ever asked anew.
+    package var keys: KeyEpoch?
 
     package init(
         id: ClusterID, version: Version = .none, createdAt: Instant, spec: ClusterSpec, rootCertificatePEM: String,
@@ -142,7 +148,7 @@ extension Cluster {
     package func assigned(to receiver: Receiver) -> ClusterView? {
         ClusterView(
             id: id, dataPathPort: spec.dataPathPort, heartbeatSeconds: ClusterView.heartbeat(of: spec),
-            rootCertificatesPEM: trustRoots(for: receiver.role))
+            rootCertificatesPEM: trustRoots(for: receiver.role), keyEpoch: keyEpoch)
     }
 }
 

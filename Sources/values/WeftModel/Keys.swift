@@ -12,6 +12,25 @@ package struct StatementID: Hashable, Comparable, Sendable, Codable {
     }
 
     package static func < (left: Self, right: Self) -> Bool { (left.epoch, left.incarnation) < (right.epoch, right.incarnation) }
+
+    /// The incarnation as text: no reader of JSON needs to know numbers of 128 bits.
+    package var incarnationText: String { String(incarnation, radix: 16) }
+
+    private enum CodingKeys: String, CodingKey { case epoch, incarnation }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        guard let incarnation = UInt128(try values.decode(String.self, forKey: .incarnation), radix: 16) else {
+            throw DecodingError.dataCorruptedError(forKey: .incarnation, in: values, debugDescription: "no hexadecimal digits")
+        }
+        self.init(epoch: try values.decode(UInt64.self, forKey: .epoch), incarnation: incarnation)
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(epoch, forKey: .epoch)
+        try values.encode(incarnationText, forKey: .incarnation)
+    }
 }
 
 /// A node's statement as it is passed on. It is never changed: another one is another object.
@@ -20,7 +39,7 @@ package struct SignedStatement: StoredValue, AssignedValue {
     package var audience: Audience { .everyNode }
 
     /// `NODE/EPOCH/INCARNATION`, the last in hexadecimal digits.
-    package var id: String { "\(node)/\(statement.epoch)/\(String(statement.incarnation, radix: 16))" }
+    package var id: String { "\(node)/\(statement.epoch)/\(statement.incarnationText)" }
     package var version: Version
     package let node: NodeID
     package let statement: StatementID
@@ -40,6 +59,22 @@ package struct SignedStatement: StoredValue, AssignedValue {
         self.signedBytes = signedBytes
         self.signature = signature
         self.certificatesPEM = certificatesPEM
+    }
+}
+
+extension SignedStatement {
+    /// Most bytes of what is signed, of the signature, and of the certificates.
+    package static let signedBytesMax = 512
+    package static let signatureBytesMax = 256
+    package static let certificateBytesMax = 32 << 10
+    /// Of a node's statements so many are kept, the newest: the present one, that before, and one more, as a node may start anew in the
+    /// midst of a rotation.
+    package static let kept = 3
+
+    /// The statement, whenever the store took it in.
+    package func isSame(as other: Self) -> Bool {
+        node == other.node && statement == other.statement && signedBytes == other.signedBytes && signature == other.signature
+            && certificatesPEM == other.certificatesPEM
     }
 }
 
@@ -73,6 +108,30 @@ package struct KeyReadiness: StoredValue, AssignedValue {
         self.version = version
         self.readiness = readiness
     }
+}
+
+/// The epoch that all nodes are to have keys of, and how it goes on.
+package struct KeyEpoch: Hashable, Sendable, Codable {
+    package var number: UInt64 = 1
+    /// When it began, by the wall clock.
+    package var since: Instant
+    /// Another is to follow as soon as every node has come to this one.
+    package var isNextWanted = false
+
+    package init(since: Instant) { self.since = since }
+}
+
+extension ClusterSpec {
+    package static let defaultKeyRotationSeconds: Int64 = 12 * 3600
+    package static let keyRotationRange: ClosedRange<Int64> = 60...31_536_000
+
+    /// How long an epoch lasts.
+    package var keyRotation: Duration { .seconds(keyRotationSeconds ?? Self.defaultKeyRotationSeconds) }
+    package var encryptsByDefault: Bool { defaultEncryption ?? false }
+}
+
+extension Cluster {
+    package var keyEpoch: UInt64 { keys?.number ?? 1 }
 }
 
 extension NetworkSpec {

@@ -35,12 +35,25 @@ package struct ClusterView: AssignedValue {
     package var heartbeatSeconds: Int64
     /// Trust roots, PEM, concatenated; the first is the one that the receiver's certificate is to be from.
     package var rootCertificatesPEM: String
+    /// The epoch that nodes are to have keys of (docs/design/keys.md).
+    package var keyEpoch: UInt64
 
-    package init(id: ClusterID, dataPathPort: UInt16, heartbeatSeconds: Int64, rootCertificatesPEM: String) {
+    package init(id: ClusterID, dataPathPort: UInt16, heartbeatSeconds: Int64, rootCertificatesPEM: String, keyEpoch: UInt64 = 1) {
         self.id = id
         self.dataPathPort = dataPathPort
         self.heartbeatSeconds = heartbeatSeconds
         self.rootCertificatesPEM = rootCertificatesPEM
+        self.keyEpoch = keyEpoch
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            id: try values.decode(ClusterID.self, forKey: .id), dataPathPort: try values.decode(UInt16.self, forKey: .dataPathPort),
+            heartbeatSeconds: try values.decode(Int64.self, forKey: .heartbeatSeconds),
+            rootCertificatesPEM: try values.decode(String.self, forKey: .rootCertificatesPEM),
+            // Not in files of versions without keys.
+            keyEpoch: try values.decodeIfPresent(UInt64.self, forKey: .keyEpoch) ?? 1)
     }
 }
 
@@ -70,6 +83,10 @@ package enum NodeMessage: Hashable, Sendable {
     case tasksChanged([TaskReport])
     /// Wants to hear once every node has in force what this one reported before.
     case awaitsOthers(RequestNumber)
+    /// The node has new keys. Who takes it in tells it to all, this node included.
+    case keysStated(SignedStatement)
+    /// How far the node has come with everybody's keys, told to all as well.
+    case keysReady(Readiness)
     /// The operator makes this node leave.
     case leaving
 }

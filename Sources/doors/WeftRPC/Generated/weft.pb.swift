@@ -686,9 +686,108 @@ nonisolated struct Weft_V1_ClusterView: Sendable {
   /// The first is the one that the receiver's certificate is to be from.
   var rootCertificatesPem: String = String()
 
+  /// Of the data path's keys; 0 means the first, 1.
+  var keyEpoch: UInt64 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
+}
+
+/// What a node states of its keys, to be passed on as it is.
+nonisolated struct Weft_V1_SignedStatement: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var node: String = String()
+
+  var version: Int64 = 0
+
+  var statement: Weft_V1_StatementID {
+    get {_statement ?? Weft_V1_StatementID()}
+    set {_statement = newValue}
+  }
+  /// Returns true if `statement` has been explicitly set.
+  var hasStatement: Bool {self._statement != nil}
+  /// Clears the value of `statement`. Subsequent reads from it will return its default value.
+  mutating func clearStatement() {self._statement = nil}
+
+  var signedBytes: Data = Data()
+
+  /// ECDSA P-256 with SHA-256, DER.
+  var signature: Data = Data()
+
+  var certificatesPem: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _statement: Weft_V1_StatementID? = nil
+}
+
+nonisolated struct Weft_V1_StatementID: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var epoch: UInt64 = 0
+
+  /// 128 bits, in network order.
+  var incarnation: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Weft_V1_Readiness: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var statement: Weft_V1_StatementID {
+    get {_statement ?? Weft_V1_StatementID()}
+    set {_statement = newValue}
+  }
+  /// Returns true if `statement` has been explicitly set.
+  var hasStatement: Bool {self._statement != nil}
+  /// Clears the value of `statement`. Subsequent reads from it will return its default value.
+  mutating func clearStatement() {self._statement = nil}
+
+  var through: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _statement: Weft_V1_StatementID? = nil
+}
+
+nonisolated struct Weft_V1_KeyReadiness: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var node: String = String()
+
+  var version: Int64 = 0
+
+  var readiness: Weft_V1_Readiness {
+    get {_readiness ?? Weft_V1_Readiness()}
+    set {_readiness = newValue}
+  }
+  /// Returns true if `readiness` has been explicitly set.
+  var hasReadiness: Bool {self._readiness != nil}
+  /// Clears the value of `readiness`. Subsequent reads from it will return its default value.
+  mutating func clearReadiness() {self._readiness = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _readiness: Weft_V1_Readiness? = nil
 }
 
 nonisolated struct Weft_V1_AddressLease: Sendable {
@@ -941,6 +1040,22 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     set {body = .awaitsOthers(newValue)}
   }
 
+  var keysStated: Weft_V1_SignedStatement {
+    get {
+      if case .keysStated(let v)? = body {return v}
+      return Weft_V1_SignedStatement()
+    }
+    set {body = .keysStated(newValue)}
+  }
+
+  var keysReady: Weft_V1_Readiness {
+    get {
+      if case .keysReady(let v)? = body {return v}
+      return Weft_V1_Readiness()
+    }
+    set {body = .keysReady(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -956,6 +1071,8 @@ nonisolated struct Weft_V1_NodeMessage: Sendable {
     case addressesKept(Weft_V1_NodeMessage.AddressesKept)
     case tasksChanged(Weft_V1_NodeMessage.TasksChanged)
     case awaitsOthers(Weft_V1_NodeMessage.AwaitsOthers)
+    case keysStated(Weft_V1_SignedStatement)
+    case keysReady(Weft_V1_Readiness)
 
   }
 
@@ -2543,7 +2660,7 @@ nonisolated extension Weft_V1_Peer: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension Weft_V1_ClusterView: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClusterView"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}data_path_port\0\u{3}heartbeat_seconds\0\u{3}root_certificates_pem\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{3}data_path_port\0\u{3}heartbeat_seconds\0\u{3}root_certificates_pem\0\u{3}key_epoch\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2555,6 +2672,7 @@ nonisolated extension Weft_V1_ClusterView: SwiftProtobuf.Message, SwiftProtobuf.
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.dataPathPort) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.heartbeatSeconds) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.rootCertificatesPem) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.keyEpoch) }()
       default: break
       }
     }
@@ -2573,6 +2691,9 @@ nonisolated extension Weft_V1_ClusterView: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.rootCertificatesPem.isEmpty {
       try visitor.visitSingularStringField(value: self.rootCertificatesPem, fieldNumber: 4)
     }
+    if self.keyEpoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.keyEpoch, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2581,6 +2702,184 @@ nonisolated extension Weft_V1_ClusterView: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.dataPathPort != rhs.dataPathPort {return false}
     if lhs.heartbeatSeconds != rhs.heartbeatSeconds {return false}
     if lhs.rootCertificatesPem != rhs.rootCertificatesPem {return false}
+    if lhs.keyEpoch != rhs.keyEpoch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_SignedStatement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".SignedStatement"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}version\0\u{1}statement\0\u{3}signed_bytes\0\u{1}signature\0\u{3}certificates_pem\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._statement) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.signedBytes) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.certificatesPem) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 2)
+    }
+    try { if let v = self._statement {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.signedBytes.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signedBytes, fieldNumber: 4)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 5)
+    }
+    if !self.certificatesPem.isEmpty {
+      try visitor.visitSingularStringField(value: self.certificatesPem, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_SignedStatement, rhs: Weft_V1_SignedStatement) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs._statement != rhs._statement {return false}
+    if lhs.signedBytes != rhs.signedBytes {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.certificatesPem != rhs.certificatesPem {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_StatementID: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".StatementID"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}incarnation\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.incarnation) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 1)
+    }
+    if !self.incarnation.isEmpty {
+      try visitor.visitSingularBytesField(value: self.incarnation, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_StatementID, rhs: Weft_V1_StatementID) -> Bool {
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.incarnation != rhs.incarnation {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_Readiness: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Readiness"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}statement\0\u{1}through\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._statement) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.through) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._statement {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.through != 0 {
+      try visitor.visitSingularInt64Field(value: self.through, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_Readiness, rhs: Weft_V1_Readiness) -> Bool {
+    if lhs._statement != rhs._statement {return false}
+    if lhs.through != rhs.through {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_KeyReadiness: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".KeyReadiness"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}version\0\u{1}readiness\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._readiness) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 1)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 2)
+    }
+    try { if let v = self._readiness {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_KeyReadiness, rhs: Weft_V1_KeyReadiness) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs._readiness != rhs._readiness {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2852,7 +3151,7 @@ nonisolated extension Weft_V1_KindDelta: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeMessage"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heartbeat\0\u{3}endpoints_changed\0\u{3}lease_request\0\u{3}leases_returned\0\u{3}resync_request\0\u{3}description_changed\0\u{1}leaving\0\u{3}addresses_returned\0\u{3}addresses_kept\0\u{3}tasks_changed\0\u{3}awaits_others\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}heartbeat\0\u{3}endpoints_changed\0\u{3}lease_request\0\u{3}leases_returned\0\u{3}resync_request\0\u{3}description_changed\0\u{1}leaving\0\u{3}addresses_returned\0\u{3}addresses_kept\0\u{3}tasks_changed\0\u{3}awaits_others\0\u{3}keys_stated\0\u{3}keys_ready\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3016,6 +3315,32 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
           self.body = .awaitsOthers(v)
         }
       }()
+      case 13: try {
+        var v: Weft_V1_SignedStatement?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .keysStated(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .keysStated(v)
+        }
+      }()
+      case 14: try {
+        var v: Weft_V1_Readiness?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .keysReady(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .keysReady(v)
+        }
+      }()
       default: break
       }
     }
@@ -3074,6 +3399,14 @@ nonisolated extension Weft_V1_NodeMessage: SwiftProtobuf.Message, SwiftProtobuf.
     case .awaitsOthers?: try {
       guard case .awaitsOthers(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    case .keysStated?: try {
+      guard case .keysStated(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    }()
+    case .keysReady?: try {
+      guard case .keysReady(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
     }()
     case nil: break
     }

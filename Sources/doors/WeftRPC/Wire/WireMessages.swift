@@ -68,6 +68,10 @@ extension Weft_V1_NodeMessage {
             tasksChanged.reports = reports.map(Weft_V1_NodeMessage.TaskReport.init)
         case .awaitsOthers(let number):
             awaitsOthers.number = number
+        case .keysStated(let statement):
+            keysStated = Weft_V1_SignedStatement(statement)
+        case .keysReady(let readiness):
+            keysReady = Weft_V1_Readiness(readiness)
         }
     }
 }
@@ -123,6 +127,10 @@ extension NodeMessage {
             self = .tasksChanged(reports)
         case .awaitsOthers(let awaits):
             self = .awaitsOthers(awaits.number)
+        case .keysStated(let statement):
+            self = .keysStated(try SignedStatement(wire: statement, "keys_stated"))
+        case .keysReady(let readiness):
+            self = .keysReady(try Readiness(wire: readiness, "keys_ready"))
         }
     }
 }

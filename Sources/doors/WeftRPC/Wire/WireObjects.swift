@@ -270,6 +270,7 @@ extension Weft_V1_ClusterView {
         dataPathPort = UInt32(value.dataPathPort)
         heartbeatSeconds = value.heartbeatSeconds
         rootCertificatesPem = value.rootCertificatesPEM
+        keyEpoch = value.keyEpoch
     }
 }
 
@@ -285,7 +286,7 @@ extension ClusterView {
         self.init(
             id: try Wire.identifier(wire.id, "\(field).id"), dataPathPort: port,
             heartbeatSeconds: wire.heartbeatSeconds,
-            rootCertificatesPEM: wire.rootCertificatesPem)
+            rootCertificatesPEM: wire.rootCertificatesPem, keyEpoch: max(1, wire.keyEpoch))
     }
 }
 

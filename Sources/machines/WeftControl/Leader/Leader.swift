@@ -132,6 +132,8 @@ struct Leader: Sendable {
         case .leaving: Membership.left(node, in: &round)
         case .tasksChanged(let reports): ObservedTasks.take(reports, of: node, in: &round)
         case .awaitsOthers(let number): round.dispatcher.hold(others: number, for: node, now: round.now)
+        case .keysStated(let statement): ObservedKeys.take(statement, of: node, in: &round)
+        case .keysReady(let readiness): ObservedKeys.take(readiness, of: node, in: &round)
         }
     }
 }

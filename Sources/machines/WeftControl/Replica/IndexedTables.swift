@@ -112,4 +112,6 @@ extension IndexedTables {
     var leases: Table<AddressLease> { byKind[AddressLease.self] }
     var services: Table<Service> { byKind[Service.self] }
     var tasks: Table<ServiceTask> { byKind[ServiceTask.self] }
+    var statements: Table<SignedStatement> { byKind[SignedStatement.self] }
+    var readinesses: Table<KeyReadiness> { byKind[KeyReadiness.self] }
 }

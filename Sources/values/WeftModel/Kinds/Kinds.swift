@@ -13,6 +13,8 @@ package struct Kinds: Sendable {
         StoredSecret.self,
         StoredConfig.self,
         ServiceTask.self,
+        SignedStatement.self,
+        KeyReadiness.self,
     ])
 
     package let stored: [any StoredValue.Type]

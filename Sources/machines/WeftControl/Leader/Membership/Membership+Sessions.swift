@@ -45,6 +45,7 @@ extension Membership {
     static func left(_ node: NodeID, in round: inout Round) {
         guard var record = round.tables.nodes[node] else { return }
         ObservedEndpoints.forget(of: node, in: &round)
+        ObservedKeys.forget(of: node, in: &round)
         record.state = .down
         record.problem = "it left the swarm"
         record.hasLeft = true

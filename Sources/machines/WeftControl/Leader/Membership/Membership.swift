@@ -59,6 +59,7 @@ struct Membership: Sendable {
                 "rpc error: code = FailedPrecondition desc = node \(id) is not down and can't be removed")
         }
         ObservedEndpoints.forget(of: id, in: &round)
+        ObservedKeys.forget(of: id, in: &round)
         round.draft.delete(Node.key(id))
         return node
     }
