@@ -336,7 +336,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftDNS", "WeftTemplate", "WeftSandboxWire", "WeftAPI", "WeftIdentity",
-                "WeftRPC",
+                "WeftRPC", "WeftESP", "WeftCrypto", "WeftTunnelWire",
                 "TestSupport",
             ],
             path: "Tests/Fuzz/Targets", swiftSettings: swift),

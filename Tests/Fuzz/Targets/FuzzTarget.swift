@@ -17,7 +17,7 @@ package struct FuzzTarget: Sendable {
 
     package static let all = [
         dnsMessage, dnsAnswer, resolverConfiguration, netlink, addresses, engineJSON, templateJSON, template, logFrame, shimMessages,
-        joinToken, hostPort,
+        joinToken, hostPort, espPacket, tunnelSegments, tunnelMessages, keyStatement,
     ]
 
     package static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
