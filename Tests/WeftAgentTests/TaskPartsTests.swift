@@ -54,7 +54,7 @@ struct TaskPartsTests {
 
     @Test("Of a table of sockets those that listen count, of both families")
     func listening() {
-        func open(_ table: String) -> Set<UInt16> { PortProbe.reachable(ListedSocket.all(inTable: table)) }
+        func open(_ table: String) -> Set<UInt16> { ListenerProbe.reachable(ListedSocket.all(inTable: table)) }
         let table = """
               sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
                0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -81,11 +81,11 @@ struct TaskPartsTests {
         let (fd, port) = try listener()
         defer { close(fd) }
         let own = Int(getpid())
-        #expect(PortProbe.listeningPorts(ofProcess: own)?.contains(port) == true)
-        #expect(await PortProbe.wait(forPorts: [port], ofProcess: own))
-        #expect(await PortProbe.wait(forPorts: [], ofProcess: own))
-        #expect(PortProbe.listeningPorts(ofProcess: 99_999_999) == nil)
-        #expect(await !PortProbe.wait(forPorts: [port], ofProcess: 99_999_999))
+        #expect(ListenerProbe.listeningPorts(ofProcess: own)?.contains(port) == true)
+        #expect(await ListenerProbe.wait(forPorts: [port], ofProcess: own))
+        #expect(await ListenerProbe.wait(forPorts: [], ofProcess: own))
+        #expect(ListenerProbe.listeningPorts(ofProcess: 99_999_999) == nil)
+        #expect(await !ListenerProbe.wait(forPorts: [port], ofProcess: 99_999_999))
     }
 
     private func listener() throws -> (Int32, UInt16) {

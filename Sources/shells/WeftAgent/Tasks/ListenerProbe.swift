@@ -2,7 +2,7 @@ import WeftLinux
 import WeftNet
 
 /// Whether something listens in a process's network namespace, where others can reach it.
-enum PortProbe {
+enum ListenerProbe {
     /// How long a service's ports are waited for.
     static let patience = Duration.seconds(10)
     /// How long any port is waited for, of a service that tells of none: it may have none.

@@ -154,7 +154,7 @@ package final class TaskKeeper: Sendable {
         case .cancel(_, let number): state.steps[number]?.cancel()
         case .probe(let task, let container, let pid, let ports):
             Task {
-                guard await PortProbe.wait(forPorts: ports, ofProcess: pid) else { return }
+                guard await ListenerProbe.wait(forPorts: ports, ofProcess: pid) else { return }
                 self.queue.yield(.input(.listens(task, container: container, pid: pid)))
             }
         case .rotate(let task, let rotation): agent?.rotate([task: rotation])
