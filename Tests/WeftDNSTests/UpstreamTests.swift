@@ -58,6 +58,35 @@ import WeftWire
     }
 }
 
+@Suite struct UpstreamOrderTests {
+    @Test func `who was silent comes last until it answers, or half a minute is over`() {
+        var order = UpstreamOrder<String>()
+        let named = ["a", "b", "c"]
+        #expect(order.ordered(named, now: .zero) == named)
+        order.noteSilence(of: "a", now: .zero)
+        #expect(order.ordered(named, now: .seconds(29)) == ["b", "c", "a"])
+        #expect(order.ordered(["a"], now: .seconds(29)) == ["a"])
+        order.noteSilence(of: "b", now: .seconds(29))
+        #expect(order.ordered(named, now: .seconds(29)) == ["c", "a", "b"])
+        #expect(order.ordered(named, now: .seconds(30)) == ["a", "c", "b"])
+        order.noteAnswer(of: "b")
+        #expect(order.ordered(named, now: .seconds(30)) == named)
+    }
+
+    @Test func `resolvers without end are no reason to remember them all`() {
+        var order = UpstreamOrder<Int>()
+        for server in 0..<5000 { order.noteSilence(of: server, now: .zero) }
+        #expect(order.ordered([4999, 5000, 0], now: .zero) == [4999, 5000, 0])
+    }
+
+    @Test func `a race knows who said nothing`() {
+        var race = UpstreamRace(count: 3)
+        #expect(race.silent == [0, 1, 2])
+        #expect(race.answered(1, .nameError, hasRecords: false) == .waitForGrace)
+        #expect(race.silent == [0, 2] && race.failed(2) == .wait && race.silent == [0])
+    }
+}
+
 @Suite struct ResolverConfigurationTests {
     private func servers(_ text: String) throws -> [String] {
         ResolverConfiguration(text: text, excluding: try ip("169.254.77.53")).nameServers

@@ -44,6 +44,9 @@ package struct UpstreamRace: Sendable {
         return verdict()
     }
 
+    /// Those that have said nothing yet.
+    package var silent: [Int] { answers.indices.filter { answers[$0] == .none } }
+
     /// The moment is over: the first negative answer there is, is the answer.
     package mutating func graceExpired() -> Verdict {
         answers.firstIndex(of: .negative).map { .take($0) } ?? .wait

@@ -18,6 +18,8 @@ final class UpstreamExchange {
     private let container: ContainerResolver?
     private let eventLoop: any EventLoop
     private var completion: (([UInt8]?) -> Void)?
+    /// Is told whether a server answers.
+    private let note: (SocketAddress, _ isSilent: Bool) -> Void
 
     private var race: UpstreamRace
     private var answers: [Int: [UInt8]] = [:]
@@ -27,7 +29,8 @@ final class UpstreamExchange {
 
     init(
         message: [UInt8], question: DNSQuestion, servers: [SocketAddress], identifiers: [UInt16], overTCP: Bool, times: DNSTimes,
-        container: ContainerResolver? = nil, eventLoop: any EventLoop, completion: @escaping ([UInt8]?) -> Void
+        container: ContainerResolver? = nil, eventLoop: any EventLoop, note: @escaping (SocketAddress, _ isSilent: Bool) -> Void,
+        completion: @escaping ([UInt8]?) -> Void
     ) {
         self.message = message
         self.question = question
@@ -37,6 +40,7 @@ final class UpstreamExchange {
         self.times = times
         self.container = container
         self.eventLoop = eventLoop
+        self.note = note
         self.completion = completion
         race = UpstreamRace(count: servers.count)
     }
@@ -45,7 +49,10 @@ final class UpstreamExchange {
         after(times.again) { exchange in
             for index in exchange.servers.indices where exchange.answers[index] == nil { exchange.send(index) }
         }
-        after(times.answer) { $0.perform($0.race.timedOut()) }
+        after(times.answer) {
+            $0.noteSilence()
+            $0.perform($0.race.timedOut())
+        }
         for index in servers.indices { open(index) }
     }
 
@@ -64,7 +71,10 @@ final class UpstreamExchange {
         switch verdict {
         case .wait: break
         case .waitForGrace:
-            after(.nanoseconds(Int64(UpstreamRace.grace / .nanoseconds(1)))) { $0.perform($0.race.graceExpired()) }
+            after(.nanoseconds(Int64(UpstreamRace.grace / .nanoseconds(1)))) {
+                $0.noteSilence()
+                $0.perform($0.race.graceExpired())
+            }
         case .giveUp: finish(nil)
         case .take(let index):
             guard let answer = answers[index] else { return finish(nil) }
@@ -74,6 +84,11 @@ final class UpstreamExchange {
                 finish(answer)
             }
         }
+    }
+
+    private func noteSilence() {
+        guard completion != nil, stream == nil else { return }
+        for index in race.silent { note(servers[index], true) }
     }
 
     /// True when the message answers what resolver `index` was asked.
@@ -156,6 +171,7 @@ extension UpstreamExchange {
             let header = DNSHeader(message: answer)
         else { return }
         answers[index] = answer
+        note(servers[index], false)
         let hasRecords = header.isTruncated || answer[6] != 0 || answer[7] != 0
         perform(race.answered(index, header.responseCode, hasRecords: hasRecords))
     }

@@ -9,6 +9,7 @@ final class UpstreamForwarder {
     private var generator = SystemRandomNumberGenerator()
     private var exchanges: [UInt64: UnderWay] = [:]
     private var shares: FairShares<DNSAsker>
+    private var order = UpstreamOrder<SocketAddress>()
     private let times: DNSTimes
     private var nextKey: UInt64 = 0
 
@@ -31,7 +32,8 @@ final class UpstreamForwarder {
         in container: ContainerResolver? = nil, overTCP: Bool,
         completion: @escaping ([UInt8]?) -> Void
     ) {
-        let servers = servers ?? source.current(now: .now())
+        let now = NIODeadline.now()
+        let servers = order.ordered(servers ?? source.current(now: now), now: Self.duration(now))
         guard let question = query.questions.first, !servers.isEmpty, reserve(servers.count, for: asker) else {
             completion(nil)
             return
@@ -41,7 +43,7 @@ final class UpstreamForwarder {
         let identifiers = servers.map { _ in UInt16.random(in: .min ... .max, using: &generator) }
         let exchange = UpstreamExchange(
             message: message, question: question, servers: servers, identifiers: identifiers, overTCP: overTCP, times: times,
-            container: container, eventLoop: eventLoop
+            container: container, eventLoop: eventLoop, note: { [weak self] in self?.note($0, isSilent: $1) }
         ) { [weak self] answer in
             self?.ended(key)
             completion(answer)
@@ -49,6 +51,12 @@ final class UpstreamForwarder {
         exchanges[key] = UnderWay(exchange: exchange, asker: asker, sockets: servers.count)
         exchange.start()
     }
+
+    private func note(_ server: SocketAddress, isSilent: Bool) {
+        if isSilent { order.noteSilence(of: server, now: Self.duration(.now())) } else { order.noteAnswer(of: server) }
+    }
+
+    private static func duration(_ time: NIODeadline) -> Duration { .nanoseconds(Int64(clamping: time.uptimeNanoseconds)) }
 
     /// Ends every exchange; their clients get SERVFAIL if they can still be reached.
     func stop() {
