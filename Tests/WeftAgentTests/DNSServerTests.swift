@@ -4,11 +4,12 @@ import NIOCore
 import NIOPosix
 import Synchronization
 import Testing
-import WeftAgent
 import WeftDNS
 import WeftModel
 import WeftNet
 import WeftWire
+
+@testable import WeftAgent
 
 private final class Rounds: Sendable {
     private let counts = Mutex<[DNSServer.Transport: Int]>([:])
@@ -34,7 +35,9 @@ private final class Rounds: Sendable {
         let server = try await startServer([])
         let udp = try await TestClient(of: server.address)
         // Header 12, question 10, 16 each, OPT 11.
-        for (size, count) in [(nil, (512 - 22) / 16), (512, (512 - 33) / 16), (1232, (1232 - 33) / 16), (4096, (1232 - 33) / 16)] as [(UInt16?, Int)] {
+        for (size, count) in [(nil, (512 - 22) / 16), (512, (512 - 33) / 16), (1232, (1232 - 33) / 16), (4096, (1232 - 33) / 16)]
+            as [(UInt16?, Int)]
+        {
             let reply = try await udp.ask("many", payloadSize: size)
             #expect(reply.header.isTruncated && reply.answers.count == count)
             #expect(reply.edns?.payloadSize == (size == nil ? nil : 1232))
@@ -238,6 +241,46 @@ private final class Rounds: Sendable {
         _ = try await TestClient(of: server.address, overTCP: true).ask("client")
         _ = try await wait { rounds.count(.tcp) > 0 ? true : nil }
         await server.stop()
+    }
+
+    @Test func `it is said too where more comes before all has been taken`() async throws {
+        let rounds = Rounds()
+        let server = try await startServer([], drained: { rounds.add($0) })
+        let sockets = try (0..<3).map { _ in try LoopbackSockets.connected(to: server.address, type: SOCK_DGRAM) }
+        defer { for socket in sockets { Glibc.close(socket) } }
+        let message = try query("client", id: 1)
+        // Each has a hundred queries waiting all the time, as a load generator has: the socket is empty at the end alone.
+        let answered = try await NIOThreadPool.singleton.runIfActive {
+            var room = [UInt8](repeating: 0, count: 4096)
+            var deadline = timeval(tv_sec: 60, tv_usec: 0)
+            for socket in sockets {
+                setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &deadline, socklen_t(MemoryLayout<timeval>.size))
+                for _ in 0..<100 { send(socket, message, message.count, 0) }
+            }
+            var answered = 0
+            for _ in 0..<1000 {
+                for socket in sockets where recv(socket, &room, room.count, 0) > 0 {
+                    answered += 1
+                    send(socket, message, message.count, 0)
+                }
+            }
+            return answered
+        }
+        #expect(answered == 3000)
+        #expect(rounds.count(.udp) >= 5)
+        await server.stop()
+    }
+
+    @Test func `a mark is taken once, and one that got lost holds nothing up`() {
+        var marks = QueueMarks()
+        let first = marks.next()
+        #expect(first?.count == 8 && marks.next() == nil)
+        #expect(!marks.take([1, 2, 3]) && !marks.take([]))
+        #expect(marks.take(first ?? []) && !marks.take(first ?? []))
+        let lost = marks.next()
+        marks.forget()
+        let next = marks.next()
+        #expect(next != nil && next != lost && !marks.take(lost ?? []) && marks.take(next ?? []))
     }
 
     @Test func `what is no query is refused or ignored, and the server goes on`() async throws {

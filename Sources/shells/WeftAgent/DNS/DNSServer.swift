@@ -162,7 +162,8 @@ extension DNSServer {
     private static let freeBind = ChannelOptions.Types.SocketOption(level: .ip, name: .init(rawValue: 15))
 
     /// SO_RCVBUFFORCE (socket(7)). What each endpoint may have waiting in the socket is bounded (`WEFT_RESOLVER_SHARE_UDP`);
-    /// there is room for some 30 that have that much. Memory is used for what waits alone.
+    /// there is room for some 15 that have twice that, which is what may
+    /// come in the round that begins before the last one's is taken. Memory is used for what waits alone.
     private static let receiveBufferForced = ChannelOptions.Types.SocketOption(level: .socket, name: .init(rawValue: 33))
     private static let receiveBufferSize: SocketOptionValue = 32 << 20
 
