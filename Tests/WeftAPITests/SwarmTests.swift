@@ -148,11 +148,34 @@ import WeftText
                 ])
             #expect(second?["CAConfig"] == [:] && second?["Dispatcher"] == [:] && second?["Labels"] == [:])
             #expect(second?["EncryptionConfig"] == ["AutoLockManagers": true])
+            #expect(backend.read { $0.lastRotation }?.keys == false)
             #expect(backend.read { $0.lastRotation }?.unlockKey == true)
             let own = #"{"CAConfig":{"SigningCACert":"c","SigningCAKey":"k"}}"#
             #expect(try await client.send("POST", "/swarm/update?version=11", own).status == 200)
             let root = backend.read { $0.lastRotation }?.signingCA
             #expect(root?.certificatePEM == "c" && root?.keyPEM.exposed == "k")
+        }
+    }
+
+    @Test func `what is said of the data path's encryption outlives updates by clients that do not know it`() async throws {
+        try await withServer { client, backend async throws in
+            _ = try await client.send("POST", "/swarm/init", #"{"Spec":{"EncryptionConfig":{"DefaultEncryption":true}}}"#)
+            #expect(
+                try await client.send("GET", "/swarm").json()["Spec"]?["EncryptionConfig"]
+                    == ["AutoLockManagers": false, "DefaultEncryption": true])
+            let version = try #require(backend.read { $0.swarm.cluster?.version.index })
+            let dockers = #"{"Labels":{},"EncryptionConfig":{"AutoLockManagers":false}}"#
+            #expect(try await client.send("POST", "/swarm/update?version=\(version)", dockers).status == 200)
+            let hourly = #"{"EncryptionConfig":{"DefaultEncryption":false,"KeyRotation":3600000000000}}"#
+            #expect(try await client.send("GET", "/swarm").json()["Spec"]?["EncryptionConfig"]?["DefaultEncryption"] == true)
+            let next = try #require(backend.read { $0.swarm.cluster?.version.index })
+            #expect(try await client.send("POST", "/swarm/update?version=\(next)&rotateDataPathKeys=true", hourly).status == 200)
+            #expect(
+                try await client.send("GET", "/swarm").json()["Spec"]?["EncryptionConfig"]
+                    == ["AutoLockManagers": false, "DefaultEncryption": false, "KeyRotation": 3_600_000_000_000])
+            #expect(backend.read { $0.lastRotation }?.keys == true)
+            let keys = try await client.send("GET", "/weft/v1/swarm/keys").json()
+            #expect(keys["Epoch"] == 1 && keys["RotationSeconds"] == 3600 && keys["EncryptedNetworks"] == 0)
         }
     }
 

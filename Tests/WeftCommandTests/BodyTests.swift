@@ -31,6 +31,14 @@ func swarmSettings() throws {
     #expect(update.autolock == false)
     let spec: TemplateValue = ["Dispatcher": ["HeartbeatPeriod": .int(5)], "Raft": [:]]
     #expect(update.settings.applied(to: spec).json == #"{"Dispatcher":{"HeartbeatPeriod":10000000000},"Raft":{}}"#)
+    let plain: TemplateValue = ["EncryptionConfig": ["AutoLockManagers": true]]
+    for (arguments, json) in [
+        (["--default-encryption"], #""DefaultEncryption":true"#), (["--default-encryption=false"], #""DefaultEncryption":false"#),
+        (["--key-rotation", "1h"], #""KeyRotation":3600000000000"#),
+    ] {
+        let update = try #require(try Weft.command(["swarm", "update"] + arguments) as? SwarmUpdate)
+        #expect(update.settings.applied(to: plain).json == #"{"EncryptionConfig":{"AutoLockManagers":true,\#(json)}}"#)
+    }
 }
 
 @Test(

@@ -74,14 +74,14 @@ func networkTable() throws {
     let rows = [NetworkLs.row(try json(network), whole: false)]
     #expect(
         try NetworkLs.listing.render(rows, format: nil) == """
-            NETWORK ID     NAME      DRIVER    SCOPE
-            i4dgis952rg9   my_net    overlay   swarm
+            NETWORK ID     NAME      DRIVER    SCOPE     ENCRYPTED
+            i4dgis952rg9   my_net    overlay   swarm     false
 
             """)
     #expect(try NetworkLs.listing.render(rows, format: #"{{.Label "tier"}} {{.Labels}}"#) == "db a=b,tier=db\n")
     #expect(
         try NetworkLs.listing.render(rows, format: "json")
-            == #"{"CreatedAt":"2026-11-21 09:47:23 +0000 UTC","Driver":"overlay","ID":"i4dgis952rg9","IPv4":"true","IPv6":"false","#
+            == #"{"CreatedAt":"2026-11-21 09:47:23 +0000 UTC","Driver":"overlay","Encrypted":"false","ID":"i4dgis952rg9","IPv4":"true","IPv6":"false","#
             + #""Internal":"false","Labels":"a=b,tier=db","Name":"my_net","Scope":"swarm"}"# + "\n")
     #expect(
         try NetworkLs.listing.render(rows, format: #"table {{.Name}}\t{{.Label "tier"}}"#)
@@ -242,4 +242,40 @@ func infoText() throws {
                172.29.0.1:2377
 
             """))
+}
+
+@Test(
+    "network ls tells what is encrypted, as Docker's users say it", arguments: [("", true), ("true", true), ("False", false), ("0", false)])
+func encryptedRow(value: String, isEncrypted: Bool) throws {
+    let row = NetworkLs.row(try json(#"{"Name":"n","Id":"i","Driver":"overlay","Options":{"encrypted":"\#(value)"}}"#), whole: false)
+    #expect(row["Encrypted"].string == (isEncrypted ? "true" : "false"))
+}
+
+@Test("swarm keys: the epoch, and which nodes are behind")
+func swarmKeys() throws {
+    func keys(networks: Int, nodes: String) throws -> String {
+        SwarmKeys.text(
+            try json(
+                #"{"Epoch":3,"Since":"2026-11-21T09:47:23Z","RotationSeconds":43200,"RotationPending":true,"EncryptedNetworks":\#(networks),"#
+                    + #""Nodes":[\#(nodes)]}"#))
+    }
+    let ready = #"{"ID":"a","Hostname":"h1","State":"ready","StatedEpoch":3,"ReadyEpoch":3}"#
+    #expect(
+        try keys(networks: 1, nodes: ready) == """
+            Epoch:               3
+            Since:               2026-11-21 09:47:23 +0000 UTC
+            Rotation:            every 12 h, another epoch is about to begin
+            Encrypted networks:  1
+            Nodes behind:        none
+
+            """)
+    #expect(try !keys(networks: 0, nodes: ready).contains("behind"))
+    let behind = try keys(
+        networks: 1,
+        nodes: ready + #",{"ID":"b","Hostname":"","State":"down","StatedEpoch":0,"ReadyEpoch":0}"#
+            + #",{"ID":"c","Hostname":"h3","State":"ready","StatedEpoch":3,"ReadyEpoch":2}"#
+            + #",{"ID":"d","Hostname":"h4","State":"ready","StatedEpoch":2,"ReadyEpoch":2}"#
+            + #",{"ID":"e","Hostname":"h5","State":"ready","StatedEpoch":0,"ReadyEpoch":0}"#)
+    #expect(behind.contains("  b: the node is down\n  h3: has its keys, and is not ready for those of all others\n  h4: is at epoch 2\n"))
+    #expect(behind.contains("  h5: has stated no keys") && !behind.contains("h1"))
 }

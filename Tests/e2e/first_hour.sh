@@ -32,7 +32,12 @@ step "network create without attachable" on 1 weft network create -d overlay my_
 step "the same name is refused" refused "already exists" on 1 weft network create -d overlay my_net
 step "an overlapping subnet is refused" refused "overlaps" on 1 weft network create -d overlay --subnet 10.91.0.0/16 my_overlap
 step "a worker refuses to create" refused "manager" on 2 weft network create -d overlay my_w
-step "encryption is refused, not ignored" refused "encrypted networks are not available" on 1 weft network create -d overlay --opt encrypted my_enc
+step "an encrypted network" on 1 weft network create -d overlay --opt encrypted my_enc
+step "is told from the others" equals true on 1 weft network ls --filter name=my_enc --format '{{.Encrypted}}'
+step "which are not" equals false on 1 weft network ls --filter name=my_net --format '{{.Encrypted}}'
+step "the swarm's keys are told" has "Epoch:" on 1 weft swarm keys
+step "what is neither is refused" refused "--opt encrypted=false" on 1 weft network create -d overlay --opt encrypted=perhaps my_perhaps
+step "and it goes" on 1 weft network rm my_enc
 step "an unknown option is refused, and told which there are" refused "vxlanid_list" on 1 weft network create -d overlay --opt dsr my_dsr
 step "an MTU that is too small is refused" refused "between 626 and 65535" on 1 weft network create -d overlay --opt com.docker.network.driver.mtu=600 my_mtu
 step "a predefined name is refused" refused "predefined host" on 1 weft network create -d overlay host

@@ -16,7 +16,7 @@ package enum Bootstrap {
         spec.ingress = true
         if hasIPv6 { spec.ipam6 = IPAMConfig() }
         let ingress = try Allocation.allocate(
-            spec, cluster: cluster, networks: [], nodes: [manager], now: now, random: &random)
+            spec.completed(by: cluster.spec), cluster: cluster, networks: [], nodes: [manager], now: now, random: &random)
         return Transaction([
             .put(StoredObject(cluster), expecting: .none), .put(StoredObject(manager), expecting: .none),
             .put(StoredObject(ingress), expecting: .none),

@@ -57,6 +57,8 @@ package struct ClusterRotation: Hashable, Sendable {
     package var tokens: Set<NodeRole> = []
     /// A new unlock key, if managers are locked.
     package var unlockKey = false
+    /// The data path's keys.
+    package var keys = false
     /// The root that all certificates are to be from.
     package var root: RootAuthority?
     package init() {}

@@ -7,7 +7,7 @@ struct SwarmCommand: AsyncParsableCommand {
         discussion: "  weft swarm init --advertise-addr 172.30.0.1",
         subcommands: [
             SwarmInit.self, SwarmJoin.self, SwarmJoinToken.self, SwarmLeave.self, SwarmUpdate.self, SwarmCA.self,
-            SwarmUnlock.self, SwarmUnlockKey.self,
+            SwarmUnlock.self, SwarmUnlockKey.self, SwarmKeys.self,
         ])
 }
 

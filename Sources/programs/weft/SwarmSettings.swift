@@ -14,6 +14,12 @@ struct SwarmSettings: ParsableArguments {
     var maxSnapshots: UInt32?
     @Option(help: "After how many log entries several managers' store makes a snapshot; a single manager's has no log.")
     var snapshotInterval: UInt32?
+    @Option(
+        defaultAsFlag: true,
+        help: ArgumentHelp("Whether new overlay networks are encrypted that do not say whether they are.", valueName: "bool"))
+    var defaultEncryption: Bool?
+    @Option(help: ArgumentHelp("The time between epochs of the data path's keys (12h by default).", valueName: "duration"))
+    var keyRotation: GoDuration?
 
     /// The spec with what is given.
     func applied(to spec: TemplateValue) -> TemplateValue {
@@ -26,6 +32,8 @@ struct SwarmSettings: ParsableArguments {
         set("Orchestration", "TaskHistoryRetentionLimit", taskHistoryLimit)
         set("Raft", "KeepOldSnapshots", maxSnapshots.map(Int64.init))
         set("Raft", "SnapshotInterval", snapshotInterval.map(Int64.init))
+        set("EncryptionConfig", "KeyRotation", keyRotation?.nanoseconds)
+        if let defaultEncryption { spec = spec.setting("EncryptionConfig", "DefaultEncryption", to: .bool(defaultEncryption)) }
         return spec
     }
 }
@@ -48,7 +56,7 @@ extension Connection {
         rotating rotation: String? = nil, _ change: (TemplateValue) -> TemplateValue = { $0 }
     ) async throws {
         let swarm = try await get("swarm")
-        let rotations = ["rotateManagerToken", "rotateManagerUnlockKey", "rotateWorkerToken"]
+        let rotations = ["rotateManagerToken", "rotateManagerUnlockKey", "rotateWorkerToken", "rotateDataPathKeys"]
         try await post(
             "swarm", "update",
             query: rotations.map { ($0, $0 == rotation ? "true" : "false") }

@@ -135,6 +135,8 @@ package struct SigningCA: Hashable, Sendable {
 package struct SwarmRotation: Hashable, Sendable {
     package var tokens: Set<JoinTokenKind> = []
     package var unlockKey = false
+    /// The data path's keys.
+    package var keys = false
     /// Nil: a new root is made if the spec's `rootGeneration` is another than before.
     package var signingCA: SigningCA?
     package init() {}

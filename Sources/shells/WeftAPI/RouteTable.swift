@@ -60,6 +60,7 @@ enum RouteTable {
         Route(.POST, "swarm/update") { try await $0.swarmUpdate($1) },
         Route(.GET, "swarm/unlockkey") { try await $0.swarmUnlockKey($1) },
         Route(.POST, "swarm/unlock") { try await $0.swarmUnlock($1) },
+        Route(.GET, "weft/v1/swarm/keys") { try await $0.swarmKeys($1) },
         Route(.GET, "nodes") { try await $0.nodeList($1) },
         Route(.GET, "nodes/*") { try await $0.nodeInspect($1) },
         Route(.POST, "nodes/*/update") { try await $0.nodeUpdate($1) },

@@ -105,6 +105,7 @@ package final class ManagerRole: Sendable {
         var rotation = ClusterRotation()
         rotation.tokens = Set(rotate.tokens.map { $0 == .worker ? .worker : .manager })
         rotation.unlockKey = rotate.unlockKey
+        rotation.keys = rotate.keys
         if let given = rotate.signingCA {
             rotation.root = try given.authority(replacing: cluster.rootCertificatePEM, now: clocks.wall()).rootAuthority
         } else if spec.rootGeneration ?? 0 != cluster.spec.rootGeneration ?? 0 {

@@ -118,7 +118,10 @@ package struct KeyEpoch: Hashable, Sendable, Codable {
     /// Another is to follow as soon as every node has come to this one.
     package var isNextWanted = false
 
-    package init(since: Instant) { self.since = since }
+    package init(number: UInt64 = 1, since: Instant) {
+        self.number = number
+        self.since = since
+    }
 }
 
 extension ClusterSpec {
@@ -132,10 +135,19 @@ extension ClusterSpec {
 
 extension Cluster {
     package var keyEpoch: UInt64 { keys?.number ?? 1 }
+    /// Where nothing was ever rotated the first epoch is as old as the swarm.
+    package var keyTerm: KeyEpoch { keys ?? KeyEpoch(since: createdAt) }
 }
 
 extension NetworkSpec {
     package static let encryptedOption = "encrypted"
+
+    /// The spec of a new network in a swarm with these settings.
+    package func completed(by cluster: ClusterSpec) -> NetworkSpec {
+        var spec = self
+        if cluster.encryptsByDefault, spec.options[Self.encryptedOption] == nil { spec.options[Self.encryptedOption] = "" }
+        return spec
+    }
 
     /// Whether packets of the network are encrypted between nodes. As Docker's users write it: the option is there, with any value but `false` or `0`.
     package var isEncrypted: Bool {

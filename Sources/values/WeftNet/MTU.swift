@@ -16,6 +16,9 @@ package struct MTU: Hashable, Sendable, Comparable, Codable, CustomStringConvert
     /// The MTU inside a VXLAN tunnel over an IPv4 underlay, never below 576.
     package var insideVXLAN: MTU { MTU(max(576, bytes - Self.vxlanOverheadIPv4)) ?? self }
 
+    /// Bytes that ESP in UDP takes of it where what is inside is a multiple of four (`insideESP`).
+    package static let espOverheadIPv4 = 92
+
     /// The MTU inside ESP in UDP over an IPv4 underlay, never below 576: IP 20, UDP 8, ESP's header 16 and tag 16, then, in whole words with
     /// two octets of trailer, UDP 8, VXLAN 8 and Ethernet 14 (`WeftESP/ESPPacket.largestPacket`).
     package var insideESP: MTU { MTU(max(576, (bytes - 60) & ~3 - 32)) ?? self }

@@ -10,6 +10,7 @@ struct Leader: Sendable {
     private var membership = Membership()
     private var allocation = Allocation()
     private var orchestration = Orchestration()
+    private var keys = KeyRotation()
 
     /// Takes one input into a round.
     mutating func take(_ input: ControlInput, in round: inout Round, random: inout some RandomNumberGenerator) {
@@ -38,6 +39,7 @@ struct Leader: Sendable {
         allocation.advance(&round)
         orchestration.advance(&round, random: &random)
         RootController.advance(&round)
+        keys.advance(&round)
     }
 
     /// Whether there is something to do that needs no input.

@@ -40,8 +40,12 @@ extension ClusterSpec {
                 "external CAs are not available in this version of Weft: leave out --external-ca, and give the root's own "
                     + "key with --ca-key instead")
         }
-        let isLocking = try fields.fields("EncryptionConfig")?.bool("AutoLockManagers") ?? false
+        let encryption = try fields.fields("EncryptionConfig")
+        let isLocking = try encryption?.bool("AutoLockManagers") ?? false
         locksManagers = isLocking ? true : nil
+        // Docker's own clients know neither of these, and leave out of an update what they do not know: it stays as it is.
+        if let encryption, encryption.has("DefaultEncryption") { defaultEncryption = try encryption.bool("DefaultEncryption") }
+        if let interval = try Self.seconds(encryption, "KeyRotation") { keyRotationSeconds = interval }
         if try fields.fields("TaskDefaults")?.has("LogDriver") ?? false {
             throw .unavailable("TaskDefaults.LogDriver is not available in this version of Weft; leave it out")
         }

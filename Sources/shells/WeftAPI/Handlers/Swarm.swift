@@ -33,12 +33,22 @@ extension Router {
         if request.query.flag("rotateWorkerToken") { rotate.tokens.insert(.worker) }
         if request.query.flag("rotateManagerToken") { rotate.tokens.insert(.manager) }
         rotate.unlockKey = request.query.flag("rotateManagerUnlockKey")
+        rotate.keys = request.query.flag("rotateDataPathKeys")
         let fields = try request.fields()
         var spec = cluster.spec
         try spec.replace(by: fields)
         rotate.signingCA = try SigningCA(fields.fields("CAConfig"))
         try await backend.swarmUpdate(version: version, spec: spec, rotate: rotate)
         return .ok
+    }
+
+    /// How far every node has come with the keys of the data path.
+    func swarmKeys(_ request: APIRequest) async throws -> APIResponse {
+        let (_, cluster) = try await managerState()
+        return .json(
+            keysJSON(
+                cluster, nodes: try await backend.nodes(), networks: try await backend.clusterNetworks(),
+                statements: try await backend.objects(SignedStatement.self), readinesses: try await backend.objects(KeyReadiness.self)))
     }
 
     func swarmUnlockKey(_ request: APIRequest) async throws -> APIResponse {

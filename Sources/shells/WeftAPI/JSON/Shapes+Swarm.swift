@@ -25,7 +25,7 @@ func clusterJSON(_ cluster: Cluster, state: SwarmState) -> JSON {
             "Raft": raftJSON(spec.raft ?? RaftSettings()),
             "Dispatcher": nonZero("HeartbeatPeriod", spec.heartbeatSeconds * 1_000_000_000),
             "CAConfig": authorityJSON(spec), "TaskDefaults": [:],
-            "EncryptionConfig": ["AutoLockManagers": .bool(spec.locksManagers ?? false)],
+            "EncryptionConfig": encryptionJSON(spec),
         ],
         "TLSInfo": trustJSON(state.trust), "RootRotationInProgress": .bool(cluster.rootRotation != nil),
         "DefaultAddrPool": .strings(spec.addressPools.map(\.description)),
@@ -44,6 +44,14 @@ private func raftJSON(_ raft: RaftSettings) -> JSON {
     }
     json.append("ElectionTick", .integer(raft.electionTick))
     json.append("HeartbeatTick", .integer(raft.heartbeatTick))
+    return json
+}
+
+/// Docker's member, and beside it what was said of the data path.
+private func encryptionJSON(_ spec: ClusterSpec) -> JSON {
+    var json: JSON = ["AutoLockManagers": .bool(spec.locksManagers ?? false)]
+    if let isDefault = spec.defaultEncryption { json.append("DefaultEncryption", .bool(isDefault)) }
+    if let seconds = spec.keyRotationSeconds { json.append("KeyRotation", .integer(seconds * 1_000_000_000)) }
     return json
 }
 

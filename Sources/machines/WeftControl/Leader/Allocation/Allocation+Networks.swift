@@ -8,6 +8,7 @@ extension Allocation {
         _ spec: NetworkSpec, in round: inout Round, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Network {
         guard let cluster = round.tables.cluster else { throw .noCluster }
+        let spec = spec.completed(by: cluster.spec)
         try NetworkRules.check(spec)
         if round.tables.networkNames[spec.name] != nil {
             throw ControlError(.conflict, "network with name \(spec.name) already exists")
@@ -24,6 +25,7 @@ extension Allocation {
         let network = try Self.allocate(
             spec, cluster: cluster, networks: round.tables.sortedNetworks, nodes: round.tables.sortedNodes,
             retired: retired.map(\.network) + round.draft.removedNetworks, now: round.wallClock, random: &random)
+        if spec.isEncrypted, !KeyRotation.isNeeded(in: round) { KeyRotation.begin(in: &round) }
         round.draft.put(network)
         Self.grantFirstBlocks(of: network, in: &round)
         return network

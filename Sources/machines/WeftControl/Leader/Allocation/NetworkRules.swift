@@ -5,43 +5,38 @@ import WeftNet
 enum NetworkRules {
     static let mtuOption = "com.docker.network.driver.mtu"
     static let vniOption = "com.docker.network.driver.overlay.vxlanid_list"
-    static let encryptedOption = "encrypted"
-    /// The underlay's MTU: below, the overlay's would be under the 576 bytes that every IPv4 host must take (RFC 1122).
-    private static let mtus = 626...65535
-    /// The same for IPv6, in which every link carries 1280 bytes (RFC 8200, 5); Linux turns it off on a smaller one.
-    private static let smallestMTU6 = 1280 + MTU.vxlanOverheadIPv4
+
+    /// The underlay's MTU: below, the overlay's would be under the 576 bytes that every IPv4 host must take (RFC 1122), or with IPv6 under
+    /// the 1280 that every link carries (RFC 8200, 5); Linux turns it off on a smaller one.
+    private static func smallestMTU(_ spec: NetworkSpec) -> Int {
+        (spec.ipv6 ? 1280 : 576) + (spec.isEncrypted ? MTU.espOverheadIPv4 : MTU.vxlanOverheadIPv4)
+    }
 
     static func check(_ spec: NetworkSpec) throws(ControlError) {
         try checkName(spec.name)
         guard spec.sizeBytes <= Bounds.specBytes else { throw .specTooLarge("a network's labels and options") }
         for (key, value) in spec.options.sorted(by: { $0.key < $1.key }) {
             switch key {
-            case encryptedOption:
-                guard ["false", "0"].contains(value.lowercased()) else {
+            case NetworkSpec.encryptedOption:
+                guard ["", "true", "false", "1", "0"].contains(value.lowercased()) else {
                     throw ControlError(
-                        .invalid,
-                        "encrypted networks are not available in this version of Weft: leave out --opt encrypted, or set it to false"
-                    )
+                        .invalid, "invalid option \(key)=\(value): give --opt \(key), or --opt \(key)=false for packets in the clear")
                 }
             case mtuOption:
-                guard let mtu = Int(value), mtus.contains(mtu) else {
+                let range = smallestMTU(spec)...65535
+                guard let mtu = Int(value), range.contains(mtu) else {
+                    let kinds = [spec.isEncrypted ? "is encrypted" : nil, spec.ipv6 ? "has IPv6" : nil].compactMap(\.self)
                     throw ControlError(
                         .invalid,
-                        "invalid option \(key)=\(value): the MTU of the hosts' network must be a number between "
-                            + "\(mtus.lowerBound) and \(mtus.upperBound)")
-                }
-                guard !spec.ipv6 || mtu >= smallestMTU6 else {
-                    throw ControlError(
-                        .invalid,
-                        "invalid option \(key)=\(value): a network with IPv6 needs at least \(smallestMTU6); give that, or leave "
-                            + "out --ipv6")
+                        "invalid option \(key)=\(value): the MTU of the hosts' network must be a number between \(range.lowerBound) and "
+                            + "\(range.upperBound)" + (kinds.isEmpty ? "" : ", as the network " + kinds.joined(separator: " and ")))
                 }
             case vniOption:
                 _ = try vni(spec)
             default:
                 throw ControlError(
                     .invalid,
-                    "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(encryptedOption)=false"
+                    "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(NetworkSpec.encryptedOption)"
                 )
             }
         }

@@ -61,6 +61,7 @@ struct Membership: Sendable {
         ObservedEndpoints.forget(of: id, in: &round)
         ObservedKeys.forget(of: id, in: &round)
         round.draft.delete(Node.key(id))
+        KeyRotation.nodeRemoved(in: &round)
         return node
     }
 

@@ -21,6 +21,7 @@ enum Settings {
         cluster.updatedAt = round.wallClock
         cluster.renewTokens(rotation.tokens, random: &random)
         cluster.renewUnlockKey(isAskedFor: rotation.unlockKey, random: &random)
+        if rotation.keys { cluster.wantNextKeys() }
         if let root = rotation.root { RootController.begin(of: &cluster, to: root, in: &round) }
         round.draft.put(cluster)
         return cluster
@@ -49,6 +50,9 @@ enum Settings {
         }
         guard spec.heartbeatSeconds <= 3600 else {
             throw ControlError(.invalid, "the heartbeat period must be between 1 s and 1 h")
+        }
+        if let seconds = spec.keyRotationSeconds, !ClusterSpec.keyRotationRange.contains(seconds) {
+            throw ControlError(.invalid, "the time between epochs of the data path's keys must be between 1 minute and 1 year")
         }
         guard spec.certificateLifetimeSeconds == 0 || spec.certificateLifetimeSeconds >= 3600 else {
             throw ControlError(
