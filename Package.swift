@@ -132,7 +132,7 @@ let package = Package(
         module(
             .machines, "WeftSim",
             [
-                "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS",
+                "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftCrypto", "WeftNode", "WeftDatapath", "WeftDNS",
                 "WeftAgentCore",
             ]),
         module(.machines, "WeftTemplate", ["WeftText"]),

@@ -39,7 +39,8 @@ private let layers = [
             "WeftDNS": ["WeftNet", "WeftModel", "WeftWire"],
             "WeftAgentCore": ["WeftNet", "WeftModel", "WeftNode", "WeftDatapath", "WeftDNS"],
             "WeftSim": [
-                "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftNode", "WeftDatapath", "WeftDNS", "WeftAgentCore",
+                "WeftNet", "WeftModel", "WeftWire", "WeftIPAM", "WeftControl", "WeftCrypto", "WeftNode", "WeftDatapath", "WeftDNS",
+                "WeftAgentCore",
             ],
             "WeftTemplate": ["WeftText"],
             "WeftESP": [],

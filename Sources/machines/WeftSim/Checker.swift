@@ -122,7 +122,7 @@ struct Checker {
         for (key, object) in cluster.store.objects where manager.object(key) != object {
             return "store and manager differ about \(key)"
         }
-        if let unfinished = unfinishedRoot(in: cluster, manager) { return unfinished }
+        if let unfinished = unfinishedRoot(in: cluster, manager) ?? keyDifference(in: cluster, manager) { return unfinished }
         for node in cluster.nodes where !node.isGone {
             let name = node.description.hostname
             guard let record = manager.node(node.id) else { return "\(name) is no member and does not know it" }

@@ -67,7 +67,9 @@ extension SimCluster {
         case .replyReservation(let id, let result):
             try promised(id, result, by: index)
         case .followed(let id): note("\(host) need not wait for others any more: \(id)")
-        case .keysChanged: break
+        case .keysChanged(let news):
+            if nodes[index].keys.news == nil { queue.plan(.keysDue(index, life: nodes[index].life), at: delay(0...50)) }
+            nodes[index].keys.news = news
         case .assigned(let tasks):
             if !tasks.tasks.isEmpty { note("\(host) is to run \(tasks.tasks.map(\.name))") }
         case .lost(let endpoints, let reason):

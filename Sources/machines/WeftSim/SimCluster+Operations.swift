@@ -19,6 +19,7 @@ extension SimCluster {
         case 84..<86: try command(.rotateToken(.worker))
         case 86..<88: try replaceRoot()
         case 88: try changeMTU()
+        case 92: try rotateKeys()
         case 89..<92: try changeServices()
         default: if options.faults { fault() }
         }
@@ -91,6 +92,7 @@ extension SimCluster {
     func randomNetwork() -> NetworkSpec {
         var spec = NetworkSpec(name: "n\(Int.random(in: 1...8, using: &random))")
         spec.attachable = true
+        if random.chance(30) { spec.options[NetworkSpec.encryptedOption] = "" }
         if random.chance(40) {
             let length = Int.random(in: 26...29, using: &random)
             let base = IPv4Address(rawValue: 10 << 24 | 77 << 16 | UInt32(Int.random(in: 0...3, using: &random)) << 8)
@@ -184,6 +186,13 @@ extension SimCluster {
         default:
             if let part = HostPart.allCases.randomElement(using: &random) { door.kernel.removePart(part) }
         }
+    }
+
+    private func rotateKeys() throws {
+        guard let cluster = manager?.replica.cluster else { return }
+        var rotation = ClusterRotation()
+        rotation.keys = true
+        try command(.updateCluster(version: cluster.version, cluster.spec, rotating: rotation))
     }
 
     /// The interface to the other nodes gets another MTU.

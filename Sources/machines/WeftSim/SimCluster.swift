@@ -68,6 +68,8 @@ package struct SimReport: Hashable, Sendable {
     /// Addresses attached or refused while networks were filled to the last one.
     package var filled = 0
     package var nodesLeft = 0
+    /// Of the data path's keys.
+    package var finalEpoch: UInt64 = 0
     package var finalRevision: Version = .none
     /// A digest of the final state, for runs that must repeat themselves.
     package var fingerprint: UInt64 = 0
@@ -95,6 +97,7 @@ final class SimCluster {
         case operateOther
         case datapathRound(Int, life: Int)
         case reconciled(Int, life: Int, ReconcileOutcome)
+        case keysDue(Int, life: Int)
     }
 
     let seed: UInt64
@@ -203,6 +206,7 @@ final class SimCluster {
         case .agentTick(let index, let life):
             guard nodes[index].life == life, nodes[index].core != nil else { return }
             try feed(index, agent: .tick)
+            try keepKeys(index) { $0.tick(now: now) }
             queue.plan(.agentTick(index, life: life), at: now + .seconds(1))
         case .agentStart(let index):
             try startAgent(index)
@@ -229,6 +233,8 @@ final class SimCluster {
             try datapathRound(index, life: life)
         case .reconciled(let index, let life, let outcome):
             if nodes[index].life == life { try feed(index, agent: .reconciled(outcome)) }
+        case .keysDue(let index, let life):
+            if nodes[index].life == life { try keepKeys(index) { $0.takeNews(now: now) } }
         case .storeAnswers(let pending):
             try answer(pending)
             try advanceManager()

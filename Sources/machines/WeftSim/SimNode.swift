@@ -29,6 +29,7 @@ struct SimNode {
     var names: NameTable
     var due = DueChanges()
     var isRoundPlanned = false
+    var keys: SimKeys
 
     /// Requests that have no reply yet.
     var requests: Set<RequestID> = []
@@ -55,6 +56,7 @@ struct SimNode {
         kernel = SimKernelDoor(SimKernel(dataPathAddress: vtep), seed: seed)
         datapath = NodeDatapath(node: id, dataPathAddress: vtep)
         names = NameTable(node: id)
+        keys = SimKeys(node: id, seed: seed)
     }
 }
 
@@ -82,6 +84,7 @@ extension SimNode {
         names = NameTable(node: id)
         due = DueChanges()
         isRoundPlanned = false
+        keys = SimKeys(node: id, seed: random.next())
     }
 
     /// The end of the process, and of all that it had in memory.

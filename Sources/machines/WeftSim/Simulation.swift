@@ -1,3 +1,4 @@
+import WeftControl
 import WeftModel
 import WeftNode
 
@@ -27,6 +28,7 @@ package enum Simulation {
             }
         }
         if options.fillsNetworks { try cluster.fillNetworks() }
+        cluster.report.finalEpoch = cluster.manager?.replica.cluster?.keyEpoch ?? 0
         cluster.report.finalRevision = cluster.store.revision
         cluster.report.fingerprint = fingerprint(cluster)
         return cluster.report
