@@ -91,7 +91,6 @@ step "its program is another" within 60 another
 step "with the rules" within 40 rules 81
 step "of both ports" within 20 rules 82
 step "it answers" within 20 http $four
-step "the task is the same" equals 1 sh -c "WEFT_LAB=$lab weft lab exec 1 -- docker service ps -q web | wc -l"
 step "a UDP server in it" echo_in_container 81 82
 step "answers" within 20 udp $six 8082
 step "the service goes" on 1 docker service rm web

@@ -52,6 +52,9 @@ package struct ManagerCore: Sendable {
 
     package init(_ snapshot: StoreSnapshot) { replica = Replica(snapshot) }
 
+    /// `proceed` would go on, without anything new.
+    package var hasMore: Bool { proposal == nil && replica.revision >= needed && (!waiting.isEmpty || leader.hasMore) }
+
     /// False while inputs wait, or are out in a proposal.
     package var isIdle: Bool { waiting.isEmpty && proposal == nil }
 
@@ -63,14 +66,16 @@ package struct ManagerCore: Sendable {
     /// Goes on from a snapshot, where the commits before it are not to be had.
     package mutating func follow(_ snapshot: StoreSnapshot) { followed.append(.snapshot(snapshot)) }
 
-    /// Takes in what there is to take in. `now` is of a clock that nobody sets.
+    /// Takes in what there is to take in, in so many rounds at most: while `hasMore`, there is more. `now` is of a clock that nobody sets.
     package mutating func proceed(
-        now: Instant, wallClock: Instant, random: inout some RandomNumberGenerator
+        now: Instant, wallClock: Instant, roundsMax: Int = .max, random: inout some RandomNumberGenerator
     ) -> [ControlAction] {
         guard proposal == nil else { return [] }
         var actions = catchUp(now: now, wallClock: wallClock)
-        while proposal == nil, !waiting.isEmpty || leader.hasMore, replica.revision >= needed {
+        var rounds = 0
+        while hasMore, rounds < roundsMax {
             actions += round(now: now, wallClock: wallClock, random: &random)
+            rounds += 1
         }
         return actions
     }

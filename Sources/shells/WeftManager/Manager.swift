@@ -101,7 +101,7 @@ package final class Manager: Sendable {
         await withDiscardingTaskGroup { group in
             group.addTask { await follower.run(from: start) }
             await withDiscardingTaskGroup { commits in
-                while let batch = await queue.next(inputsMax: worker.room) {
+                while let batch = await queue.next(inputsMax: worker.room, isAwaited: !worker.hasMore) {
                     guard let transaction = worker.process(batch, now: clock(), wallClock: wallClock()) else { continue }
                     commits.addTask { await self.commit(transaction) }
                 }

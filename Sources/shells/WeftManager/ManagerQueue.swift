@@ -78,13 +78,14 @@ final class ManagerQueue: Sendable {
         return isAdded
     }
 
-    /// All the news, and so many inputs at most, as soon as there are any; nil once the queue is finished, or the task is
-    /// cancelled.
-    func next(inputsMax: Int) async -> Batch? {
+    /// All the news, and so many inputs at most, as soon as there are any, or unless they are awaited as it is; nil once the queue is
+    /// finished, or the task is cancelled.
+    func next(inputsMax: Int, isAwaited: Bool = true) async -> Batch? {
         var iterator = wakeUps.makeAsyncIterator()
         while true {
             if Task.isCancelled { return nil }
             if let batch = take(inputsMax: inputsMax) { return batch }
+            if !isAwaited, !isFinished { return Batch() }
             if await iterator.next() == nil { return nil }
         }
     }
@@ -100,6 +101,8 @@ final class ManagerQueue: Sendable {
             return batch.news.isEmpty && batch.inputs.isEmpty ? nil : batch
         }
     }
+
+    private var isFinished: Bool { state.withLock { $0.isFinished } }
 
     var inputCount: Int { state.withLock { $0.inputs.count } }
 

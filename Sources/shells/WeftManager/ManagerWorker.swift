@@ -30,6 +30,9 @@ struct ManagerWorker {
     /// How many inputs the core may be given. While it waits for the store, inputs wait in the queue, which has a bound.
     var room: Int { core.isIdle ? ManagerCore.inputsMax : 0 }
 
+    /// There is more to decide without anything new; what is new comes in between.
+    var hasMore: Bool { core.hasMore }
+
     /// Takes a batch in, and returns the transaction that is to be committed, if any.
     mutating func process(_ batch: ManagerQueue.Batch, now: Instant, wallClock: Instant) -> Transaction? {
         var looks: [@Sendable (Replica) -> Void] = []
@@ -45,7 +48,7 @@ struct ManagerWorker {
             let accepted = accept(input)
             core.enqueue(accepted)
         }
-        let transaction = perform(core.proceed(now: now, wallClock: wallClock, random: &generator))
+        let transaction = perform(core.proceed(now: now, wallClock: wallClock, roundsMax: 1, random: &generator))
         for look in looks { look(core.replica) }
         return transaction
     }

@@ -6,9 +6,14 @@ import WeftNet
 struct Orchestration: Sendable {
     /// So many changes make one transaction large enough; the rest of the services wait for the next.
     private static let changesMax = ManagerCore.changesMax
+    /// Services with so many tasks together have a turn in one round: a fresh manager's first look at all of them is many rounds, between which
+    /// nodes and people are heard.
+    private static let tasksMax = 512
 
     /// Services that something concerns, and that had no turn since.
     private var concerned: Set<ServiceID> = []
+    /// The one that had its turn last where not all had: those behind it are next, so that none waits for ever.
+    private var last: ServiceID?
     /// Whatever there is may concern all.
     private var isNew = true
     /// Those that never had a turn here.
@@ -50,11 +55,21 @@ struct Orchestration: Sendable {
     private mutating func turns(in round: inout Round, random: inout some RandomNumberGenerator) {
         let scheduler = Scheduler(round.tables)
         let start = round.mark.changes
-        for id in concerned.sorted() {
-            guard round.mark.changes - start < Self.changesMax else { break }
+        var tasks = 0
+        for id in inOrder(concerned) {
+            guard round.mark.changes - start < Self.changesMax, tasks < Self.tasksMax else { return }
+            tasks += 1 + (round.tables.found.tasks[id]?.count ?? 0)
             concerned.remove(id)
+            last = id
             turn(id, scheduler, in: &round, random: &random)
         }
+        last = nil
+    }
+
+    private func inOrder(_ ids: Set<ServiceID>) -> [ServiceID] {
+        let sorted = ids.sorted()
+        guard let last else { return sorted }
+        return sorted.filter { $0 > last } + sorted.filter { $0 <= last }
     }
 
     private mutating func turn(
