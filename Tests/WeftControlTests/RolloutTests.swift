@@ -109,6 +109,55 @@ struct RolloutTests {
         #expect(Set(images(swarm, service)) == ["app:2"])
     }
 
+    @Test("What a pause left between two tasks ends with one")
+    func pauseBetweenTasks() throws {
+        var swarm = try Swarm.withWorkers(2)
+        let service = try serve(&swarm, 3) {
+            $0.order = .startFirst
+            $0.parallelism = 2
+        }
+        try renew(&swarm, service)
+        let new = swarm.wanted(service).filter { $0.spec.container.image == "app:2" }
+        try #require(new.count == 2)
+        try swarm.report(new[0], .rejected, problem: "No such image: app:2")
+        #expect(try state(swarm, service) == .paused)
+        #expect(swarm.wanted(service).count { $0.slot == new[1].slot } == 2)
+        try swarm.report(new[1], .running)
+        #expect(swarm.wanted(service).filter { $0.slot == new[1].slot }.map(\.id) == [new[1].id])
+        #expect(swarm.wanted(service).count == 3)
+    }
+
+    @Test("Where both tasks of a place are what a newer spec asks for, one of them ends")
+    func bothAreAsked() throws {
+        var swarm = try Swarm.withWorkers(2)
+        let service = try serve(&swarm, 1) { $0.order = .startFirst }
+        let former = try #require(swarm.wanted(service).first)
+        let other = NodeID(former.node == NodeID("w1") ? "w2" : "w1")
+        try swarm.setNode(other) { $0.labels["zone"] = "a" }
+        try swarm.update(service) { $0.task.placement.constraints = ["node.labels.zone == a"] }
+        let new = try #require(swarm.wanted(service).first { $0.id != former.id })
+        try #require(new.node == other)
+        try swarm.report(new, .ready)
+        try swarm.update(service) { $0.task.placement.constraints = [] }
+        try swarm.obey()
+        #expect(swarm.wanted(service).map(\.id) == [former.id])
+    }
+
+    @Test("On a node that is paused meanwhile, too, one of two tasks ends")
+    func pausedNode() throws {
+        var swarm = try Swarm.withWorkers(1)
+        var config = UpdateConfig()
+        config.order = .startFirst
+        let service = try swarm.serve("web", .global) { $0.update = config }.id
+        try swarm.obey()
+        try renew(&swarm, service)
+        let node = NodeID("w1")
+        try swarm.setNode(node) { $0.availability = .pause }
+        let new = try #require(swarm.wanted(service).first { $0.node == node && $0.spec.container.image == "app:2" })
+        try swarm.report(new, .running)
+        #expect(swarm.wanted(service).filter { $0.node == node }.map(\.id) == [new.id])
+    }
+
     @Test("A failure pauses the update; the next one goes on")
     func pause() throws {
         var swarm = try Swarm.withWorkers(2)

@@ -24,16 +24,20 @@ extension ServiceTurn {
     mutating func roll(in round: borrowing Round, random: inout some RandomNumberGenerator) {
         guard let service, !service.spec.mode.isJob else { return }
         if service.updateStatus == nil {
-            guard tasks.all.contains(where: { $0.isWanted && $0.specVersion != service.specVersion }) else { return }
+            guard tasks.all.contains(where: { $0.isWanted && $0.specVersion != service.specVersion }) else { return endServed() }
             self.service?.updateStatus = UpdateStatus(state: .updating, startedAt: wallClock, message: "update in progress")
         }
-        if service.updateStatus?.completedAt != nil { return catchUp(in: round, random: &random) }
-        guard service.updateStatus?.isUnderWay ?? true else { return }
+        if service.updateStatus?.completedAt != nil {
+            endServed()
+            return catchUp(in: round, random: &random)
+        }
+        guard service.updateStatus?.isUnderWay ?? true else { return endServed() }
         // Ports and addresses of the spec that is gone back to are not there yet.
         if let failed = failure(in: steps(in: round)) { return goBackOrPause(because: failed) }
+        endServed()
         let config = self.config
         let steps = self.steps(in: round)
-        for step in steps where step.serves || !step.current.isEmpty && stopsFirst(config) { endFormer(of: step) }
+        for step in steps where !step.current.isEmpty && stopsFirst(config) { endFormer(of: step) }
         for step in steps where !step.former.isEmpty && step.current.isEmpty {
             if let last = step.made.last, mayFollow(last) { replace(step, config, random: &random) }
         }
@@ -107,6 +111,17 @@ extension ServiceTurn {
 
     /// While a new task cannot have what its service needs, the old one goes on, whatever the order.
     private func stopsFirst(_ config: UpdateConfig) -> Bool { config.order == .stopFirst && service?.problem == nil }
+
+    /// One task in a place is enough, however far the update gets, and whether its node is paused: where one of the newest spec serves, the
+    /// others end. Two may be of it where a spec was taken back while its update was between them.
+    private mutating func endServed() {
+        guard let version = service?.specVersion else { return }
+        for place in tasks.sortedPlaces {
+            let wanted = tasks.wanted(at: place)
+            guard let kept = wanted.first(where: { $0.specVersion == version && $0.status.state == .running }) else { continue }
+            for task in wanted where task.id != kept.id { tasks.want(.shutdown, of: task) }
+        }
+    }
 
     private mutating func endFormer(of step: Step) { for task in step.former { tasks.want(.shutdown, of: task) } }
 
