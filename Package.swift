@@ -157,6 +157,7 @@ let package = Package(
         module(.doors, "WeftKernel", ["WeftNet", "WeftModel", "WeftWire", "WeftDatapath", "WeftLinux", "WeftBPF", "CDatapathABI"]),
         module(.doors, "WeftJSON", ["WeftText"]),
         module(.doors, "WeftThreads", nio),
+        module(.doors, "WeftTunnelClient", ["WeftTunnelWire", "WeftLinux", "WeftThreads", "CLinux"]),
         module(.doors, "WeftFiles", ["WeftLinux", "WeftJSON"]),
         module(.doors, "WeftSandbox", ["WeftText", "WeftSandboxWire", "WeftLinux", "WeftJSON", "CSandbox"]),
         module(.doors, "WeftStore", ["WeftNet", "WeftModel"]),
@@ -222,6 +223,13 @@ let package = Package(
             [
                 "WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftClient", "WeftSandbox", "CSandbox", "CLab",
                 .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
+
+        module(
+            .shells, "WeftKeys",
+            [
+                "WeftNet", "WeftModel", "WeftCrypto", "WeftTunnelWire", "WeftTunnelClient", "WeftIdentity", "WeftThreads", "WeftLinux",
+                .product(name: "Crypto", package: "swift-crypto"), logging,
             ]),
 
         // Executables.
@@ -317,6 +325,9 @@ let package = Package(
                 "WeftMembership", "WeftAPI", "WeftControl", "WeftFiles", "WeftIdentity", "WeftManager", "WeftModel", "WeftNet", "WeftRPC",
                 "WeftStore", "WeftStoreSQLite", "TestSupport", logging,
             ] + nio),
+        tests(
+            "WeftKeysTests",
+            ["WeftKeys", "WeftCrypto", "WeftIdentity", "WeftModel", "WeftNet", "WeftTunnelWire", "TestSupport", logging]),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.

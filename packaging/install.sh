@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 prefix=${PREFIX:-/usr/local}
 units=/etc/systemd/system
 completions=$prefix/share/bash-completion/completions
-programs="weftd weft weft-shim weft-supervisor weft-cni"
+programs="weftd weft weft-shim weft-supervisor weft-tunnel weft-cni"
 systemd() { [ -d /run/systemd/system ]; }
 fail() { echo "install.sh: $1" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "run it as root"
@@ -35,8 +35,8 @@ release=$(uname -r)
 major=${release%%.*} minor=${release#*.} minor=${minor%%[!0-9]*}
 [ "$major" -gt 6 ] || { [ "$major" = 6 ] && [ "$minor" -ge 1 ]; } || fail "kernel $release is too old: Weft needs 6.1 or newer"
 command -v nft >/dev/null || fail "nft is missing: install nftables"
-missing=$(ldd "$here/bin/weftd" | awk '/not found/ { print $1 }' | tr '\n' ' ')
-[ -z "$missing" ] || fail "libraries are missing: $missing(packages libbpf, libelf, sqlite-libs or the like)"
+missing=$(ldd "$here/bin/weftd" "$here/bin/weft-tunnel" | awk '/not found/ { print $1 }' | tr '\n' ' ')
+[ -z "$missing" ] || fail "libraries are missing: $missing(packages libbpf, libelf, sqlite-libs, openssl-libs or the like)"
 
 mkdir -p "$prefix/bin" "$completions"
 for program in $programs; do

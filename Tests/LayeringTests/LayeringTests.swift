@@ -58,6 +58,7 @@ private let layers = [
             ],
             "WeftJSON": foundation.union(["WeftText"]),
             "WeftThreads": nio,
+            "WeftTunnelClient": Set(["WeftTunnelWire", "WeftLinux", "WeftThreads", "CLinux"]).union(system),
             "WeftFiles": Set(["WeftLinux", "WeftJSON"]).union(foundation),
             "WeftSandbox": Set(["WeftText", "WeftSandboxWire", "WeftLinux", "WeftJSON", "CSandbox"]).union(system).union(foundation),
             "WeftStore": ["WeftNet", "WeftModel"],
@@ -98,6 +99,10 @@ private let layers = [
                 "WeftAPI",
                 "Logging", "NIOPosix", "Synchronization",
             ],
+            "WeftKeys": [
+                "WeftNet", "WeftModel", "WeftCrypto", "WeftTunnelWire", "WeftTunnelClient", "WeftIdentity", "WeftThreads", "WeftLinux",
+                "Crypto", "Logging", "Synchronization",
+            ],
             "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
                 .union(system).union(foundation),
         ]),
@@ -111,7 +116,8 @@ private let programs = Layer(
         "weftd": Set([
             "WeftNet", "WeftModel", "WeftWire", "WeftControl", "WeftNode", "WeftDatapath", "WeftAgentCore", "WeftLinux", "WeftFiles",
             "WeftKernel", "WeftBPF", "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftHTTP", "WeftEngine",
-            "WeftThreads", "WeftManager", "WeftAgent", "WeftAPI", "WeftPlugin", "WeftMembership", "ArgumentParser", "Logging",
+            "WeftThreads", "WeftManager", "WeftAgent", "WeftAPI", "WeftPlugin", "WeftMembership", "WeftKeys", "WeftTunnelClient",
+            "WeftTunnelWire", "ArgumentParser", "Logging",
             "ServiceLifecycle", "UnixSignals", "Glibc", "Synchronization",
         ]).union(nio),
         "weft": Set([

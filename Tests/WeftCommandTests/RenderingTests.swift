@@ -196,6 +196,10 @@ func statusText() throws {
              "Underlay":{"Interface":"eth0","Address":"172.30.0.1","MTU":1500,"Port":4789,"Attachment":"tcx",
                "Translation":"socket","TranslationProblem":"",
                "PortProblems":["port 80/tcp of this host is in use by nginx (process 7), and is not published here"],"Drops":{}},
+             "Encryption":{"Needed":true,"Engine":"user space","Process":812,"Epoch":3,"StatedEpoch":3,"Problem":"",
+               "Counts":{"sent":12,"received":10,"noKey":4,"forged":0},
+               "Pairs":[{"NodeID":"n2","Epoch":0,"Heard":false,"Problem":"nothing can be sent to it encrypted: it has said nothing of its keys"},
+                 {"NodeID":"n3","Epoch":3,"Heard":true,"Problem":""}]},
              "Peers":[{"NodeID":"n2","Hostname":"host2","State":"ready","Address":"172.30.0.2"}]}
             """))
     #expect(
@@ -205,6 +209,8 @@ func statusText() throws {
             Underlay:  eth0 172.30.0.1, MTU 1500, UDP port 4789, programs by tcx, dropped: none
             Services:  TCP translated where sockets connect, all else at the interface
             Problem:   port 80/tcp of this host is in use by nginx (process 7), and is not published here
+            Encrypted: in user space by weft-tunnel (process 812), epoch 3, 1 of 2 nodes ready, dropped: 4 noKey
+            Problem:   host2: nothing can be sent to it encrypted: it has said nothing of its keys
 
             PEER      HOSTNAME   STATE     ADDRESS
             n2        host2      ready     172.30.0.2

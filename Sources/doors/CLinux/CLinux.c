@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -160,6 +161,102 @@ failed:;
     close(descriptor);
     errno = code;
     return -1;
+}
+
+int clx_connect_messages(const char *path, int limit_ms)
+{
+    struct sockaddr_un address;
+    struct timeval limit = {limit_ms / 1000, limit_ms % 1000 * 1000};
+    int code, descriptor, failed;
+
+    if (unix_address(&address, path) < 0)
+        return -1;
+    descriptor = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (descriptor < 0)
+        return -1;
+    failed = setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0 ||
+             setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0;
+    while (!failed && connect(descriptor, (struct sockaddr *)&address, sizeof address) < 0)
+        failed = errno != EINTR;
+    if (!failed)
+        return descriptor;
+    code = errno;
+    close(descriptor);
+    errno = code;
+    return -1;
+}
+
+pid_t clx_peer_process(int descriptor)
+{
+    struct ucred who;
+    socklen_t length = sizeof who;
+    return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &who, &length) < 0 ? -1 : who.pid;
+}
+
+int clx_wait_for_end(int descriptor)
+{
+    struct pollfd source = {.fd = descriptor, .events = 0};
+    while (poll(&source, 1, -1) < 0)
+        if (errno != EINTR)
+            return -1;
+    return 0;
+}
+
+void clx_wipe(void *bytes, size_t count) { explicit_bzero(bytes, count); }
+
+int clx_spawn_apart(char *const arguments[], int log)
+{
+    int report[2], code = 0, status;
+    pid_t child;
+
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return errno;
+    child = fork();
+    if (child < 0) {
+        code = errno;
+        close(report[0]);
+        close(report[1]);
+        return code;
+    }
+    if (child == 0) {
+        /* From here on only what is safe while other threads hold locks. */
+        sigset_t none;
+        struct sigaction ordinary = {.sa_handler = SIG_DFL};
+        int null = open("/dev/null", O_RDONLY), out, own = -1;
+        pid_t grandchild = null < 0 || setsid() < 0 ? -1 : fork();
+        if (grandchild > 0)
+            _exit(0);
+        if (grandchild < 0)
+            goto failed;
+        for (int number = 1; number < NSIG; number++)
+            sigaction(number, &ordinary, NULL);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        /* Out of the way of 0 to 3 first: any of these may be one of them. */
+        out = fcntl(log, F_DUPFD_CLOEXEC, 4);
+        own = fcntl(report[1], F_DUPFD_CLOEXEC, 4);
+        if (out < 0 || own < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 || dup3(own, 3, O_CLOEXEC) < 0 ||
+            chdir("/") < 0)
+            goto failed;
+        own = 3;
+        close_range(4, ~0U, 0);
+        execv(arguments[0], arguments);
+    failed:
+        code = errno;
+        if (write(own < 0 ? report[1] : own, &code, sizeof code) < 0)
+            _exit(126);
+        _exit(127);
+    }
+    close(report[1]);
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            break; /* somebody else reaps */
+    ssize_t count;
+    do
+        count = read(report[0], &code, sizeof code);
+    while (count < 0 && errno == EINTR);
+    close(report[0]);
+    return count == sizeof code ? code : 0;
 }
 
 int clx_spawn_listening(pid_t *pid, char *const arguments[], const int *sockets, int count)

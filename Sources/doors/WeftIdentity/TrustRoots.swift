@@ -11,6 +11,9 @@ package final class TrustRoots: Sendable {
 
     init(_ roots: [Certificate]) { self.roots = Mutex(roots) }
 
+    /// The roots in a text.
+    package convenience init(pem: String) throws { self.init(try PEM.certificates(pem)) }
+
     var current: [Certificate] { roots.withLock { $0 } }
     func replace(with new: [Certificate]) { roots.withLock { $0 = new } }
 

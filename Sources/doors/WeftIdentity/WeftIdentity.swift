@@ -5,6 +5,7 @@
 // JoinToken              the digest of a root and a secret, in one text
 // NodeIdentity           key, certificate and roots of one node: node.pem
 // NodeCredentials        the same in use, for handshakes, replaced while connections are open
+// SignedText             what a member says to others by way of the managers, who cannot change it
 // DataKey, SealFile      what a manager's secrets are sealed with, and where it lies: seal.json
 //
 // It opens no connection, so that whoever needs a key links no gRPC. It decides nothing about the swarm: which role a

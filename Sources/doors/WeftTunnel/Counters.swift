@@ -1,26 +1,9 @@
 internal import Synchronization
+package import WeftTunnelWire
 
 /// What became of packets, counted by all threads of the tunnel.
 package final class Counters: Sendable {
-    package enum Event: Int, CaseIterable, Sendable {
-        case sent, received
-        /// No key to send to the peer under.
-        case noKey
-        /// What the device gave cannot be made packets of.
-        case malformed
-        /// The key has no more numbers.
-        case exhausted
-        /// The underlay did not take them.
-        case unsent
-        /// Came under an SPI that is nobody's.
-        case unknownAssociation
-        case replayed
-        case forged
-        /// Authentic, and not what is sent here; or it cannot bear the congestion mark.
-        case unacceptable
-        /// The device did not take them.
-        case undelivered
-    }
+    package typealias Event = TunnelEvent
 
     private let counts: [Counter] = Event.allCases.map { _ in Counter() }
 

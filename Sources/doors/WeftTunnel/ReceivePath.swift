@@ -3,6 +3,7 @@ internal import Glibc
 internal import Synchronization
 internal import WeftESP
 package import WeftLinux
+internal import WeftTunnelWire
 
 /// From the underlay to the device.
 package struct ReceivePath: ~Copyable {

@@ -2,6 +2,7 @@ internal import CTunnel
 internal import Glibc
 internal import WeftESP
 package import WeftLinux
+internal import WeftTunnelWire
 
 /// From the device to the underlay.
 package struct SendPath: ~Copyable {

@@ -126,6 +126,17 @@ package struct KeyRing: Sendable {
         return actions
     }
 
+    /// Whether the node has heard that it may send under this node's newest statement: what is older it uses no more.
+    package func isFollowed(by node: NodeID) -> Bool {
+        guard let since = own.last?.readySince, let readiness = peers[node]?.readiness else { return false }
+        return readiness.through >= since
+    }
+
+    /// What this node is sent to under; nil: nothing that the managers hold.
+    package var stated: StatementID? { own.last { $0.version != nil }?.id }
+    /// The node has stated something.
+    package func hasStatement(of node: NodeID) -> Bool { peers[node]?.statements.isEmpty == false }
+
     /// The next time at which something is to be done unasked.
     package var deadline: Duration? { leaving.map(\.at).min() }
 

@@ -66,6 +66,7 @@ struct StatusCommand: AsyncParsableCommand {
             text += translation(underlay)
             for problem in underlay["PortProblems"].array { text += "Problem:   \(problem.string ?? "")\n" }
         }
+        text += encryption(status["Encryption"], status["Peers"].array)
         let peers = status["Peers"].array.sorted { ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "") }
         text += "\n" + (try Self.peers.render(peers.map(peer), format: nil))
         let endpoints = status["Endpoints"].array.sorted {
@@ -92,6 +93,25 @@ struct StatusCommand: AsyncParsableCommand {
         }
     }
 
+    /// Who encrypts, and to which nodes nothing can be sent; nothing where there is no encrypted network.
+    private static func encryption(_ standing: TemplateValue, _ peers: [TemplateValue]) -> String {
+        guard standing["Needed"].bool == true else { return "" }
+        let pairs = standing["Pairs"].array
+        let ready = pairs.count { ($0["Epoch"].int ?? 0) > 0 }
+        let process = standing["Process"].int ?? 0
+        var text = "Encrypted: in \(standing["Engine"].string ?? "") by weft-tunnel"
+        text += process > 0 ? " (process \(process))" : " (not running)"
+        text += ", epoch \(GoText.value(standing["Epoch"])), \(ready) of \(pairs.count) nodes ready, "
+        text += "dropped: \(drops(standing["Counts"], but: ["sent", "received"]))\n"
+        if let problem = standing["Problem"].string, !problem.isEmpty { text += "Problem:   \(problem)\n" }
+        for pair in pairs {
+            guard let problem = pair["Problem"].string, !problem.isEmpty else { continue }
+            let name = peers.first { $0["NodeID"].string == pair["NodeID"].string }?["Hostname"].string ?? pair["NodeID"].string ?? ""
+            text += "Problem:   \(name): \(problem)\n"
+        }
+        return text
+    }
+
     private static func peer(_ peer: TemplateValue) -> TemplateValue {
         func text(_ name: String) -> TemplateValue { .string(peer[name].string ?? "") }
         return [
@@ -114,9 +134,9 @@ struct StatusCommand: AsyncParsableCommand {
     }
 
     /// "none", or every reason that occurred with its count.
-    private static func drops(_ drops: TemplateValue) -> String {
+    private static func drops(_ drops: TemplateValue, but others: Set<String> = []) -> String {
         let entries: [TemplateObject.Entry] = drops.object?.sortedEntries ?? []
-        let counted = entries.filter { ($0.value.int ?? 0) > 0 }
+        let counted = entries.filter { ($0.value.int ?? 0) > 0 && !others.contains($0.key) }
         guard !counted.isEmpty else { return "none" }
         return counted.map { "\($0.value.int ?? 0) \($0.key)" }.joined(separator: ", ")
     }

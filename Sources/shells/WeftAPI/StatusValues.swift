@@ -10,6 +10,8 @@ package struct NodeStatus: Hashable, Sendable {
     /// Nil while the data plane is not attached.
     package var underlay: Underlay?
     package var peers: [Peer] = []
+    /// Nil while this node has no keys to keep: it is locked, or cannot take part.
+    package var encryption: KeyStanding?
     /// Why this node takes no part in its swarm, or not all of it, and what to do; empty when all is well.
     package var problem = ""
     package init() {}

@@ -39,7 +39,10 @@ package struct SignedStatement: StoredValue, AssignedValue {
     package var audience: Audience { .everyNode }
 
     /// `NODE/EPOCH/INCARNATION`, the last in hexadecimal digits.
-    package var id: String { "\(node)/\(statement.epoch)/\(statement.incarnationText)" }
+    package var id: String { Self.id(node, statement) }
+    package static func id(_ node: NodeID, _ statement: StatementID) -> String {
+        "\(node)/\(statement.epoch)/\(statement.incarnationText)"
+    }
     package var version: Version
     package let node: NodeID
     package let statement: StatementID

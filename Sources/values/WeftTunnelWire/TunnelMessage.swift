@@ -49,6 +49,27 @@ package struct InboundAssociation: Equatable, Sendable {
     }
 }
 
+/// What became of a packet: what the tunnel counts, in the order in which it tells the numbers.
+package enum TunnelEvent: Int, CaseIterable, Sendable {
+    case sent, received
+    /// No key to send to the peer under.
+    case noKey
+    /// What the device gave cannot be made packets of.
+    case malformed
+    /// The key has no more numbers.
+    case exhausted
+    /// The underlay did not take them.
+    case unsent
+    /// Came under an SPI that is nobody's.
+    case unknownAssociation
+    case replayed
+    case forged
+    /// Authentic, and not what is sent here; or it cannot bear the congestion mark.
+    case unacceptable
+    /// The device did not take them.
+    case undelivered
+}
+
 /// What there is of a tunnel's keys and packets.
 package struct TunnelStatus: Equatable, Sendable {
     package struct Outbound: Equatable, Sendable {
@@ -77,7 +98,7 @@ package struct TunnelStatus: Equatable, Sendable {
         }
     }
 
-    /// Packets by what became of them, in the order of the tunnel's counters.
+    /// Packets by what became of them, in the order of `TunnelEvent`.
     package var counts: [UInt64]
     package var outbound: [Outbound]
     package var inbound: [Inbound]

@@ -32,6 +32,20 @@ int clx_spawn_listening(pid_t *pid, char *const arguments[], const int *sockets,
 /* The path that a unix socket is bound to; 0 if it is one that listens, else -1. */
 int clx_listening_path(int descriptor, char *path, size_t capacity);
 
+/* Starts the program at arguments[0] as a child of nobody here, in a session of its own: it goes on when the calling process ends, and
+ * is not waited for. Its standard output and error go to `log`; everything else is closed. Returns 0 or an errno value. */
+int clx_spawn_apart(char *const arguments[], int log);
+
+/* Connects to the unix socket at `path` that keeps messages apart (SOCK_SEQPACKET); each call on it takes `limit_ms` at most, then fails
+ * with EAGAIN. */
+int clx_connect_messages(const char *path, int limit_ms);
+/* The process at the other end of a unix socket. */
+pid_t clx_peer_process(int descriptor);
+/* Waits until the other end of a connection is closed, or this one shut down. What comes meanwhile is left for others. */
+int clx_wait_for_end(int descriptor);
+/* Overwrites bytes in a way that no compiler leaves out. */
+void clx_wipe(void *bytes, size_t count);
+
 int clx_pidfd_open(pid_t pid);
 /* An open file in memory, without a path. */
 int clx_memory_file(const char *name);

@@ -54,12 +54,28 @@ func statusJSON(_ status: NodeStatus) -> JSON {
                 "Drops": .counters($0.drops),
             ]
         } ?? .null,
+        "Encryption": status.encryption.map(encryptionJSON) ?? .null,
         "Peers": .array(
             status.peers.sorted { ($0.hostname, $0.id) < ($1.hostname, $1.id) }.map {
                 [
                     "NodeID": .string($0.id.rawValue), "Hostname": .string($0.hostname),
                     "State": .string($0.state.rawValue),
                     "Address": .string($0.dataPathAddress?.description ?? ""),
+                ]
+            }),
+    ]
+}
+
+private func encryptionJSON(_ standing: KeyStanding) -> JSON {
+    [
+        "Needed": .bool(standing.isNeeded), "Engine": .string(standing.isNeeded ? "user space" : ""),
+        "Process": .integer(Int64(standing.process ?? 0)), "Epoch": .counter(standing.epoch),
+        "StatedEpoch": .counter(standing.stated ?? 0), "Problem": .string(standing.problem), "Counts": .counters(standing.counts),
+        "Pairs": .array(
+            standing.pairs.map {
+                [
+                    "NodeID": .string($0.node.rawValue), "Epoch": .counter($0.epoch ?? 0), "Heard": .bool($0.isHeard),
+                    "Problem": .string($0.problem),
                 ]
             }),
     ]

@@ -1,0 +1,125 @@
+#!/bin/bash
+# An encrypted network on three lab hosts: what is on the underlay is ESP alone, whatever is killed, rotated, or removed.
+# WEFT_BIN: directory with weft, weftd, weft-shim, weft-tunnel. Needs root and tcpdump. Prints a line a step, ends with `N passed, N failed`.
+set -u
+PATH="${WEFT_BIN:?directory with the built executables}:$PATH"
+export PATH LC_ALL=C
+out=$(mktemp -d)
+lab=${WEFT_LAB:-weft-lab}
+trap 'kill $(jobs -p) 2>/dev/null; weft lab down >/dev/null 2>&1; rm -rf "$out"' EXIT
+. "$(dirname "$0")/steps.sh"
+
+on() { local host=$1; shift; weft lab exec "$host" -- "$@"; }
+address() { on "$1" weft inspect "$2" --format '{{(index .Networks "'"$3"'").IPAddress}}'; }
+ready() { [ "$(on 1 weft node ls --format '{{.Status}}' | grep -c Ready)" = 3 ]; }
+# The process that encrypts on a host: in whose network namespace it is.
+tunnel() {
+    local process
+    for process in $(pidof weft-tunnel); do
+        [ "$(stat -Lc %i /proc/$process/ns/net 2>/dev/null)" = "$(stat -Lc %i /run/netns/$lab-$1)" ] && echo "$process"
+    done
+}
+no_tunnel() { [ -z "$(tunnel "$1")" ]; }
+status() { on "$1" weft status --format '{{json .Encryption}}'; }
+field() { status "$1" | python3 -c "import json, sys; e = json.load(sys.stdin); print($2)"; }
+is() { [ "$(field "$1" "$2")" = "$3" ]; } # host, expression, value
+all_send() { # epoch, nodes to be sent to, hosts
+    local host
+    for host in $3; do is "$host" "sum(p['Epoch'] >= $1 for p in e['Pairs'])" "$2" || return 1; done
+}
+pings() { on "$1" weft exec "$2" ping -c 1 -W 1 "$3"; }
+flood() { on "$1" weft exec "$2" ping -n -i 0.005 "$3" >"$out/$4" 2>&1 & }
+end_flood() { on "$1" weft exec "$2" sh -c 'kill -INT $(pidof ping)'; }
+arrived() { end_flood "$1" "$2" && lost_none "$out/$3"; }
+# What went over a host's underlay since: only ESP of the encrypted network, with nothing of the marker in it.
+listen() { # host, name
+    nsenter --net=/run/netns/$lab-$1 tcpdump --immediate-mode -Z root -i eth0 -s 0 -U -w "$out/$2.pcap" >/dev/null 2>"$out/$2.log" &
+    listener=$!
+    within 10 grep -q listening "$out/$2.log"
+}
+deaf() { kill -INT $listener; wait $listener 2>/dev/null; true; }
+packets() { tcpdump -Z root -nr "$out/$1.pcap" "$2" 2>/dev/null | wc -l; }
+is_protected() { # name
+    [ "$(packets "$1" 'udp port 4500')" -ge 10 ] || { echo "no ESP: $(packets "$1" 'udp port 4500')"; return 1; }
+    [ "$(packets "$1" 'udp port 4789')" = 0 ] || { echo "VXLAN in the clear: $(packets "$1" 'udp port 4789')"; return 1; }
+    ! grep -aq WEFTWEFT "$out/$1.pcap"
+}
+marked() { on "$1" weft exec "$2" ping -c 10 -i 0.1 -W 5 -s 64 -p 5745465457454654 "$3"; }
+
+weft lab down >/dev/null 2>&1
+step "lab up with three hosts" weft lab up --nodes 3
+step "three nodes are ready" within 20 ready
+step "without an encrypted network nothing encrypts" eval "no_tunnel 1 && no_tunnel 2 && is 1 \"e['Needed']\" False"
+step "an encrypted network" on 1 weft network create -d overlay --attachable --opt encrypted sealed
+step "and one that is not" on 1 weft network create -d overlay --attachable plain
+for h in 1 2 3; do
+    step "weft-tunnel runs on host $h" within 20 eval "[ -n \"\$(tunnel $h)\" ]"
+    step "a$h" on $h weft run -d --name a$h --network sealed -- sleep infinity
+done
+step "every node sends to every other" within 30 all_send 1 2 "1 2 3"
+step "a1 pings a2" within 20 pings 1 a1 a2
+step "a3 pings a1" within 20 pings 3 a3 a1
+step "pings of every size" eval "on 1 weft exec a1 ping -c 2 -W 5 -s 0 a2 && on 1 weft exec a1 ping -c 2 -W 5 -s 1300 a2 && on 1 weft exec a1 ping -c 2 -W 5 -s 20000 a2"
+step "the underlay is listened to" listen 1 sealed
+step "marked pings" marked 1 a1 a2
+transfer() {
+    on 2 weft exec -d a2 sh -c 'busybox nc -l -p 7000 >/tmp/weft-e2e-got' 2>/dev/null || on 2 weft exec a2 sh -c 'busybox nc -l -p 7000 >/tmp/weft-e2e-got &'
+    head -c 20000000 /dev/urandom >/tmp/weft-e2e-sent
+    within 20 on 1 weft exec a1 sh -c "busybox nc -w 5 $(address 2 a2 sealed) 7000 </tmp/weft-e2e-sent" && within 10 cmp /tmp/weft-e2e-sent /tmp/weft-e2e-got
+}
+step "20 MB by TCP" transfer
+rm -f /tmp/weft-e2e-sent /tmp/weft-e2e-got
+deaf
+step "there was ESP alone, and nothing to read" is_protected sealed
+step "status says it" has "Encryption:" on 1 weft status
+
+step "kill -9 of weftd on host 2, under pings" eval "flood 1 a1 \$(address 2 a2 sealed) weftd && within 10 grep -q icmp_seq=50 '$out/weftd' && weft lab kill 2"
+before=$(tunnel 2)
+step "the tunnel goes on without it" eval "[ -n '$before' ] && pings 1 a1 a2"
+step "weftd comes back" weft lab start 2
+step "and has keys of its own" within 30 all_send 1 2 "1 2 3"
+step "with the same process" equals "$before" tunnel 2
+sleep 1
+step "nothing was lost" arrived 1 a1 weftd
+
+rotate() {
+    local epoch; epoch=$(field 1 "e['Epoch']")
+    flood 1 a1 "$(address 3 a3 sealed)" rotation
+    within 10 grep -q icmp_seq=50 "$out/rotation" || return 1
+    on 1 weft swarm keys --rotate || return 1
+    within 60 all_send $((epoch + 1)) 2 "1 2 3" || return 1
+    sleep 2
+    arrived 1 a1 rotation
+}
+step "keys are rotated, and no ping is lost" rotate
+step "once more" rotate
+
+step "the underlay is listened to" listen 1 killed
+on 1 weft exec a1 ping -n -i 0.01 -s 64 -p 5745465457454654 "$(address 2 a2 sealed)" >"$out/killing" 2>&1 &
+kill_tunnels() {
+    local round host
+    for round in 1 2 3 4; do
+        host=$((round % 2 + 1))
+        kill -9 "$(tunnel $host)" || return 1
+        within 20 eval "[ -n \"\$(tunnel $host)\" ]" || return 1
+        within 30 pings 1 a1 a2 || return 1
+    done
+}
+step "the tunnel's process is killed four times, and each time it goes on" kill_tunnels
+end_flood 1 a1
+deaf
+step "in between, too, there was ESP alone" is_protected killed
+step "every node sends to every other" within 30 all_send 1 2 "1 2 3"
+
+third=$(address 3 a3 sealed)
+step "host 3 is killed and its node removed" eval "weft lab kill 3 && on 1 weft node rm --force host3"
+refuses() { is 1 "len(e['Pairs'])" 1 && ! pings 1 a1 "$third" && ! on 3 weft exec a3 ping -c 1 -W 1 "$(address 1 a1 sealed)" 2>/dev/null; }
+step "nothing is sent to it, and nothing of it taken" within 20 refuses
+step "the others go on" within 20 pings 1 a1 a2
+
+step "the network goes" eval "on 1 weft rm -f a1; on 2 weft rm -f a2; within 20 on 1 weft network rm sealed"
+step "and with it the processes" within 20 eval "no_tunnel 1 && no_tunnel 2"
+left=$(tunnel 3)
+step "lab down" weft lab down
+step "and with it what host 3 still had" not test -d "/proc/$left"
+conclude
