@@ -228,7 +228,8 @@ let package = Package(
         module(
             .shells, "WeftKeys",
             [
-                "WeftNet", "WeftModel", "WeftCrypto", "WeftTunnelWire", "WeftTunnelClient", "WeftIdentity", "WeftThreads", "WeftLinux",
+                "WeftNet", "WeftModel", "WeftNode", "WeftCrypto", "WeftTunnelWire", "WeftTunnelClient", "WeftIdentity", "WeftThreads",
+                "WeftLinux",
                 .product(name: "Crypto", package: "swift-crypto"), logging,
             ]),
 
@@ -240,7 +241,7 @@ let package = Package(
                 "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftManager", "WeftAgentCore", "WeftAgent",
                 "WeftAPI",
                 "WeftEngine", "WeftMembership",
-                "WeftPlugin", "WeftFiles", "WeftJSON", "WeftHTTP", "WeftThreads",
+                "WeftPlugin", "WeftKeys", "WeftTunnelClient", "WeftFiles", "WeftJSON", "WeftHTTP", "WeftThreads",
                 "WeftBPF", "WeftWire", .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"), logging, argumentParser,
             ] + nio, linked: compactly),
@@ -327,7 +328,7 @@ let package = Package(
             ] + nio),
         tests(
             "WeftKeysTests",
-            ["WeftKeys", "WeftCrypto", "WeftIdentity", "WeftModel", "WeftNet", "WeftTunnelWire", "TestSupport", logging]),
+            ["WeftKeys", "WeftCrypto", "WeftIdentity", "WeftNode", "WeftModel", "WeftNet", "WeftTunnelWire", "TestSupport", logging]),
         tests("WeftPluginTests", ["WeftPlugin", "WeftModel", "WeftNet", logging] + nioHTTP),
         tests("WeftCommandTests", ["weft", "WeftTemplate", "WeftClient", "TestSupport", argumentParser] + nioHTTP),
         // Tests that need root: namespaces of their own.

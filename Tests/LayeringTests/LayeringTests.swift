@@ -100,7 +100,8 @@ private let layers = [
                 "Logging", "NIOPosix", "Synchronization",
             ],
             "WeftKeys": [
-                "WeftNet", "WeftModel", "WeftCrypto", "WeftTunnelWire", "WeftTunnelClient", "WeftIdentity", "WeftThreads", "WeftLinux",
+                "WeftNet", "WeftModel", "WeftNode", "WeftCrypto", "WeftTunnelWire", "WeftTunnelClient", "WeftIdentity", "WeftThreads",
+                "WeftLinux",
                 "Crypto", "Logging", "Synchronization",
             ],
             "WeftLab": Set(["WeftText", "WeftNet", "WeftWire", "WeftLinux", "WeftSandbox", "WeftClient", "CSandbox", "CLab", "NIOHTTP1"])
@@ -117,7 +118,7 @@ private let programs = Layer(
             "WeftNet", "WeftModel", "WeftWire", "WeftControl", "WeftNode", "WeftDatapath", "WeftAgentCore", "WeftLinux", "WeftFiles",
             "WeftKernel", "WeftBPF", "WeftSandbox", "WeftStore", "WeftStoreSQLite", "WeftIdentity", "WeftRPC", "WeftHTTP", "WeftEngine",
             "WeftThreads", "WeftManager", "WeftAgent", "WeftAPI", "WeftPlugin", "WeftMembership", "WeftKeys", "WeftTunnelClient",
-            "WeftTunnelWire", "ArgumentParser", "Logging",
+            "ArgumentParser", "Logging",
             "ServiceLifecycle", "UnixSignals", "Glibc", "Synchronization",
         ]).union(nio),
         "weft": Set([

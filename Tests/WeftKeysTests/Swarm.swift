@@ -7,6 +7,7 @@ import WeftIdentity
 import WeftKeys
 import WeftModel
 import WeftNet
+import WeftNode
 import WeftTunnelWire
 
 extension Instant {

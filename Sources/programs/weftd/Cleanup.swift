@@ -2,6 +2,7 @@ import Glibc
 import WeftKernel
 import WeftLinux
 import WeftSandbox
+import WeftTunnelClient
 
 /// What `weftd --cleanup` does: all that Weft made on the host goes, but for the state directory.
 struct Cleanup {
@@ -20,6 +21,7 @@ struct Cleanup {
         for sandbox in sandboxes where sandbox.isAlive { kill(sandbox.shimPID, SIGKILL) }
         let deadline = ContinuousClock.now + .seconds(10)
         while sandboxes.contains(where: \.isAlive), ContinuousClock.now < deadline { usleep(5_000) }
+        try TunnelProcess.end(runDirectory: runDirectory)
         try KernelDatapath.teardown(pinDirectory: bpfDirectory)
         for path in sockets { unlink(path) }
         try FileSystem.removeTree(runDirectory)

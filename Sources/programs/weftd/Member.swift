@@ -9,6 +9,7 @@ import WeftControl
 import WeftDatapath
 import WeftEngine
 import WeftIdentity
+import WeftKeys
 import WeftKernel
 import WeftLinux
 import WeftManager
@@ -19,6 +20,7 @@ import WeftNode
 import WeftRPC
 import WeftSandbox
 import WeftStoreSQLite
+import WeftTunnelClient
 
 /// What a node has in hand to take part in its swarm: nothing while it is locked, or while something stands in the way.
 struct Participation: Sendable {
@@ -43,6 +45,8 @@ final class Member: MemberLife {
     let resolver: DNSServer
     /// What the resolver answers by inside containers.
     let doors: NamespaceDoors
+    /// The keys of encrypted networks.
+    let keeper: KeyKeeper<TunnelProcess, NodeCredentials>?
     private let client: DispatcherClient?
     private let file: NodeFile
     /// Nothing was saved of this node, as if it were new.
@@ -138,13 +142,21 @@ final class Member: MemberLife {
             on: EventLoops.names.next(), drained: { kernel.resolverDrained($0 == .udp ? .udp : .tcp) }, logger: logger)
         self.resolver = resolver
         doors = NamespaceDoors(resolver: resolver, threads: threads) { try kernel.note($0, isIn: $1) }
+        let tunnel = TunnelProcess(
+            executable: settings.tunnelExecutable, runDirectory: settings.runDirectory, device: KernelDatapath.tunnelName,
+            address: address.description, port: Constants.encryptedPort, innerPort: Constants.encryptedInnerPort,
+            queues: min(4, HostSystem.processorCount))
+        let keeper = credentials.map {
+            KeyKeeper(.init(node: node, now: { .nanoseconds(HostSystem.monotonicClock) }), tunnel: tunnel, identity: $0, logger: logger)
+        }
+        self.keeper = keeper
         let (dismissal, dismiss) = AsyncStream<String>.makeStream()
         self.dismissal = dismissal
         agent = Agent(
             machine: NodeMachine(
                 id: node, description: description, dataPathAddress: membership.dataPathAddress, saved: saved),
             placements: Placements(interfaceIndexes: indexes), store: file, kernel: reconciler,
-            names: { resolver.update($0) }, now: Host.steadyNow, tasks: workloads.assign,
+            names: { resolver.update($0) }, now: Host.steadyNow, tasks: workloads.assign, keys: { keeper?.tell($0) },
             lost: { endpoints, _ in workloads.lose(endpoints) },
             dismissed: { dismiss.yield($0) }, logger: logger)
         let known = saved.view.peers.compactMap(\.managerAddress) + membership.managers
@@ -164,6 +176,16 @@ final class Member: MemberLife {
                 if let client, let credentials {
                     group.addTask { await self.keepSession(client, credentials) }
                     group.addTask { await self.followCredentials(credentials) }
+                }
+                if let keeper {
+                    group.addTask { [agent] in
+                        await keeper.run {
+                            switch $0 {
+                            case .stated(let statement): agent.keysStated(statement)
+                            case .ready(let readiness): agent.keysReady(readiness)
+                            }
+                        }
+                    }
                 }
                 group.addTask { await self.keepDescription() }
                 group.addTask { for await _ in Host.engine.changes() { self.describe() } }
@@ -225,7 +247,10 @@ final class Member: MemberLife {
         let changes = credentials.changes()
         // What changed since the agent was made.
         describe()
-        for await _ in changes { describe() }
+        for await _ in changes {
+            describe()
+            keeper?.identityChanged()
+        }
     }
 
     private func describe() {

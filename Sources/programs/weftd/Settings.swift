@@ -14,6 +14,7 @@ struct Settings: Sendable {
     let translation: ServiceTranslation
     let socketPath: String
     let shimExecutable: String
+    let tunnelExecutable: String
     /// Where the engine finds its driver; nil: nowhere.
     let pluginSocketPath: String?
     /// Listening sockets that a supervisor keeps for this process, by path.

@@ -212,6 +212,7 @@ struct SwarmVerbs: APIBackend {
             isConnected: session.isConnected, manager: session.manager, appliedRevision: revision,
             problem: session.problem)
         status.peers = peers
+        status.encryption = await member.keeper?.standing()
         let names = Dictionary(networks.map { ($0.id, $0.spec.name) }, uniquingKeysWith: { first, _ in first })
         status.endpoints = endpoints.map { endpoint in
             var entry = NodeStatus.EndpointCounters(

@@ -10,6 +10,7 @@ import WeftModel
 import WeftNet
 import WeftRPC
 import WeftStoreSQLite
+import WeftTunnelClient
 
 /// What this node is made of: kernel, agent, session, and on a manager its role.
 struct WeftParts: NodeParts {
@@ -56,8 +57,12 @@ struct WeftParts: NodeParts {
     }
 
     func clearKernel() async throws {
-        let pins = settings.bpfDirectory
-        try await threads.runIfActive { try KernelDatapath.teardown(pinDirectory: pins) }
+        let (pins, run) = (settings.bpfDirectory, settings.runDirectory)
+        try await threads.runIfActive {
+            // It holds the interface that is to go.
+            try TunnelProcess.end(runDirectory: run)
+            try KernelDatapath.teardown(pinDirectory: pins)
+        }
     }
 }
 

@@ -54,6 +54,9 @@ struct Weftd: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The sandboxes' supervisor (default: weft-shim beside this executable).", valueName: "path"))
     var shim: String?
 
+    @Option(help: ArgumentHelp("What encrypts (default: weft-tunnel beside this executable).", valueName: "path"))
+    var tunnel: String?
+
     @Flag(help: "Remove what Weft made on this host, sandboxes too, but for the state directory; weftd must be stopped.")
     var cleanup = false
 
@@ -112,6 +115,7 @@ struct Weftd: AsyncParsableCommand {
         let settings = Settings(
             runDirectory: runDir, stateDirectory: stateDir, bpfDirectory: bpfDir, attachment: attach.kind, translation: translate,
             socketPath: socket ?? "\(runDir)/docker.sock", shimExecutable: try shim ?? Self.besideThisExecutable("weft-shim"),
+            tunnelExecutable: try tunnel ?? Self.besideThisExecutable("weft-tunnel"),
             pluginSocketPath: pluginSocket.isEmpty ? nil : pluginSocket, inheritedSockets: inherited,
             engineSocketPath: engineSocket, descriptors: descriptors.current)
         do {

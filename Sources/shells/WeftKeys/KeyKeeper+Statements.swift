@@ -4,6 +4,7 @@ import WeftCrypto
 import WeftIdentity
 package import WeftModel
 import WeftNet
+import WeftNode
 import WeftTunnelWire
 
 extension KeyKeeper {

@@ -7,6 +7,7 @@ import WeftCrypto
 import WeftIdentity
 package import WeftModel
 import WeftNet
+package import WeftNode
 import WeftThreads
 import WeftTunnelWire
 

@@ -9,6 +9,8 @@ package enum Constants {
     package static let dataPathPort: UInt16 = 4789
     /// Where ESP in UDP comes to (RFC 3948, 2.1).
     package static let encryptedPort: UInt16 = 4500
+    /// VXLAN's port inside ESP: another than in the clear, so that who decrypts tells them apart.
+    package static let encryptedInnerPort: UInt16 = 4790
     /// The option by which an engine's network says which of the swarm's networks it stands for.
     package static let networkOption = "weft.id"
     /// Options of an endpoint that weftd has an engine make for a task of a service.
