@@ -506,7 +506,7 @@ int weft_from_vxlan(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_tunnel(struct __sk_buff *skb)
 {
-    __u32 packets = packets_decrypted(skb);
+    __u32 packets = packets_merged(skb);
     int verdict = receive_from_tunnel(skb, packets);
 
     return conclude(verdict == WEFT_TCX_NEXT || verdict == WEFT_TCX_PASS ? DROPPED(WEFT_DROP_NO_ENDPOINT) : verdict, packets);

@@ -305,7 +305,7 @@ struct KernelDatapathTests {
         let a = try topology.namespace("a")
         let before = try run(in: host, "ip -o link; ip -4 -o addr; ip rule; nft list ruleset")
         var swarm = TestSwarm()
-        let net = try swarm.network("net", "10.77.6.0/24", vni: 4102)
+        let net = try swarm.network("net", "10.77.6.0/24", vni: 4102, isEncrypted: true)
         try swarm.endpoint("a", on: 0, net, number: 2, in: a)
         do { try converge(try topology.datapath("h1"), swarm.desired(0)) }
         #expect(try run(in: host, "ip -o link; ip -4 -o addr; ip rule; nft list ruleset") != before)

@@ -34,12 +34,13 @@ static __always_inline int send_by_esp(
     return bpf_redirect(config->tunnel_ifindex, 0);
 }
 
-/* What has come out of it: authentic, as it was sent by the peer that it names. Segments that were merged are counted each. */
-static __always_inline __u32 packets_decrypted(const struct __sk_buff *skb)
+/* How many packets have come as one: the device does not tell. The headers are TCP's as they usually are. */
+static __always_inline __u32 packets_merged(const struct __sk_buff *skb)
 {
+    const __u32 headers = ETH_HLEN + (skb->protocol == bpf_htons(ETH_P_IPV6) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + 32;
     __u32 size = skb->gso_size;
 
-    return size ? (skb->len - ETH_HLEN + size - 1) / size : 1;
+    return size && skb->len > headers ? (skb->len - headers + size - 1) / size : 1;
 }
 
 static __noinline int take_ipv6_from_tunnel(struct __sk_buff *skb, const struct arrival *arrival, __u32 packets)
@@ -47,6 +48,7 @@ static __noinline int take_ipv6_from_tunnel(struct __sk_buff *skb, const struct 
     return take_ipv6(skb, arrival, 0, packets);
 }
 
+/* What comes out of it is authentic: the peer that the frame names has sent it, for the network that it names. */
 static __always_inline int receive_from_tunnel(struct __sk_buff *skb, __u32 packets)
 {
     struct arrival arrival = { .tunnel = WEFT_TUNNEL_ESP };

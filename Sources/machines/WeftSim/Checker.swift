@@ -196,7 +196,11 @@ struct Checker {
             let fits =
                 switch location {
                 case .local(let id, let mac, _, _): user?.endpoint.id == id && user?.endpoint.mac == mac
-                case .remote(let vtep, let mac, _, _, _): user?.vtep == vtep && user?.endpoint.mac == mac
+                case .remote(let vtep, let mac, _, let tunnel, _):
+                    user.map { user in
+                        user.vtep == vtep && user.endpoint.mac == mac
+                            && manager.network(user.endpoint.network).map { TunnelKind(of: $0) == tunnel } ?? true
+                    } ?? false
                 case .service: user == nil && services.contains(address)
                 case .stale: false
                 }

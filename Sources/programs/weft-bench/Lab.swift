@@ -6,6 +6,7 @@ import WeftNet
 /// A swarm of two lab hosts with one network and a sandbox on each host.
 final class Lab {
     private static let network = "bench"
+    private static let encryptedNetwork = "bench-encrypted"
     private let weft: String
     private let program: String
     /// Hold the hosts' namespaces open, and tell where they are.
@@ -16,6 +17,8 @@ final class Lab {
     let pair: Pair
     /// From the same sandbox to another one on its host.
     let localPair: Pair
+    /// As `pair`, on an encrypted network; nil where there is to be none.
+    let encryptedPair: Pair?
 
     private struct StatusAnswer: Decodable {
         struct Underlay: Decodable {
@@ -26,7 +29,7 @@ final class Lab {
         let Underlay: Underlay?
     }
 
-    init(weft: String, program: String) throws {
+    init(weft: String, program: String, encrypts: Bool) throws {
         self.weft = weft
         self.program = program
         try run([weft, "lab", "up", "--nodes", "2"])
@@ -47,7 +50,9 @@ final class Lab {
             }
             self.hosts = hosts
             self.mtu = mtu - MTU.vxlanOverheadIPv4
-            (pair, localPair) = try Self.makeSandboxes(weft, program)
+            let pairs = try Self.makeSandboxes(weft, program, Self.network, "10.77.0.0/16", on: [1, 2, 1])
+            (pair, localPair) = (pairs[0], pairs[1])
+            encryptedPair = encrypts ? try Self.makeEncrypted(weft, program) : nil
         } catch {
             _ = try? run([weft, "lab", "down"])
             throw error
@@ -67,12 +72,25 @@ final class Lab {
         return try JSONText.decode(type, from: text.utf8)
     }
 
-    private static func makeSandboxes(_ weft: String, _ program: String) throws -> (Pair, local: Pair) {
-        let create = ["network", "create", "--driver", "overlay", "--attachable", "--subnet", "10.77.0.0/16", network]
+    private static func makeEncrypted(_ weft: String, _ program: String) throws -> Pair {
+        let pair = try makeSandboxes(weft, program, encryptedNetwork, "10.78.0.0/16", ["--opt", "encrypted"], on: [1, 2])[0]
+        // Until both hosts have each other's keys.
+        guard try run(inside(pair.client, ["ping", "-n", "-c", "1", "-i", "0.2", "-w", "60", "\(pair.address)"])).contains(" 1 received")
+        else {
+            throw BenchError("the hosts of the lab have no keys for each other; see `weft lab exec 1 -- weft status`")
+        }
+        return pair
+    }
+
+    /// A network and sandboxes on these hosts. Returns the way from the first to each of the others.
+    private static func makeSandboxes(
+        _ weft: String, _ program: String, _ network: String, _ subnet: String, _ options: [String] = [], on hosts: [Int]
+    ) throws -> [Pair] {
+        let create = ["network", "create", "--driver", "overlay", "--attachable", "--subnet", subnet] + options + [network]
         _ = try onHost(weft, 1, [weft] + create)
         var ends: [(netns: String, address: IPv4Address)] = []
-        for (index, host) in [1, 2, 1].enumerated() {
-            let name = "s\(index + 1)"
+        for (index, host) in hosts.enumerated() {
+            let name = "\(network)-\(index + 1)"
             _ = try onHost(
                 weft, host, [weft, "run", "--detach", "--name", name, "--network", network, "--", "sleep", "86400"])
             let sandbox = try ask(weft, program, host, "/weft/v1/sandboxes/\(name)", SandboxAnswer.self)
@@ -82,8 +100,7 @@ final class Lab {
             }
             ends.append(("/proc/\(sandbox.Pid)/ns/net", address))
         }
-        let pairs = ends.dropFirst().map { Pair(client: ends[0].netns, server: $0.netns, address: $0.address) }
-        return (pairs[0], pairs[1])
+        return ends.dropFirst().map { Pair(client: ends[0].netns, server: $0.netns, address: $0.address) }
     }
 
     func latency(count: Int) throws -> LatencySamples {

@@ -15,6 +15,7 @@ struct Measure: AsyncParsableCommand {
 
     @Flag(help: "Two rounds of one second each, and few sandboxes: to see that everything works.") var quick = false
     @Flag(help: "Leave Weft out: two hosts of the benchmark's own instead of a lab.") var withoutWeft = false
+    @Flag(help: "Measure an encrypted network of Weft's as well.") var encrypted = false
     @Option(help: "Number of rounds.") var rounds: Int?
     @Option(help: "Seconds of each TCP stream; the other loads take half of it.") var seconds: Int?
     @Option(help: "Number of sandboxes for the latencies.") var sandboxes: Int?
@@ -23,6 +24,7 @@ struct Measure: AsyncParsableCommand {
     @Option(help: "The weft command; the one beside this program if left out.") var weft: String?
 
     func validate() throws {
+        if withoutWeft && encrypted { throw ValidationError("--encrypted is a network of Weft's, which --without-weft leaves out") }
         for (option, value) in [("rounds", rounds), ("seconds", seconds), ("sandboxes", sandboxes)] {
             if let value, !(1...10_000).contains(value) { throw ValidationError("--\(option) must be 1 to 10000") }
         }
@@ -36,13 +38,15 @@ struct Measure: AsyncParsableCommand {
         }
         let program = try ownPath()
         let beside = program.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/weft"
-        let lab = withoutWeft ? nil : try Lab(weft: weft ?? beside, program: program)
+        let lab = withoutWeft ? nil : try Lab(weft: weft ?? beside, program: program, encrypts: encrypted)
         let own = lab == nil ? try OwnHosts() : nil
         let hosts = lab?.hosts ?? own?.hosts ?? []
         let docker = try DockerLayout(on: hosts, mtu: lab?.mtu ?? 1450)
         let routed = try RoutedHost(mtu: lab?.mtu ?? 1450)
         let between = Pair(client: hosts[0].netns, server: hosts[1].netns, address: hosts[1].address)
-        let remote = [(Variant.hosts, between), (.docker, docker.pair)] + (lab.map { [(Variant.weft, $0.pair)] } ?? [])
+        let remote =
+            [(Variant.hosts, between), (.docker, docker.pair)] + (lab.map { [(Variant.weft, $0.pair)] } ?? [])
+            + (lab?.encryptedPair.map { [(Variant.encrypted, $0)] } ?? [])
         let local = [(Variant.routed, routed.pair)] + (lab.map { [(Variant.weft, $0.localPair)] } ?? [])
         let throughput = Throughput(program: program, seconds: results.seconds)
         for round in 1...results.rounds {

@@ -11,6 +11,8 @@ enum Variant: String, CaseIterable, Codable, Sendable {
     /// Docker's layout.
     case docker = "A"
     case weft = "W"
+    /// Weft on an encrypted network.
+    case encrypted = "E"
 }
 
 enum Metric: String, CaseIterable, Codable, Sendable {
