@@ -4,7 +4,7 @@
   read ADDRESS PORT                        prints the page that a web server there has
   listen PORT                              prints what arrives by UDP
   tunnel PEER VNI SOURCE TARGET [SIZE]     a datagram in VXLAN, by an ordinary socket: to port 9999 of TARGET
-  spoofed FROM PEER VNI SOURCE TARGET      the same with an outer source address of one's choice (raw socket)
+  spoofed FROM PEER VNI SOURCE TARGET [PORT]  the same with an outer source address of one's choice (raw socket)
   frames INTERFACE TARGET...               TCP connects by frames to the gateway's MAC; fails if one is answered
   icmp OWN TARGET QUOTED_FROM QUOTED_TO    "fragmentation needed" about somebody else's packets
   invalid OWN TARGET                       packets that belong to no connection
@@ -76,10 +76,10 @@ def tunnel(peer, vni, source, target, size="6"):
             pass
 
 
-def spoofed(outer, peer, vni, source, target):
+def spoofed(outer, peer, vni, source, target, port="4789"):
     sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     for number in range(3):
-        sender.sendto(ip(outer, peer, 17, udp(50000, 4789, vxlan(vni, source, target, 6)), number + 1), (peer, 0))
+        sender.sendto(ip(outer, peer, 17, udp(50000, int(port), vxlan(vni, source, target, 6)), number + 1), (peer, 0))
 
 
 def frames(interface, *targets):
@@ -134,5 +134,6 @@ def watch(interface, address):
             print(address, "to", socket.inet_ntoa(frame[30:34]), "protocol", frame[23], flush=True)
 
 
-commands = {f.__name__: f for f in (read, listen, tunnel, spoofed, frames, icmp, invalid, watch)}
-commands[sys.argv[1]](*sys.argv[2:])
+if __name__ == "__main__":
+    commands = {f.__name__: f for f in (read, listen, tunnel, spoofed, frames, icmp, invalid, watch)}
+    commands[sys.argv[1]](*sys.argv[2:])
