@@ -7,6 +7,7 @@ import WeftLinux
 import WeftModel
 import WeftNet
 import WeftTunnel
+import WeftTunnelWire
 
 /// A network that is encrypted between two hosts; the drawing is in KernelTopology.swift. `WEFT_ENCRYPTED` makes those of all other suites so.
 @Suite(.serialized, .enabled(if: getuid() == 0, "needs root: makes network namespaces"), .timeLimit(.minutes(5)))

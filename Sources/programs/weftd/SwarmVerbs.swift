@@ -6,6 +6,7 @@ import WeftControl
 import WeftDatapath
 import WeftIdentity
 import WeftKernel
+import WeftKeys
 import WeftLinux
 import WeftManager
 import WeftMembership
