@@ -7,7 +7,7 @@
  *                                                   \-> host: DNS, the outside     (pass up the stack, IPv4 only)
  *   underlay | weft_from_underlay ---> sandbox, unwrapped
  *            \-> odd ones: stack ---> weft_vxlan | weft_from_vxlan ---> sandbox
- *   weft_esp | weft_from_tunnel ---> sandbox: encrypted networks go to peers and come from them by this device, whose process does the rest
+ *   weftesp | weft_from_tunnel ---> sandbox: encrypted networks go to peers and come from them by this device, whose process does the rest
  *   other interfaces | weft_from_outside ---> sandbox, or underlay: what is for a published port (so does weft_from_underlay)
  *                    | weft_from_bare ---> the same, where frames begin with the IP header (tun, WireGuard, PPP, ipip)
  *

@@ -13,7 +13,7 @@ import WeftTunnelWire
     private func make(_ count: Int) async throws -> Swarm {
         let swarm = try Swarm()
         for number in 1...count { _ = try swarm.add(number) }
-        try await eventually("all pairs have keys") { swarm.isSettled() }
+        try await eventually("all pairs have keys") { swarm.isDone }
         return swarm
     }
 
@@ -57,12 +57,25 @@ import WeftTunnelWire
         #expect(one.tunnel.starts == 0)
         #expect(swarm.current.statements == [])
         swarm.change { $0.isNeeded = true }
-        try await eventually("keys") { swarm.isSettled() }
+        try await eventually("keys") { swarm.isDone }
         swarm.change { $0.isNeeded = false }
         try await eventually("no process") { one.tunnel.process == nil && two.tunnel.process == nil }
         swarm.change { $0.isNeeded = true }
-        try await eventually("keys again") { swarm.isSettled() }
+        try await eventually("keys again") { swarm.isDone }
         check(swarm)
+    }
+
+    /// Within a while, or with the next epoch's: a node that hears of several words of its own at once waits for an answer to the last, which its
+    /// peers need not give.
+    private func formerKeysGo(_ swarm: Swarm) async throws {
+        var looks = 0
+        try await eventually("the old ones go") {
+            looks += 1
+            swarm.clock.advance(.milliseconds(500))
+            if looks % 200 == 0, swarm.isDone { swarm.change { $0.epoch += 1 } }
+            #expect(swarm.isUnderstood(swarm.all))
+            return swarm.all.allSatisfy { $0.tunnel.state.inbound.count == 2 }
+        }
     }
 
     @Test("Epoch after epoch, whatever is sent is understood, and former keys go")
@@ -72,14 +85,10 @@ import WeftTunnelWire
             swarm.change { $0.epoch += 1 }
             try await eventually("the new epoch's keys") {
                 #expect(swarm.isUnderstood(swarm.all))
-                return swarm.isSettled()
+                return swarm.isDone
             }
         }
-        try await eventually("the old ones go") {
-            swarm.clock.advance(.seconds(1))
-            #expect(swarm.isUnderstood(swarm.all))
-            return swarm.all.allSatisfy { $0.tunnel.state.inbound.count == 2 }
-        }
+        try await formerKeysGo(swarm)
         check(swarm)
     }
 
@@ -95,13 +104,9 @@ import WeftTunnelWire
         try await eventually("new keys") {
             #expect(swarm.isUnderstood(swarm.all))
             return one.stated != stated && swarm.isSettled() && one.tunnel.state.outbound.count == 2
-                && Set(one.tunnel.state.inbound.keys).isSuperset(of: before)
+                && Set(one.tunnel.state.inbound.keys).isStrictSuperset(of: before)
         }
-        try await eventually("the old ones go") {
-            swarm.clock.advance(.milliseconds(500))
-            #expect(swarm.isUnderstood(swarm.all))
-            return swarm.all.allSatisfy { $0.tunnel.state.inbound.count == 2 }
-        }
+        try await formerKeysGo(swarm)
         #expect(one.tunnel.starts == 1)
         #expect(before.isDisjoint(with: one.tunnel.state.inbound.keys))
         check(swarm)
@@ -161,7 +166,7 @@ import WeftTunnelWire
         try await eventually("settled") {
             #expect(swarm.isUnderstood(swarm.all))
             swarm.clock.advance(.milliseconds(10))
-            return one.stated != stated && swarm.isSettled() && one.tunnel.state.refuses == 0
+            return one.stated != stated && swarm.isDone && one.tunnel.state.refuses == 0
         }
         #expect(swarm.current.statements.filter { $0.node == one.id && $0.statement.epoch == 2 }.count == 2)
         check(swarm)
@@ -179,7 +184,7 @@ import WeftTunnelWire
         one.keeper?.identityChanged()
         try await eventually("stated anew") {
             #expect(swarm.isUnderstood(swarm.all))
-            return one.stated != stated && swarm.isSettled()
+            return one.stated != stated && swarm.isDone
         }
         let moved = IPv4Address(rawValue: 0x0a00_0100)
         swarm.change { $0.peers[one.id] = moved }

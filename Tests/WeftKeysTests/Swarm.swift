@@ -151,6 +151,21 @@ final class Swarm: Sendable {
         var readinesses: [NodeID: KeyReadiness] = [:]
         var peers: [NodeID: IPv4Address] = [:]
         var said = 0
+        /// When a node first said that it is ready for a statement.
+        var firstReady: [StatementID: Version] = [:]
+
+        /// The node is ready for its newest statement, and has everything in place that follows from those of the others being so.
+        func isSettled(_ node: NodeID, among nodes: [NodeID]) -> Bool {
+            guard let own = newest(node), own.statement.epoch == epoch, let ready = readinesses[node]?.readiness,
+                ready.statement == own.statement
+            else { return false }
+            return nodes.allSatisfy { other in
+                guard let theirs = newest(other), let since = firstReady[theirs.statement] else { return false }
+                return other == node || theirs.version <= ready.through && since <= ready.through
+            }
+        }
+
+        private func newest(_ node: NodeID) -> SignedStatement? { statements.last { $0.node == node } }
     }
 
     let cluster = ClusterID("swarm")
@@ -158,6 +173,7 @@ final class Swarm: Sendable {
     let clock = Clock()
     private let state = Mutex(State())
     private let nodes = Mutex<[NodeID: Node]>([:])
+    private let publishing = Mutex(())
 
     init() throws { authority = try CertificateAuthority.make(now: .now) }
 
@@ -181,9 +197,12 @@ final class Swarm: Sendable {
             readinesses: state.readinesses.values.sorted { $0.id < $1.id }, peers: state.peers, heard: Version(state.version))
     }
 
+    /// In order, as a node hears of its agent: nothing older comes after something newer.
     func publish() {
-        let news = news
-        for node in all { node.keeper?.tell(news) }
+        publishing.withLock { _ in
+            let news = news
+            for node in all { node.keeper?.tell(news) }
+        }
     }
 
     func heard(_ word: KeyKeeper<MemoryTunnel, Identity>.Word, from node: NodeID) {
@@ -198,6 +217,7 @@ final class Swarm: Sendable {
                 if own.count > 3 { state.statements.removeAll { $0.id == own[0].id } }
             case .ready(let readiness):
                 state.readinesses[node] = KeyReadiness(id: node, version: Version(state.version), readiness: readiness)
+                if state.firstReady[readiness.statement] == nil { state.firstReady[readiness.statement] = Version(state.version) }
             }
         }
     }
@@ -232,6 +252,12 @@ final class Swarm: Sendable {
                     && from.stated?.epoch == epoch
             }
         }
+    }
+
+    /// The same, and everybody has said so: another epoch may begin.
+    var isDone: Bool {
+        let (state, nodes) = (current, all)
+        return isSettled() && nodes.allSatisfy { state.isSettled($0.id, among: nodes.map(\.id)) }
     }
 
     /// Whether what is sent now is understood, where anything is sent.
@@ -294,7 +320,7 @@ final class Node: Sendable {
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         let task = Task { [swarm, id] in await keeper.run { swarm.heard($0, from: id) } }
         life.withLock { $0 = (keeper, task) }
-        keeper.tell(swarm.news)
+        swarm.publish()
     }
 
     /// weftd ends, and forgets all.

@@ -31,16 +31,16 @@ hosts() {
     for host in A B; do ip -n $tag$host link set lo up; ip -n $tag$host link set $tag.${host,} up || return 1; done
 }
 start() { # host, number
-    start_in "$1" "$1" "$out/$1.log" "$WEFT_BIN/weft-tunnel" --device weft_esp --address 192.0.2.$2 --inner-port $inner \
+    start_in "$1" "$1" "$out/$1.log" "$WEFT_BIN/weft-tunnel" --device weftesp --address 192.0.2.$2 --inner-port $inner \
         --control "$out/$1.sock"
-    within 10 test -S "$out/$1.sock" && within 10 in_host "$1" ip link show weft_esp || return 1
+    within 10 test -S "$out/$1.sock" && within 10 in_host "$1" ip link show weftesp || return 1
 }
 device() { # host, number
-    in_host "$1" sysctl -qw net.ipv6.conf.weft_esp.addr_gen_mode=1
-    ip -n $tag$1 link set weft_esp address $mac mtu 1404 arp off && ip -n $tag$1 addr add 10.9.0.$2/24 dev weft_esp &&
-        ip -n $tag$1 addr add fd09::$2/64 dev weft_esp nodad && ip -n $tag$1 link set weft_esp up &&
-        ip -n $tag$1 neigh add 10.9.0.$((3 - $2)) lladdr $mac dev weft_esp nud permanent &&
-        ip -n $tag$1 neigh add fd09::$((3 - $2)) lladdr $mac dev weft_esp nud permanent
+    in_host "$1" sysctl -qw net.ipv6.conf.weftesp.addr_gen_mode=1
+    ip -n $tag$1 link set weftesp address $mac mtu 1404 arp off && ip -n $tag$1 addr add 10.9.0.$2/24 dev weftesp &&
+        ip -n $tag$1 addr add fd09::$2/64 dev weftesp nodad && ip -n $tag$1 link set weftesp up &&
+        ip -n $tag$1 neigh add 10.9.0.$((3 - $2)) lladdr $mac dev weftesp nud permanent &&
+        ip -n $tag$1 neigh add fd09::$((3 - $2)) lladdr $mac dev weftesp nud permanent
 }
 count() { peer status "$out/$1.sock" "$2"; }
 is_more() { [ "$(count "$1" "$2")" -ge "$3" ]; }
@@ -111,9 +111,9 @@ step "a server" serve
 step "30 MB over TCP arrive as they were" fetches 10.9.0.2
 step "and by IPv6" fetches fd09::2
 step "packets went in few frames" eval "[ \$(count B sent) -gt 20000 ] && [ \$(count A undelivered) = 0 ] && [ \$(count A replayed) -lt 60 ]"
-in_host A ethtool -K weft_esp tso off gso off >/dev/null 2>&1; in_host B ethtool -K weft_esp tso off gso off >/dev/null 2>&1
+in_host A ethtool -K weftesp tso off gso off >/dev/null 2>&1; in_host B ethtool -K weftesp tso off gso off >/dev/null 2>&1
 step "and without offloads at the device" fetches 10.9.0.2
-in_host A ethtool -K weft_esp tso on gso on >/dev/null 2>&1; in_host B ethtool -K weft_esp tso on gso on >/dev/null 2>&1
+in_host A ethtool -K weftesp tso on gso on >/dev/null 2>&1; in_host B ethtool -K weftesp tso on gso on >/dev/null 2>&1
 in_host B ethtool -K $tag.b tx-udp-segmentation off >/dev/null 2>&1
 step "and without segmentation of UDP at the underlay" fetches 10.9.0.2
 start_in B tcpdump "$out/tcpdump" tcpdump --immediate-mode -Z root -i $tag.b -w "$out/capture" -U -s 0
@@ -135,7 +135,7 @@ renew() {
 step "twenty new keys in both directions, and no packet lost" renew
 step "what came under the first key is refused once it is gone" eval "peer keys '$out/A.sock' refuse 8208 && peer keys '$out/A.sock' refuse 8208"
 step "killed, nothing leaves in the clear" eval "end A -9; ! in_host A ping -c 2 -W 1 -i 0.2 10.9.0.2"
-step "its device stays" in_host A ip link show weft_esp
+step "its device stays" in_host A ip link show weftesp
 step "the next one goes on under keys of its own" eval "start A 1 && ! in_host A ping -c 1 -W 1 10.9.0.2 && keys 40 && in_host A ping -c 3 -i 0.2 -W 5 10.9.0.2"
 end serve
 step "nobody complained" equals "" cat "$out/A.log" "$out/B.log"

@@ -25,7 +25,7 @@ package final class KernelDatapath: Datapath, Sendable {
     static let routingRule = RuleMessage(table: routingTable, priority: 100)
     static let vxlanName = "weft_vxlan"
     /// The TAP by which packets go to what encrypts, and come from it.
-    package static let tunnelName = "weft_esp"
+    package static let tunnelName = "weftesp"
 
     let programs: DatapathPrograms
     let netlink: NetlinkSocket

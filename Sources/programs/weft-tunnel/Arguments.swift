@@ -16,7 +16,7 @@ struct Arguments {
           --control PATH      unix socket for the keys, for root alone
           --queues NUMBER     pairs of threads, 1 to 64 (1)
 
-        Example: weft-tunnel --device weft_esp --address 192.0.2.1 --inner-port 4790 --control /run/weft/tunnel.sock
+        Example: weft-tunnel --device weftesp --address 192.0.2.1 --inner-port 4790 --control /run/weft/tunnel.sock
 
         """
 
