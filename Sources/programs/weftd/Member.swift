@@ -9,8 +9,8 @@ import WeftControl
 import WeftDatapath
 import WeftEngine
 import WeftIdentity
-import WeftKeys
 import WeftKernel
+import WeftKeys
 import WeftLinux
 import WeftManager
 import WeftMembership
