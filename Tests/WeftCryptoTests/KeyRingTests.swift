@@ -37,6 +37,7 @@ private struct Swarm {
     var log: [Message] = []
     var nodes: [NodeID: Node] = [:]
     var outages = false
+    var merges = false
     var packets: [Packet] = []
     var epoch: UInt64 = 1
     var lost = 0
@@ -98,8 +99,13 @@ private struct Swarm {
 
     private mutating func listen(_ id: NodeID) {
         guard let node = nodes[id], node.hearsAt <= now else { return }
+        var end = node.position
+        while end < log.count, merges || Int.random(in: 0..<4, using: &random) != 0 { end += 1 }
+        if merges { nodes[id]?.hearsAt = now + Int.random(in: 1...10, using: &random) }
         var position = node.position
-        while position < log.count, Int.random(in: 0..<4, using: &random) != 0 {
+        while position < end {
+            defer { position += 1 }
+            if merges, isSuperseded(position, before: end) { continue }
             let version = Version(Int64(position + 1))
             switch log[position] {
             case .epoch(let epoch): handle(id, .epoch(epoch))
@@ -107,11 +113,16 @@ private struct Swarm {
             case .readiness(let from, let readiness): handle(id, .readiness(from, readiness, version))
             case .removed(let gone): handle(id, .removed(gone))
             }
-            position += 1
         }
         nodes[id]?.position = position
         handle(id, .heard(through: Version(Int64(position))))
         if outages, Int.random(in: 0..<200, using: &random) == 0 { nodes[id]?.hearsAt = now + 600 }
+    }
+
+    /// Managers keep a node's newest readiness: who hears of several at once hears of the last alone.
+    private func isSuperseded(_ position: Int, before end: Int) -> Bool {
+        guard case .readiness(let node, _) = log[position] else { return false }
+        return log[(position + 1)..<end].contains { if case .readiness(node, _) = $0 { true } else { false } }
     }
 
     private mutating func arrive(_ packet: Packet) {
@@ -155,6 +166,7 @@ struct KeyRingTests {
     func rotations(seed: UInt64) {
         var swarm = Swarm(seed: seed, count: 4)
         swarm.outages = seed % 2 == 1
+        swarm.merges = seed % 3 > 0
         let began = swarm.settle(until: \.isSettled)
         #expect(began)
         for _ in 0..<4 {
@@ -187,6 +199,7 @@ struct KeyRingTests {
     @Test("A node that starts anew has keys that never were, and is reached again", arguments: 0..<8)
     func restarts(seed: UInt64) {
         var swarm = Swarm(seed: seed, count: 4)
+        swarm.merges = seed % 2 == 1
         _ = swarm.settle(until: \.isSettled)
         for turn in 0..<4 {
             swarm.start(NodeID("node\(turn)"))

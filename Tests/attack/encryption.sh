@@ -20,6 +20,7 @@ sandbox_net() { local h=$1 name=$2; shift 2; nsenter --net="/proc/$(on "$h" weft
 ready() { [ "$(on 1 weft node ls --format '{{.Status}}' | grep -c Ready)" = 3 ]; }
 pings() { on "$1" weft exec "$2" ping -c 1 -W 2 "$3"; }
 of_tunnel() { on 2 weft status --format "{{.Encryption.Counts.$1}}"; }
+of_programs() { on 2 weft status --format "{{.Underlay.Drops.$1}}"; }
 is_more() { [ "$("$1" "$2")" -ge "$3" ] 2>/dev/null; }
 
 weft lab down >/dev/null 2>&1
@@ -59,6 +60,7 @@ again() { attacker python3 "$here/esp.py" send "$1" 172.30.0.1 "${2:-172.30.0.2}
 replayed() { of_tunnel replayed; }
 forged() { of_tunnel forged; }
 unknown() { of_tunnel unknownAssociation; }
+clear() { of_programs wrongTunnel | grep -E '^[0-9]+$' || echo 0; }
 elsewhere() { on 3 weft status --format '{{.Encryption.Counts.unknownAssociation}}'; }
 
 step "a2 listens" listen
@@ -70,7 +72,7 @@ step "nor with more behind it" vanishes again grown
 step "nor under another number" counted unknown 40 vanishes again stray
 step "nor at another node" counted elsewhere 20 vanishes again same 172.30.0.3
 step "nor at the port for packets in the clear" vanishes again same 172.30.0.2 4789
-step "nothing in the clear is taken of it" vanishes attacker python3 "$here/forge.py" spoofed 172.30.0.1 172.30.0.2 "$number" "$a1" "$a2"
+step "nothing in the clear is taken of it" counted clear 3 vanishes attacker python3 "$here/forge.py" spoofed 172.30.0.1 172.30.0.2 "$number" "$a1" "$a2"
 step "nor to the port for what is encrypted" vanishes attacker python3 "$here/forge.py" spoofed 172.30.0.1 172.30.0.2 "$number" "$a1" "$a2" 4500
 
 # Of former keys.

@@ -88,6 +88,8 @@ package struct KeyRing: Sendable {
 
     /// How long packets may be on their way.
     package static let reordering = Duration.seconds(10)
+    /// How long after the last news of keys everybody says again how far it has come.
+    package static let quiet = Duration.seconds(5)
 
     package let node: NodeID
     package private(set) var associations = Associations()
@@ -104,6 +106,9 @@ package struct KeyRing: Sendable {
     /// The version at which something came that others wait for an answer to.
     private var owed = Version.none
     private var told: Readiness?
+    /// When this node says again how far it has come, after something new: who waits for an answer may have heard of several of its own words
+    /// at once, and waits for one to the last.
+    private var repeatsAt: Duration?
     private var leaving: [Leaving] = []
 
     package init(node: NodeID) { self.node = node }
@@ -112,9 +117,9 @@ package struct KeyRing: Sendable {
         var actions: [Action] = []
         switch input {
         case .epoch(let number): epoch = max(epoch, number)
-        case .made(let id): take(own: id, &actions)
-        case .statement(let node, let id, let version): state(node, id, version)
-        case .readiness(let node, let readiness, let version): hear(node, readiness, version)
+        case .made(let id): take(own: id, &actions, now: now)
+        case .statement(let node, let id, let version): state(node, id, version, now: now)
+        case .readiness(let node, let readiness, let version): hear(node, readiness, version, now: now)
         case .removed(let node): if node != self.node { peers[node] = nil }
         case .heard(let version): heard = max(heard, version)
         case .installed:
@@ -138,18 +143,19 @@ package struct KeyRing: Sendable {
     package func hasStatement(of node: NodeID) -> Bool { peers[node]?.statements.isEmpty == false }
 
     /// The next time at which something is to be done unasked.
-    package var deadline: Duration? { leaving.map(\.at).min() }
+    package var deadline: Duration? { (leaving.map(\.at) + [repeatsAt].compactMap(\.self)).min() }
 
     // MARK: What comes
 
-    private mutating func take(own id: StatementID, _ actions: inout [Action]) {
+    private mutating func take(own id: StatementID, _ actions: inout [Action], now: Duration) {
         isMaking = false
+        repeatsAt = now + Self.quiet
         own.append(Own(id: id))
         actions.append(.publish(id))
         while own.count > Self.kept { actions.append(.forget(own.removeFirst().id)) }
     }
 
-    private mutating func state(_ node: NodeID, _ id: StatementID, _ version: Version) {
+    private mutating func state(_ node: NodeID, _ id: StatementID, _ version: Version, now: Duration) {
         guard node != self.node else {
             if let index = own.firstIndex(where: { $0.id == id }) { own[index].version = version }
             return
@@ -160,9 +166,10 @@ package struct KeyRing: Sendable {
         if peer.statements.count > Self.kept { peer.statements.removeFirst() }
         peers[node] = peer
         owed = max(owed, version)
+        repeatsAt = now + Self.quiet
     }
 
-    private mutating func hear(_ node: NodeID, _ readiness: Readiness, _ version: Version) {
+    private mutating func hear(_ node: NodeID, _ readiness: Readiness, _ version: Version, now: Duration) {
         guard node != self.node else {
             heardOwn(readiness, version)
             return
@@ -170,7 +177,10 @@ package struct KeyRing: Sendable {
         let before = associations.outbound[node]
         peers[node, default: Peer()].readiness = readiness
         // Who waits for this node to send otherwise is told that it does.
-        if outbound(to: node) != before { owed = max(owed, version) }
+        if outbound(to: node) != before {
+            owed = max(owed, version)
+            repeatsAt = now + Self.quiet
+        }
     }
 
     /// What this node said is in the store: who has heard as much knows it. What it said in a former life counts for nothing.
@@ -195,6 +205,10 @@ package struct KeyRing: Sendable {
             actions.append(.make(epoch: epoch))
         }
         retire(now: now, &actions)
+        if let at = repeatsAt, at <= now {
+            repeatsAt = nil
+            owed = max(owed, heard)
+        }
         let wanted = makeAssociations()
         if wanted != associations {
             associations = wanted
