@@ -72,6 +72,8 @@ package struct KeyRing: Sendable {
     private struct Peer: Sendable {
         /// Oldest first.
         var statements: [Stated] = []
+        /// The newest of those that went: managers go on telling of it for a while.
+        var gone = Version.none
         var readiness: Readiness?
     }
 
@@ -85,6 +87,8 @@ package struct KeyRing: Sendable {
 
     /// Statements of a node that are kept: its present one, that before, and one more, as a node may start anew in the midst of a rotation.
     private static let kept = 3
+    /// Those and the ones that packets on their way may still be under: who states anew without end holds no more.
+    private static let held = 8
 
     /// How long packets may be on their way.
     package static let reordering = Duration.seconds(10)
@@ -152,7 +156,8 @@ package struct KeyRing: Sendable {
         repeatsAt = now + Self.quiet
         own.append(Own(id: id))
         actions.append(.publish(id))
-        while own.count > Self.kept { actions.append(.forget(own.removeFirst().id)) }
+        for old in own.dropLast(Self.kept) { leave(nil, old.id, now: now) }
+        while own.count > Self.held { actions.append(.forget(own.removeFirst().id)) }
     }
 
     private mutating func state(_ node: NodeID, _ id: StatementID, _ version: Version, now: Duration) {
@@ -161,9 +166,10 @@ package struct KeyRing: Sendable {
             return
         }
         var peer = peers[node] ?? Peer()
-        guard !peer.statements.contains(where: { $0.id == id }) else { return }
+        guard version > peer.gone, !peer.statements.contains(where: { $0.id == id }) else { return }
         peer.statements.append(Stated(id: id, version: version))
-        if peer.statements.count > Self.kept { peer.statements.removeFirst() }
+        if peer.statements.count > Self.held { peer.gone = max(peer.gone, peer.statements.removeFirst().version) }
+        for old in peer.statements.dropLast(Self.kept) { leave(node, old.id, now: now) }
         peers[node] = peer
         owed = max(owed, version)
         repeatsAt = now + Self.quiet
@@ -271,7 +277,10 @@ package struct KeyRing: Sendable {
         }
         for one in leaving where one.at <= now {
             if let node = one.node {
-                peers[node]?.statements.removeAll { $0.id == one.statement }
+                guard var peer = peers[node] else { continue }
+                for gone in peer.statements where gone.id == one.statement { peer.gone = max(peer.gone, gone.version) }
+                peer.statements.removeAll { $0.id == one.statement }
+                peers[node] = peer
             } else if own.contains(where: { $0.id == one.statement }) {
                 own.removeAll { $0.id == one.statement }
                 actions.append(.forget(one.statement))
