@@ -54,6 +54,26 @@ import X509
         }
     }
 
+    @Test("Roots that a manager read off its own store do not give way to older ones")
+    func olderRoots() throws {
+        let scratch = try Scratch()
+        let authority = try CertificateAuthority.make(now: .now)
+        let credentials = try NodeCredentials(
+            try authority.makeIdentity(node: NodeID("n1"), role: .manager, cluster: ClusterID("c1"), lifetimeSeconds: 60, now: .now),
+            directory: scratch.path)
+        let first = authority.rootCertificatePEM
+        let both = try CertificateAuthority.make(now: .now).rootCertificatePEM + first
+        // A manager that was restored from a backup begins at an earlier revision: among what is told, the last counts.
+        try credentials.replaceRoots(pem: both, of: Version(9))
+        try credentials.replaceRoots(pem: first, of: Version(3))
+        #expect(try credentials.identity.rootCertificatesPEM == first)
+        try credentials.replaceRoots(pem: both, ofOwnStoreAt: Version(5))
+        try credentials.replaceRoots(pem: first, of: Version(4))
+        #expect(try credentials.identity.rootCertificatesPEM == both)
+        try credentials.replaceRoots(pem: first, of: Version(6))
+        #expect(try credentials.identity.rootCertificatesPEM == first)
+    }
+
     @Test("are not given for a request that is nonsense")
     func badRequests() throws {
         let authority = try CertificateAuthority.make(now: .now)

@@ -92,7 +92,9 @@ struct AttachTests {
     func restingIsLast() throws {
         var host = try Host.synchronised()
         let endpoints = try (1...6).map { try host.attached("net", "a\($0)") }
-        for request in host.sent { if case .leaseRequest(let number, _, _, true) = request { host.feed(.received(.leaseRefused(number, reason: "none"))) } }
+        for request in host.sent {
+            if case .leaseRequest(let number, _, _, true) = request { host.feed(.received(.leaseRefused(number, reason: "none"))) }
+        }
         host.now = host.now + .seconds(61)
         for (index, endpoint) in endpoints.prefix(3).enumerated() {
             host.now = host.now + .seconds(1)
@@ -125,7 +127,9 @@ struct AttachTests {
     func spareRefusedToMany() throws {
         var host = try Host.synchronised()
         let endpoints = try (1...6).map { try host.attached("net", "a\($0)") }
-        for request in host.sent { if case .leaseRequest(let number, _, _, true) = request { host.feed(.received(.leaseRefused(number, reason: "none"))) } }
+        for request in host.sent {
+            if case .leaseRequest(let number, _, _, true) = request { host.feed(.received(.leaseRefused(number, reason: "none"))) }
+        }
         host.now = host.now + .seconds(61)
         host.feed(.detach(RequestID(900), endpoints[0].id))
         let ids = [try host.attach("net", "b1"), try host.attach("net", "b2")]
@@ -313,6 +317,23 @@ struct SessionTests {
         // A node that is down may still be reached; its names are not given out.
         #expect(host.machine.endpoints.count == 2 && host.machine.namedEndpoints.map(\.name) == ["a"])
         #expect(host.generation != before)
+    }
+
+    @Test("A description is told once, and again when the swarm's roots may have changed since")
+    func descriptions() throws {
+        var host = try Host.synchronised()
+        func told() -> Int { host.sent.count { if case .descriptionChanged = $0 { true } else { false } } }
+        let description = host.machine.nodeDescription
+        // Whoever began a session with all that there is may have missed what the manager forgot meanwhile.
+        host.feed(.descriptionChanged(description))
+        #expect(told() == 1)
+        host.feed(.descriptionChanged(description))
+        #expect(told() == 1)
+        // Roots that went and came again between two looks of this node's look as they did.
+        try host.delta(11) { $0.cluster = try Host.everything().cluster }
+        host.feed(.descriptionChanged(description))
+        host.feed(.descriptionChanged(description))
+        #expect(told() == 2)
     }
 
     @Test("Endpoints go with their network, and when the manager gave their address away")

@@ -323,7 +323,7 @@ private func client(_ identity: NodeIdentity, _ scratch: Scratch, _ managers: [H
             let next = try CertificateAuthority.make(now: .now)
             service.next.withLock { $0 = next }
             let both = next.rootCertificatePEM + service.authority.rootCertificatePEM
-            try credentials.replaceRoots(pem: both)
+            try credentials.replaceRoots(pem: both, of: Version(1))
             try await eventually("not renewed") { credentials.identity.issuingRoot == next.root }
             let trust = try credentials.identity.trust
             #expect(try trust == TrustInformation(rootsPEM: both, issuer: CertificateIssuer(next.root)))

@@ -1,13 +1,15 @@
 package import NIOSSL
 internal import SwiftASN1
 internal import Synchronization
+package import WeftModel
 internal import X509
 
 /// A node's identity in use: kept in a directory, shared by its server and its client, replaced on renewal without
 /// disturbing connections that are open.
 package final class NodeCredentials: Sendable {
     private let state: Mutex<State>
-    private let saving = Mutex(())
+    /// Locked while the file is written. The newest revision of this manager's own store that roots were read off.
+    private let saving = Mutex(Version.none)
     private let directory: String
     private let dataKey: DataKey?
     private let followers = Mutex<Followers>(Followers())
@@ -56,17 +58,26 @@ package final class NodeCredentials: Sendable {
     package func replace(with identity: NodeIdentity) throws { try update(.identity(identity)) }
 
     /// Trusts these roots from now on, PEM, concatenated. Nothing happens if they are the ones trusted already.
-    package func replaceRoots(pem: String) throws { try update(.roots(try PEM.certificates(pem))) }
+    ///
+    /// - Parameter revision: the store's, that they are of. Roots of an earlier one than a manager's own store gave are none any more.
+    package func replaceRoots(pem: String, of revision: Version) throws {
+        try update(.roots(try PEM.certificates(pem), revision, isOwnStore: false))
+    }
+
+    /// The same, read off this manager's own store: what it still tells itself of earlier revisions changes nothing after that.
+    package func replaceRoots(pem: String, ofOwnStoreAt revision: Version) throws {
+        try update(.roots(try PEM.certificates(pem), revision, isOwnStore: true))
+    }
 
     private enum Change {
         case identity(NodeIdentity)
-        case roots([Certificate])
+        case roots([Certificate], Version, isOwnStore: Bool)
 
         /// Nil when it changes nothing.
         func applied(to old: NodeIdentity) throws -> NodeIdentity? {
             switch self {
             case .identity(let identity): return identity
-            case .roots(let roots):
+            case .roots(let roots, _, _):
                 if roots.isEmpty || roots == old.roots { return nil }
                 return try NodeIdentity(key: old.key, certificate: old.certificate, roots: roots)
             }
@@ -75,8 +86,12 @@ package final class NodeCredentials: Sendable {
 
     private func update(_ change: Change) throws {
         // Handshakes must not wait for the disk, so the file has a lock of its own.
-        let following = try saving.withLock { _ throws(any Error) -> [AsyncStream<Void>.Continuation] in
-            try save(change) ? followers.withLock { Array($0.continuations.values) } : []
+        let following = try saving.withLock { newest throws(any Error) -> [AsyncStream<Void>.Continuation] in
+            if case .roots(_, let revision, let isOwnStore) = change {
+                if isOwnStore { newest = max(newest, revision) }
+                guard revision >= newest else { return [] }
+            }
+            return try save(change) ? followers.withLock { Array($0.continuations.values) } : []
         }
         for continuation in following { continuation.yield() }
     }

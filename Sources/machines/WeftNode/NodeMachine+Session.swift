@@ -85,6 +85,7 @@ extension NodeMachine {
     private mutating func note(_ assignments: Assignments) {
         changes.everything = changes.everything || assignments.isFull
         changes.cluster = changes.cluster || assignments.cluster != nil
+        owesDescription = owesDescription || assignments.cluster != nil
         changes.networks.formUnion(assignments.networks.map(\.id) + assignments.removedNetworks)
         changes.peers.formUnion(assignments.peers.map(\.id) + assignments.removedPeers)
         changes.services.formUnion(assignments[ServiceView.self].ids)

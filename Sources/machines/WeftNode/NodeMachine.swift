@@ -87,6 +87,8 @@ package struct NodeMachine: Sendable {
 
     package let id: NodeID
     package internal(set) var nodeDescription: NodeDescription
+    /// The next description is told whether it is a new one or not: a swarm whose roots change counts what was told before no more.
+    var owesDescription = false
     package let dataPathAddress: IPv4Address
     var view = ManagerView()
     /// This node's endpoints; changed by `setOwn` only.
@@ -199,6 +201,7 @@ package struct NodeMachine: Sendable {
             refusals = [:]
             lastHeartbeat = now
             forgetRequests()
+            owesDescription = false
             send(
                 .hello(
                     nodeDescription, dataPathAddress: dataPathAddress, appliedRevision: view.greetingRevision,
@@ -257,7 +260,8 @@ package struct NodeMachine: Sendable {
             datapathApplied(generation, failures: failures, failure: failure, now: now)
         case .descriptionChanged(let description):
             let description = Self.described(description)
-            guard description != nodeDescription else { break }
+            guard description != nodeDescription || owesDescription else { break }
+            owesDescription = false
             nodeDescription = description
             send(.descriptionChanged(description))
         case .leave:

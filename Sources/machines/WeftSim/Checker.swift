@@ -82,7 +82,14 @@ struct Checker {
     /// A node that left and was not removed is waited for.
     private static func unfinishedRoot(in cluster: SimCluster, _ manager: Replica) -> String? {
         guard let state = manager.cluster, manager.nodes.allSatisfy({ $0.state == .ready }) else { return nil }
-        if let rotation = state.rootRotation { return "the root \(rotation.certificatePEM) is still on its way" }
+        if let rotation = state.rootRotation {
+            let nodes = cluster.nodes.filter { !$0.isGone }.map { node in
+                let known = manager.node(node.id)?.description?.trust
+                return "\(node.description.hostname) trusts \(node.roots), has a certificate of \(node.issuer), and is known to trust "
+                    + (known?.rootsPEM ?? "nothing")
+            }
+            return "the root \(rotation.certificatePEM) is still on its way: " + nodes.joined(separator: "; ")
+        }
         for node in cluster.nodes where !node.isGone {
             guard node.roots == [state.rootCertificatePEM], node.issuer == state.rootCertificatePEM else {
                 return "\(node.description.hostname) trusts \(node.roots), has a certificate of \(node.issuer)"

@@ -28,8 +28,10 @@ extension SimCluster {
     /// Trust roots come with the assignments; a certificate of another root than the first is renewed.
     func followRoots(_ index: Int, _ message: ManagerMessage) {
         guard case .assignments(let assignments) = message, let view = assignments.cluster else { return }
-        nodes[index].roots = Self.roots(view.rootCertificatesPEM)
-        describeTrust(index)
+        if assignments.revision >= nodes[index].ownRootsRevision {
+            nodes[index].roots = Self.roots(view.rootCertificatesPEM)
+            describeTrust(index)
+        }
         queue.plan(.renew(index, life: nodes[index].life), at: delay(1...200))
     }
 
@@ -43,6 +45,7 @@ extension SimCluster {
             guard root.privateKeyPEM.exposed == "key of \(root.certificatePEM)" else {
                 throw failure("the key of another root is to sign for \(root.certificatePEM)")
             }
+            nodes[0].ownRootsRevision = manager.revision
             try trust(0, Self.roots(cluster.trustRoots(for: .manager)))
             nodes[index].issuer = root.certificatePEM
             try trust(index, Self.roots(cluster.trustRoots(for: role)))

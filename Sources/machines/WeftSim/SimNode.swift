@@ -18,6 +18,8 @@ struct SimNode {
     var session: SessionID?
     /// Roots it trusts, and the one its certificate is from: on disk as soon as it has them.
     var roots: [String]
+    /// The revision of its own store that a manager's host has read roots off.
+    var ownRootsRevision = Version.none
     var issuer: String
     var sandboxes: Set<SandboxID> = []
     let kernel: SimKernelDoor
@@ -82,6 +84,7 @@ extension SimNode {
             generator: SeededGenerator(seed: random.next()))
         datapath = NodeDatapath(node: id, dataPathAddress: vtep)
         names = NameTable(node: id)
+        ownRootsRevision = .none
         due = DueChanges()
         isRoundPlanned = false
         keys = SimKeys(node: id, seed: random.next())

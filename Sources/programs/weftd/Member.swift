@@ -229,7 +229,7 @@ final class Member: MemberLife {
         let managers = assignments.peers.compactMap(\.managerAddress)
         if !managers.isEmpty { client.setManagers(managers.compactMap { try? HostPort(parsing: $0) }) }
         guard let roots = assignments.cluster?.rootCertificatesPEM, !roots.isEmpty else { return }
-        do { try credentials.replaceRoots(pem: roots) } catch {
+        do { try credentials.replaceRoots(pem: roots, of: assignments.revision) } catch {
             logger.error("the swarm's new trust roots cannot be used", metadata: ["error": "\(error)"])
         }
     }

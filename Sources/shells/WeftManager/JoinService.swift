@@ -64,10 +64,10 @@ package struct JoinService: Sendable {
             throw Refusal(.denied, "this node was removed from the swarm")
         }
         let role = node.spec.role
-        let (root, cluster) = try await manager.read { ($0.signingRoot(for: role), $0.cluster) }
+        let (root, cluster, revision) = try await manager.read { ($0.signingRoot(for: role), $0.cluster, $0.revision) }
         guard let cluster else { throw Self.noSwarm }
         // The node shows its new certificate next, and this manager must know by then whose it is.
-        try credentials.replaceRoots(pem: cluster.trustRoots(for: credentials.identity.role))
+        try credentials.replaceRoots(pem: cluster.trustRoots(for: credentials.identity.role), ofOwnStoreAt: revision)
         return (try sign(csrPEM, peer.node, role, by: root, in: cluster), cluster.trustRoots(for: role))
     }
 
