@@ -88,6 +88,22 @@ struct ServiceAllocationTests {
         #expect(task.status.state == .assigned && task.status.problem == nil)
     }
 
+    @Test("A service that waits for an address on its new network loses the former one with its network")
+    func movedAndWaiting() throws {
+        var swarm = try Swarm.withWorkers(1)
+        let small = try swarm.create("small") { $0.ipam = IPAMConfig(subnet: try prefix("192.168.9.0/30")) }
+        for lease in swarm.replica.leases where lease.network == small.id { swarm.say(.leasesReturned([lease.id]), as: lease.node) }
+        _ = try swarm.serve("first", .replicated(1), attach(small))
+        let former = try swarm.create("former")
+        let moved = try swarm.serve("moved", .replicated(0), attach(former))
+        try swarm.update(moved.id, attach(small))
+        #expect(try swarm.service(moved.id).problem?.contains("could not find an available IP") == true)
+        #expect(try swarm.service(moved.id).addresses.map(\.network) == [former.id], "tasks of before may serve on it")
+        _ = try swarm.run(.removeNetwork("former"))
+        #expect(try swarm.service(moved.id).addresses.isEmpty)
+        #expect(swarm.replica.leases.allSatisfy { $0.network != former.id })
+    }
+
     @Test("Published ports get numbers and an address on the ingress network; TCP and UDP are apart; the holder is named")
     func ports() throws {
         var swarm = try Swarm.withWorkers(1)

@@ -130,6 +130,12 @@ extension Allocation {
         for lease in round.tables.leases.values.filter({ $0.network == network.id }) {
             round.draft.delete(AddressLease.key(lease.id))
         }
+        // A service that has moved to another network, where it waits for an address, has that of the network it left.
+        for var service in round.tables.services.values where service.addresses.contains(where: { $0.network == network.id }) {
+            service.addresses.removeAll { $0.network == network.id }
+            service.updatedAt = round.wallClock
+            round.draft.put(service)
+        }
         round.draft.delete(Network.key(network.id))
         return network
     }
