@@ -199,7 +199,7 @@ func statusText() throws {
              "Encryption":{"Needed":true,"Engine":"user space","Process":812,"Epoch":3,"StatedEpoch":3,"Problem":"",
                "Counts":{"sent":12,"received":10,"noKey":4,"forged":0},
                "Pairs":[{"NodeID":"n2","Epoch":0,"Heard":false,"Problem":"nothing can be sent to it encrypted: it has said nothing of its keys"},
-                 {"NodeID":"n3","Epoch":3,"Heard":true,"Problem":""}]},
+                 {"NodeID":"n3","Epoch":3,"Heard":true,"Ready":true,"RoundTripMicroseconds":310,"Problem":""}]},
              "Peers":[{"NodeID":"n2","Hostname":"host2","State":"ready","Address":"172.30.0.2"}]}
             """))
     #expect(

@@ -47,6 +47,28 @@ struct FramingTests {
         }
     }
 
+    @Test("Questions between tunnels are packets of any length, and nothing else is one", arguments: [0, 20, 64, 1372, 1408])
+    func probes(length: Int) {
+        for probe in [TunnelProbe(.question, number: 1), TunnelProbe(.answer, number: .max)] {
+            let least = max(length, TunnelProbe.lengthMin)
+            var datagram = [UInt8](repeating: 0xff, count: ESPPacket.datagramLength(packet: least))
+            let count = datagram.withUnsafeMutableBytes { probe.frame($0.start, spi: 300, sequence: 9, port: 4790, length: length) }
+            #expect(datagram.count == 16 + count + 16)
+            let plain = Array(datagram[16..<(16 + count)])
+            func read(_ octets: [UInt8], port: UInt16 = 4790) -> TunnelProbe? { octets.withUnsafeBytes { TunnelProbe($0, port: port) } }
+            #expect(read(plain) == probe && read(plain, port: 4789) == nil)
+            #expect(plain.withUnsafeBytes { ESPPacket.content($0, port: 4790) } == nil, "no network gets it")
+            // Its type, its network, its mark, its kind.
+            for place in [28, 12, 30, 34] {
+                var other = plain
+                other[place] = 0x77
+                #expect(read(other) == nil)
+            }
+        }
+        let (datagram, count) = framed(Packets.udp(payload: [UInt8](repeating: 7, count: 40)), vni: 0)
+        #expect(datagram[16..<(16 + count)].withUnsafeBytes { TunnelProbe($0, port: 4790) } == nil)
+    }
+
     @Test("What fits a packet is what networks' MTU is made from")
     func insideESP() throws {
         for bytes in 1000...1520 {

@@ -53,6 +53,39 @@ import WeftTunnelWire
         check(swarm)
     }
 
+    @Test("Each pair's path is tried at its own full length, and what does not get there is told to the managers")
+    func paths() async throws {
+        let swarm = try Swarm()
+        let narrow = try #require(MTU(1400))
+        swarm.change { $0.paths[Swarm.id(2)] = UnderlayPath(mtu: narrow, isUp: true) }
+        let (one, two) = (try swarm.add(1), try swarm.add(2))
+        try await eventually("both pairs are ready") {
+            swarm.clock.advance(.seconds(1))
+            let (first, second) = (await one.standing(), await two.standing())
+            return first.pairs.allSatisfy(\.isReady) && second.pairs.allSatisfy(\.isReady) && !first.pairs.isEmpty
+        }
+        #expect(await one.standing().pairs[0].roundTrip != nil)
+        for case .probe(_, _, let length) in one.tunnel.state.asked { #expect(length == UInt16(narrow.insideESP.bytes) || length == 64) }
+        let wide = UInt16(MTU.ethernet.insideESP.bytes)
+        for case .probe(_, _, let length) in two.tunnel.state.asked { #expect(length == wide || length == 64) }
+
+        one.tunnel.process?.state.withLock { $0.reach[two.address.rawValue] = 1000 }
+        try await eventually("the managers know that long packets are lost") {
+            swarm.clock.advance(.seconds(1))
+            return swarm.current.conditions[one.id] == [PathCondition(peer: two.id, fault: .large, port: 4500, length: 1400)]
+        }
+        let problem = await one.standing().pairs[0].problem
+        #expect(problem.contains("packets of 1400 octets are lost"))
+        #expect(swarm.current.conditions[two.id] == nil)
+
+        // What is known to be down is not complained of.
+        swarm.change { $0.paths[Swarm.id(2)]?.isUp = false }
+        try await eventually("nothing is told of a node that is down") {
+            swarm.clock.advance(.seconds(1))
+            return swarm.current.conditions[one.id] == []
+        }
+    }
+
     @Test("Without an encrypted network there is no process, and with the last one it ends")
     func needed() async throws {
         let swarm = try Swarm()

@@ -33,6 +33,10 @@ final class MemoryTunnel: KeyTunnel {
             /// SPIs to refuse once, as if they were another's.
             var refuses = 0
             var problems: [String] = []
+            /// What became of questions to peers, and the longest packet that gets to one and back.
+            var probes: [UInt32: TunnelProbeResult] = [:]
+            var reach: [UInt32: UInt16] = [:]
+            var asked: [TunnelRequest] = []
             var waiting: [CheckedContinuation<Void, Never>] = []
         }
 
@@ -130,6 +134,13 @@ extension MemoryTunnel.Process.State {
             guard inbound[association.spi] == nil else { return .refused("SPI \(association.spi) is taken") }
             inbound[association.spi] = association
         case .refuse(let spi): inbound[spi] = nil
+        case .probe(let peer, let number, let length):
+            guard outbound[peer] != nil else { return .refused("there is no key") }
+            asked.append(request)
+            var result = probes[peer] ?? TunnelProbeResult(peer: peer)
+            if length <= reach[peer] ?? .max { result.answered = max(result.answered, number) }
+            probes[peer] = result
+        case .probes: return .probes(probes.values.sorted { $0.peer < $1.peer })
         case .status:
             return .status(
                 TunnelStatus(
@@ -151,6 +162,9 @@ final class Swarm: Sendable {
         var readinesses: [NodeID: KeyReadiness] = [:]
         var peers: [NodeID: IPv4Address] = [:]
         var said = 0
+        var paths: [NodeID: UnderlayPath] = [:]
+        /// What nodes said of their paths last.
+        var conditions: [NodeID: [PathCondition]] = [:]
         /// When a node first said that it is ready for a statement.
         var firstReady: [StatementID: Version] = [:]
 
@@ -194,7 +208,8 @@ final class Swarm: Sendable {
         let state = current
         return KeyNews(
             cluster: cluster, epoch: state.epoch, isNeeded: state.isNeeded, statements: state.statements,
-            readinesses: state.readinesses.values.sorted { $0.id < $1.id }, peers: state.peers, heard: Version(state.version))
+            readinesses: state.readinesses.values.sorted { $0.id < $1.id }, peers: state.peers, paths: state.paths,
+            heard: Version(state.version))
     }
 
     /// In order, as a node hears of its agent: nothing older comes after something newer.
@@ -215,6 +230,7 @@ final class Swarm: Sendable {
                 state.statements.append(signed)
                 let own = state.statements.filter { $0.node == node }
                 if own.count > 3 { state.statements.removeAll { $0.id == own[0].id } }
+            case .paths(let conditions): state.conditions[node] = conditions
             case .ready(let readiness):
                 state.readinesses[node] = KeyReadiness(id: node, version: Version(state.version), readiness: readiness)
                 if state.firstReady[readiness.statement] == nil { state.firstReady[readiness.statement] = Version(state.version) }

@@ -32,7 +32,8 @@ struct KeyTests {
         host.feed(.sessionOpened)
         host.feed(.received(.assignments(try Host.everything())))
         var expected = KeyNews(
-            cluster: ClusterID("c"), epoch: 1, isNeeded: false, peers: [Host.peer: try address("172.30.0.2")], heard: Version(10))
+            cluster: ClusterID("c"), epoch: 1, isNeeded: false, peers: [Host.peer: try address("172.30.0.2")],
+            paths: [Host.peer: UnderlayPath(mtu: .ethernet, isUp: true)], heard: Version(10))
         #expect(host.keys == [expected] && host.machine.keyNews == expected)
 
         host.feed(delta(10) { $0[SignedStatement.self].put = [Self.theirs] })
@@ -67,11 +68,14 @@ struct KeyTests {
         host.feed(delta(15) { $0.cluster = view })
         #expect(host.keys.count == 5)
 
-        // That a peer is down says nothing of where it is.
+        // Where it is does not change with it; but who is down cannot answer.
         var peer = try #require(host.machine.peer(Host.peer))
         peer.state = .down
+        peer.underlayMTU = MTU(1400)
         host.feed(delta(16) { $0.peers = [peer] })
-        #expect(host.keys.count == 5)
+        expected.paths[Host.peer] = UnderlayPath(mtu: try #require(MTU(1400)), isUp: false)
+        expected.heard = Version(17)
+        #expect(host.keys.count == 6 && host.keys.last == expected)
         host.feed(
             delta(17) {
                 $0.removedPeers = [Host.peer]
@@ -79,8 +83,9 @@ struct KeyTests {
             })
         expected.statements = []
         expected.peers = [:]
+        expected.paths = [:]
         expected.heard = Version(18)
-        #expect(host.keys.count == 6 && host.keys.last == expected)
+        #expect(host.keys.count == 7 && host.keys.last == expected)
     }
 
     @Test("What is known outlives a restart, and what was known without an epoch is of the first")

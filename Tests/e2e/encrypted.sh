@@ -78,6 +78,28 @@ transfer() {
 }
 step "20 MB by TCP" transfer
 on 2 weft rm -f sink >/dev/null
+
+# What does not get there is said, with what to do.
+in_host() { nsenter --net="/run/netns/$lab-$1" "${@:2}"; }
+close() { # host, what of port 4500 does not come in
+    in_host "$1" nft "add table inet closed; add chain inet closed in { type filter hook input priority -10; }; add rule inet closed in udp dport 4500 $2 drop"
+}
+open() { in_host "$1" nft delete table inet closed; }
+path_ready() { is "$1" "sum(p['Ready'] for p in e['Pairs'])" "$2"; }
+paths_ready() { path_ready 1 2 && path_ready 2 2 && path_ready 3 2; }
+step "every pair's path has carried full packets both ways" within 20 paths_ready
+step "status says it" has "2 of 2 nodes ready" on 1 weft status
+step "host 2 hears nothing at UDP port 4500" close 2 ""
+step "which its peers say" within 30 has "its encrypted packets come, those of this node do not get there: let UDP port 4500" on 1 weft status
+step "and itself" within 30 has "open UDP port 4500 between the two hosts" on 2 weft status
+step "and node ls, of whoever it is" within 60 has "Problem:.*to $(on 2 hostname): .*UDP port 4500" on 1 weft node ls
+step "docker's clients see it as the node's message" has "UDP port 4500" on 1 weft node inspect 1 --format '{{.Status.Message}}'
+step "it is open again" open 2
+step "which is the end of it" within 60 eval "paths_ready && hasnt Problem on 1 weft node ls"
+step "host 3 hears no packets of full length" close 3 "udp length > 1400"
+step "which its peers say" within 30 has "packets of 1500 octets are lost on the way and short ones are not" on 2 weft status
+step "it is open again" open 3
+step "which is the end of it" within 60 paths_ready
 deaf
 step "there was ESP alone, and nothing to read" is_protected sealed
 step "status says it" has "Encrypted: in user space by weft-tunnel" on 1 weft status

@@ -147,3 +147,16 @@ struct SealingKey: ~Copyable {
             (content + length).assumingMemoryBound(to: UInt8.self)) == 0
     }
 }
+
+/// A peer as one thread sends to it.
+final class SealingPeer {
+    let association: Associations.Outbound
+    let key: SealingKey
+
+    /// Nil if the key cannot be set up.
+    init?(_ association: Associations.Outbound) {
+        guard let key = association.secret.makeKey(seals: true) else { return nil }
+        self.association = association
+        self.key = key
+    }
+}

@@ -12,6 +12,7 @@ package struct ReceivePath: ~Copyable {
     private let associations: Associations
     private let counters: Counters
     private let port: UInt16
+    private let prober: Prober
     private var generation: UInt64 = 0
     private var known: [UInt32: Known] = [:]
     /// The association of the packet before: usually this one's, too.
@@ -39,13 +40,15 @@ package struct ReceivePath: ~Copyable {
     ///   - queue: has to outlive this, as the socket has.
     ///   - port: of the protected VXLAN.
     package init(
-        _ queue: borrowing TunnelQueue, _ socket: borrowing TunnelSocket, associations: Associations, counters: Counters, port: UInt16
+        _ queue: borrowing TunnelQueue, _ socket: borrowing TunnelSocket, associations: Associations, counters: Counters, prober: Prober,
+        port: UInt16
     ) {
         tap = queue.descriptor.rawValue
         self.socket = socket.descriptor.rawValue
         self.associations = associations
         self.counters = counters
         self.port = port
+        self.prober = prober
         input = .allocate(byteCount: Self.capacity, alignment: 64)
         scratch = .allocate(byteCount: 16, alignment: 16)
     }
@@ -117,8 +120,11 @@ package struct ReceivePath: ~Copyable {
             merger.refuse()
             return counters.add(.replayed)
         }
-        guard let content = ESPPacket.content(UnsafeRawBufferPointer(start: place, count: length), port: port) else {
+        let plain = UnsafeRawBufferPointer(start: place, count: length)
+        guard let content = ESPPacket.content(plain, port: port) else {
+            let probe = TunnelProbe(plain, port: port)
             merger.refuse()
+            if let probe { return prober.came(probe, from: from.association.peer) }
             return counters.add(.unacceptable)
         }
         let (tap, counters) = (tap, counters)

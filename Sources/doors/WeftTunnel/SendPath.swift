@@ -13,7 +13,7 @@ package struct SendPath: ~Copyable {
     /// The port of the protected VXLAN at the other end.
     private let port: UInt16
     private var generation: UInt64 = 0
-    private var peers: [UInt32: Peer] = [:]
+    private var peers: [UInt32: SealingPeer] = [:]
     private let frame: UnsafeMutableRawPointer
     private let output: UnsafeMutableRawPointer
     private let scratch: UnsafeMutableRawPointer
@@ -30,17 +30,6 @@ package struct SendPath: ~Copyable {
     private static let largestFrame = 256 * 1024
     /// Frames that are taken before anything is sent.
     private static let batch = 64
-
-    private final class Peer {
-        let association: Associations.Outbound
-        let key: SealingKey
-
-        init?(_ association: Associations.Outbound) {
-            guard let key = association.secret.makeKey(seals: true) else { return nil }
-            self.association = association
-            self.key = key
-        }
-    }
 
     /// - Parameters:
     ///   - queue: has to outlive this, as the socket has.
@@ -91,12 +80,12 @@ package struct SendPath: ~Copyable {
         let current = associations.current
         guard current != generation else { return }
         generation = current
-        var kept: [UInt32: Peer] = [:]
+        var kept: [UInt32: SealingPeer] = [:]
         for (address, association) in associations.snapshot.outbound {
             if let peer = peers[address], peer.association === association {
                 kept[address] = peer
             } else {
-                kept[address] = Peer(association)
+                kept[address] = SealingPeer(association)
             }
         }
         peers = kept

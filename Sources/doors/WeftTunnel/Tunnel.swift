@@ -28,6 +28,8 @@ package final class Tunnel: Sendable {
 
     private let associations = Associations()
     private let counters = Counters()
+    private let prober: Prober
+    private let pairs: [Pair]
 
     /// Opens device and sockets, and starts the threads: they live as long as the process.
     /// - Parameter failed: called once a thread cannot go on, on that thread.
@@ -39,14 +41,17 @@ package final class Tunnel: Sendable {
                     queue: try TunnelQueue(options.device, keeps: true),
                     socket: try TunnelSocket(address: options.address, port: options.port, shares: options.queues > 1)))
         }
+        prober = Prober(associations, pairs[0].socket, port: options.innerPort)
+        self.pairs = pairs
         for pair in pairs {
-            let (associations, counters, port) = (associations, counters, options.innerPort)
+            let (associations, counters, prober, port) = (associations, counters, prober, options.innerPort)
             try Thread.start("weft-seal") {
                 var path = SendPath(pair.queue, pair.socket, associations: associations, counters: counters, port: port)
                 do throws(SystemError) { while true { try path.step() } } catch { failed(error) }
             }
             try Thread.start("weft-open") {
-                var path = ReceivePath(pair.queue, pair.socket, associations: associations, counters: counters, port: port)
+                var path = ReceivePath(
+                    pair.queue, pair.socket, associations: associations, counters: counters, prober: prober, port: port)
                 do throws(SystemError) { while true { try path.step() } } catch { failed(error) }
             }
         }
@@ -70,6 +75,7 @@ package final class Tunnel: Sendable {
         switch request {
         case .send(let peer, nil):
             associations.send(to: peer, under: nil)
+            prober.forget(peer)
         case .send(let peer, let association?):
             guard let secret = Associations.Secret(association.material) else {
                 return .refused("a key has 16 or 32 bytes, and 4 of salt")
@@ -90,6 +96,10 @@ package final class Tunnel: Sendable {
             associations.removeInbound(spi)
         case .status:
             return .status(status)
+        case .probe(let peer, let number, let length):
+            if !prober.ask(peer, number: number, length: Int(length)) { return .refused("there is no key for peer \(peer)") }
+        case .probes:
+            return .probes(prober.results)
         }
         return .done
     }

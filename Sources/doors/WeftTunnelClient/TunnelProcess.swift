@@ -118,7 +118,11 @@ package final class TunnelConnection: Sendable {
         var bytes = request.encoded()
         defer { bytes.withUnsafeMutableBytes { clx_wipe($0.baseAddress, $0.count) } }
         guard send(descriptor.rawValue, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { throw .last("ask weft-tunnel") }
-        let size = if case .status = request { TunnelReply.sizeMax } else { 2048 }
+        let size =
+            switch request {
+            case .status, .probes: TunnelReply.sizeMax
+            case .send, .receive, .refuse, .probe: 2048
+            }
         var reply = [UInt8](repeating: 0, count: size)
         var count: Int
         repeat { count = recv(descriptor.rawValue, &reply, reply.count, 0) } while count < 0 && errno == EINTR

@@ -34,6 +34,17 @@ public enum ESPPacket {
         _ datagram: UnsafeMutableRawPointer, spi: UInt32, sequence: UInt64, vni: UInt32, sourcePort: UInt16, targetPort: UInt16,
         isIPv6: Bool, packet: Int
     ) -> Int {
+        frame(
+            datagram, spi: spi, sequence: sequence, vni: vni, sourcePort: sourcePort, targetPort: targetPort,
+            etherType: isIPv6 ? 0x86dd : 0x0800, packet: packet)
+    }
+
+    /// The same for any packet.
+    @inline(__always)
+    static func frame(
+        _ datagram: UnsafeMutableRawPointer, spi: UInt32, sequence: UInt64, vni: UInt32, sourcePort: UInt16, targetPort: UInt16,
+        etherType: UInt16, packet: Int
+    ) -> Int {
         datagram.put(spi, at: 0)
         datagram.put(UInt32(truncatingIfNeeded: sequence), at: 4)
         datagram.put(sequence, at: 8)
@@ -47,7 +58,7 @@ public enum ESPPacket {
         // Nobody looks at the inner addresses; local ones, so that no real interface has them.
         inner.put(UInt64(0x0200_0000_0000_0200), at: 16)
         inner.put(UInt32(0), at: 24)
-        inner.put(isIPv6 ? UInt16(0x86dd) : UInt16(0x0800), at: 28)
+        inner.put(etherType, at: 28)
         let payload = innerHeaderLength + packet
         let padding = (2 - payload) & 3
         // RFC 4303, 2.4: 1, 2, 3…
@@ -99,6 +110,21 @@ public enum ESPPacket {
 
     /// Nil if it is no VXLAN frame of IP for the port: a peer that is right about the key can be wrong about all else.
     public static func content(_ plain: UnsafeRawBufferPointer, port: UInt16) -> Content? {
+        guard let start = plain.baseAddress, let frame = frame(plain, port: port) else { return nil }
+        let isIPv6: Bool
+        switch frame.etherType {
+        case 0x0800: isIPv6 = false
+        case 0x86dd: isIPv6 = true
+        default: return nil
+        }
+        let version = start.octet(at: innerHeaderLength) >> 4
+        guard version == (isIPv6 ? 6 : 4) else { return nil }
+        return Content(vni: frame.vni, isIPv6: isIPv6, length: frame.length)
+    }
+
+    /// Nil if it is no VXLAN frame for the port with at least an IPv4 header's length in it.
+    @inline(__always)
+    static func frame(_ plain: UnsafeRawBufferPointer, port: UInt16) -> (vni: UInt32, etherType: UInt16, length: Int)? {
         guard let start = plain.baseAddress, plain.count >= innerHeaderLength + trailerLength + 20,
             start.octet(at: plain.count - 1) == udp
         else { return nil }
@@ -106,14 +132,6 @@ public enum ESPPacket {
         guard payload >= innerHeaderLength + 20, start.number(at: 2, as: UInt16.self) == port,
             Int(start.number(at: 4, as: UInt16.self)) == payload, start.octet(at: 8) & 0x08 != 0
         else { return nil }
-        let isIPv6: Bool
-        switch start.number(at: 28, as: UInt16.self) {
-        case 0x0800: isIPv6 = false
-        case 0x86dd: isIPv6 = true
-        default: return nil
-        }
-        let version = start.octet(at: innerHeaderLength) >> 4
-        guard version == (isIPv6 ? 6 : 4) else { return nil }
-        return Content(vni: start.number(at: 12, as: UInt32.self) >> 8, isIPv6: isIPv6, length: payload - innerHeaderLength)
+        return (start.number(at: 12, as: UInt32.self) >> 8, start.number(at: 28, as: UInt16.self), payload - innerHeaderLength)
     }
 }

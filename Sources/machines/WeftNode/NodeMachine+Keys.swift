@@ -13,12 +13,14 @@ package struct KeyNews: Hashable, Sendable {
     package var readinesses: [KeyReadiness]
     /// The other nodes with their data-path addresses. Who is not among them is no peer, or none yet.
     package var peers: [NodeID: IPv4Address]
+    /// The way to each of them.
+    package var paths: [NodeID: UnderlayPath]
     /// All that the store took up to this version is in here.
     package var heard: Version
 
     package init(
         cluster: ClusterID, epoch: UInt64, isNeeded: Bool, statements: [SignedStatement] = [], readinesses: [KeyReadiness] = [],
-        peers: [NodeID: IPv4Address] = [:], heard: Version
+        peers: [NodeID: IPv4Address] = [:], paths: [NodeID: UnderlayPath] = [:], heard: Version
     ) {
         self.cluster = cluster
         self.epoch = epoch
@@ -26,6 +28,7 @@ package struct KeyNews: Hashable, Sendable {
         self.statements = statements
         self.readinesses = readinesses
         self.peers = peers
+        self.paths = paths
         self.heard = heard
     }
 }
@@ -41,12 +44,17 @@ extension NodeMachine {
     package var keyNews: KeyNews? {
         guard let cluster = view.cluster else { return nil }
         var peers: [NodeID: IPv4Address] = [:]
-        for peer in view.peers.values where peer.id != id { peers[peer.id] = peer.dataPathAddress }
+        var paths: [NodeID: UnderlayPath] = [:]
+        let mtu = nodeDescription.underlayMTU ?? .ethernet
+        for peer in view.peers.values where peer.id != id {
+            peers[peer.id] = peer.dataPathAddress
+            paths[peer.id] = UnderlayPath(mtu: min(mtu, peer.underlayMTU ?? mtu), isUp: peer.state == .ready)
+        }
         return KeyNews(
             cluster: cluster.id, epoch: cluster.keyEpoch, isNeeded: view.isEncrypting,
             statements: view.tables[SignedStatement.self].values.sorted { ($0.version, $0.id) < ($1.version, $1.id) },
             readinesses: view.tables[KeyReadiness.self].values.sorted { ($0.version, $0.id) < ($1.version, $1.id) },
-            peers: peers, heard: view.appliedRevision)
+            peers: peers, paths: paths, heard: view.appliedRevision)
     }
 
     mutating func keysStated(_ statement: SignedStatement) {
@@ -72,7 +80,9 @@ extension NodeMachine {
     /// Whether `keyNews` is different with these, but for `isNeeded` and `heard`. Asked before they are laid over the view.
     func concernsKeys(_ assignments: Assignments) -> Bool {
         func isMoved(_ peer: Peer) -> Bool {
-            peer.id != id && view.peers[peer.id]?.dataPathAddress != peer.dataPathAddress
+            guard peer.id != id, let known = view.peers[peer.id] else { return peer.id != id }
+            return known.dataPathAddress != peer.dataPathAddress || known.underlayMTU != peer.underlayMTU
+                || (known.state == .ready) != (peer.state == .ready)
         }
         return assignments.isFull || assignments.cluster.map { $0.keyEpoch != view.cluster?.keyEpoch } ?? false
             || !assignments[SignedStatement.self].isEmpty || !assignments[KeyReadiness.self].isEmpty

@@ -40,6 +40,16 @@ struct NodeLs: AsyncParsableCommand {
             ($0["Hostname"].string ?? "") < ($1["Hostname"].string ?? "")
         }
         Terminal.print(try Self.listing.render(rows, format: format, isQuiet: quiet))
+        if format == nil, !quiet { Terminal.print(Self.problems(nodes)) }
+    }
+
+    /// What nodes say of themselves, a line each; nothing where all is well.
+    static func problems(_ nodes: [TemplateValue]) -> String {
+        let lines = nodes.compactMap { node -> String? in
+            guard let message = node["Status"]["Message"].string, !message.isEmpty else { return nil }
+            return "Problem:  \(node["Description"]["Hostname"].string ?? ""): \(message)\n"
+        }
+        return lines.isEmpty ? "" : "\n" + lines.sorted().joined()
     }
 
     /// A node as a row; its fields in the order in which `json` prints them.

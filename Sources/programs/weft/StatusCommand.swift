@@ -97,7 +97,7 @@ struct StatusCommand: AsyncParsableCommand {
     private static func encryption(_ standing: TemplateValue, _ peers: [TemplateValue]) -> String {
         guard standing["Needed"].bool == true else { return "" }
         let pairs = standing["Pairs"].array
-        let ready = pairs.count { ($0["Epoch"].int ?? 0) > 0 }
+        let ready = pairs.count { $0["Ready"].bool == true }
         let process = standing["Process"].int ?? 0
         var text = "Encrypted: in \(standing["Engine"].string ?? "") by weft-tunnel"
         text += process > 0 ? " (process \(process))" : " (not running)"

@@ -47,6 +47,8 @@ final class Member: MemberLife {
     let doors: NamespaceDoors
     /// The keys of encrypted networks.
     let keeper: KeyKeeper<TunnelProcess, NodeCredentials>?
+    /// What the keeper said last of paths to peers.
+    private let pathConditions = Mutex<[PathCondition]>([])
     private let client: DispatcherClient?
     private let file: NodeFile
     /// Nothing was saved of this node, as if it were new.
@@ -183,6 +185,9 @@ final class Member: MemberLife {
                             switch $0 {
                             case .stated(let statement): agent.keysStated(statement)
                             case .ready(let readiness): agent.keysReady(readiness)
+                            case .paths(let conditions):
+                                self.pathConditions.withLock { $0 = conditions }
+                                self.describe()
                             }
                         }
                     }
@@ -256,7 +261,10 @@ final class Member: MemberLife {
     private func describe() {
         let description = try? Host.describe(
             dataPathAddress: membership.dataPathAddress, trust: credentials?.identity.trust)
-        if let description { agent.describe(description) }
+        guard var description else { return }
+        let conditions = pathConditions.withLock { $0 }
+        description.pathConditions = conditions.isEmpty ? nil : conditions
+        agent.describe(description)
     }
 
     /// Tells the manager that this node leaves, and waits a little for its word.

@@ -92,7 +92,11 @@ extension KeyKeeper {
                 // Keys of before serve until then.
                 let what = sent.contains(address.rawValue) ? "it is sent to under former keys" : "nothing can be sent to it encrypted"
                 pair.problem = "\(what): \(reason(node, news))"
+            } else if let condition = condition(node, news) {
+                pair.problem = condition.sentence
             }
+            pair.isReady = pair.epoch != nil && paths.isReady(node)
+            pair.roundTrip = paths.roundTrip(node)
             standing.pairs.append(pair)
         }
         return standing

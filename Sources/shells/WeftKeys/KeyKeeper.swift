@@ -34,6 +34,8 @@ package actor KeyKeeper<Tunnel: KeyTunnel, Identity: KeyIdentity> {
     package enum Word: Sendable {
         case stated(SignedStatement)
         case ready(Readiness)
+        /// All peers that are not reached as they should be.
+        case paths([PathCondition])
     }
 
     /// What came and has not been looked at.
@@ -51,7 +53,7 @@ package actor KeyKeeper<Tunnel: KeyTunnel, Identity: KeyIdentity> {
     let options: Options
     private let tunnel: Tunnel
     let identity: Identity
-    private var say: @Sendable (Word) -> Void = { _ in }
+    private(set) var say: @Sendable (Word) -> Void = { _ in }
     let logger: Logger
     private let inbox = Mutex(Inbox())
     private let wakes: AsyncStream<Void>
@@ -69,6 +71,11 @@ package actor KeyKeeper<Tunnel: KeyTunnel, Identity: KeyIdentity> {
     private var notBefore = Duration.zero
     private var failures = 0
     var problem = ""
+    var paths = PathWatch()
+    /// When the tunnel was asked last what came of questions to peers.
+    var askedAt: Duration?
+    /// What was said of them.
+    var told: [PathCondition] = []
     /// Why statements were not taken, by their ids.
     var refused: [String: String] = [:]
 
@@ -142,6 +149,7 @@ package actor KeyKeeper<Tunnel: KeyTunnel, Identity: KeyIdentity> {
             if isUnread { try await read(news) }
             try handle(.tick)
             try dropLeftovers(news)
+            try watchPaths(news)
         }
     }
 
@@ -223,6 +231,9 @@ package actor KeyKeeper<Tunnel: KeyTunnel, Identity: KeyIdentity> {
         life = nil
         leftovers = KeyLeftovers()
         problem = ""
+        paths = PathWatch()
+        if !told.isEmpty { say(.paths([])) }
+        told = []
         sessionNumber += 1
         do { try tunnel.end() } catch { problem = "the tunnel's process does not end: \(error)" }
     }

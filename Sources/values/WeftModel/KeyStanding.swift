@@ -7,6 +7,10 @@ package struct KeyStanding: Hashable, Sendable {
         package var epoch: UInt64?
         /// Packets of it came under the keys in place.
         package var isHeard = false
+        /// Packets of full length got there, and answers back.
+        package var isReady = false
+        /// How long the last answer took; nil: there was none.
+        package var roundTrip: Duration?
         /// What is not as it should be, a sentence; empty when all is well.
         package var problem = ""
 

@@ -44,6 +44,8 @@ package struct NodeDescription: Hashable, Sendable, Codable {
     package var returnsAddresses: Bool?
     /// The MTU of the interface that has the data-path address; nil of a node that does not tell.
     package var underlayMTU: MTU?
+    /// Peers that it does not reach on the encrypted path; nil: none.
+    package var pathConditions: [PathCondition]?
 
     package init(hostname: String, architecture: String, nanoCPUs: Int64, memoryBytes: Int64, weftVersion: String) {
         self.hostname = hostname

@@ -72,6 +72,13 @@ extension TunnelRequest {
             writer.write(spi)
         case .status:
             writer.write(UInt8(5))
+        case .probe(let peer, let number, let length):
+            writer.write(UInt8(6))
+            writer.write(peer)
+            writer.write(number)
+            writer.write(length)
+        case .probes:
+            writer.write(UInt8(7))
         }
         return writer.bytes
     }
@@ -90,6 +97,8 @@ extension TunnelRequest {
         case 3: self = .receive(InboundAssociation(spi: try reader.read(), peer: try reader.read(), material: try reader.readOctets()))
         case 4: self = .refuse(spi: try reader.read())
         case 5: self = .status
+        case 6: self = .probe(peer: try reader.read(), number: try reader.read(), length: try reader.read())
+        case 7: self = .probes
         default: throw .malformed
         }
         try reader.end()
@@ -120,6 +129,15 @@ extension TunnelReply {
                 writer.write(association.peer)
                 writer.write(association.highestSequence)
             }
+        case .probes(let results):
+            writer.write(UInt8(4))
+            writer.write(UInt32(results.count))
+            for result in results {
+                writer.write(result.peer)
+                writer.write(result.answered)
+                writer.write(result.roundTripMicroseconds)
+                writer.write(result.heard)
+            }
         }
         return writer.bytes
     }
@@ -139,6 +157,15 @@ extension TunnelReply {
                 status.inbound.append(.init(spi: try reader.read(), peer: try reader.read(), highestSequence: try reader.read()))
             }
             self = .status(status)
+        case 4:
+            var results: [TunnelProbeResult] = []
+            for _ in 0..<(try reader.readCount(each: 24)) {
+                results.append(
+                    TunnelProbeResult(
+                        peer: try reader.read(), answered: try reader.read(), roundTripMicroseconds: try reader.read(),
+                        heard: try reader.read()))
+            }
+            self = .probes(results)
         default: throw .malformed
         }
         try reader.end()

@@ -10,6 +10,10 @@ package enum TunnelRequest: Equatable, Sendable {
     /// What comes under the SPI is refused from now on.
     case refuse(spi: UInt32)
     case status
+    /// A question to a peer's tunnel, as long as a packet of `length` octets. Numbers grow from one to the next.
+    case probe(peer: UInt32, number: UInt64, length: UInt16)
+    /// What came of the questions.
+    case probes
 
     /// Longest request in bytes.
     package static let sizeMax = 128
@@ -110,10 +114,29 @@ package struct TunnelStatus: Equatable, Sendable {
     }
 }
 
+/// What came of the questions to a peer's tunnel, and of its own.
+package struct TunnelProbeResult: Equatable, Sendable {
+    package var peer: UInt32
+    /// The highest number that it answered; 0: none.
+    package var answered: UInt64
+    /// How long that answer took.
+    package var roundTripMicroseconds: UInt32
+    /// Questions of its own that came.
+    package var heard: UInt64
+
+    package init(peer: UInt32, answered: UInt64 = 0, roundTripMicroseconds: UInt32 = 0, heard: UInt64 = 0) {
+        self.peer = peer
+        self.answered = answered
+        self.roundTripMicroseconds = roundTripMicroseconds
+        self.heard = heard
+    }
+}
+
 package enum TunnelReply: Equatable, Sendable {
     case done
     case refused(String)
     case status(TunnelStatus)
+    case probes([TunnelProbeResult])
 
     /// Longest reply in bytes: 4,096 peers in both directions.
     package static let sizeMax = 192 * 1024

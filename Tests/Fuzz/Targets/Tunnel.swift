@@ -36,6 +36,7 @@ extension FuzzTarget {
         for round in 0..<3 {
             let place = merger.place(for: bytes.count)
             bytes.withUnsafeBytes { if let start = $0.baseAddress { place.copyMemory(from: start, byteCount: $0.count) } }
+            _ = TunnelProbe(UnsafeRawBufferPointer(start: place, count: bytes.count), port: vxlanPort)
             let content = ESPPacket.content(UnsafeRawBufferPointer(start: place, count: bytes.count), port: vxlanPort)
             if let content, content.length + ESPPacket.innerHeaderLength > bytes.count { finding = "a packet longer than what it came in" }
             if let content { _ = merger.accept(content, peer: 1, isCongested: round == 2, emit: emit) } else { merger.refuse() }
@@ -79,6 +80,9 @@ extension FuzzTarget {
             ).encoded(),
             TunnelRequest.receive(InboundAssociation(spi: 4097, peer: 1, material: Array(repeating: 1, count: 36))).encoded(),
             TunnelRequest.refuse(spi: 4097).encoded(),
+            TunnelRequest.probe(peer: 0x0a00_0001, number: 77, length: 1408).encoded(),
+            TunnelRequest.probes.encoded(),
+            TunnelReply.probes([.init(peer: 0x0a00_0001, answered: 77, roundTripMicroseconds: 300, heard: 2)]).encoded(),
             TunnelReply.status(
                 TunnelStatus(
                     counts: [1, 2], outbound: [.init(peer: 1, spi: 300, lastSequence: 7)],
@@ -88,7 +92,11 @@ extension FuzzTarget {
     ) { bytes throws(FuzzFinding) in
         if let request = try? TunnelRequest(bytes[...]) { try same(request.encoded(), bytes, "a request") }
         // A reason is cut, and need not have been UTF-8.
-        if let reply = try? TunnelReply(bytes[...]), case .status = reply { try same(reply.encoded(), bytes, "a reply") }
+        guard let reply = try? TunnelReply(bytes[...]) else { return }
+        switch reply {
+        case .done, .refused: break
+        case .status, .probes: try same(reply.encoded(), bytes, "a reply")
+        }
     }
 
     /// One statement, one text: two texts for one would be two keys.

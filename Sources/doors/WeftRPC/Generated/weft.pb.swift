@@ -264,12 +264,34 @@ nonisolated struct Weft_V1_NodeDescription: Sendable {
   /// Labels of the container engine.
   var engineLabels: Dictionary<String,String> = [:]
 
+  /// Peers that it does not reach on the encrypted path.
+  var pathConditions: [Weft_V1_PathCondition] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _trust: Weft_V1_Trust? = nil
   fileprivate var _underlayMtu: UInt32? = nil
+}
+
+nonisolated struct Weft_V1_PathCondition: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var peer: String = String()
+
+  /// "silent", "unheard" or "large".
+  var fault: String = String()
+
+  var port: UInt32 = 0
+
+  var length: UInt32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct Weft_V1_Trust: Sendable {
@@ -2018,7 +2040,7 @@ nonisolated extension Weft_V1_Prefix: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NodeDescription"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0\u{3}underlay_mtu\0\u{3}engine_labels\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{1}architecture\0\u{3}nano_cpus\0\u{3}memory_bytes\0\u{3}weft_version\0\u{3}engine_version\0\u{1}routes\0\u{2}\u{8}trust\0\u{3}returns_addresses\0\u{3}underlay_mtu\0\u{3}engine_labels\0\u{3}path_conditions\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2037,6 +2059,7 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
       case 16: try { try decoder.decodeSingularBoolField(value: &self.returnsAddresses) }()
       case 17: try { try decoder.decodeSingularUInt32Field(value: &self._underlayMtu) }()
       case 18: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.engineLabels) }()
+      case 19: try { try decoder.decodeRepeatedMessageField(value: &self.pathConditions) }()
       default: break
       }
     }
@@ -2080,6 +2103,9 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if !self.engineLabels.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.engineLabels, fieldNumber: 18)
     }
+    if !self.pathConditions.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.pathConditions, fieldNumber: 19)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2095,6 +2121,52 @@ nonisolated extension Weft_V1_NodeDescription: SwiftProtobuf.Message, SwiftProto
     if lhs.returnsAddresses != rhs.returnsAddresses {return false}
     if lhs._underlayMtu != rhs._underlayMtu {return false}
     if lhs.engineLabels != rhs.engineLabels {return false}
+    if lhs.pathConditions != rhs.pathConditions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Weft_V1_PathCondition: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".PathCondition"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}peer\0\u{1}fault\0\u{1}port\0\u{1}length\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.peer) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.fault) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.port) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.length) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.peer.isEmpty {
+      try visitor.visitSingularStringField(value: self.peer, fieldNumber: 1)
+    }
+    if !self.fault.isEmpty {
+      try visitor.visitSingularStringField(value: self.fault, fieldNumber: 2)
+    }
+    if self.port != 0 {
+      try visitor.visitSingularUInt32Field(value: self.port, fieldNumber: 3)
+    }
+    if self.length != 0 {
+      try visitor.visitSingularUInt32Field(value: self.length, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Weft_V1_PathCondition, rhs: Weft_V1_PathCondition) -> Bool {
+    if lhs.peer != rhs.peer {return false}
+    if lhs.fault != rhs.fault {return false}
+    if lhs.port != rhs.port {return false}
+    if lhs.length != rhs.length {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

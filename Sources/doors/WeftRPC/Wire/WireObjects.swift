@@ -20,6 +20,14 @@ extension Weft_V1_NodeDescription {
             trust.issuerPublicKey = Data(value.issuer.publicKey)
         }
         returnsAddresses = value.returnsAddresses ?? false
+        pathConditions = (value.pathConditions ?? []).map {
+            var condition = Weft_V1_PathCondition()
+            condition.peer = $0.peer.rawValue
+            condition.fault = $0.fault.rawValue
+            condition.port = UInt32($0.port)
+            condition.length = UInt32($0.length)
+            return condition
+        }
     }
 }
 
@@ -44,6 +52,14 @@ extension NodeDescription {
                     subject: Array(wire.trust.issuerSubject), publicKey: Array(wire.trust.issuerPublicKey)))
         }
         returnsAddresses = wire.returnsAddresses ? true : nil
+        // What a later version may say beside these is not understood here.
+        let conditions = wire.pathConditions.prefix(PathCondition.told).compactMap { condition -> PathCondition? in
+            guard let fault = PathFault(rawValue: condition.fault) else { return nil }
+            return PathCondition(
+                peer: NodeID(Wire.shown(condition.peer)), fault: fault, port: UInt16(clamping: condition.port),
+                length: UInt16(clamping: condition.length))
+        }
+        pathConditions = conditions.isEmpty ? nil : conditions
     }
 }
 

@@ -10,7 +10,8 @@ extension Router {
                 throw APIError.badRequest("Invalid \(key) filter: '\(wrong)'")
             }
         }
-        let nodes = try await backend.nodes().sorted { $0.id < $1.id }.filter { node in
+        let all = try await backend.nodes()
+        let nodes = all.sorted { $0.id < $1.id }.filter { node in
             filters.matches("id") { node.id.rawValue.hasPrefix($0) }
                 && filters.matches("name") { (node.description?.hostname ?? "").hasPrefix($0) }
                 && filters.matches("role") { node.spec.role.rawValue == $0.lowercased() }
@@ -19,12 +20,20 @@ extension Router {
                 // Labels of the engine, of which there is none.
                 && filters.matches("label") { _ in false }
         }
-        return .json(.array(nodes.map { nodeJSON($0, state: state) }))
+        let names = Self.names(all)
+        return .json(.array(nodes.map { nodeJSON($0, state: state, names: names) }))
+    }
+
+    /// What nodes are called by who reads of them.
+    private static func names(_ nodes: [Node]) -> (NodeID) -> String {
+        let names = Dictionary(nodes.compactMap { node in node.description.map { (node.id, $0.hostname) } }) { first, _ in first }
+        return { names[$0] ?? $0.rawValue }
     }
 
     func nodeInspect(_ request: APIRequest) async throws -> APIResponse {
         let (state, _) = try await managerState()
-        return .json(nodeJSON(try await node(request.path[1], state: state), state: state))
+        let names = Self.names(try await backend.nodes())
+        return .json(nodeJSON(try await node(request.path[1], state: state), state: state, names: names))
     }
 
     func nodeUpdate(_ request: APIRequest) async throws -> APIResponse {

@@ -75,6 +75,8 @@ private func encryptionJSON(_ standing: KeyStanding) -> JSON {
             standing.pairs.map {
                 [
                     "NodeID": .string($0.node.rawValue), "Epoch": .counter($0.epoch ?? 0), "Heard": .bool($0.isHeard),
+                    "Ready": .bool($0.isReady),
+                    "RoundTripMicroseconds": .integer($0.roundTrip.map { Int64($0 / .microseconds(1)) } ?? 0),
                     "Problem": .string($0.problem),
                 ]
             }),

@@ -75,14 +75,18 @@ func swarmJSON(_ cluster: Cluster, state: SwarmState) -> JSON {
 }
 
 /// Docker leaves an empty message out.
-private func nodeStatusJSON(_ node: Node) -> JSON {
+private func nodeStatusJSON(_ node: Node, _ names: (NodeID) -> String) -> JSON {
     var status: JSON = ["State": .string(node.state.rawValue)]
-    if let problem = node.problem { status.append("Message", .string(problem)) }
+    // What it does not reach is said while it is there to say so.
+    let conditions = node.state == .ready ? node.description?.pathConditions ?? [] : []
+    let problems = [node.problem].compactMap(\.self) + conditions.map { "to \(names($0.peer)): \($0.sentence)" }
+    if !problems.isEmpty { status.append("Message", .string(problems.joined(separator: "; "))) }
     status.append("Addr", .string(node.address?.description ?? ""))
     return status
 }
 
-func nodeJSON(_ node: Node, state: SwarmState) -> JSON {
+/// - Parameter names: what other nodes are called.
+func nodeJSON(_ node: Node, state: SwarmState, names: (NodeID) -> String) -> JSON {
     var json: JSON = [
         "ID": .string(node.id.rawValue), "Version": versionJSON(node.version),
         "CreatedAt": .string(node.createdAt.rfc3339), "UpdatedAt": .string(node.updatedAt.rfc3339),
@@ -91,7 +95,7 @@ func nodeJSON(_ node: Node, state: SwarmState) -> JSON {
             "Availability": .string(node.spec.availability.rawValue),
         ],
         "Description": descriptionJSON(node.description),
-        "Status": nodeStatusJSON(node),
+        "Status": nodeStatusJSON(node, names),
     ]
     if let address = node.managerAddress {
         var manager: JSON = [:]
