@@ -38,7 +38,9 @@ import WeftText
             let sent = backend.read { $0.lastInit }
             #expect(sent?.listenAddress == .interface("eth0") && sent?.listenPort == 2400)
             #expect(sent?.advertiseAddress == nil && sent?.advertisePort == 2400)
-            #expect(sent?.spec == ClusterSpec())
+            var spec = ClusterSpec()
+            spec.defaultEncryption = true
+            #expect(sent?.spec == spec)
         }
     }
 
@@ -147,7 +149,7 @@ import WeftText
                     "KeepOldSnapshots": 0, "LogEntriesForSlowFollowers": 9, "ElectionTick": 0, "HeartbeatTick": 0,
                 ])
             #expect(second?["CAConfig"] == [:] && second?["Dispatcher"] == [:] && second?["Labels"] == [:])
-            #expect(second?["EncryptionConfig"] == ["AutoLockManagers": true])
+            #expect(second?["EncryptionConfig"] == ["AutoLockManagers": true, "DefaultEncryption": true])
             #expect(backend.read { $0.lastRotation }?.keys == false)
             #expect(backend.read { $0.lastRotation }?.unlockKey == true)
             let own = #"{"CAConfig":{"SigningCACert":"c","SigningCAKey":"k"}}"#

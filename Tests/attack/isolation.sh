@@ -41,7 +41,7 @@ weft lab down >/dev/null 2>&1
 step "a lab with engines" up
 echo "time engine $(engine_on 1 version -f '{{.Server.Version}}')"
 step "nodes are ready" within 20 ready
-for net in net other; do step "network $net" docker_on 1 network create -d overlay --attachable $net; done
+for net in net other; do step "network $net" docker_on 1 network create -d overlay --attachable --opt encrypted=false $net; done
 step "internal network of the swarm" docker_on 1 network create -d overlay --attachable --internal shut
 step "a sandbox" on 1 weft run -d --name a1 --network net -- sleep infinity
 step "and one far away" on 2 weft run -d --name a2 --network net -- sleep infinity

@@ -27,7 +27,7 @@ on_network() { local space=$1; shift; nsenter --net="/run/netns/$space" "$@"; }
 weft lab down >/dev/null 2>&1
 step "lab up" weft lab up --nodes 2
 step "nodes are ready" within 20 ready
-for net in my_net other; do step "network $net" on 1 weft network create -d overlay --attachable $net; done
+for net in my_net other; do step "network $net" on 1 weft network create -d overlay --attachable --opt encrypted=false $net; done
 step "a1" on 1 weft run -d --name a1 --network my_net -- sleep infinity
 step "a2" on 2 weft run -d --name a2 --network my_net -- sleep infinity
 step "secret, on the other network" on 2 weft run -d --name secret --network other -- sleep infinity

@@ -49,9 +49,9 @@ marked() { on "$1" weft exec "$2" ping -c 10 -i 0.1 -W 5 -s 64 -p 57454654574546
 weft lab down >/dev/null 2>&1
 step "lab up with three hosts" weft lab up --nodes 3
 step "three nodes are ready" within 20 ready
-step "without an encrypted network nothing encrypts" eval "no_tunnel 1 && no_tunnel 2 && is 1 \"e['Needed']\" False"
+step "without an encrypted network nothing encrypts" within 20 eval "no_tunnel 1 && no_tunnel 2 && is 1 \"e['Needed']\" False"
 step "an encrypted network" on 1 weft network create -d overlay --attachable --opt encrypted sealed
-step "and one that is not" on 1 weft network create -d overlay --attachable plain
+step "and one that is not" on 1 weft network create -d overlay --attachable --opt encrypted=false plain
 for h in 1 2 3; do
     step "weft-tunnel runs on host $h" within 20 eval "[ -n \"\$(tunnel $h)\" ]"
     step "a$h" on $h weft run -d --name a$h --network sealed -- sleep infinity
@@ -92,8 +92,8 @@ step "status says it" has "2 of 2 nodes ready" on 1 weft status
 step "host 2 hears nothing at UDP port 4500" close 2 ""
 step "which its peers say" within 30 has "its encrypted packets come, those of this node do not get there: let UDP port 4500" on 1 weft status
 step "and itself" within 30 has "open UDP port 4500 between the two hosts" on 2 weft status
-step "and node ls, of whoever it is" within 60 has "Problem:.*to $(on 2 hostname): .*UDP port 4500" on 1 weft node ls
-step "docker's clients see it as the node's message" has "UDP port 4500" on 1 weft node inspect 1 --format '{{.Status.Message}}'
+step "and node ls, of whoever it is" within 60 has "Problem:  host1: to host2: its encrypted packets come" on 1 weft node ls
+step "docker's clients see it as the node's message" has "UDP port 4500" on 1 weft node inspect host1 --format '{{.Status.Message}}'
 step "it is open again" open 2
 step "which is the end of it" within 60 eval "paths_ready && hasnt Problem on 1 weft node ls"
 step "host 3 hears no packets of full length" close 3 "udp length > 1400"

@@ -127,7 +127,7 @@ step "an address that another host has is refused" refused "10.66.0.77" docker_o
 step "an address outside is refused" refused "10.99.0.7" docker_on 1 run --rm --network net --ip 10.99.0.7 busybox true
 step "the gateway's is refused" refused "gateway" docker_on 1 run --rm --network net --ip 10.66.0.1 busybox true
 step "interface, address and route are there before the first process" has "10.66.0." docker_on 1 run --rm --network net busybox ip address show dev eth0
-step "MTU of the tunnel" has "mtu 1450" inside 1 alpha ip link show dev eth0
+step "MTU of the tunnel" has "mtu 1408" inside 1 alpha ip link show dev eth0
 step "names of another host resolve" within 5 has "$(address 2 beta)" inside 1 alpha nslookup beta
 step "and of the same one, and the short id" within 5 has "$(address 1 alpha)" inside 2 beta nslookup "$(docker_on 1 ps -q --filter name=alpha)"
 step "-p is docker's" docker_on 1 run -d --name web -p 8080:80 --network net busybox sh -c 'mkdir /w; echo yes >/w/index.html; exec httpd -f -p 80 -h /w'

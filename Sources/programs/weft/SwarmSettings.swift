@@ -16,7 +16,7 @@ struct SwarmSettings: ParsableArguments {
     var snapshotInterval: UInt32?
     @Option(
         defaultAsFlag: true,
-        help: ArgumentHelp("Whether new overlay networks are encrypted that do not say whether they are.", valueName: "bool"))
+        help: ArgumentHelp("Whether new overlay networks are encrypted that do not say; in a new swarm they are.", valueName: "bool"))
     var defaultEncryption: Bool?
     @Option(help: ArgumentHelp("The time between epochs of the data path's keys (12h by default).", valueName: "duration"))
     var keyRotation: GoDuration?

@@ -82,6 +82,8 @@ extension SwarmInitRequest {
             throw .unavailable(
                 "ForceNewCluster is not available in this version of Weft; leave out --force-new-cluster")
         }
+        // A swarm of a version that did not encrypt by itself says nothing of it, and stays as it is.
+        spec.defaultEncryption = true
         if let sent = try fields.fields("Spec") {
             try spec.take(sent)
             signingCA = try SigningCA(sent.fields("CAConfig"))
