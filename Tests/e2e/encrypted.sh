@@ -49,6 +49,8 @@ marked() { on "$1" weft exec "$2" ping -c 10 -i 0.1 -W 5 -s 64 -p 57454654574546
 weft lab down >/dev/null 2>&1
 step "lab up with three hosts" weft lab up --nodes 3
 step "three nodes are ready" within 20 ready
+step "the ingress network of a new swarm is encrypted" equals true on 1 weft network ls --filter name=ingress --format '{{.Encrypted}}'
+step "it goes" sh -c "echo y | weft lab exec 1 -- weft network rm ingress"
 step "without an encrypted network nothing encrypts" within 20 eval "no_tunnel 1 && no_tunnel 2 && is 1 \"e['Needed']\" False"
 step "an encrypted network" on 1 weft network create -d overlay --attachable --opt encrypted sealed
 step "and one that is not" on 1 weft network create -d overlay --attachable --opt encrypted=false plain

@@ -32,14 +32,20 @@ step "network create without attachable" on 1 weft network create -d overlay my_
 step "the same name is refused" refused "already exists" on 1 weft network create -d overlay my_net
 step "an overlapping subnet is refused" refused "overlaps" on 1 weft network create -d overlay --subnet 10.91.0.0/16 my_overlap
 step "a worker refuses to create" refused "manager" on 2 weft network create -d overlay my_w
-step "an encrypted network" on 1 weft network create -d overlay --opt encrypted my_enc
-step "is told from the others" equals true on 1 weft network ls --filter name=my_enc --format '{{.Encrypted}}'
-step "which are not" equals false on 1 weft network ls --filter name=my_net --format '{{.Encrypted}}'
+step "networks are encrypted by themselves" equals true on 1 weft network ls --filter name=my_net --format '{{.Encrypted}}'
+step "one that is not" on 1 weft network create -d overlay --opt encrypted=false my_clear
+step "is told from the others" equals false on 1 weft network ls --filter name=my_clear --format '{{.Encrypted}}'
+step "the swarm can have it the other way round" on 1 weft swarm update --default-encryption=false
+step "then one says that it is" on 1 weft network create -d overlay --opt encrypted my_enc
+step "and is" equals true on 1 weft network ls --filter name=my_enc --format '{{.Encrypted}}'
+step "and the next is not" eval "on 1 weft network create -d overlay my_next && equals false on 1 weft network ls --filter name=my_next --format '{{.Encrypted}}' && on 1 weft network rm my_next"
+step "and back" on 1 weft swarm update --default-encryption
 step "the swarm's keys are told" has "Epoch:" on 1 weft swarm keys
 step "what is neither is refused" refused "--opt encrypted=false" on 1 weft network create -d overlay --opt encrypted=perhaps my_perhaps
-step "and it goes" on 1 weft network rm my_enc
+step "and they go" on 1 weft network rm my_enc my_clear
 step "an unknown option is refused, and told which there are" refused "vxlanid_list" on 1 weft network create -d overlay --opt dsr my_dsr
-step "an MTU that is too small is refused" refused "between 626 and 65535" on 1 weft network create -d overlay --opt com.docker.network.driver.mtu=600 my_mtu
+step "an MTU that is too small is refused" refused "between 626 and 65535" on 1 weft network create -d overlay --opt encrypted=false --opt com.docker.network.driver.mtu=600 my_mtu
+step "an encrypted one needs more" refused "between 668 and 65535" on 1 weft network create -d overlay --opt com.docker.network.driver.mtu=600 my_mtu
 step "a predefined name is refused" refused "predefined host" on 1 weft network create -d overlay host
 step "a network with a VNI of its own" on 1 weft network create -d overlay --opt com.docker.network.driver.overlay.vxlanid_list=5000 my_vni
 step "has it" equals 5000 on 1 weft network inspect my_vni --format '{{index .Options "com.docker.network.driver.overlay.vxlanid_list"}}'
