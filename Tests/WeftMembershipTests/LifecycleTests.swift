@@ -6,6 +6,7 @@ import WeftFiles
 import WeftIdentity
 import WeftMembership
 import WeftModel
+import WeftNet
 
 private let joinRequest = SwarmJoinRequest(
     remotes: [.init(host: "172.30.0.1", port: 2377), .init(host: "172.30.0.3", port: 2377)], token: Secret("SWMTKN-1-x-y"))
@@ -34,6 +35,21 @@ struct InitJoinLeaveTests {
         #expect(node.membership.member?.node == NodeID("manager1"))
         #expect(node.membership.member?.isManaging == true)
         await second.stop()
+    }
+
+    @Test("a swarm that is announced at a loopback address has its tunnels end at the host's own, and refuses to have them end at one")
+    func loopback() async throws {
+        let node = try MemoryNode()
+        let lifecycle = node.lifecycle()
+        var request = SwarmInitRequest()
+        let loopback = IPv4Address(rawValue: 0x7f00_0001)
+        request.advertiseAddress = .address(loopback)
+        request.dataPathAddress = .address(loopback)
+        await #expect(throws: MembershipError.noTunnel(to: loopback)) { try await lifecycle.initialise(request) }
+        request.dataPathAddress = nil
+        _ = try await lifecycle.initialise(request)
+        let membership = try node.membership.required.membership
+        #expect(membership.advertiseAddress == loopback && membership.dataPathAddress == IPv4Address(rawValue: 0xac1e_0001))
     }
 
     @Test("an init that fails leaves nothing, and can be tried again", arguments: ["found", "prepare", "begin"])

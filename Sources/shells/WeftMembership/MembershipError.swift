@@ -1,5 +1,6 @@
 import WeftAPI
 package import WeftModel
+package import WeftNet
 
 /// Why a change of this node's membership is refused.
 package enum MembershipError: KindedError, Hashable {
@@ -16,6 +17,8 @@ package enum MembershipError: KindedError, Hashable {
     /// What was given is no unlock key.
     case noUnlockKey
     case wrongUnlockKey
+    /// What was given is no address of a host on a network.
+    case noTunnel(to: IPv4Address)
     /// The node is in a swarm that it cannot take part in.
     case cannotTakePart(reason: String)
 
@@ -24,7 +27,7 @@ package enum MembershipError: KindedError, Hashable {
         case .alreadyInSwarm, .changing, .lastManager, .locked, .cannotTakePart: .unavailable
         case .availability: .unsupported
         case .notLocked: .conflict
-        case .noUnlockKey: .invalid
+        case .noUnlockKey, .noTunnel: .invalid
         case .wrongUnlockKey: .unauthorized
         }
     }
@@ -42,6 +45,8 @@ package enum MembershipError: KindedError, Hashable {
         case .notLocked: APIError.notLocked.message
         case .noUnlockKey: APIError.badUnlockKey.message
         case .wrongUnlockKey: APIError.wrongUnlockKey.message
+        case .noTunnel(let address):
+            "--data-path-addr \(address): no other host reaches this one there; give an address of the host's network"
         case .cannotTakePart(let reason): reason
         }
     }

@@ -220,7 +220,7 @@ package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.M
                 isManager: true,
                 listenAddress: try listenAddress(request.listenAddress), listenPort: request.listenPort,
                 advertiseAddress: advertise, advertisePort: request.advertisePort,
-                dataPathAddress: try request.dataPathAddress.map { try parts.address($0, option: "--data-path-addr") } ?? advertise,
+                dataPathAddress: try dataPathAddress(request.dataPathAddress, advertise),
                 managers: ["\(advertise):\(request.advertisePort)"])
             return try await orForget {
                 let seal = try ManagerSeal.make(directory: files.path)
@@ -249,7 +249,7 @@ package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.M
                     // Before anything is said to the manager: a join that cannot be used must leave no node behind.
                     let advertise = try advertiseAddress(request, towards: remote)
                     try files.checkRoom()
-                    let dataPath = try request.dataPathAddress.map { try parts.address($0, option: "--data-path-addr") } ?? advertise
+                    let dataPath = try dataPathAddress(request.dataPathAddress, advertise)
                     try await orForget {
                         let identity = try await parts.join(request.token, manager: manager)
                         let membership = SavedMembership(
@@ -314,6 +314,16 @@ package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.M
         case .address(let address) where address.isUnspecified: address
         case let given: try parts.address(given, option: "--listen-addr")
         }
+    }
+
+    /// Where tunnels end: at the advertised address, unless one is given. A swarm of this host alone may advertise 127.0.0.1, where no
+    /// tunnel can end; then it is the address that the host has anyway.
+    private func dataPathAddress(_ given: HostAddress?, _ advertise: IPv4Address) throws -> IPv4Address {
+        let option = "--data-path-addr"
+        guard let given else { return advertise.isHostAddress ? advertise : try parts.address(nil, option: option) }
+        let address = try parts.address(given, option: option)
+        guard address.isHostAddress else { throw MembershipError.noTunnel(to: address) }
+        return address
     }
 
     /// The address that packets to the manager leave from, unless one is given.

@@ -30,6 +30,11 @@ package struct IPv4Address: Hashable, Sendable, Comparable {
     package var isLoopback: Bool { rawValue >> 24 == 127 }
     /// 0.0.0.0.
     package var isUnspecified: Bool { rawValue == 0 }
+    /// An address that one host may have on a network: no loopback, link-local, group or broadcast address (RFC 6890).
+    package var isHostAddress: Bool {
+        let isLinkLocal = rawValue >> 16 == 0xa9fe
+        return rawValue >> 24 != 0 && !isLoopback && rawValue >> 24 < 224 && !isLinkLocal
+    }
 
     package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }

@@ -114,12 +114,3 @@ extension Membership {
             + "answer there: let TCP from \(address) in at a manager's port, or join without --data-path-addr"
     }
 }
-
-extension IPv4Address {
-    /// An address that one host may have on a network: no loopback, link-local, group or broadcast address (RFC 6890).
-    fileprivate var isHostAddress: Bool {
-        let first = rawValue >> 24
-        let isLinkLocal = rawValue >> 16 == 0xa9fe
-        return first != 0 && first != 127 && first < 224 && !isLinkLocal
-    }
-}
