@@ -53,6 +53,22 @@ struct OrchestrationTests {
         #expect(swarm.largestCommit <= 2100)
     }
 
+    @Test("However many are to be replaced or to go, one transaction takes no more of them than may be")
+    func manyGo() throws {
+        var swarm = try Swarm.withWorkers(1)
+        let service = try swarm.serve("many", .replicated(2200)) { spec in
+            spec.update = UpdateConfig()
+            spec.update?.parallelism = 0
+        }
+        try swarm.update(service.id) { $0.task.container.image = "other" }
+        #expect(swarm.wanted(service.id).allSatisfy { $0.spec.container.image == "other" })
+        try swarm.update(service.id) { $0.mode = .replicated(1100) }
+        #expect(swarm.wanted(service.id).count == 1100)
+        _ = try swarm.run(.removeService(service.id))
+        #expect(swarm.wanted(service.id).isEmpty)
+        #expect(swarm.largestCommit <= 2100)
+    }
+
     @Test("A global service has a task on every node that it may run on, and follows as they come and go")
     func global() throws {
         var swarm = try Swarm.withWorkers(2)

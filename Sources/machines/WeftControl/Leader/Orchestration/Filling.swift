@@ -12,7 +12,7 @@ extension ServiceTurn {
         }
         let count = Int(clamping: count)
         if kept.count > count {
-            for place in surplus(kept, over: count) + vacant { forget(place) }
+            forgetSome(of: surplus(kept, over: count) + vacant)
             return
         }
         let missing = count - kept.count
@@ -59,6 +59,18 @@ extension ServiceTurn {
             return (left.depth, left.place) < (right.depth, right.place)
         }
         return sorted.dropFirst(count).map(\.place)
+    }
+
+    /// A removed service's tasks go.
+    mutating func forgetAll() { forgetSome(of: tasks.sortedPlaces) }
+
+    /// As many as one transaction takes: what is written brings about the next turn, and with it the rest.
+    private mutating func forgetSome(of places: [Place]) {
+        var left = ManagerCore.changesMax
+        for place in places where left > 0 {
+            left -= (tasks.places[place] ?? []).count { $0.desiredState < .remove }
+            forget(place)
+        }
     }
 
     private mutating func forget(_ place: Place) {

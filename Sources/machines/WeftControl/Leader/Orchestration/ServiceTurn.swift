@@ -47,7 +47,7 @@ struct ServiceTurn {
             start(in: round)
             allocate(self.service ?? service)
         } else {
-            for task in Array(tasks.all) { tasks.want(.remove, of: task) }
+            forgetAll()
         }
         reap(in: round)
     }

@@ -44,7 +44,9 @@ extension ServiceTurn {
         let busy = steps.count { isBusy($0, config) }
         let next = steps.filter(\.waitsForTurn).sorted(by: Self.goesFirst)
         let limit = config.parallelism == 0 ? steps.count : Int(clamping: config.parallelism)
-        for step in next.prefix(max(0, limit - busy)) { replace(step, config, random: &random) }
+        // What an update without a limit leaves for the next turn, that has at once: it follows from what is written in this one.
+        let most = min(max(0, limit - busy), ManagerCore.changesMax / 2)
+        for step in next.prefix(most) { replace(step, config, random: &random) }
         if busy == 0, next.isEmpty, steps.allSatisfy({ $0.former.isEmpty || $0.serves }) { complete(steps, config) }
     }
 
