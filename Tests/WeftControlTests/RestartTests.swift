@@ -41,6 +41,26 @@ struct RestartTests {
         }
     }
 
+    @Test(
+        "What follows a task that never ran says why it waits, and is not prepared before its delay is over",
+        arguments: [ServiceMode.replicated(1), .global, .globalJob, .replicatedJob(concurrent: 1, total: 1)])
+    func neverRan(_ mode: ServiceMode) throws {
+        var swarm = try Swarm.withWorkers(1)
+        let service = try serve(&swarm, mode) {
+            $0.delay = 7_000_000_000
+            $0.condition = .onFailure
+        }
+        try swarm.report(try #require(swarm.wanted(service).first), .rejected, problem: "No such image: nosuch")
+        for _ in 0..<2 {
+            swarm.live(3)
+            let next = try #require(swarm.wanted(service).first)
+            #expect(next.status.state == .new && next.status.problem == "No such image: nosuch" && swarm.tasks(service).count == 2)
+        }
+        swarm.live(2)
+        let next = try #require(swarm.wanted(service).first)
+        #expect(next.status.state == .assigned && next.status.problem == nil && swarm.tasks(service).count == 2)
+    }
+
     @Test("Where nothing was said of a delay, what ran for long is followed at once")
     func defaultDelay() throws {
         var swarm = try Swarm.withWorkers(1)

@@ -151,12 +151,25 @@ struct ServiceTurn {
 
     /// How long after it was made it is to start: of what takes the place of one that ended by itself, its restart's delay.
     private func delay(of task: ServiceTask) -> Duration {
+        guard let former = former(of: task) else { return .zero }
+        if task.spec.restart == nil, former.ranLong { return .zero }
+        return .nanoseconds(task.policy.delay)
+    }
+
+    /// What ended by itself, and is tried again with the task.
+    private func former(of task: ServiceTask) -> ServiceTask? {
         guard let former = tasks.places[task.place]?.last(where: { $0.id != task.id && $0.createdAt <= task.createdAt }),
             former.endedByItself, former.specVersion == task.specVersion, former.jobIteration == task.jobIteration,
             former.desiredState != .remove
-        else { return .zero }
-        if task.spec.restart == nil, former.ranLong { return .zero }
-        return .nanoseconds(task.policy.delay)
+        else { return nil }
+        return former
+    }
+
+    /// Why it is not even prepared before its delay is over: the one before it never ran, so that preparing may be what fails, at once and
+    /// again and again. A node that holds nothing of it yet can be another one's, too.
+    private func obstacle(to task: ServiceTask) -> String? {
+        guard task.desiredState == .ready, let former = former(of: task), former.startedAt == nil else { return nil }
+        return former.status.problem
     }
 
     /// Whether one that is to end has not yet, in the same place.
@@ -172,8 +185,8 @@ struct ServiceTurn {
         for task in Array(tasks.all) where task.isWanted {
             if service.problem == nil { settlePorts(of: task, service) }
             guard task.status.state == .new else { continue }
-            if service.problem != nil {
-                if task.status.problem != service.problem { tasks.change(task) { $0.status.problem = service.problem } }
+            if let problem = service.problem ?? obstacle(to: task) {
+                if task.status.problem != problem { tasks.change(task) { $0.status.problem = problem } }
             } else {
                 tasks.change(task) {
                     $0.status = TaskStatus(state: .pending, at: wallClock, message: "pending task scheduling")
