@@ -230,6 +230,7 @@ import WeftText
         try await withServer { client, backend async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")
             backend.addWorker()
+            backend.read { $0.nodes[1].description?.engineLabels = ["disk": "ssd"] }
             let own = try await client.send("GET", "/nodes/self").json()
             #expect(own["ManagerStatus"] == ["Leader": true, "Reachability": "reachable", "Addr": "172.30.0.1:2377"])
             #expect(own["Spec"] == ["Labels": [:], "Role": "manager", "Availability": "active"])
@@ -237,11 +238,12 @@ import WeftText
             let worker = try await client.send("GET", "/nodes/host2").json()
             #expect(worker["ID"] == "zzvid9zat14ivlex8yuy7qccv" && worker["ManagerStatus"] == nil)
             #expect(try await client.send("GET", "/nodes/zzv").json() == worker)
+            #expect(worker["Description"]?["Engine"]?["Labels"] == ["disk": "ssd"] && own["Description"]?["Engine"]?["Labels"] == nil)
             let missing = try await client.send("GET", "/nodes/host3")
             #expect(missing.status == 404 && missing.message == "node host3 not found")
             for (filter, count) in [
                 (#"{"role":{"worker":true}}"#, 1), (#"{"name":["host"]}"#, 2),
-                (#"{"id":["zz"],"role":["manager"]}"#, 0),
+                (#"{"id":["zz"],"role":["manager"]}"#, 0), (#"{"label":["disk"]}"#, 1), (#"{"label":["disk=ssd","other"]}"#, 0),
             ] {
                 let encoded = filter.utf8.map { "%" + (String($0, radix: 16)) }.joined()
                 guard case .array(let list) = try await client.send("GET", "/nodes?filters=\(encoded)").json() else {

@@ -17,8 +17,7 @@ extension Router {
                 && filters.matches("role") { node.spec.role.rawValue == $0.lowercased() }
                 && filters.matches("membership") { $0.lowercased() == "accepted" }
                 && filters.matchesAll("node.label") { hasLabel(node.spec.labels, $0) }
-                // Labels of the engine, of which there is none.
-                && filters.matches("label") { _ in false }
+                && filters.matchesAll("label") { hasLabel(node.description?.engineLabels ?? [:], $0) }
         }
         let names = Self.names(all)
         return .json(.array(nodes.map { nodeJSON($0, state: state, names: names) }))

@@ -111,17 +111,17 @@ private func descriptionJSON(_ description: NodeDescription?) -> JSON {
     guard let description else {
         return ["Hostname": "", "Platform": [:], "Resources": [:], "Engine": [:], "TLSInfo": [:]]
     }
+    var engine = Members()
+    engine.add("EngineVersion", .string(description.engineVersion.isEmpty ? description.weftVersion : description.engineVersion))
+    engine.add("Labels", ifSaid: description.engineLabels ?? [:])
+    engine.add("Plugins", [["Type": "Network", "Name": "overlay"]])
     return [
         "Hostname": .string(description.hostname),
         "Platform": ["Architecture": .string(description.architecture), "OS": "linux"],
         "Resources": [
             "NanoCPUs": .integer(description.nanoCPUs), "MemoryBytes": .integer(description.memoryBytes),
         ],
-        "Engine": [
-            "EngineVersion": .string(
-                description.engineVersion.isEmpty ? description.weftVersion : description.engineVersion),
-            "Plugins": [["Type": "Network", "Name": "overlay"]],
-        ],
+        "Engine": engine.json,
         "TLSInfo": trustJSON(description.trust),
     ]
 }
