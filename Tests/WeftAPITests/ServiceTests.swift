@@ -77,6 +77,22 @@ import WeftText
         }
     }
 
+    @Test func `of a global service a status counts the tasks that wait for their restart, and each node once`() async throws {
+        try await Self.withService { client, backend, service async throws in
+            backend.read { state in
+                for index in state.services.indices where state.services[index].id == service.id {
+                    state.services[index].spec.mode = .global
+                }
+            }
+            backend.addTask(of: "web", slot: 1, state: .failed, desired: .shutdown)
+            backend.addTask(of: "web", slot: 1, state: .ready, desired: .ready)
+            backend.addTask(of: "web", slot: 2, state: .running)
+            backend.addTask(of: "web", slot: 2, state: .ready, desired: .ready)
+            guard case .array(let found) = try await client.send("GET", "/services?status=true").json() else { return #expect(Bool(false)) }
+            #expect(found.first?["ServiceStatus"] == ["RunningTasks": 1, "DesiredTasks": 2, "CompletedTasks": 0])
+        }
+    }
+
     @Test func `of jobs a status counts what has still to end apart from what has`() async throws {
         try await Self.withService { client, backend, service async throws in
             func status() async throws -> JSON? {

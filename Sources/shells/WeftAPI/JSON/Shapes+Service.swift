@@ -167,9 +167,15 @@ struct ServiceTally: Hashable, Sendable {
         switch service.mode {
         case .replicated(let replicas): desired = replicas
         case .replicatedJob(let concurrent, _): desired = concurrent
-        case .global: desired = UInt64(wanted.count { $0.desiredState == .running })
+        // One that waits for its restart is wanted all the same: else what fails everywhere would look complete.
+        case .global: desired = Self.places(of: wanted.filter { $0.desiredState <= .running })
         // Those that have still to end; who prints it adds those that have.
-        case .globalJob: desired = UInt64(wanted.count { $0.desiredState == .complete && $0.status.state != .complete })
+        case .globalJob: desired = Self.places(of: wanted.filter { $0.status.state != .complete })
         }
+    }
+
+    /// Two in one place, of which one replaces the other, count as one.
+    private static func places(of tasks: [ServiceTask]) -> UInt64 {
+        UInt64(Set(tasks.map { "\($0.slot) \($0.node?.rawValue ?? "")" }).count)
     }
 }
