@@ -110,6 +110,7 @@ private final class WritingDriver: TaskDriver {
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
         return nil
     }
+    func running(_ container: String) -> StartedTask? { nil }
     func shutDown(_ container: String, signal: String, grace: Duration) -> TaskEnd { TaskEnd(exitCode: 0) }
     func remove(_ container: String) {}
     func readLog(

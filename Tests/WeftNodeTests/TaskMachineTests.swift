@@ -209,6 +209,22 @@ struct TaskReadinessTests {
         #expect(world.begun.map(\.name) == ["prepare", "start", "withdraw", "shutDown"] && world.wrongs == [])
     }
 
+    @Test("A container that somebody starts after its task has ended is withdrawn and stopped, and nothing else is said of the task")
+    func startedAfterItsEnd() {
+        var world = empty()
+        world.assign(withPort())
+        world.settle()
+        world.feed(.listens(one, container: "c1", pid: 100))
+        world.end(one, code: 3)
+        let said = world.status()
+        #expect(said?.state == .failed && world.machine.hasEnded(one, in: "c1") && !world.machine.hasEnded(one, in: "c2"))
+        world.startContainer("c1", pid: 101)
+        #expect(!world.machine.hasEnded(one, in: "c1"))
+        world.settle()
+        #expect(world.begun.map(\.name) == ["prepare", "start", "withdraw", "shutDown"] && world.status() == said && world.wrongs == [])
+        #expect(world.machine.hasEnded(one, in: "c1"))
+    }
+
     @Test("With a health check that alone counts; what becomes unhealthy is withdrawn and stopped")
     func health() {
         var world = empty()

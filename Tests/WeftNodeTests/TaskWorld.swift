@@ -138,6 +138,14 @@ struct TaskWorld {
         feed(.restarted(task, container: container, started))
     }
 
+    /// Somebody starts a container that has ended.
+    mutating func startContainer(_ container: String, pid: Int) {
+        guard let task = containers[container]?.task else { return }
+        let started = StartedTask(pid: pid)
+        containers[container]?.phase = .running(started)
+        feed(.restarted(task, container: container, started))
+    }
+
     /// A process ends by itself.
     mutating func end(_ task: TaskID, code: Int) {
         guard let (container, _) = containers.first(where: { $0.value.task == task && $0.value.isRunning }) else { return }

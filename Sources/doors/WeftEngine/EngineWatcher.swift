@@ -17,6 +17,8 @@ package protocol EngineObserver: Sendable {
     func engineContainer(
         _ container: SandboxID, process: Int32, namespaceKey: String, endpoints: [EndpointID], servers: [String]
     ) async
+    /// A container that the engine just started, on whatever networks, with its labels among what the engine says of it.
+    func engineContainerStarted(_ container: String, attributes: [String: String]) async
     /// A container that was removed.
     func engineContainerRemoved(_ container: SandboxID) async
     /// A container that runs no more, or is on none of the swarm's networks.
@@ -90,6 +92,7 @@ package struct EngineWatcher: Sendable {
                 group.addTask { await lookAround() }
             } each: { event in
                 group.addTask { await handle(event) }
+                group.addTask { await tellStart(event) }
             }
         }
     }
@@ -102,11 +105,17 @@ package struct EngineWatcher: Sendable {
             try await engine.events {
             } each: { event in
                 group.addTask { await containers.handle(event) }
+                group.addTask { await tellStart(event) }
             }
         }
     }
 
     // MARK: What happens
+
+    private func tellStart(_ event: EngineEvent) async {
+        guard event.Type == "container", event.Action == "start" else { return }
+        await observer.engineContainerStarted(event.Actor.ID, attributes: event.Actor.Attributes ?? [:])
+    }
 
     private func handle(_ event: EngineEvent) async {
         switch (event.Type, event.Action) {

@@ -53,7 +53,7 @@ struct Daemon: ServiceLifecycle.Service {
 
         watcher = EngineWatcher(
             engine: engine, containers: workloads.follower,
-            observer: EngineNews(membership: membership, names: names, logger: logger), logger: logger)
+            observer: EngineNews(membership: membership, names: names, tasks: workloads.tasks, logger: logger), logger: logger)
         let swarm = SwarmVerbs(
             settings: settings, membership: membership, lifecycle: lifecycle, tasks: workloads.tasks, eventLog: eventLog,
             upkeep: EngineUpkeep(engine: engine, logger: logger), starts: starts, threads: threads)

@@ -11,14 +11,16 @@ import WeftNet
 final class EngineNews: EngineObserver {
     private let membership: NodeMembership<Member>
     private let names: ContainerNames
+    private let tasks: TaskKeeper
     private let logger: Logger
     /// Names of containers that were told to be none, each with its container.
     private let refusedNames = Mutex<Set<String>>([])
     private var member: Member? { membership.member }
 
-    init(membership: NodeMembership<Member>, names: ContainerNames, logger: Logger) {
+    init(membership: NodeMembership<Member>, names: ContainerNames, tasks: TaskKeeper, logger: Logger) {
         self.membership = membership
         self.names = names
+        self.tasks = tasks
         self.logger = logger
     }
 
@@ -81,6 +83,10 @@ final class EngineNews: EngineObserver {
     }
 
     func engineContainerRemoved(_ container: SandboxID) async { member?.agent.containerGone(container) }
+
+    func engineContainerStarted(_ container: String, attributes: [String: String]) async {
+        tasks.engineStarted(container, labels: attributes)
+    }
 
     func engineContainerLeft(_ container: SandboxID) async {
         forgetRefusedNames(of: container)

@@ -188,11 +188,22 @@ struct TaskEntry: Sendable {
 
     /// Its process is another, and not ready yet. Its endpoints may be others too, in no rotation.
     mutating func noteRestarted(_ started: StartedTask) {
-        guard let run, run.phase == .running, run.started?.pid != started.pid else { return }
+        guard let run, run.started?.pid != started.pid else { return }
+        guard run.phase == .running else { return noteRevived(started) }
         noteStarted(started)
         self.run?.isReady = false
         self.run?.isProbed = false
         isRotationOpen = true
+    }
+
+    /// It had ended, and what is said of it stays said: another may be in its place. It has to end again, as a backend does: what its
+    /// endpoints are now nobody knows.
+    private mutating func noteRevived(_ started: StartedTask) {
+        guard run?.end != nil, wanted == .ended || wanted == .gone else { return }
+        run?.phase = .running
+        run?.started = started
+        rotation = .serving
+        isWithdrawn = false
     }
 
     mutating func noteEnd(_ end: TaskEnd) {

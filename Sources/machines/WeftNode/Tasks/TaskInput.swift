@@ -66,7 +66,8 @@ package enum TaskInput: Hashable, Sendable {
     /// A run ended.
     case ended(TaskID, container: String, TaskEnd)
     case health(TaskID, container: String, TaskHealth)
-    /// Somebody had the engine restart a run: the container is the same, its process and its endpoints are others.
+    /// Somebody had the engine restart a run, or start one that had ended: the container is the same, its process and its endpoints are
+    /// others.
     case restarted(TaskID, container: String, StartedTask)
     /// Answers `probe`.
     case listens(TaskID, container: String, pid: Int)

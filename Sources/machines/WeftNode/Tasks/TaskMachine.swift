@@ -52,6 +52,10 @@ package struct TaskMachine: Sendable {
     }
     /// The container of a task, while there is one.
     package func container(of task: TaskID) -> String? { entries[task]?.run?.container }
+    /// That container of the task's ran, and does not any more.
+    package func hasEnded(_ task: TaskID, in container: String) -> Bool {
+        entries[task]?.run.map { $0.container == container && $0.end != nil } ?? false
+    }
     package func task(_ id: TaskID) -> ServiceTask? { entries[id]?.task }
     /// No step is under way.
     package var isIdle: Bool { entries.values.allSatisfy { $0.step == nil } }

@@ -173,6 +173,14 @@ package struct EngineTaskDriver: TaskDriver {
         return try await self.started(started, in: kind)
     }
 
+    package func running(_ container: String) async throws -> StartedTask? {
+        guard let state = try await engine.task(container), state.isRunning else { return nil }
+        return try await started(state, in: try await local.kind())
+    }
+
+    /// The task whose container it is, by what the engine says of its start.
+    package static func task(labels: [String: String]) -> TaskID? { labels[EngineTaskBody.Label.taskID].map { TaskID($0) } }
+
     /// What an engine without a driver says of a container now, is true of its endpoints.
     private func settle(_ container: String) async {
         if local.knownKind?.joining == .byNamespace { await prepared.settle(container) }

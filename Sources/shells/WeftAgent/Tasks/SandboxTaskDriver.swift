@@ -85,6 +85,9 @@ package struct SandboxTaskDriver: TaskDriver {
         return StartedTask(pid: try await driver.entry(container).state.map { Int($0.pid) })
     }
 
+    /// Nobody starts a sandbox anew.
+    package func running(_ container: String) async throws -> StartedTask? { nil }
+
     package func wait(_ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void) async -> TaskEnd? {
         await driver.waitForEnd(of: container)
         return Task.isCancelled ? nil : Self.end(of: try? await driver.entry(container))

@@ -11,6 +11,8 @@ package protocol TaskDriver: Sendable {
     func prepare(_ order: TaskOrder) async throws -> String
     /// Lets the process go, and returns once it runs. When it throws, nothing runs.
     func start(_ container: String) async throws -> StartedTask
+    /// As it runs; nil: it does not.
+    func running(_ container: String) async throws -> StartedTask?
     /// Returns once it has ended; nil: cancelled. Tells of its health meanwhile.
     func wait(_ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void) async -> TaskEnd?
     /// Ends the process, by force after the grace, and returns once it has ended.

@@ -84,6 +84,22 @@ package final class TaskKeeper: Sendable {
         }
     }
 
+    /// The engine started a container, whoever told it to. One whose task is over must not run on beside the task in its place.
+    package func engineStarted(_ container: String, labels: [String: String]) {
+        guard let task = EngineTaskDriver.task(labels: labels), let driver = drivers[.container] else { return }
+        queue.yield(
+            .read({ machine in
+                guard machine.hasEnded(task, in: container) else { return }
+                Task { await self.takeUp(task, container, driver) }
+            }))
+    }
+
+    private func takeUp(_ task: TaskID, _ container: String, _ driver: any TaskDriver) async {
+        guard let started = try? await driver.running(container) else { return }
+        queue.yield(.input(.restarted(task, container: container, started)))
+        watch(task, container, driver)
+    }
+
     // MARK: The owner
 
     private func drain(_ events: AsyncStream<Event>) async {
