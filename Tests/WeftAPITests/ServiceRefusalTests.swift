@@ -32,7 +32,7 @@ import WeftText
         (#""Runtime":"plugin""#, 501, "TaskTemplate.Runtime \"plugin\" is not available"),
         (#""PluginSpec":{"Name":"x"}"#, 501, "PluginSpec is not available"),
         (#""NetworkAttachmentSpec":{"ContainerID":"x"}"#, 501, "NetworkAttachmentSpec is not available"),
-        (#""Resources":{"Reservations":{"GenericResources":[{}]}}"#, 501, "GenericResources is not available"),
+        (#""Resources":{"Reservations":{"GenericResources":[{}]}}"#, 400, "a generic resource has a Kind"),
         (#""Resources":{"SwapBytes":5}"#, 501, "Resources.SwapBytes is not available"),
         (#""Resources":{"Limits":{"NanoCPUs":5}}"#, 400, "invalid cpu value 5e-09: Must be at least 0.001"),
         (#""Resources":{"Limits":{"MemoryBytes":5}}"#, 400, "invalid memory value 5: Must be at least 4MiB"),
@@ -41,7 +41,12 @@ import WeftText
         (#""Networks":[{"Target":"nosuchnet"}]"#, 404, "network nosuchnet not found"),
         (#""Networks":[{"Target":"n"},{"Target":"n"}]"#, 400, "named twice"),
         (#""Networks":[{"Target":"in"}]"#, 400, "Service cannot be explicitly attached to the ingress network \"in\""),
-        (#""Networks":[{"Target":"n","DriverOpts":{"a":"b"}}]"#, 501, "DriverOpts holds a"),
+        (#""Networks":[{"Target":"n","DriverOpts":{"weft.task":"b"}}]"#, 501, "DriverOpts holds weft.task"),
+        (
+            #""Networks":[{"Target":"n","DriverOpts":{"a":"b","com.docker.network.endpoint.ifname":"x"}}]"#, 501,
+            "DriverOpts holds com.docker.network.endpoint.ifname"
+        ),
+        (#""Networks":[{"Target":"bridge","DriverOpts":{"a":"b"}}]"#, 501, "options for bridge are the engine's"),
         (#""ForceUpdate":-1"#, 400, "TaskTemplate.ForceUpdate must not be negative"),
     ])
     func `of a task`(member: String, status: Int, text: String) async throws {

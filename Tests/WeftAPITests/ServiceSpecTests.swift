@@ -87,10 +87,11 @@ import WeftText
         "Configs":[{"File":{"Name":"/etc/c","UID":"0","GID":"0","Mode":292},"ConfigID":"CONFIG","ConfigName":"conf"}],
         "Isolation":"default","Sysctls":{"net.core.somaxconn":"1"},"CapabilityAdd":["CAP_SYS_NICE"],"CapabilityDrop":["CAP_MKNOD"],
         "Ulimits":[{"Name":"nofile","Hard":2,"Soft":1}],"OomScoreAdj":-5},"Resources":{"Limits":{"NanoCPUs":500000000,
-        "MemoryBytes":33554432,"Pids":100},"Reservations":{"NanoCPUs":100000000,"MemoryBytes":16777216}},"RestartPolicy":{"Condition":
+        "MemoryBytes":33554432,"Pids":100},"Reservations":{"NanoCPUs":100000000,"MemoryBytes":16777216,
+        "GenericResources":[{"DiscreteResourceSpec":{"Kind":"gpu","Value":2}},{"NamedResourceSpec":{"Kind":"fpga","Value":"f1"}}]}},"RestartPolicy":{"Condition":
         "on-failure","Delay":0,"MaxAttempts":3,"Window":120000000000},"Placement":{"Constraints":["node.role==worker"],"Preferences":
         [{"Spread":{"SpreadDescriptor":"node.labels.zone"}}],"MaxReplicas":2,"Platforms":[{"Architecture":"amd64","OS":"linux"}]},
-        "Networks":[{"Target":"NETWORK","Aliases":["x","y"]}],"LogDriver":{"Name":"json-file","Options":{"max-size":"1m"}},
+        "Networks":[{"Target":"NETWORK","Aliases":["x","y"],"DriverOpts":{"o":"p"}}],"LogDriver":{"Name":"json-file","Options":{"max-size":"1m"}},
         "ForceUpdate":7,"Runtime":"container"},"Mode":{"Global":{}},"UpdateConfig":{"Parallelism":0,"Delay":1000000000,
         "FailureAction":"rollback","Monitor":7000000000,"MaxFailureRatio":0.25,"Order":"start-first"},"RollbackConfig":{"Parallelism":2,
         "FailureAction":"continue","Monitor":5000000000,"MaxFailureRatio":0,"Order":"stop-first"},"EndpointSpec":{"Mode":"dnsrr",

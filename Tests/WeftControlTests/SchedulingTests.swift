@@ -70,6 +70,10 @@ struct SchedulingTests {
         let service = try swarm.serve("web", .replicated(6)) { $0.task.placement.spreads = ["node.labels.zone"] }
         let counts = Dictionary(grouping: swarm.tasks(service.id), by: \.node).mapValues(\.count)
         #expect(counts == [NodeID("w1"): 3, NodeID("w2"): 1, NodeID("w3"): 1, NodeID("w4"): 1])
+        let even = try swarm.serve("even", .replicated(4)) { $0.task.placement.spreads = ["com.example.rack"] }
+        #expect(Set(swarm.tasks(even.id).compactMap(\.node)).count == 4, "what is no label spreads nothing")
+        let gpus = try swarm.serve("gpus") { $0.task.reservations.generic = [GenericResource(kind: "gpu", .count(1))] }
+        #expect(swarm.tasks(gpus.id).first?.status.problem?.contains("insufficient resources on 4 nodes") == true)
         let few = try swarm.serve("few", .replicated(9)) { $0.task.placement.maxReplicasPerNode = 2 }
         #expect(swarm.wanted(few.id).count { $0.node != nil } == 8)
         let left = try #require(swarm.wanted(few.id).first { $0.node == nil })

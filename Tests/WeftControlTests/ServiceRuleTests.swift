@@ -31,7 +31,6 @@ struct ServiceRuleTests {
         #expect(try refusal(&swarm) { $0.task.placement.constraints = ["node.id"] } == "constraint expected one operator from ==, !=")
         #expect(try refusal(&swarm) { $0.task.placement.constraints = ["no de == a"] } == "key 'no de' is invalid")
         #expect(try refusal(&swarm) { $0.task.placement.constraints = ["node.id =="] } == "value '' is invalid")
-        #expect(try refusal(&swarm) { $0.task.placement.spreads = ["zone"] }.contains("node.labels.…"))
         #expect(try refusal(&swarm) { $0.task.reservations.nanoCPUs = 1 }.hasSuffix("Must be at least 0.001"))
         #expect(try refusal(&swarm) { $0.task.limits.memoryBytes = 1 } == "invalid memory value 1: Must be at least 4MiB")
         #expect(

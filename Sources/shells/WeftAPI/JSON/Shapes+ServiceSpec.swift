@@ -100,7 +100,15 @@ private func amountsJSON(_ amounts: ResourceAmounts) -> JSON {
     members.add("NanoCPUs", ifSaid: amounts.nanoCPUs)
     members.add("MemoryBytes", ifSaid: amounts.memoryBytes)
     members.add("Pids", ifSaid: amounts.pids)
+    members.add("GenericResources", ifSaid: (amounts.generic ?? []).map(genericJSON))
     return members.json
+}
+
+private func genericJSON(_ resource: GenericResource) -> JSON {
+    switch resource.amount {
+    case .count(let count): ["DiscreteResourceSpec": ["Kind": .string(resource.kind), "Value": .integer(count)]]
+    case .named(let name): ["NamedResourceSpec": ["Kind": .string(resource.kind), "Value": .string(name)]]
+    }
 }
 
 private func restartJSON(_ policy: RestartPolicy) -> JSON {

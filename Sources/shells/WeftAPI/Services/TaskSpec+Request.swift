@@ -44,11 +44,11 @@ extension TaskSpec {
     private mutating func readResources(_ fields: Fields) throws(APIError) {
         try fields.refuse("SwapBytes", "MemorySwappiness", because: "swap is as the host's engine has it")
         let reserved = try fields.object("Reservations")
-        try reserved.refuse(
-            "GenericResources", because: "nodes do not tell of any; label nodes, and use placement constraints on the labels")
         try reserved.refuse("Pids", because: "only a limit can be given of it")
         limits = try ResourceAmounts(fields.object("Limits"))
         reservations = try ResourceAmounts(reserved)
+        let generic = try reserved.objects("GenericResources").map(GenericResource.init)
+        reservations.generic = generic.isEmpty ? nil : generic
     }
 }
 
@@ -66,6 +66,18 @@ extension ResourceAmounts {
             throw .invalidArgument("invalid memory value \(memoryBytes): Must be at least 4MiB")
         }
         guard pids >= 0 else { throw .badRequest("\(fields.name("Pids")) must not be negative") }
+    }
+}
+
+extension GenericResource {
+    fileprivate init(_ fields: Fields) throws(APIError) {
+        if let named = try fields.fields("NamedResourceSpec") {
+            self.init(kind: try named.string("Kind") ?? "", .named(try named.string("Value") ?? ""))
+        } else {
+            let discrete = try fields.object("DiscreteResourceSpec")
+            self.init(kind: try discrete.string("Kind") ?? "", .count(try discrete.integer("Value") ?? 0))
+        }
+        guard !kind.isEmpty else { throw .badRequest("a generic resource has a Kind, in a DiscreteResourceSpec or a NamedResourceSpec") }
     }
 }
 
@@ -108,9 +120,18 @@ extension TaskNetwork {
         if let alias = aliases.first(where: { !Endpoint.isName($0) }) {
             throw .badRequest("\(fields.name("Aliases")) holds \"\(alias)\"; a name has \(Endpoint.nameRule)")
         }
-        if let option = driverOptions.keys.min() {
+        // Others are kept and shown: no network of the swarm has options for an endpoint, nor has Docker's overlay driver.
+        if let option = driverOptions.keys.sorted().first(where: Self.means) {
             throw .unavailable(
                 "\(fields.name("DriverOpts")) holds \(option), and there are no such options in this version of Weft; leave it out")
         }
+        if let option = driverOptions.keys.min(), NetworkSpec.predefinedNames.contains(target) {
+            throw .unavailable("\(fields.name("DriverOpts")) holds \(option), and options for \(target) are the engine's; leave it out")
+        }
+    }
+
+    /// Docker's engine, or Weft, would do something because of it.
+    private static func means(_ option: String) -> Bool {
+        ["com.docker.network.", "weft."].contains { option.lowercased().hasPrefix($0) }
     }
 }

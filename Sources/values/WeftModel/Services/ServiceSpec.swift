@@ -112,6 +112,22 @@ package struct TaskSpec: Hashable, Sendable, Codable {
     package init(container: ContainerSpec) { self.container = container }
 }
 
+/// What only the operators of nodes know of, such as graphics cards: so many of a kind, or one by its name.
+package struct GenericResource: Hashable, Sendable, Codable {
+    package enum Amount: Hashable, Sendable, Codable {
+        case count(Int64)
+        case named(String)
+    }
+
+    package let kind: String
+    package let amount: Amount
+
+    package init(kind: String, _ amount: Amount) {
+        self.kind = kind
+        self.amount = amount
+    }
+}
+
 /// Resources that a task needs, or may have at most.
 package struct ResourceAmounts: Hashable, Sendable, Codable {
     /// 0: nothing said.
@@ -120,6 +136,8 @@ package struct ResourceAmounts: Hashable, Sendable, Codable {
     package var memoryBytes: Int64 = 0
     /// Processes, a limit only; 0: nothing said.
     package var pids: Int64 = 0
+    /// To be reserved only; nil: nothing said.
+    package var generic: [GenericResource]?
     package init() {}
 }
 

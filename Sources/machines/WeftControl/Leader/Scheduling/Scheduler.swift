@@ -88,6 +88,8 @@ struct Scheduler {
         let (spec, need) = (query.task.spec, query.task.spec.reservations)
         if need.nanoCPUs > 0, load.nanoCPUs + need.nanoCPUs > node.description?.nanoCPUs ?? 0 { return .resources }
         if need.memoryBytes > 0, load.memoryBytes + need.memoryBytes > node.description?.memoryBytes ?? 0 { return .resources }
+        // No node tells of any.
+        if need.generic?.isEmpty == false { return .resources }
         if let misfit = node.misfit(spec, query.constraints) { return misfit }
         if query.task.hostPorts.contains(where: { load.ports[$0] != nil }) { return .port }
         let most = spec.placement.maxReplicasPerNode
@@ -106,7 +108,7 @@ struct Scheduler {
     private func best(of nodes: [Node], _ query: Query, in round: borrowing Round) -> Node {
         var nodes = nodes
         var used = query.counts
-        for spread in query.task.spec.placement.spreads.compactMap(SpreadLabel.init) {
+        for spread in query.task.spec.placement.spreads.map(SpreadLabel.init) {
             (nodes, used) = leastUsed(nodes, used, by: spread, in: round)
         }
         func rank(_ node: Node) -> (Int, Int, Int, String) {
@@ -136,15 +138,14 @@ struct Scheduler {
     }
 }
 
-/// A label over whose values tasks are spread.
+/// A label over whose values tasks are spread. What is of no label is the same everywhere and spreads nothing, as with Docker.
 struct SpreadLabel {
     private let node: String?
     private let engine: String?
 
-    init?(_ text: String) {
+    init(_ text: String) {
         node = Constraint.label(text, after: "node.labels.")
         engine = Constraint.label(text, after: "engine.labels.")
-        if node == nil, engine == nil { return nil }
     }
 
     func value(_ of: Node) -> String {

@@ -47,9 +47,6 @@ enum ServiceRules {
             guard restart.window >= 0 else { throw .invalidArgument("TaskSpec: restart-window cannot be negative") }
         }
         for constraint in task.placement.constraints { _ = try Constraint(constraint) }
-        for spread in task.placement.spreads where SpreadLabel(spread) == nil {
-            throw .invalidArgument("placement preference spread=\(spread) is of no label: it is node.labels.… or engine.labels.…")
-        }
         try check(task.container, task.runtime)
     }
 
