@@ -120,7 +120,10 @@ struct ManagerRoleTests {
             }
             let second = try await cluster(of: role)
             #expect(second.managerTokenSecret == first.managerTokenSecret)
-            _ = try await JoinClient(patience: patience).join(token: try files.token(second), manager: address.description)
+            let drained = try await JoinClient(patience: patience).join(
+                token: try files.token(second), manager: address.description, as: .drain)
+            #expect(try await role.manager.read { $0.node(drained.node)?.spec.availability } == .drain)
+            #expect(try await role.manager.read { $0.node(worker.node)?.spec.availability } == .active)
             #expect(try await role.manager.read { $0.nodes.count } == 3)
         }
     }

@@ -14,9 +14,3 @@ import WeftModel
 func dockersWords(_ error: MembershipError, _ expected: APIError) {
     #expect(APIError(of: error) == expected)
 }
-
-@Test("A join in another state than active is what this version cannot do")
-func unsupportedAvailability() {
-    let error = APIError(of: MembershipError.availability(.drain))
-    #expect(error.status == 501 && error.message.contains("weft node update --availability drain NODE"))
-}

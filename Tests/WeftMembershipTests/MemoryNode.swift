@@ -118,8 +118,9 @@ final class MemoryNode: NodeParts, MemberFollowers {
         return try identity("manager1", .manager)
     }
 
-    func join(_ token: Secret, manager: String) async throws -> NodeIdentity {
-        do { try does("join \(manager)") } catch { throw JoinFailure(error) }
+    func join(_ token: Secret, manager: String, as availability: NodeAvailability) async throws -> NodeIdentity {
+        let manner = availability == .active ? "" : " as \(availability)"
+        do { try does("join \(manager)\(manner)") } catch { throw JoinFailure(error) }
         return try identity("worker1", .worker)
     }
 

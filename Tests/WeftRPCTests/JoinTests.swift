@@ -154,7 +154,7 @@ private struct ImpostorService: ManagerService {
     let asked: Scratchpad
 
     func rootCertificatePEM() async throws -> String { shown }
-    func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant {
+    func join(secret: String, csrPEM: String, as availability: NodeAvailability, remoteAddress: String) async throws -> JoinGrant {
         asked.add(secret)
         throw Refusal(.denied, "caught it")
     }

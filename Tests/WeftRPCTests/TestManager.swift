@@ -64,7 +64,7 @@ final class TestManager: ManagerService {
 
     func rootCertificatePEM() async throws -> String { authority.rootCertificatePEM }
 
-    func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant {
+    func join(secret: String, csrPEM: String, as availability: NodeAvailability, remoteAddress: String) async throws -> JoinGrant {
         guard let role = JoinToken.role(forSecret: secret, in: cluster) else {
             throw Refusal(.denied, "no such secret")
         }

@@ -34,9 +34,9 @@ struct WeftParts: NodeParts {
             hasIPv6: HostSystem.hasIPv6, now: Host.now())
     }
 
-    func join(_ token: Secret, manager: String) async throws -> NodeIdentity {
+    func join(_ token: Secret, manager: String, as availability: NodeAvailability) async throws -> NodeIdentity {
         do {
-            return try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: token.exposed, manager: manager)
+            return try await JoinClient(eventLoopGroup: EventLoops.swarm).join(token: token.exposed, manager: manager, as: availability)
         } catch { throw JoinFailure(error) }
     }
 

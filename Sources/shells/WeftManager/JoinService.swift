@@ -31,7 +31,9 @@ package struct JoinService: Sendable {
     /// Lets a node in whose token holds `secret`. Which node it is, and with which role, the request has no say in.
     ///
     /// - Parameter remoteAddress: where it called from, for the log.
-    package func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant {
+    package func join(
+        secret: String, csrPEM: String, as availability: NodeAvailability = .active, remoteAddress: String
+    ) async throws -> JoinGrant {
         let state = try await state()
         guard let role = JoinToken.role(forSecret: secret, in: state) else {
             throw Refusal(
@@ -49,7 +51,7 @@ package struct JoinService: Sendable {
         // joiner knows, though another may be on its way.
         let root = try await manager.read { $0.joiningRoot }
         let certificate = try sign(csrPEM, node, role, by: root, in: state)
-        _ = try await manager.perform(.admitNode(node, role, .active))
+        _ = try await manager.perform(.admitNode(node, role, availability))
         logger.notice("a node joined", metadata: ["node": "\(node)", "from": "\(remoteAddress)"])
         return JoinGrant(
             node: node, cluster: cluster, certificatePEM: certificate, rootCertificatesPEM: state.trustRoots(for: role))

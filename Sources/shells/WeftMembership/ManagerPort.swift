@@ -15,8 +15,8 @@ struct ManagerPort: ManagerService {
 
     func rootCertificatePEM() async throws -> String { try await joining.rootCertificatePEM() }
 
-    func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant {
-        try await joining.join(secret: secret, csrPEM: csrPEM, remoteAddress: remoteAddress)
+    func join(secret: String, csrPEM: String, as availability: NodeAvailability, remoteAddress: String) async throws -> JoinGrant {
+        try await joining.join(secret: secret, csrPEM: csrPEM, as: availability, remoteAddress: remoteAddress)
     }
 
     func renew(

@@ -7,8 +7,6 @@ package enum MembershipError: KindedError, Hashable {
     case alreadyInSwarm
     /// Another change is under way.
     case changing
-    /// A node can join in no state but active.
-    case availability(NodeAvailability)
     /// Leaving would be the end of the swarm.
     case lastManager
     /// The manager waits for its unlock key.
@@ -25,7 +23,6 @@ package enum MembershipError: KindedError, Hashable {
     package var errorKind: ErrorKind {
         switch self {
         case .alreadyInSwarm, .changing, .lastManager, .locked, .cannotTakePart: .unavailable
-        case .availability: .unsupported
         case .notLocked: .conflict
         case .noUnlockKey, .noTunnel: .invalid
         case .wrongUnlockKey: .unauthorized
@@ -37,9 +34,6 @@ package enum MembershipError: KindedError, Hashable {
         switch self {
         case .alreadyInSwarm: APIError.alreadyInSwarm.message
         case .changing: "this node is just joining or leaving a swarm; try again in a moment"
-        case .availability(let availability):
-            "a node joins as active in this version of Weft; set its availability on a manager afterwards: "
-                + "weft node update --availability \(availability.rawValue) NODE"
         case .lastManager: APIError.lastManager.message
         case .locked: APIError.lockedLeave.message
         case .notLocked: APIError.notLocked.message

@@ -238,9 +238,6 @@ package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.M
     package func join(_ request: SwarmJoinRequest) async throws {
         try await changing {
             guard member == nil, startFailure == nil else { throw MembershipError.alreadyInSwarm }
-            guard request.availability == .active else {
-                throw MembershipError.availability(request.availability)
-            }
             let listen = try listenAddress(request.listenAddress)
             var failure: JoinFailure?
             for remote in request.remotes {
@@ -251,7 +248,7 @@ package actor NodeLifecycle<Parts: NodeParts, Followers: MemberFollowers<Parts.M
                     try files.checkRoom()
                     let dataPath = try dataPathAddress(request.dataPathAddress, advertise)
                     try await orForget {
-                        let identity = try await parts.join(request.token, manager: manager)
+                        let identity = try await parts.join(request.token, manager: manager, as: request.availability)
                         let membership = SavedMembership(
                             isManager: false, listenAddress: listen, listenPort: request.listenPort,
                             advertiseAddress: advertise, advertisePort: request.advertisePort, dataPathAddress: dataPath,

@@ -29,7 +29,7 @@ package protocol NodeParts: Sendable {
     /// Fills the store of a new swarm, and makes its first manager's identity.
     func found(_ request: SwarmInitRequest, as membership: SavedMembership, _ seal: ManagerSeal) async throws -> NodeIdentity
     /// Has a manager let this node in. Throws `JoinFailure` when another manager may.
-    func join(_ token: Secret, manager: String) async throws -> NodeIdentity
+    func join(_ token: Secret, manager: String, as availability: NodeAvailability) async throws -> NodeIdentity
 
     /// Opens what it takes to take part; `seal` is a manager's. Nothing is open when it throws.
     func prepare(

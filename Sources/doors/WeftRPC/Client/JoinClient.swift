@@ -4,7 +4,7 @@ package import NIOPosix
 internal import NIOSSL
 internal import SwiftProtobuf
 package import WeftIdentity
-internal import WeftModel
+package import WeftModel
 
 /// Why a node did not get into a swarm.
 package enum JoinError: Error, CustomStringConvertible {
@@ -56,7 +56,9 @@ package struct JoinClient: Sendable {
     ///
     /// The manager's root certificate is compared with the token's digest, and the manager's own certificate verified
     /// against that root, before the token's secret is sent.
-    package func join(token tokenText: String, manager addressText: String) async throws(JoinError) -> NodeIdentity {
+    package func join(
+        token tokenText: String, manager addressText: String, as availability: NodeAvailability = .active
+    ) async throws(JoinError) -> NodeIdentity {
         let token: JoinToken
         do { token = try JoinToken(parsing: tokenText) } catch { throw .token(error) }
         let address: HostPort
@@ -64,12 +66,12 @@ package struct JoinClient: Sendable {
         if let problem = await Reachability.problem(with: address, eventLoopGroup: eventLoopGroup) {
             throw .unreachable(address, reason: problem)
         }
-        do { return try await join(token, address) } catch let error as JoinError { throw error } catch {
+        do { return try await join(token, address, availability) } catch let error as JoinError { throw error } catch {
             throw .answer(address, reason: "\(error)")
         }
     }
 
-    private func join(_ token: JoinToken, _ address: HostPort) async throws -> NodeIdentity {
+    private func join(_ token: JoinToken, _ address: HostPort, _ availability: NodeAvailability) async throws -> NodeIdentity {
         let key = NodeKey()
         let stranger = try key.strangerTLS()
 
@@ -81,6 +83,7 @@ package struct JoinClient: Sendable {
         let request = try Weft_V1_JoinRequest.with {
             $0.secret = token.secret.exposed
             $0.csrPem = try key.requestPEM()
+            if availability != .active { $0.availability = availability.rawValue }
         }
         let response = try await calling(address, certificate: stranger, verify: trust.verifyingManager(of: nil)) {
             try await $0.join(request, options: options)

@@ -105,6 +105,9 @@ nonisolated struct Weft_V1_JoinRequest: Sendable {
 
   var csrPem: String = String()
 
+  /// "pause" or "drain"; empty: it may get tasks.
+  var availability: String = String()
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1788,7 +1791,7 @@ nonisolated extension Weft_V1_RootCertificateResponse: SwiftProtobuf.Message, Sw
 
 nonisolated extension Weft_V1_JoinRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".JoinRequest"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}secret\0\u{3}csr_pem\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}secret\0\u{3}csr_pem\0\u{1}availability\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1798,6 +1801,7 @@ nonisolated extension Weft_V1_JoinRequest: SwiftProtobuf.Message, SwiftProtobuf.
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.secret) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.csrPem) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.availability) }()
       default: break
       }
     }
@@ -1810,12 +1814,16 @@ nonisolated extension Weft_V1_JoinRequest: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.csrPem.isEmpty {
       try visitor.visitSingularStringField(value: self.csrPem, fieldNumber: 2)
     }
+    if !self.availability.isEmpty {
+      try visitor.visitSingularStringField(value: self.availability, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Weft_V1_JoinRequest, rhs: Weft_V1_JoinRequest) -> Bool {
     if lhs.secret != rhs.secret {return false}
     if lhs.csrPem != rhs.csrPem {return false}
+    if lhs.availability != rhs.availability {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

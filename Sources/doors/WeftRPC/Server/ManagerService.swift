@@ -21,7 +21,7 @@ package protocol ManagerService: Sendable {
     /// The certificate whose digest is in the join tokens. Anybody may ask.
     func rootCertificatePEM() async throws -> String
     /// Lets a node in whose token holds `secret`, with a role that follows from it. `remoteAddress` is `address:port`.
-    func join(secret: String, csrPEM: String, remoteAddress: String) async throws -> JoinGrant
+    func join(secret: String, csrPEM: String, as availability: NodeAvailability, remoteAddress: String) async throws -> JoinGrant
     /// A new certificate for a member, PEM; and the trust roots of the moment, concatenated.
     func renew(_ peer: PeerIdentity, csrPEM: String) async throws -> (
         certificatePEM: String, rootCertificatesPEM: String

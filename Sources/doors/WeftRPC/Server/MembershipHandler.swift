@@ -16,8 +16,12 @@ struct MembershipHandler: Weft_V1_Membership.SimpleServiceProtocol {
 
     func join(request: Weft_V1_JoinRequest, context: ServerContext) async throws -> Weft_V1_JoinResponse {
         let grant = try await answering {
-            try await service.join(
-                secret: request.secret, csrPEM: request.csrPem, remoteAddress: Caller.address(context))
+            let said = request.availability
+            guard let availability = said.isEmpty ? .active : NodeAvailability(rawValue: said) else {
+                throw Refusal(.unavailable, "this manager knows no availability \"\(Wire.shown(said))\"; join without one")
+            }
+            return try await service.join(
+                secret: request.secret, csrPEM: request.csrPem, as: availability, remoteAddress: Caller.address(context))
         }
         var response = Weft_V1_JoinResponse()
         response.nodeID = grant.node.rawValue
