@@ -86,6 +86,7 @@ struct SwarmVerbs: APIBackend {
     func swarmInit(_ request: SwarmInitRequest) async throws -> NodeID {
         let node = try await lifecycle.initialise(request)
         await upkeep.prepare()
+        await member?.role?.awaitHello(of: node)
         return node
     }
 

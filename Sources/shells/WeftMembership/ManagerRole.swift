@@ -191,3 +191,14 @@ extension SigningCA {
             certificatePEM: certificatePEM, privateKeyPEM: keyPEM, replacing: current, now: now)
     }
 }
+
+extension ManagerRole {
+    /// Who looks at a new swarm's node finds it complete, in a version that stays: until it has said what it is, a change by the version that
+    /// was read comes too late. A node that is not let in tells of it in its own time.
+    package func awaitHello(of node: NodeID) async {
+        for _ in 0..<100 {
+            guard let record = try? await manager.read({ $0.node(node) }), record.state != .ready, record.problem == nil else { return }
+            do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
+        }
+    }
+}
