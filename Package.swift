@@ -204,7 +204,7 @@ let package = Package(
             .shells, "WeftAgent",
             [
                 "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftTemplate", "WeftAgentCore",
-                "WeftLinux", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", logging,
+                "WeftLinux", "WeftSandboxWire", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", logging,
             ] + nio),
         module(.shells, "WeftPlugin", ["WeftNet", "WeftModel", "WeftJSON", "WeftFiles", "WeftLinux", "WeftThreads", logging] + nioHTTP),
         module(

@@ -86,7 +86,7 @@ private let layers = [
             "WeftManager": ["WeftNet", "WeftModel", "WeftControl", "WeftStore", "WeftIdentity", "Logging", "Synchronization"],
             "WeftAgent": Set([
                 "WeftText", "WeftNet", "WeftModel", "WeftWire", "WeftNode", "WeftDatapath", "WeftDNS", "WeftTemplate", "WeftAgentCore",
-                "WeftLinux", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", "Logging", "Synchronization",
+                "WeftLinux", "WeftSandboxWire", "WeftSandbox", "WeftEngine", "WeftFiles", "WeftThreads", "Logging", "Synchronization",
             ]).union(nio).union(foundation),
             "WeftAPI": Set([
                 "WeftText", "WeftNet", "WeftModel", "WeftHTTP", "WeftEngine", "Logging", "NIOHTTP1", "NIOSSL", "Synchronization",

@@ -231,9 +231,9 @@ struct SandboxTaskTests {
             }
         }
         try await with { _, _, host in
-            try await host.want(task("exit 0") { $0.container.user = "nobody" })
+            try await host.want(task("exit 0") { $0.logDriver = LogDriver(name: "syslog") })
             let status = try await host.reaches(.rejected)
-            #expect(status.problem == "--user needs a container engine: a sandbox of Weft's own has none of it")
+            #expect(status.problem?.hasPrefix("--log-driver is not available for a sandbox of Weft's own") == true)
         }
     }
 
@@ -249,14 +249,14 @@ struct SandboxTaskTests {
                 spec: SharedFileSpec(name: "conf", data: Secret("c2xvdCB7ey5UYXNrLlNsb3R9fQ==")))
             config.spec.templating = LogDriver(name: "golang")
             let look = """
-                cat /run/secrets/key; echo; cat /run/secrets/conf; echo; stat -c '%a %u %g' /run/secrets/key
+                cat /run/secrets/key; echo; cat /weft-test-conf; echo; stat -c '%a %u %g' /run/secrets/key
                 echo more >/run/secrets/key && echo written; exec sleep 1000
                 """
             let wanted = task(look) {
                 var key = ContainerSpec.FileReference(id: "x", name: "key", target: "key")
                 (key.uid, key.gid, key.mode) = ("12", "34", 0o440)
                 $0.container.secrets = [key]
-                $0.container.configs = [.init(id: "y", name: "conf", target: "/run/secrets/conf")]
+                $0.container.configs = [.init(id: "y", name: "conf", target: "weft-test-conf")]
             }
             try await host.want(wanted, secrets: [secret], configs: [config])
             _ = try await host.reaches(.running)
@@ -268,6 +268,7 @@ struct SandboxTaskTests {
             let outside = "\(fixture.runDirectory)/task-files/t1"
             #expect(FileManager.default.fileExists(atPath: outside))
             #expect(!FileManager.default.fileExists(atPath: "/run/secrets/key"))
+            #expect(!FileManager.default.fileExists(atPath: "/weft-test-conf"))
             try await host.want()
             try await host.eventually("files are left") { !FileManager.default.fileExists(atPath: outside) }
         }

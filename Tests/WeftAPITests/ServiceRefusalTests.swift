@@ -100,6 +100,14 @@ import WeftText
         try await Self.refused(body, 501, "ContainerSpec.\(name) is not available for sandboxes")
     }
 
+    @Test func `secrets and configs that there are not, of a sandbox`() async throws {
+        for (member, what) in [("Secrets", "Secret"), ("Configs", "Config")] {
+            let file = #"{"File":{"Name":"k"},"\#(what)ID":"x","\#(what)Name":"no"}"#
+            let body = #"{"Name":"x","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Args":["a"],"\#(member)":[\#(file)]}}}"#
+            try await Self.refused(body, 400, "\(what.lowercased()) not found: no")
+        }
+    }
+
     private static func refused(_ body: String, _ status: Int, _ text: String) async throws {
         try await withServer { client, backend async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")

@@ -2,7 +2,6 @@ import Testing
 import WeftModel
 import WeftNet
 import WeftNode
-import WeftSandbox
 import WeftText
 
 @testable import WeftAgent
@@ -18,7 +17,7 @@ struct EngineTaskBodyTests {
     }
 
     private func body(
-        networks: [String] = [], ports: [PortConfig] = [], files: [SandboxSpec.File] = [],
+        networks: [String] = [], ports: [PortConfig] = [], files: [LaidFile] = [],
         _ change: (inout TaskSpec) -> Void
     ) throws -> JSON {
         var spec = TaskSpec(container: ContainerSpec(image: "web:1"))

@@ -16,7 +16,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <unistd.h>
 
@@ -111,30 +110,6 @@ static void collect(int control, struct csb_outcome *outcome)
     close(control);
 }
 
-/* Docker's default set: CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE
- * NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP. */
-#define KEPT_CAPABILITIES 0xa80425fbULL
-
-static int drop_capabilities(void)
-{
-    for (int capability = 0; capability < 64; capability++) {
-        if (KEPT_CAPABILITIES >> capability & 1)
-            continue;
-        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
-            if (errno == EINVAL)
-                break;      /* beyond the last one this kernel knows */
-            return -errno;
-        }
-    }
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {{0}};
-    data[0].effective = data[0].permitted = (uint32_t)KEPT_CAPABILITIES;
-    if (syscall(SYS_capset, &header, data) < 0)
-        return -errno;
-    return 0;
-}
-
 static void reset_signals(void)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
@@ -181,16 +156,16 @@ static const char *find_variable(char *const *envp, const char *name)
 }
 
 /* Looks the command up in the PATH of the command's own environment. Returns the errno that says most. */
-static int search_and_exec(const struct csb_process *process)
+static int search_and_exec(const struct csb_process *process, char *const *envp)
 {
     const char *name = process->argv[0];
     if (!*name)
         return ENOENT;
     if (strchr(name, '/')) {
-        execve(name, process->argv, process->envp);
+        execve(name, process->argv, envp);
         return errno;
     }
-    const char *path = find_variable(process->envp, "PATH");
+    const char *path = find_variable(envp, "PATH");
     if (!path)
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     int result = ENOENT;
@@ -201,7 +176,7 @@ static int search_and_exec(const struct csb_process *process)
             memcpy(candidate, path, length);
             candidate[length] = '/';
             strcpy(candidate + length + 1, name);
-            execve(candidate, process->argv, process->envp);
+            execve(candidate, process->argv, envp);
             if (errno != ENOENT && errno != ENOTDIR) {
                 result = errno;
                 if (errno != EACCES)
@@ -220,8 +195,6 @@ static _Noreturn void become(int control, const struct csb_process *process, uin
 {
     reset_signals();
     setsid();
-    /* The supervisor's own protection is not for the command. */
-    csb_write_file("/proc/self/oom_score_adj", "0");
     if (process->terminal) {
         take_terminal(control, rows, columns);
     } else {
@@ -240,10 +213,10 @@ static _Noreturn void become(int control, const struct csb_process *process, uin
     if (chdir(directory) < 0)
         csb_fail(control, 126, errno, "cannot enter the working directory", directory);
     umask(022);
-    int error = drop_capabilities();
-    if (error)
-        csb_fail(control, 125, -error, "cannot drop capabilities", NULL);
-    error = search_and_exec(process);
+    char *const *envp = csb_confine(control, process->confinement, process->envp);
+    if (process->init)
+        csb_split_init(control, process->terminal);
+    int error = search_and_exec(process, envp);
     if (error == ENOENT)
         csb_fail(control, 127, 0, "command not found:", process->argv[0]);
     csb_fail(control, 126, error, "cannot run", process->argv[0]);
@@ -273,6 +246,7 @@ static _Noreturn void first_process(int control, const struct csb_layout *layout
     } while (count < 0 && errno == EINTR);
     if (count != (ssize_t)sizeof go)
         _exit(125);     /* the supervisor is gone */
+    csb_join_groups(control, process->confinement);
     csb_enter_layout(control, layout);
     become(control, process, go.rows, go.columns);
 }
@@ -334,6 +308,7 @@ int csb_exec(pid_t target, const struct csb_process *process, pid_t *pid, struct
     }
     if (child == 0) {
         close(pair[0]);
+        csb_join_groups(pair[1], process->confinement);
         if (setns(target_fd, CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNS) < 0)
             csb_fail(pair[1], 125, errno, "cannot enter the sandbox", NULL);
         /* A process keeps its pid namespace: only a child is inside. CLONE_PARENT makes it the

@@ -34,27 +34,9 @@ struct sources {
     int hosts, resolv_conf, hostname;
 };
 
-static int clone_file(const char *path)
+int csb_clone(const char *path, bool recursive)
 {
-    return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-}
-
-static size_t file_count(const struct csb_layout *layout)
-{
-    size_t count = 0;
-    while (layout->files && layout->files[2 * count])
-        count++;
-    return count;
-}
-
-static void clone_files(int control, const struct csb_layout *layout, int *trees)
-{
-    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
-    for (size_t i = 0; i < file_count(layout); i++) {
-        trees[i] = clone_file(layout->files[2 * i]);
-        if (trees[i] < 0 || mount_setattr(trees[i], "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0)
-            csb_fail(control, 125, errno, "cannot use the file", layout->files[2 * i]);
-    }
+    return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0));
 }
 
 static void set_up_network(int control)
@@ -69,20 +51,31 @@ static void set_up_network(int control)
     csb_write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
 }
 
-static void make_directory(int control, const char *path)
+/* Those of the namespaces that are the sandbox's, whose host's /proc is still in sight. */
+static void set_sysctls(int control, char *const *sysctls)
+{
+    for (; sysctls && sysctls[0]; sysctls += 2) {
+        char path[512];
+        snprintf(path, sizeof path, "/proc/sys/%s", sysctls[0]);
+        int error = csb_write_file(path, sysctls[1]);
+        if (error)
+            csb_fail(control, 125, -error, "cannot set the sysctl", sysctls[0]);
+    }
+}
+
+void csb_make_directory(int control, const char *path)
 {
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
         csb_fail(control, 125, errno, "cannot make the directory", path);
 }
 
-static void mount_or_fail(int control, const char *type, const char *target, unsigned long flags, const char *options)
+void csb_mount_or_fail(int control, const char *type, const char *target, unsigned long flags, const char *options)
 {
     if (mount(type, target, type, flags, options) < 0)
         csb_fail(control, 125, errno, "cannot mount", target);
 }
 
-/* Puts a detached file over `target`, which is made if it is missing. */
-static void place_file(int control, int tree, const char *target)
+void csb_place_file(int control, int tree, const char *target)
 {
     struct stat entry;
     if (lstat(target, &entry) < 0) {
@@ -99,44 +92,21 @@ static void place_file(int control, int tree, const char *target)
     csb_fail(control, 125, errno, "cannot mount a file over", target);
 }
 
-#define SECRETS "/run/secrets"
-
-/* Puts the host's files to their places. Secrets have a directory of their own; elsewhere the host's root is only covered. */
-static void place_files(int control, const struct csb_layout *layout, const int *trees)
-{
-    bool has_secrets = false;
-    for (size_t i = 0; i < file_count(layout); i++) {
-        const char *target = layout->files[2 * i + 1];
-        struct stat entry;
-        if (strncmp(target, SECRETS "/", strlen(SECRETS "/")) == 0) {
-            if (!has_secrets) {
-                make_directory(control, "/run");
-                make_directory(control, SECRETS);
-                mount_or_fail(control, "tmpfs", SECRETS, MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=65536k");
-                has_secrets = true;
-            }
-        } else if (!layout->rootfs && lstat(target, &entry) < 0) {
-            csb_fail(control, 125, errno, "without a root file system of its own, nothing is there to be covered by", target);
-        }
-        place_file(control, trees[i], target);
-    }
-}
-
 /* A device directory with what programs rely on and nothing of the host's disks. The file systems are
  * mounted without devices, so that CAP_MKNOD does not lead back to them. */
 static void make_devices(int control, const struct sources *sources)
 {
-    make_directory(control, "/dev");
-    mount_or_fail(control, "tmpfs", "/dev", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=755,size=65536k");
+    csb_make_directory(control, "/dev");
+    csb_mount_or_fail(control, "tmpfs", "/dev", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=755,size=65536k");
     for (size_t i = 0; i < DEVICES; i++) {
         char path[32];
         snprintf(path, sizeof path, "/dev/%s", devices[i]);
-        place_file(control, sources->device[i], path);
+        csb_place_file(control, sources->device[i], path);
     }
-    make_directory(control, "/dev/pts");
-    mount_or_fail(control, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
-    make_directory(control, "/dev/shm");
-    mount_or_fail(control, "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=65536k");
+    csb_make_directory(control, "/dev/pts");
+    csb_mount_or_fail(control, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    csb_make_directory(control, "/dev/shm");
+    csb_mount_or_fail(control, "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=65536k");
     static const char *const links[][2] = {
         {"pts/ptmx", "/dev/ptmx"}, {"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"},
         {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
@@ -160,20 +130,47 @@ static void protect_proc(void)
         mount("/dev/null", hidden[i], NULL, MS_BIND, NULL);
 }
 
-static void change_root(int control, const char *rootfs)
+void csb_change_root(int control, const char *root)
 {
-    if (mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
-        csb_fail(control, 125, errno, "cannot mount the root file system", rootfs);
-    if (chdir(rootfs) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-        csb_fail(control, 125, errno, "cannot change the root to", rootfs);
+    if (chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+        csb_fail(control, 125, errno, "cannot change the root to", root);
     /* The old root now lies over the new one at ".". */
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        csb_fail(control, 125, errno, "cannot leave the old root for", rootfs);
+        csb_fail(control, 125, errno, "cannot leave the old root for", root);
+}
+
+/* Returns whether the root has something that the host's has not. */
+static bool enter_root(int control, const struct csb_layout *layout)
+{
+    if (layout->rootfs) {
+        if (mount(layout->rootfs, layout->rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
+            csb_fail(control, 125, errno, "cannot mount the root file system", layout->rootfs);
+        csb_change_root(control, layout->rootfs);
+        return true;
+    }
+    bool is_own = csb_needs_own_root(layout);
+    if (is_own)
+        csb_assemble_root(control, layout->directory);
+    while (umount2("/run/netns", MNT_DETACH) == 0) {
+        /* Copies of network namespaces' mounts would keep these alive. */
+    }
+    return is_own;
+}
+
+/* The root and what is mounted in it, but for what the sandbox mounts itself. */
+static void protect_root(int control, bool is_over)
+{
+    struct mount_attr sealed = {.attr_set = MOUNT_ATTR_RDONLY};
+    struct mount_attr open = {.attr_clr = MOUNT_ATTR_RDONLY};
+    if (mount_setattr(AT_FDCWD, "/", is_over ? 0 : AT_RECURSIVE, &sealed, sizeof sealed) < 0
+        || (!is_over && mount_setattr(AT_FDCWD, "/", 0, &open, sizeof open) < 0))
+        csb_fail(control, 125, errno, "cannot make the root file system read-only", NULL);
 }
 
 void csb_enter_layout(int control, const struct csb_layout *layout)
 {
     set_up_network(control);
+    set_sysctls(control, layout->sysctls);
     if (sethostname(layout->hostname, strlen(layout->hostname)) < 0)
         csb_fail(control, 125, errno, "cannot set the host name", layout->hostname);
 
@@ -182,40 +179,39 @@ void csb_enter_layout(int control, const struct csb_layout *layout)
         csb_fail(control, 125, errno, "cannot detach the mounts from the host's", NULL);
 
     struct sources sources;
-    sources.hosts = clone_file(layout->hosts);
-    sources.resolv_conf = clone_file(layout->resolv_conf);
-    sources.hostname = clone_file(layout->hostname_file);
+    sources.hosts = csb_clone(layout->hosts, false);
+    sources.resolv_conf = csb_clone(layout->resolv_conf, false);
+    sources.hostname = csb_clone(layout->hostname_file, false);
     if (sources.hosts < 0 || sources.resolv_conf < 0 || sources.hostname < 0)
         csb_fail(control, 125, errno, "cannot use the sandbox's files, such as", layout->hosts);
     for (size_t i = 0; i < DEVICES; i++) {
         char path[32];
         snprintf(path, sizeof path, "/dev/%s", devices[i]);
-        if ((sources.device[i] = clone_file(path)) < 0)
+        if ((sources.device[i] = csb_clone(path, false)) < 0)
             csb_fail(control, 125, errno, "cannot use the device", path);
     }
 
-    int files[file_count(layout) + 1];
-    clone_files(control, layout, files);
+    int mounts[layout->mount_count + 1];
+    csb_take_mounts(control, layout, mounts);
 
-    if (layout->rootfs)
-        change_root(control, layout->rootfs);
-    else
-        while (umount2("/run/netns", MNT_DETACH) == 0) {
-            /* Copies of network namespaces' mounts would keep these alive. */
-        }
+    bool has_own_root = enter_root(control, layout);
+    if (layout->read_only)
+        protect_root(control, false);
     struct mount_attr no_devices = {.attr_set = MOUNT_ATTR_NODEV};
     if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &no_devices, sizeof no_devices) < 0)
         csb_fail(control, 125, errno, "cannot take devices away from the file systems", NULL);
 
-    make_directory(control, "/proc");
-    make_directory(control, "/sys");
-    make_directory(control, "/etc");
-    mount_or_fail(control, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    mount_or_fail(control, "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
+    csb_make_directory(control, "/proc");
+    csb_make_directory(control, "/sys");
+    csb_make_directory(control, "/etc");
+    csb_mount_or_fail(control, "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    csb_mount_or_fail(control, "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
     make_devices(control, &sources);
-    place_file(control, sources.hosts, "/etc/hosts");
-    place_file(control, sources.resolv_conf, "/etc/resolv.conf");
-    place_file(control, sources.hostname, "/etc/hostname");
-    place_files(control, layout, files);
+    csb_place_file(control, sources.hosts, "/etc/hosts");
+    csb_place_file(control, sources.resolv_conf, "/etc/resolv.conf");
+    csb_place_file(control, sources.hostname, "/etc/hostname");
+    csb_place_mounts(control, layout, mounts, has_own_root);
     protect_proc();
+    if (layout->read_only)
+        protect_root(control, true);
 }

@@ -38,7 +38,8 @@ package enum SandboxLauncher {
             .launch(
                 LaunchRequest(
                     directory: directory.path, hostname: spec.hostname, rootfs: spec.rootfs ?? "", process: process,
-                    files: (spec.files ?? []).flatMap { [$0.source, $0.target] })))
+                    mounts: spec.placedMounts, confinement: spec.confinement ?? Confinement(), sysctls: spec.sysctlFiles,
+                    isReadOnly: spec.isReadOnly ?? false, hasInit: spec.hasInit ?? false)))
         switch try connection.receive() {
         case .created(let pid): return (pid, "/proc/\(pid)/ns/net")
         case .failed(let code, let reason): throw SandboxError.refused(code: code, reason: reason)

@@ -1,3 +1,5 @@
+package import WeftSandboxWire
+
 /// What a sandbox is to be.
 package struct SandboxSpec: Codable, Equatable, Sendable {
     /// A line of the sandbox's /etc/hosts.
@@ -21,17 +23,6 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
             self.addresses = addresses
             self.search = search
             self.options = options
-        }
-    }
-
-    /// A file of the host's that is seen inside, and cannot be written there.
-    package struct File: Codable, Equatable, Hashable, Sendable {
-        package var source: String
-        package var target: String
-
-        package init(source: String, target: String) {
-            self.source = source
-            self.target = target
         }
     }
 
@@ -59,7 +50,16 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
     package var task: String?
     /// Asks its process to end; nil: SIGTERM.
     package var stopSignal: Int32?
-    package var files: [File]?
+    /// What is seen inside besides the root, in any order.
+    package var mounts: [SandboxMount]?
+    /// Who its processes are, and what they may do; nil: root, with the usual capabilities.
+    package var confinement: Confinement?
+    /// Settings of its namespaces: names as sysctl(8) has them.
+    package var sysctls: [String: String]?
+    /// Nothing of `rootfs` can be written.
+    package var isReadOnly: Bool?
+    /// The first process looks after the command: it hands on signals, and reaps what nobody waits for.
+    package var hasInit: Bool?
 
     package init(
         id: String, name: String, hostname: String, command: [String], environment: [String] = [],
@@ -81,11 +81,12 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
     }
 
     /// The whole environment of a process of this sandbox: the defaults, overridden by the sandbox's own
-    /// variables and then by `more`.
+    /// variables and then by `more`. A user's home is added where the user is looked up.
     package func completeEnvironment(adding more: [String] = [], terminal: Bool? = nil) -> [String] {
         var defaults = [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=\(hostname)", "HOME=/root",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=\(hostname)",
         ]
+        if confinement?.user.isEmpty ?? true { defaults.append("HOME=/root") }
         if terminal ?? self.terminal { defaults.append("TERM=xterm") }
         var result: [String] = []
         for variable in defaults + environment + more {
@@ -111,18 +112,49 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
         if let workingDirectory, !workingDirectory.hasPrefix("/") {
             return "the working directory must be an absolute path"
         }
-        if let bad = files?.first(where: { !$0.target.hasPrefix("/") || $0.target.hasSuffix("/") }) {
-            return "a file cannot be seen at \"\(bad.target)\": give an absolute path"
-        }
+        if let problem = (mounts ?? []).lazy.compactMap(\.problem).first { return problem }
+        if isReadOnly == true, rootfs == nil { return "a root that is read-only has to be the sandbox's own: give a root file system" }
         if let bad = environment.first(where: { !$0.contains("=") || $0.hasPrefix("=") }) {
             return "\"\(bad)\" is no environment variable; write NAME=value"
         }
-        let texts = command + environment + [name, hostname, rootfs ?? "", workingDirectory ?? ""] + (files ?? []).map(\.target)
+        let texts = command + environment + [name, hostname, rootfs ?? "", workingDirectory ?? ""] + textsOfMore
         if texts.contains(where: { $0.utf8.contains(0) }) { return "text with a NUL character cannot be passed on" }
         let lines = hosts.flatMap { [$0.address] + $0.names } + resolver.addresses + resolver.search + resolver.options
         if lines.contains(where: { $0.isEmpty || $0.utf8.contains { $0 <= 0x20 } }) {
             return "names and addresses in hosts and resolv.conf cannot hold blanks"
         }
+        return nil
+    }
+
+    private var textsOfMore: [String] {
+        let confinement = confinement ?? Confinement()
+        let texts = (mounts ?? []).flatMap { [$0.source ?? "", $0.target, $0.options] } + (sysctls ?? [:]).flatMap { [$0.key, $0.value] }
+        return texts + [confinement.user] + confinement.groups
+    }
+
+    /// In the order in which they are to be placed: what is at a path, before what is below it.
+    package var placedMounts: [SandboxMount] {
+        (mounts ?? []).enumerated().sorted { ($0.element.depth, $0.offset) < ($1.element.depth, $1.offset) }.map(\.element)
+    }
+
+    /// Paths below /proc/sys, each with its value after it.
+    package var sysctlFiles: [String] {
+        (sysctls ?? [:]).sorted { $0.key < $1.key }
+            .flatMap { [String($0.key.map { $0 == "." ? "/" : $0 }), $0.value] }
+    }
+}
+
+extension SandboxMount {
+    fileprivate var depth: Int { target.split(separator: "/").count }
+
+    /// A sentence, or nil.
+    fileprivate var problem: String? {
+        let parts = target.split(separator: "/")
+        guard target.hasPrefix("/"), !parts.isEmpty, !parts.contains("."), !parts.contains(".."), !target.hasSuffix("/") else {
+            return "nothing can be seen at \"\(target)\": give an absolute path"
+        }
+        guard parts.first != "proc" else { return "nothing can be seen at \(target): /proc is the kernel's" }
+        guard source.map({ $0.hasPrefix("/") }) ?? true else { return "\"\(source ?? "")\" cannot be mounted: give an absolute path" }
         return nil
     }
 }

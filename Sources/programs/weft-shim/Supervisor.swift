@@ -19,6 +19,7 @@ final class Supervisor {
     }
 
     private let directory: String
+    private let confinement: Confinement
     private let listener: Int32
     private let children: Int32
     private var state: StateFile
@@ -35,6 +36,7 @@ final class Supervisor {
     private init(request: LaunchRequest) throws(SupervisorError) {
         guard !request.process.command.isEmpty else { throw SupervisorError("no command given", 0) }
         directory = request.directory
+        confinement = request.confinement
         children = csb_child_signals()
         guard children >= 0 else { throw SupervisorError("cannot receive signals", -children) }
         log = OutputLog(directory: request.directory)
@@ -42,7 +44,9 @@ final class Supervisor {
         var pid: pid_t = 0
         var control: Int32 = -1
         let error = request.withLayout { layout in
-            request.process.withProcess(stdio: pipes.inner) { csb_create(layout, $0, &pid, &control) }
+            request.process.withProcess(stdio: pipes.inner, confinement: request.confinement, hasInit: request.hasInit) {
+                csb_create(layout, $0, &pid, &control)
+            }
         }
         pipes.closeInner()
         guard error == 0 else { throw SupervisorError("cannot make the namespaces", -error) }
@@ -260,7 +264,7 @@ final class Supervisor {
             var pid: pid_t = 0
             var outcome = csb_outcome()
             let target = process.pid
-            let error = request.withProcess(stdio: pipes.inner) { csb_exec(target, $0, &pid, &outcome) }
+            let error = request.withProcess(stdio: pipes.inner, confinement: confinement) { csb_exec(target, $0, &pid, &outcome) }
             pipes.closeInner()
             let command = RunningProcess(pid: pid, pipes: pipes, terminal: request.terminal)
             guard error == 0, outcome.code == 0 else {

@@ -53,20 +53,52 @@ func clearSignals(_ fd: Int32) {
 
 extension ProcessRequest {
     func withProcess<Result>(
-        stdio: (Int32, Int32, Int32), _ body: (UnsafePointer<csb_process>) -> Result
+        stdio: (Int32, Int32, Int32), confinement: Confinement, hasInit: Bool = false, _ body: (UnsafePointer<csb_process>) -> Result
     ) -> Result {
         withCStrings(command) { argv in
             withCStrings(environment) { envp in
                 workingDirectory.withCString { directory in
-                    var process = csb_process()
-                    process.argv = argv
-                    process.envp = envp
-                    process.working_directory = directory
-                    process.terminal = terminal
-                    process.stdio = stdio
-                    process.rows = size.rows
-                    process.columns = size.columns
-                    return body(&process)
+                    confinement.withConfinement { confinement in
+                        var process = csb_process()
+                        process.argv = argv
+                        process.envp = envp
+                        process.working_directory = directory
+                        process.terminal = terminal
+                        process.stdio = stdio
+                        process.rows = size.rows
+                        process.columns = size.columns
+                        process.confinement = confinement
+                        process.`init` = hasInit
+                        return body(&process)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Confinement {
+    fileprivate func withConfinement<Result>(_ body: (UnsafePointer<csb_confinement>) -> Result) -> Result {
+        withCStrings(groups) { groups in
+            withCStrings(controlGroups) { paths in
+                withCStrings([user] + limits.map(\.name)) { texts in
+                    let limits = limits.enumerated().map { index, limit in
+                        csb_limit(
+                            resource: Int32(bitPattern: limit.resource), soft: limit.soft, hard: limit.hard,
+                            name: UnsafePointer(texts[index + 1]))
+                    }
+                    return limits.withUnsafeBufferPointer { limits in
+                        var confinement = csb_confinement()
+                        confinement.user = UnsafePointer(texts[0])
+                        confinement.groups = groups
+                        confinement.capabilities = capabilities
+                        confinement.no_new_privileges = noNewPrivileges
+                        confinement.oom_score_adj = oomScoreAdjustment
+                        confinement.limits = limits.baseAddress
+                        confinement.limit_count = limits.count
+                        confinement.cgroups = paths
+                        return body(&confinement)
+                    }
                 }
             }
         }
@@ -75,18 +107,36 @@ extension ProcessRequest {
 
 extension LaunchRequest {
     func withLayout<Result>(_ body: (UnsafePointer<csb_layout>) -> Result) -> Result {
-        let texts = [hostname, rootfs, "\(directory)/hosts", "\(directory)/resolv.conf", "\(directory)/hostname"]
+        let texts = [hostname, rootfs, "\(directory)/hosts", "\(directory)/resolv.conf", "\(directory)/hostname", directory]
         return withCStrings(texts) { pointers in
-            var layout = csb_layout()
-            layout.hostname = UnsafePointer(pointers[0])
-            layout.rootfs = rootfs.isEmpty ? nil : UnsafePointer(pointers[1])
-            layout.hosts = UnsafePointer(pointers[2])
-            layout.resolv_conf = UnsafePointer(pointers[3])
-            layout.hostname_file = UnsafePointer(pointers[4])
-            return withCStrings(files) { files in
-                layout.files = files
-                return body(&layout)
+            withCStrings(sysctls) { sysctls in
+                withMounts { mounts in
+                    var layout = csb_layout()
+                    layout.hostname = UnsafePointer(pointers[0])
+                    layout.rootfs = rootfs.isEmpty ? nil : UnsafePointer(pointers[1])
+                    layout.hosts = UnsafePointer(pointers[2])
+                    layout.resolv_conf = UnsafePointer(pointers[3])
+                    layout.hostname_file = UnsafePointer(pointers[4])
+                    layout.directory = UnsafePointer(pointers[5])
+                    layout.mounts = mounts.baseAddress
+                    layout.mount_count = mounts.count
+                    layout.sysctls = sysctls
+                    layout.read_only = isReadOnly
+                    return body(&layout)
+                }
             }
+        }
+    }
+
+    private func withMounts<Result>(_ body: (UnsafeBufferPointer<csb_mount>) -> Result) -> Result {
+        withCStrings(mounts.flatMap { [$0.source ?? "", $0.target, $0.options] }) { texts in
+            let mounts = mounts.enumerated().map { index, mount in
+                csb_mount(
+                    source: mount.source == nil ? nil : UnsafePointer(texts[3 * index]), target: UnsafePointer(texts[3 * index + 1]),
+                    options: UnsafePointer(texts[3 * index + 2]), read_only: mount.isReadOnly, recursive: mount.isRecursive,
+                    make_source: mount.makesSource, slave: mount.followsHost)
+            }
+            return mounts.withUnsafeBufferPointer(body)
         }
     }
 }

@@ -43,9 +43,9 @@ struct ServiceCreate: AsyncParsableCommand {
     var placementPref: [String] = []
     @Option(help: ArgumentHelp("A volume or directory in its containers.", valueName: "type=…,source=…,target=…"))
     var mount: [String] = []
-    @Option(help: ArgumentHelp("A secret that its containers get as a file.", valueName: "name"), completion: .secretNames)
+    @Option(help: ArgumentHelp("A secret that its tasks get as a file.", valueName: "name"), completion: .secretNames)
     var secret: [String] = []
-    @Option(help: ArgumentHelp("A config that its containers get as a file.", valueName: "name"), completion: .configNames)
+    @Option(help: ArgumentHelp("A config that its tasks get as a file.", valueName: "name"), completion: .configNames)
     var config: [String] = []
     @Option(help: ArgumentHelp("Where names outside the swarm are looked up.", valueName: "address"))
     var dns: [String] = []

@@ -61,26 +61,40 @@ package struct LaunchRequest: Equatable, Sendable {
     /// A directory to be the root, or empty for the host's root.
     package var rootfs: String
     package var process: ProcessRequest
-    /// Files of the host's, and where each is to be seen inside: one after the other.
-    package var files: [String]
+    /// In the order in which they are placed.
+    package var mounts: [SandboxMount]
+    /// Of the first process, and of every command that is run beside it.
+    package var confinement: Confinement
+    /// Paths below /proc/sys, each with its value after it.
+    package var sysctls: [String]
+    /// Nothing of the root file system can be written; with one of its own only.
+    package var isReadOnly: Bool
+    /// The sandbox's first process looks after the command.
+    package var hasInit: Bool
 
     package init(
-        directory: String, hostname: String, rootfs: String, process: ProcessRequest, files: [String] = []
+        directory: String, hostname: String, rootfs: String, process: ProcessRequest, mounts: [SandboxMount] = [],
+        confinement: Confinement = Confinement(), sysctls: [String] = [], isReadOnly: Bool = false, hasInit: Bool = false
     ) {
         self.directory = directory
         self.hostname = hostname
         self.rootfs = rootfs
         self.process = process
-        self.files = files
+        self.mounts = mounts
+        self.confinement = confinement
+        self.sysctls = sysctls
+        self.isReadOnly = isReadOnly
+        self.hasInit = hasInit
     }
 
     init(from reader: inout WireReader) throws(ShimMessageError) {
-        directory = try reader.readString()
-        hostname = try reader.readString()
-        rootfs = try reader.readString()
-        process = try ProcessRequest(from: &reader)
-        // A launcher of a former version says nothing of them.
-        files = reader.isAtEnd ? [] : try reader.readStrings()
+        let (directory, hostname, rootfs) = (try reader.readString(), try reader.readString(), try reader.readString())
+        self.init(directory: directory, hostname: hostname, rootfs: rootfs, process: try ProcessRequest(from: &reader))
+        for _ in 0..<(try reader.readUInt16()) { mounts.append(try SandboxMount(from: &reader)) }
+        confinement = try Confinement(from: &reader)
+        sysctls = try reader.readStrings()
+        isReadOnly = try reader.readBool()
+        hasInit = try reader.readBool()
     }
 
     func write(to writer: inout WireWriter) {
@@ -88,6 +102,11 @@ package struct LaunchRequest: Equatable, Sendable {
         writer.write(hostname)
         writer.write(rootfs)
         process.write(to: &writer)
-        if !files.isEmpty { writer.write(files) }
+        writer.write(UInt16(clamping: mounts.count))
+        for mount in mounts.prefix(Int(UInt16.max)) { mount.write(to: &writer) }
+        confinement.write(to: &writer)
+        writer.write(sysctls)
+        writer.write(isReadOnly)
+        writer.write(hasInit)
     }
 }

@@ -12,6 +12,25 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A limit as of setrlimit(2); all bits set: none. */
+struct csb_limit {
+    int resource;
+    uint64_t soft, hard;
+    const char *name;             /* for what is said of it */
+};
+
+/* Who a process is, and what it may do. */
+struct csb_confinement {
+    const char *user;             /* a name or number, which may have ":group" after it; empty: root */
+    char *const *groups;          /* more groups, by name or number; ends with NULL */
+    uint64_t capabilities;        /* those that it may have, a bit each */
+    bool no_new_privileges;
+    int oom_score_adj;
+    const struct csb_limit *limits;
+    size_t limit_count;
+    char *const *cgroups;         /* the host's files that a process joins its control groups by; ends with NULL */
+};
+
 /* A command to run inside a sandbox. */
 struct csb_process {
     char *const *argv;            /* ends with NULL; at least one word */
@@ -20,16 +39,33 @@ struct csb_process {
     bool terminal;                /* makes a pseudo terminal inside the sandbox */
     int stdio[3];                 /* descriptors for 0, 1, 2 when there is no terminal */
     uint16_t rows, columns;       /* initial size of the terminal, 0 = leave */
+    const struct csb_confinement *confinement;
+    bool init;                    /* the sandbox's first process is to look after it */
+};
+
+/* Something that is seen inside a sandbox at a path of its own. */
+struct csb_mount {
+    const char *source;           /* a file or directory of the host's; NULL: a new tmpfs */
+    const char *target;
+    const char *options;          /* of a tmpfs */
+    bool read_only;
+    bool recursive;               /* with what is mounted below the source */
+    bool make_source;             /* makes the source, a directory, where it is missing */
+    bool slave;                   /* what the host mounts below the source later is seen too */
 };
 
 /* What a sandbox looks like from inside. */
 struct csb_layout {
     const char *hostname;
     const char *rootfs;           /* NULL: the host's root, in a private mount namespace */
+    const char *directory;        /* the sandbox's own on the host: a place to make a root at */
     const char *hosts;            /* files that appear as /etc/hosts, /etc/resolv.conf, /etc/hostname */
     const char *resolv_conf;
     const char *hostname_file;
-    char *const *files;           /* pairs of a file of the host's and its path inside, where it is read-only; ends with NULL */
+    const struct csb_mount *mounts;     /* in the order in which they are placed */
+    size_t mount_count;
+    char *const *sysctls;         /* pairs of a path below /proc/sys and a value; ends with NULL */
+    bool read_only;               /* nothing of the root file system can be written; only with one */
 };
 
 /* How the start of a process went. */

@@ -15,30 +15,12 @@ extension TaskSpec {
         for (name, path) in [("Rootfs", container.rootfs ?? "/"), ("Dir", container.directory.isEmpty ? "/" : container.directory)] {
             guard path.hasPrefix("/") else { throw .badRequest("ContainerSpec.\(name) is \"\(path)\"; give an absolute path") }
         }
-        if let refused = sandboxRefusals.first(where: \.isSaid) {
-            throw .unavailable(
-                "\(refused.name) is not available for sandboxes in this version of Weft; leave it out, or run an image in a container "
-                    + "engine")
+        if let refused = sandboxRefusal {
+            throw .unavailable("\(refused.field) is not available for sandboxes in this version of Weft: \(refused.advice)")
         }
         if let network = networks.first(where: { NetworkSpec.predefinedNames.contains($0.target) }) {
             throw .badRequest("the network \(network.target) is a container engine's; a sandbox can be on the swarm's networks")
         }
-    }
-
-    private var sandboxRefusals: [(name: String, isSaid: Bool)] {
-        let container = container
-        return [
-            ("ContainerSpec.Labels", !container.labels.isEmpty), ("ContainerSpec.User", !container.user.isEmpty),
-            ("ContainerSpec.Groups", !container.groups.isEmpty), ("ContainerSpec.Privileges", container.privileges != nil),
-            ("ContainerSpec.Init", container.usesInit == true), ("ContainerSpec.ReadOnly", container.isReadOnly),
-            ("ContainerSpec.Mounts", !container.mounts.isEmpty), ("ContainerSpec.Healthcheck", container.healthcheck != nil),
-            ("ContainerSpec.Secrets", !container.secrets.isEmpty), ("ContainerSpec.Configs", !container.configs.isEmpty),
-            ("ContainerSpec.Sysctls", !container.sysctls.isEmpty),
-            ("ContainerSpec.CapabilityAdd", !container.addedCapabilities.isEmpty),
-            ("ContainerSpec.CapabilityDrop", !container.droppedCapabilities.isEmpty),
-            ("ContainerSpec.Ulimits", !container.limits.isEmpty), ("ContainerSpec.OomScoreAdj", container.oomScoreAdjustment != 0),
-            ("ContainerSpec.Hosts", !container.hosts.isEmpty), ("ContainerSpec.DNSConfig.Nameservers", !container.dns.nameservers.isEmpty),
-            ("Resources.Limits", limits != ResourceAmounts()), ("LogDriver", logDriver != nil),
-        ]
+        if let problem = sandboxProblem { throw .badRequest(problem) }
     }
 }

@@ -18,13 +18,13 @@ struct EngineTaskBody {
 
     private let order: TaskOrder
     private let templates: TaskTemplates
-    private let files: [SandboxSpec.File]
+    private let files: [LaidFile]
     /// Where the container is to run, complete with its endpoints; nil: its engine makes these.
     private let namespace: String?
     private var task: ServiceTask { order.task }
     private let spec: ContainerSpec
 
-    init(_ order: TaskOrder, files: [SandboxSpec.File], for kind: EngineKind = .docker, namespace: String? = nil) {
+    init(_ order: TaskOrder, files: [LaidFile], for kind: EngineKind = .docker, namespace: String? = nil) {
         self.order = order
         self.files = files
         self.namespace = namespace

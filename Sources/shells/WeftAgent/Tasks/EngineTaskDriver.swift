@@ -107,7 +107,7 @@ package struct EngineTaskDriver: TaskDriver {
         }
     }
 
-    private func make(_ order: TaskOrder, _ files: [SandboxSpec.File]) async throws -> String {
+    private func make(_ order: TaskOrder, _ files: [LaidFile]) async throws -> String {
         let body = EngineTaskBody(order, files: files)
         let json = try body.json()
         return try await local.shadows.with(order.networks) {
@@ -124,7 +124,7 @@ package struct EngineTaskDriver: TaskDriver {
         }
     }
 
-    private func makePrepared(_ order: TaskOrder, _ files: [SandboxSpec.File]) async throws -> String {
+    private func makePrepared(_ order: TaskOrder, _ files: [LaidFile]) async throws -> String {
         if let problem = order.task.spec.container.podmanLacks { throw TaskFailure(problem) }
         let body = EngineTaskBody(order, files: files, for: .podman)
         guard !order.networks.isEmpty else { return try await create(order.task, try body.json()) }

@@ -3,6 +3,7 @@ package import WeftModel
 import WeftNet
 package import WeftNode
 package import WeftSandbox
+import WeftSandboxWire
 import WeftText
 
 /// Tasks as sandboxes of Weft's own. What is attached to them, and that they are on record, is the business of workloads as for every
@@ -49,7 +50,7 @@ package struct SandboxTaskDriver: TaskDriver {
         var generator = SystemRandomNumberGenerator()
         let id = SandboxID.random(using: &generator).rawValue
         var spec = try self.spec(id, order)
-        spec.files = try await files.lay(order)
+        spec.mounts = try await files.lay(order).map { SandboxMount(source: $0.source, target: $0.target, isReadOnly: true) }
         do { return try await sandboxes.create(spec, endpoints: order.endpoints).spec.id } catch {
             try await files.remove(task.id)
             throw error

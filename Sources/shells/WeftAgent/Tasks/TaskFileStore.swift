@@ -1,8 +1,18 @@
 import WeftLinux
 package import WeftModel
 import WeftNode
-package import WeftSandbox
 import WeftThreads
+
+/// A secret or a config as a file of this host's, and the path at which its task is to see it.
+package struct LaidFile: Hashable, Sendable {
+    package let source: String
+    package let target: String
+
+    package init(source: String, target: String) {
+        self.source = source
+        self.target = target
+    }
+}
 
 /// The secrets and configs of the tasks on this node as files, which containers and sandboxes get to see: below the run directory,
 /// in memory alone, for as long as the task's container is there. It lives on a thread of its own.
@@ -16,7 +26,7 @@ package actor TaskFileStore {
     package init(runDirectory: String) { path = "\(runDirectory)/task-files" }
 
     /// Writes the files of a task, and says where each is to be seen. Nothing is left when it throws.
-    package func lay(_ order: TaskOrder) throws -> [SandboxSpec.File] {
+    package func lay(_ order: TaskOrder) throws -> [LaidFile] {
         guard !order.files.isEmpty else { return [] }
         let directory = "\(path)/\(order.task.id)"
         let templates = TaskTemplates(order.task, on: order.node)
@@ -24,7 +34,7 @@ package actor TaskFileStore {
             try FileSystem.makeDirectoryInMemory(path, mode: 0o700)
             try FileSystem.removeTree(directory)
             try FileSystem.makeDirectory(directory, mode: 0o700)
-            var laid: [SandboxSpec.File] = []
+            var laid: [LaidFile] = []
             for (number, file) in order.files.enumerated() {
                 guard let target = Self.target(of: file) else { continue }
                 let source = "\(directory)/\(number)"
@@ -34,7 +44,7 @@ package actor TaskFileStore {
                 }
                 try FileSystem.write(
                     try templates.content(of: file), to: source, owner: (uid, gid), mode: reference.mode)
-                laid.append(SandboxSpec.File(source: source, target: target))
+                laid.append(LaidFile(source: source, target: target))
             }
             return laid
         } catch {
