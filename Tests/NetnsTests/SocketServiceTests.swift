@@ -214,5 +214,8 @@ final class SocketServiceTests {
             33 30 0:26 /a /mnt/two\\040words rw - cgroup2 none rw
             """
         #expect(ControlGroups.mountPoints(in: lines) == ["/sys/fs/cgroup/unified", "/mnt/two words"])
+        let both = "33 30 0:28 / /sys/fs/cgroup/cpu,cpuacct rw shared:11 - cgroup cgroup rw,cpu,cpuacct"
+        let former = ResourceGroups.version1(in: "\(lines)\n\(both)")
+        #expect(former["cpu"] == "/sys/fs/cgroup/cpu" && former["cpuacct"] == "/sys/fs/cgroup/cpu,cpuacct" && former["memory"] == nil)
     }
 }
