@@ -51,7 +51,7 @@ private final class TaskHost: Sendable {
         let sandboxes = SandboxTaskDriver(
             sandboxes: SandboxKeeper(driver: driver, workloads: workloads), driver: driver,
             files: TaskFileStore(runDirectory: fixture.runDirectory),
-            resolver: { _ in SandboxSpec.Resolver(addresses: ["169.254.77.53"]) }, logger: logger)
+            resolver: { _ in SandboxSpec.Resolver(addresses: ["169.254.77.53"]) }, useServers: { _, _ in }, logger: logger)
         let tasks = TaskKeeper(drivers: [.sandbox: sandboxes], now: now, logger: logger)
         self.tasks = tasks
         let description = NodeDescription(
@@ -271,6 +271,94 @@ struct SandboxTaskTests {
             #expect(!FileManager.default.fileExists(atPath: "/weft-test-conf"))
             try await host.want()
             try await host.eventually("files are left") { !FileManager.default.fileExists(atPath: outside) }
+        }
+    }
+
+    @Test("A task runs as its user, with its mounts, its hosts and an init, and ends by its signal")
+    func process() async throws {
+        try await with { fixture, _, host in
+            let data = "\(fixture.runDirectory)/data-3"
+            let look =
+                "id -u; id -G; cat /proc/1/comm; cat /weft-test-3/here; grep db /etc/hosts; stat -f -c %T /weft-test-memory; echo done"
+            let wanted = task(look + "; exec sleep 1000") {
+                ($0.container.user, $0.container.groups) = ("12:34", ["56"])
+                $0.container.usesInit = true
+                $0.container.hosts = ["192.0.2.1 db"]
+                $0.container.stopGracePeriod = 60_000_000_000
+                var bind = ContainerSpec.Mount(target: "/weft-test-{{.Task.Slot}}")
+                (bind.kind, bind.source, bind.isReadOnly) = (.bind, "\(fixture.runDirectory)/data-{{.Task.Slot}}", true)
+                var memory = ContainerSpec.Mount(target: "/weft-test-memory")
+                memory.kind = .tmpfs
+                $0.container.mounts = [memory, bind]
+            }
+            try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+            try "here\n".write(toFile: "\(data)/here", atomically: false, encoding: .utf8)
+            var ending = wanted
+            try await host.want(wanted)
+            ending.status = try await host.reaches(.running)
+            let log = try await host.driver.find("web.3.t1").directory.logFile
+            try await host.eventually("it does not look") { text(of: log).contains("done") }
+            let seen = text(of: log)
+            for line in ["12\n", "34 56\n", "weft-init\n", "here\n", "192.0.2.1\tdb\n", "tmpfs\n"] {
+                #expect(seen.contains(line), "\(seen)")
+            }
+            ending.desiredState = .shutdown
+            try await host.want(ending)
+            #expect(try await host.reaches(.shutdown).exitCode == 143)
+        }
+    }
+
+    @Test("A task with a health check is ready once that passes, and is replaced when it does no more; the next weftd goes on with it")
+    func health() async throws {
+        let (fixture, records) = (try Fixture(), TaskHost.Records())
+        let first = try await TaskHost(fixture, records)
+        let (well, looked) = ("\(fixture.runDirectory)/well", "\(fixture.runDirectory)/looked")
+        var wanted = task("exec sleep 1000") {
+            $0.container.healthcheck = .init()
+            $0.container.healthcheck?.test = ["CMD-SHELL", "touch \(looked); test -e \(well)"]
+            $0.container.healthcheck?.interval = 50_000_000
+            $0.container.healthcheck?.startPeriod = 60_000_000_000
+        }
+        try await first.want(wanted)
+        try await first.eventually("nobody looks") { FileManager.default.fileExists(atPath: looked) }
+        #expect(first.status()?.state == .starting)
+        #expect(FileManager.default.createFile(atPath: well, contents: nil))
+        wanted.status = try await first.reaches(.running)
+        try await first.end()
+        let next = try await TaskHost(fixture, records)
+        try await next.want(wanted)
+        try await next.eventually("it is not taken up") {
+            try await next.tasks.read { $0.container(of: TaskID("t1")) } == wanted.status.container
+        }
+        try FileManager.default.removeItem(atPath: well)
+        let status = try await next.reaches(.failed)
+        #expect(status.problem?.contains("unhealthy container") == true)
+        try await next.end()
+    }
+
+    @Test("What a task may use is limited by control groups, which go with it")
+    func limits() async throws {
+        try await with { fixture, _, host in
+            let wanted = task("cat /proc/self/cgroup; ulimit -n; echo done; exec sleep 1000") {
+                ($0.limits.memoryBytes, $0.limits.nanoCPUs, $0.limits.pids) = (64 << 20, 250_000_000, 50)
+                $0.container.limits = [.init(name: "nofile", soft: 123, hard: 123)]
+            }
+            try await host.want(wanted)
+            _ = try await host.reaches(.running)
+            let entry = try await host.driver.find("web.3.t1")
+            try await host.eventually("it does not look") { text(of: entry.directory.logFile).contains("done") }
+            let seen = text(of: entry.directory.logFile)
+            #expect(seen.contains("/weft/\(entry.spec.id)\n") && seen.contains("123\n"), "\(seen)")
+            let groups = try #require(FileManager.default.enumerator(atPath: "/sys/fs/cgroup"))
+                .compactMap { $0 as? String }.filter { $0.hasSuffix("weft/\(entry.spec.id)") }.map { "/sys/fs/cgroup/\($0)" }
+            func value(_ names: String...) -> String {
+                groups.flatMap { group in names.map { text(of: "\(group)/\($0)") } }.joined()
+            }
+            #expect(value("memory.max", "memory.limit_in_bytes") == "\(64 << 20)\n")
+            #expect(value("pids.max") == "50\n")
+            #expect(["25000\n", "25000 100000\n"].contains(value("cpu.max", "cpu.cfs_quota_us")))
+            try await host.want()
+            try await host.eventually("groups are left") { groups.allSatisfy { !FileManager.default.fileExists(atPath: $0) } }
         }
     }
 

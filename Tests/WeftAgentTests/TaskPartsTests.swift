@@ -100,6 +100,39 @@ struct TaskPartsTests {
         return (fd, UInt16(bigEndian: address.sin_port))
     }
 
+    @Test("A run is healthy once a check passes, and unhealthy after so many in a row that did not, of which the first do not count")
+    func health() {
+        var check = ContainerSpec.Healthcheck()
+        (check.interval, check.startInterval, check.startPeriod) = (10_000_000_000, 1_000_000_000, 5_000_000_000)
+        check.retries = 2
+        var track = HealthTrack(check)
+        #expect(track.health == .unknown && track.pause(age: .seconds(1)) == .seconds(1) && track.pause(age: .seconds(5)) == .seconds(10))
+        for _ in 0..<5 { track.note(isWell: false, age: .seconds(4)) }
+        #expect(track.health == .unknown)
+        track.note(isWell: false, age: .seconds(6))
+        track.note(isWell: true, age: .seconds(7))
+        #expect(track.health == .healthy && track.pause(age: .seconds(1)) == .seconds(10))
+        track.note(isWell: false, age: .seconds(8))
+        #expect(track.health == .healthy)
+        track.note(isWell: false, age: .seconds(9))
+        #expect(track.health == .unhealthy)
+        // One that was well has had its start, whatever its age.
+        var adopted = HealthTrack(check, health: .healthy)
+        for _ in 0..<2 { adopted.note(isWell: false, age: .seconds(1)) }
+        #expect(adopted.health == .unhealthy)
+        let usual = HealthTrack(ContainerSpec.Healthcheck())
+        #expect(usual.interval == .seconds(30) && usual.timeout == .seconds(30) && usual.pause(age: .zero) == .seconds(30))
+    }
+
+    @Test("Capabilities are the usual ones with those added and without those dropped, as Docker reckons them")
+    func capabilities() {
+        func set(_ added: [String], _ dropped: [String]) -> UInt64 {
+            SandboxRights.capabilities(usual: 0b111, adding: added, dropping: dropped)
+        }
+        #expect(set([], []) == 0b111 && set(["fowner"], ["CAP_CHOWN"]) == 0b1110)
+        #expect(set(["CHOWN"], ["ALL"]) == 1 && set(["ALL"], ["CHOWN"]) == 0x1ff_ffff_fffe)
+    }
+
     @Test("What a sandbox cannot be is refused by the option's name")
     func sandboxFields() {
         func problem(_ change: (inout TaskSpec) -> Void) -> String? {
@@ -120,8 +153,58 @@ struct TaskPartsTests {
                 $0.networks = [TaskNetwork(target: "none")]
             } == nil)
         #expect(problem { $0.container.command = [] } == "a sandbox needs a command to run")
-        #expect(problem { $0.limits.memoryBytes = 1 }?.contains("--limit-memory") == true)
-        #expect(problem { $0.container.mounts = [.init(target: "/x")] }?.hasPrefix("--mount ") == true)
+        #expect(problem { $0.limits.memoryBytes = 1 } == nil)
+        #expect(problem { $0.logDriver = LogDriver(name: "syslog") }?.hasPrefix("--log-driver is not") == true)
+        #expect(problem { $0.container.mounts = [.init(target: "/x")] }?.hasPrefix("--mount type=volume is not") == true)
+        func mount(_ kind: ContainerSpec.Mount.Kind, _ target: String, from source: String = "", propagation: String? = nil) -> String? {
+            problem {
+                var mount = ContainerSpec.Mount(target: target)
+                (mount.kind, mount.source, mount.propagation) = (kind, source, propagation)
+                $0.container.mounts = [mount]
+            }
+        }
+        #expect(mount(.bind, "/x", from: "/y") == nil && mount(.bind, "/x", from: "/y", propagation: "rslave") == nil)
+        #expect(mount(.bind, "/x", from: "/y", propagation: "rshared")?.contains("bind-propagation=shared") == true)
+        #expect(mount(.bind, "/x", from: "y")?.contains("absolute path") == true)
+        #expect(mount(.tmpfs, "/x") == nil && mount(.tmpfs, "x")?.contains("absolute path") == true)
+        #expect(mount(.tmpfs, "/x", from: "/y")?.contains("has no source") == true)
+        #expect(problem { $0.container.isReadOnly = true }?.contains("--rootfs") == true)
+        #expect(
+            problem {
+                $0.container.isReadOnly = true
+                $0.container.rootfs = "/srv/root"
+            } == nil)
+        #expect(problem { $0.container.addedCapabilities = ["net_admin", "CAP_BPF", "ALL"] } == nil)
+        #expect(problem { $0.container.droppedCapabilities = ["FLY"] } == "there is no capability FLY")
+        #expect(problem { $0.container.limits = [.init(name: "nofile", soft: 5, hard: -1)] } == nil)
+        #expect(problem { $0.container.limits = [.init(name: "nofile", soft: 5, hard: 4)] }?.contains("nofile") == true)
+        #expect(problem { $0.container.limits = [.init(name: "files", soft: 5, hard: 5)] } == "there is no limit files")
+        #expect(problem { $0.container.sysctls = ["net.core.somaxconn": "5", "kernel.shmmax": "9"] } == nil)
+        #expect(problem { $0.container.sysctls = ["kernel.panic": "1"] }?.hasPrefix("kernel.panic is not") == true)
+        #expect(problem { $0.container.sysctls = ["net/../kernel/panic": "1"] }?.contains("is not") == true)
+        #expect(problem { $0.container.oomScoreAdjustment = 2000 }?.contains("OOM") == true)
+        #expect(
+            problem {
+                $0.container.privileges = .init()
+                $0.container.privileges?.seccompMode = "unconfined"
+                $0.container.privileges?.noNewPrivileges = true
+            } == nil)
+        #expect(
+            problem {
+                $0.container.privileges = .init()
+                $0.container.privileges?.seccompMode = "default"
+            }?.hasPrefix("a seccomp profile is not") == true)
+        func check(_ test: [String], interval: Int64 = 0) -> String? {
+            problem {
+                $0.container.healthcheck = .init()
+                ($0.container.healthcheck?.test, $0.container.healthcheck?.interval) = (test, interval)
+            }
+        }
+        #expect(check(["CMD", "true"]) == nil && check(["CMD-SHELL", "true"]) == nil && check(["NONE"]) == nil && check([]) == nil)
+        #expect(check([], interval: 5)?.contains("--health-cmd") == true && check(["CMD"])?.contains("--health-cmd") == true)
+        #expect(problem { $0.container.stopSignal = "NOSUCH" } == "there is no signal NOSUCH")
+        #expect(problem { $0.container.hosts = ["192.0.2.1"] }?.contains("/etc/hosts") == true)
+        #expect(problem { $0.container.dns.nameservers = ["::1"] }?.contains("IPv4") == true)
         #expect(problem { $0.networks = [TaskNetwork(target: "host")] }?.contains("network host") == true)
         var image = TaskSpec(container: ContainerSpec(image: "web"))
         image.container.user = "me"

@@ -38,6 +38,28 @@ package enum SandboxControl {
         }
     }
 
+    /// Runs a command in the sandbox, in its environment, and ends it by force after the limit. What it writes is nobody's.
+    /// - Returns: its exit code; nil when it took too long.
+    package static func check(_ sandbox: SandboxStore.Entry, command: [String], limit: Duration) throws(SandboxError) -> Int32? {
+        let (spec, end) = (sandbox.spec, ContinuousClock.now + limit)
+        let connection = try SandboxConnection(socket: sandbox.directory.socket, limit: startLimit)
+        let request = ProcessRequest(
+            command: command, environment: spec.completeEnvironment(terminal: false), workingDirectory: spec.workingDirectory ?? "/",
+            terminal: false, openInput: false)
+        try connection.send(.exec(request, detached: false))
+        try connection.expectAccepted()
+        while true {
+            while let message = try connection.buffered() { if case .exited(let code) = message { return code } }
+            let rest = end - .now
+            guard rest > .zero else { break }
+            var wait = pollfd(fd: connection.fd, events: Int16(POLLIN), revents: 0)
+            guard poll(&wait, 1, Int32(clamping: max(1, Int64(rest / .milliseconds(1))))) > 0 else { continue }
+            guard try connection.fill() else { throw .connectionLost }
+        }
+        try connection.send(.signal(UInt8(SIGKILL)))
+        return nil
+    }
+
     /// Blocks until the sandbox has ended.
     /// - Returns: its exit code.
     package static func waitForExit(_ directory: SandboxDirectory) throws(SandboxError) -> Int32 {

@@ -17,6 +17,20 @@ package struct SandboxDirectory: Equatable, Sendable {
     package var resolverFile: String { "\(path)/resolv.conf" }
     package var hostnameFile: String { "\(path)/hostname" }
 
+    private var healthFile: String { "\(path)/health" }
+
+    /// What health checks have last shown; nil: nothing yet.
+    package var isHealthy: Bool? {
+        guard let bytes = Self.contents(of: healthFile) else { return nil }
+        return bytes == Self.healthy
+    }
+
+    package func note(isHealthy: Bool) throws {
+        try FileSystem.writeAtomically(isHealthy ? Self.healthy : Array("unhealthy".utf8), to: healthFile, survives: .process)
+    }
+
+    private static let healthy = Array("healthy".utf8)
+
     /// Writes the sandbox's /etc/hosts. Works on a running sandbox too: it sees the change.
     package func writeHosts(_ entries: [SandboxSpec.HostsEntry]) throws {
         var text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"

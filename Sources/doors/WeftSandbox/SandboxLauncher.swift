@@ -1,5 +1,6 @@
 import CSandbox
 import Glibc
+import WeftLinux
 import WeftSandboxWire
 import WeftText
 
@@ -20,6 +21,8 @@ package enum SandboxLauncher {
         if let rootfs = spec.rootfs, access(rootfs, X_OK) != 0 {
             throw SandboxError.system("cannot use the root file system \(rootfs)", errno: errno)
         }
+        var confinement = spec.confinement ?? Confinement()
+        if let resources = spec.resources { confinement.controlGroups += try ResourceGroups.make(spec.id, resources) }
         var pair: [Int32] = [-1, -1]
         let made = csb_socketpair(&pair)
         guard made == 0 else { throw SandboxError.system("cannot make a socket pair", errno: -made) }
@@ -38,7 +41,7 @@ package enum SandboxLauncher {
             .launch(
                 LaunchRequest(
                     directory: directory.path, hostname: spec.hostname, rootfs: spec.rootfs ?? "", process: process,
-                    mounts: spec.placedMounts, confinement: spec.confinement ?? Confinement(), sysctls: spec.sysctlFiles,
+                    mounts: spec.placedMounts, confinement: confinement, sysctls: spec.sysctlFiles,
                     isReadOnly: spec.isReadOnly ?? false, hasInit: spec.hasInit ?? false)))
         switch try connection.receive() {
         case .created(let pid): return (pid, "/proc/\(pid)/ns/net")

@@ -1,3 +1,4 @@
+package import WeftLinux
 package import WeftSandboxWire
 
 /// What a sandbox is to be.
@@ -26,6 +27,18 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
         }
     }
 
+    /// A command that says by its exit code how the sandbox is. Times are in nanoseconds; what is 0 is as usual.
+    package struct HealthCheck: Codable, Equatable, Sendable {
+        package var command: [String]
+        package var interval: Int64 = 0
+        package var timeout: Int64 = 0
+        package var startPeriod: Int64 = 0
+        package var startInterval: Int64 = 0
+        package var retries: Int64 = 0
+
+        package init(command: [String]) { self.command = command }
+    }
+
     package var id: String
     package var name: String
     package var hostname: String
@@ -40,6 +53,8 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
     package var openStdin: Bool
     package var hosts: [HostsEntry]
     package var resolver: Resolver
+    /// Lines of /etc/hosts besides those of its addresses.
+    package var ownHosts: [HostsEntry]?
     /// The networks as text, for display only.
     package var networks: String
     /// To be removed as soon as it has ended.
@@ -60,6 +75,9 @@ package struct SandboxSpec: Codable, Equatable, Sendable {
     package var isReadOnly: Bool?
     /// The first process looks after the command: it hands on signals, and reaps what nobody waits for.
     package var hasInit: Bool?
+    /// What its processes may use together; nil: as much as there is.
+    package var resources: ResourceLimits?
+    package var health: HealthCheck?
 
     package init(
         id: String, name: String, hostname: String, command: [String], environment: [String] = [],

@@ -2,6 +2,7 @@
 // block, with limits; what happens inside is weft-shim's (`CSandbox`). A directory is the only record of its sandbox.
 import CSandbox
 import Glibc
+import WeftLinux
 
 /// The sandboxes of one weftd: the directories under `<run directory>/sandboxes`.
 ///
@@ -74,12 +75,22 @@ package struct SandboxStore: Sendable {
     package func remove(id: String) throws(SandboxError) {
         let directory = directory(id)
         if directory.state()?.isAlive == true { throw .stillRunning(id) }
+        if directory.load()?.spec.resources != nil { try removeGroup(of: id) }
         let removed = "\(path)/\(Self.removedPrefix)\(id)"
         try discard(removed)
         guard rename(directory.path, removed) == 0 || errno == ENOENT else {
             throw .system("cannot remove \(directory.path)", errno: errno)
         }
         try discard(removed)
+    }
+
+    /// The last of its processes may take a moment to go.
+    private func removeGroup(of id: String) throws(SandboxError) {
+        for _ in 0..<100 {
+            do { if try ResourceGroups.remove(id) { return } } catch { throw .system("cannot look for control groups", errno: EIO) }
+            usleep(10_000)
+        }
+        throw .system("cannot remove the control group of \(id)", errno: EBUSY)
     }
 
     /// What interrupted removals have left.

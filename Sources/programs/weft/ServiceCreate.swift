@@ -41,7 +41,9 @@ struct ServiceCreate: AsyncParsableCommand {
     var constraint: [String] = []
     @Option(help: ArgumentHelp("What tasks are spread over.", valueName: "spread=label"))
     var placementPref: [String] = []
-    @Option(help: ArgumentHelp("A volume or directory in its containers.", valueName: "type=…,source=…,target=…"))
+    @Option(
+        help: ArgumentHelp(
+            "A directory of each node's, a file system in memory, or an engine's volume.", valueName: "type=…,source=…,target=…"))
     var mount: [String] = []
     @Option(help: ArgumentHelp("A secret that its tasks get as a file.", valueName: "name"), completion: .secretNames)
     var secret: [String] = []
@@ -49,6 +51,7 @@ struct ServiceCreate: AsyncParsableCommand {
     var config: [String] = []
     @Option(help: ArgumentHelp("Where names outside the swarm are looked up.", valueName: "address"))
     var dns: [String] = []
+    @OptionGroup var lists: ProcessLists
     @Flag(name: .shortAndLong, help: "Give its tasks a terminal.")
     var tty = false
     @Flag(name: .shortAndLong, help: "Do not wait for its tasks.")
@@ -74,6 +77,7 @@ struct ServiceCreate: AsyncParsableCommand {
         if tty { container["TTY"] = true }
         if !dns.isEmpty { container["DNSConfig"] = ["Nameservers": .strings(dns)] }
         if !mount.isEmpty { container["Mounts"] = .array(try mount.map(ServiceParts.mount)) }
+        try lists.apply(to: &container)
         if !secrets.isEmpty { container["Secrets"] = .array(secrets) }
         if !configs.isEmpty { container["Configs"] = .array(configs) }
         var task: TemplateValue = ["ContainerSpec": container]

@@ -104,6 +104,10 @@ enum ServiceParts {
             case "target", "dst", "destination": mount["Target"] = .string(value)
             case "readonly", "ro": mount["ReadOnly"] = .bool(value.isEmpty || value == "true" || value == "1")
             case "bind-propagation": mount.set(["BindOptions", "Propagation"], .string(value))
+            case "bind-nonrecursive":
+                mount.set(["BindOptions", "NonRecursive"], .bool(value.isEmpty || value == "true" || value == "1"))
+            case "bind-create-src":
+                mount.set(["BindOptions", "CreateMountpoint"], .bool(value.isEmpty || value == "true" || value == "1"))
             case "volume-nocopy": mount.set(["VolumeOptions", "NoCopy"], .bool(value.isEmpty || value == "true" || value == "1"))
             case "volume-driver": mount.set(["VolumeOptions", "DriverConfig", "Name"], .string(value))
             case "tmpfs-size":

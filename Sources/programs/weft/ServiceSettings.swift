@@ -43,6 +43,7 @@ struct ServiceSettings: ParsableArguments {
     var stopSignal: String?
     @Option(help: ArgumentHelp("The time from there until it is ended by force.", valueName: "duration"))
     var stopGracePeriod: GoDuration?
+    @OptionGroup var process: ProcessSettings
     @OptionGroup var update: UpdateSettings
     @OptionGroup var rollback: RollbackSettings
 
@@ -72,6 +73,7 @@ struct ServiceSettings: ParsableArguments {
         ] {
             spec.set(["TaskTemplate", "RestartPolicy", key], number.map(TemplateValue.int))
         }
+        try process.apply(to: &spec)
         for (key, value) in update.values { spec.setUpdate("UpdateConfig", key, value) }
         for (key, value) in rollback.values { spec.setUpdate("RollbackConfig", key, value) }
         return spec

@@ -37,13 +37,13 @@ struct ServiceUpdate: AsyncParsableCommand {
     var constraintAdd: [String] = []
     @Option(help: ArgumentHelp("Remove a constraint.", valueName: "constraint"))
     var constraintRm: [String] = []
-    @Option(help: ArgumentHelp("Give its containers a further secret.", valueName: "name"), completion: .secretNames)
+    @Option(help: ArgumentHelp("Give its tasks a further secret.", valueName: "name"), completion: .secretNames)
     var secretAdd: [String] = []
-    @Option(help: ArgumentHelp("Take a secret from its containers.", valueName: "name"), completion: .secretNames)
+    @Option(help: ArgumentHelp("Take a secret from its tasks.", valueName: "name"), completion: .secretNames)
     var secretRm: [String] = []
-    @Option(help: ArgumentHelp("Give its containers a further config.", valueName: "name"), completion: .configNames)
+    @Option(help: ArgumentHelp("Give its tasks a further config.", valueName: "name"), completion: .configNames)
     var configAdd: [String] = []
-    @Option(help: ArgumentHelp("Take a config from its containers.", valueName: "name"), completion: .configNames)
+    @Option(help: ArgumentHelp("Take a config from its tasks.", valueName: "name"), completion: .configNames)
     var configRm: [String] = []
     @Flag(help: "Go back to the spec before.")
     var rollback = false

@@ -90,7 +90,7 @@ struct Daemon: ServiceLifecycle.Service {
         let taskFiles = TaskFileStore(runDirectory: settings.runDirectory)
         let sandboxTasks = SandboxTaskDriver(
             sandboxes: sandboxKeeper, driver: sandboxes, files: taskFiles, resolver: { SandboxVerbs.resolver(hasNetwork: $0) },
-            logger: logger)
+            useServers: { membership.member?.resolver.use(upstreams: $0, of: $1) }, logger: logger)
         let prepared = ContainerKeeper(driver: containers, workloads: keeper, now: Host.steadyNow)
         let follower = ContainerFollower(
             engine: engine, observer: ContainerNews(prepared: prepared, logger: logger), logger: logger)

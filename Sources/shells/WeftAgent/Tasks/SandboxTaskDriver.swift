@@ -1,10 +1,9 @@
+import FoundationEssentials
 package import Logging
 package import WeftModel
-import WeftNet
+package import WeftNet
 package import WeftNode
 package import WeftSandbox
-import WeftSandboxWire
-import WeftText
 
 /// Tasks as sandboxes of Weft's own. What is attached to them, and that they are on record, is the business of workloads as for every
 /// sandbox; their directories say whose tasks they are.
@@ -14,17 +13,21 @@ package struct SandboxTaskDriver: TaskDriver {
     private let files: TaskFileStore
     /// Where a sandbox asks for names, by whether it has a network.
     private let resolver: @Sendable (Bool) -> SandboxSpec.Resolver
+    /// The servers that a sandbox is to have asked for what is not the swarm's.
+    private let useServers: @Sendable ([IPv4Address], SandboxID) -> Void
     private let logger: Logger
 
     package init(
         sandboxes: SandboxKeeper, driver: SandboxDriver, files: TaskFileStore,
         resolver: @escaping @Sendable (Bool) -> SandboxSpec.Resolver,
+        useServers: @escaping @Sendable ([IPv4Address], SandboxID) -> Void,
         logger: Logger
     ) {
         self.sandboxes = sandboxes
         self.driver = driver
         self.files = files
         self.resolver = resolver
+        self.useServers = useServers
         self.logger = logger
     }
 
@@ -36,7 +39,13 @@ package struct SandboxTaskDriver: TaskDriver {
 
     private static func phase(of entry: SandboxStore.Entry) -> FoundTask.Phase {
         guard let state = entry.state, state.isAlive else { return .ended(end(of: entry)) }
-        return state.status == .created ? .created : .running(StartedTask(pid: Int(state.pid)))
+        return state.status == .created ? .created : .running(StartedTask(pid: Int(state.pid), health: health(of: entry)))
+    }
+
+    /// Nil: nothing checks it.
+    private static func health(of entry: SandboxStore.Entry) -> TaskHealth? {
+        guard entry.spec.health != nil else { return nil }
+        return entry.directory.isHealthy.map { $0 ? .healthy : .unhealthy } ?? .unknown
     }
 
     private static func end(of entry: SandboxStore.Entry?) -> TaskEnd {
@@ -49,31 +58,17 @@ package struct SandboxTaskDriver: TaskDriver {
         if let problem = task.spec.sandboxProblem { throw TaskFailure(problem) }
         var generator = SystemRandomNumberGenerator()
         let id = SandboxID.random(using: &generator).rawValue
-        var spec = try self.spec(id, order)
-        spec.mounts = try await files.lay(order).map { SandboxMount(source: $0.source, target: $0.target, isReadOnly: true) }
+        let body = SandboxTaskBody(order, id: id)
+        let spec = try body.spec(files: try await files.lay(order), resolver: resolver(!order.networks.isEmpty))
+        if !body.servers.isEmpty { useServers(body.servers, SandboxID(id)) }
         do { return try await sandboxes.create(spec, endpoints: order.endpoints).spec.id } catch {
+            forgetServers(of: id)
             try await files.remove(task.id)
             throw error
         }
     }
 
-    /// What runs for a task, of its templates filled in.
-    package func spec(_ id: String, _ order: TaskOrder) throws -> SandboxSpec {
-        let (task, container) = (order.task, order.task.spec.container)
-        let templates = TaskTemplates(task, on: order.node)
-        let hostname = try templates.fill(container.hostname)
-        var spec = SandboxSpec(
-            id: id, name: task.name, hostname: hostname.isEmpty ? String(id.prefix(12)) : hostname,
-            command: container.command + container.arguments,
-            environment: try container.environment.map { try templates.fill($0) }, rootfs: container.rootfs,
-            workingDirectory: container.directory.isEmpty ? nil : container.directory, terminal: container.hasTerminal,
-            openStdin: container.opensStandardInput, resolver: resolver(!order.networks.isEmpty))
-        spec.resolver.search = container.dns.search
-        if !container.dns.options.isEmpty { spec.resolver.options = container.dns.options }
-        spec.task = task.id.rawValue
-        spec.stopSignal = SignalNumber.named(container.stopSignal)
-        return spec
-    }
+    private func forgetServers(of id: String) { useServers([], SandboxID(id)) }
 
     package func start(_ container: String) async throws -> StartedTask {
         do { try await sandboxes.startProcess(container) } catch {
@@ -83,15 +78,45 @@ package struct SandboxTaskDriver: TaskDriver {
             }
             throw TaskFailure("starting container failed: \(error)")
         }
-        return StartedTask(pid: try await driver.entry(container).state.map { Int($0.pid) })
+        let entry = try await driver.entry(container)
+        return StartedTask(pid: entry.state.map { Int($0.pid) }, health: Self.health(of: entry))
     }
 
     /// Nobody starts a sandbox anew.
     package func running(_ container: String) async throws -> StartedTask? { nil }
 
     package func wait(_ container: String, _ tell: @escaping @Sendable (TaskNews) -> Void) async -> TaskEnd? {
-        await driver.waitForEnd(of: container)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await watchHealth(of: container) { tell(.health($0)) } }
+            await driver.waitForEnd(of: container)
+            group.cancelAll()
+        }
         return Task.isCancelled ? nil : Self.end(of: try? await driver.entry(container))
+    }
+
+    /// Until it is cancelled; of a sandbox without health checks there is nothing to tell.
+    private func watchHealth(of container: String, _ tell: (TaskHealth) -> Void) async {
+        guard let entry = try? await driver.entry(container), let check = entry.spec.health else { return }
+        var track = HealthTrack(ContainerSpec.Healthcheck(check), health: Self.health(of: entry) ?? .unknown)
+        let start = ContinuousClock.now - Self.age(of: entry)
+        do {
+            while true {
+                try await Task.sleep(for: track.pause(age: .now - start))
+                let (former, age) = (track.health, ContinuousClock.now - start)
+                track.note(isWell: try await driver.isWell(container, within: track.timeout), age: age)
+                try Task.checkCancellation()
+                guard track.health != former else { continue }
+                try await driver.note(container, isHealthy: track.health == .healthy)
+                tell(track.health)
+            }
+        } catch {
+            // It ended, or nobody watches it any more.
+        }
+    }
+
+    private static func age(of entry: SandboxStore.Entry) -> Duration {
+        let now = Int64(Date().timeIntervalSince1970 * 1e9)
+        return .nanoseconds(max(0, now - Int64(clamping: entry.state?.startedAt ?? UInt64(clamping: now))))
     }
 
     package func shutDown(_ container: String, signal: String, grace: Duration) async throws -> TaskEnd {
@@ -102,6 +127,7 @@ package struct SandboxTaskDriver: TaskDriver {
     package func remove(_ container: String) async throws {
         let task = try? await driver.entry(container).spec.task
         do { try await sandboxes.remove(container, force: true) } catch SandboxError.notFound {}
+        forgetServers(of: container)
         if let task { try await files.remove(TaskID(task)) }
     }
 

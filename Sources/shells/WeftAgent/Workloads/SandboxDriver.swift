@@ -103,6 +103,27 @@ package actor SandboxDriver: WorkloadDriver {
         }
     }
 
+    // MARK: Health
+
+    /// Looks whether a sandbox is well by what its spec says, on a thread of its own: it takes as long as it takes, and nobody else up.
+    package func isWell(_ id: String, within limit: Duration) async throws -> Bool {
+        let entry = try entry(id)
+        guard let command = entry.spec.health?.command else { return true }
+        let thread = NIOThreadPool(numberOfThreads: 1)
+        thread.start()
+        let code: Int32?
+        do { code = try await thread.runIfActive { try SandboxControl.check(entry, command: command, limit: limit) } } catch {
+            // A command that is not there says nothing good.
+            logger.debug("a health check failed", metadata: ["sandbox": "\(id)", "reason": "\(error)"])
+            code = nil
+        }
+        try? await thread.shutdownGracefully()
+        return code == 0
+    }
+
+    /// The next weftd goes by it.
+    package func note(_ id: String, isHealthy: Bool) throws { try entry(id).directory.note(isHealthy: isHealthy) }
+
     // MARK: A workload's life
 
     /// Every directory is a sandbox, whether it is on record or not; a record without one is of a sandbox
@@ -169,6 +190,7 @@ package actor SandboxDriver: WorkloadDriver {
         entry.spec.hosts = endpoints.endpoints.flatMap(\.addresses).map {
             SandboxSpec.HostsEntry(address: $0.description, names: [entry.spec.hostname])
         }
+        entry.spec.hosts += entry.spec.ownHosts ?? []
         try store.update(entry.spec)
         try entry.directory.writeHosts(entry.spec.hosts)
         return nil
