@@ -32,7 +32,7 @@ struct DriverTests {
             threads.start()
             driver = try SandboxDriver(
                 runDirectory: fixture.runDirectory, shimExecutable: Fixture.shim, threads: threads,
-                logger: logger)
+                publisher: PortPublisher(ports: NoPorts(), logger: logger), logger: logger)
             workloads = WorkloadKeeper(
                 drivers: [.sandbox: driver], store: records,
                 now: { Instant(nanoseconds: Int64(ProcessInfo.processInfo.systemUptime * 1e9)) },

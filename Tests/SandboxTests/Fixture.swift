@@ -2,8 +2,16 @@ import CSandbox
 import Foundation
 import TestSupport
 import Testing
+import WeftAgent
+import WeftModel
 import WeftSandbox
 import WeftSandboxWire
+
+/// Publishes nothing.
+struct NoPorts: PortPublishing {
+    func publish(_ ports: [PublishedPort], interfaces: Set<EndpointID>) {}
+    func freePort(for wanted: WantedPort, taken: Set<UInt16>) -> UInt16? { nil }
+}
 
 /// A run directory of its own, and everything in it gone at the end.
 final class Fixture {

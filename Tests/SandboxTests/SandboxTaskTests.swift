@@ -46,7 +46,8 @@ private final class TaskHost: Sendable {
         }
         threads.start()
         driver = try SandboxDriver(
-            runDirectory: fixture.runDirectory, shimExecutable: Fixture.shim, threads: threads, logger: logger)
+            runDirectory: fixture.runDirectory, shimExecutable: Fixture.shim, threads: threads,
+            publisher: PortPublisher(ports: NoPorts(), logger: logger), logger: logger)
         workloads = WorkloadKeeper(drivers: [.sandbox: driver], store: records, now: now, logger: logger)
         let sandboxes = SandboxTaskDriver(
             sandboxes: SandboxKeeper(driver: driver, workloads: workloads), driver: driver,

@@ -197,7 +197,8 @@ struct TaskPartsTests {
         func check(_ test: [String], interval: Int64 = 0) -> String? {
             problem {
                 $0.container.healthcheck = .init()
-                ($0.container.healthcheck?.test, $0.container.healthcheck?.interval) = (test, interval)
+                $0.container.healthcheck?.test = test
+                $0.container.healthcheck?.interval = interval
             }
         }
         #expect(check(["CMD", "true"]) == nil && check(["CMD-SHELL", "true"]) == nil && check(["NONE"]) == nil && check([]) == nil)

@@ -114,7 +114,8 @@ final class WorkloadNode: Sendable {
         let now: @Sendable () -> Instant = { Instant(nanoseconds: 1_700_000_000_000_000_000) }
         let foreign = ForeignDriver(
             reader: namespaces, threads: threads, interval: .milliseconds(20), logger: quiet)
-        let containerDriver = ContainerDriver(namespaces: namespaces, ports: ports, logger: quiet)
+        let containerDriver = ContainerDriver(
+            namespaces: namespaces, publisher: PortPublisher(ports: ports, logger: quiet), logger: quiet)
         workloads = WorkloadKeeper(
             drivers: [.sandbox: sandboxes, .foreign: foreign, .prepared: containerDriver], store: records,
             now: now, logger: quiet)

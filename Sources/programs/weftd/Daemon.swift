@@ -74,13 +74,13 @@ struct Daemon: ServiceLifecycle.Service {
     ) throws -> Workloads {
         let namespaces = NamespaceFiles(runDirectory: settings.runDirectory)
         let files = StateDirectory(settings.stateDirectory)
+        let publisher = PortPublisher(
+            ports: HostPorts { (try? files.loadMembership())??.dataPathAddress }, logger: logger)
         let sandboxes = try SandboxDriver(
             runDirectory: settings.runDirectory, shimExecutable: settings.shimExecutable,
-            descriptors: sandboxDescriptors, threads: threads, logger: logger)
+            descriptors: sandboxDescriptors, threads: threads, publisher: publisher, logger: logger)
         let foreign = ForeignDriver(reader: namespaces, threads: threads, logger: logger)
-        let containers = ContainerDriver(
-            namespaces: namespaces, ports: HostPorts { (try? files.loadMembership())??.dataPathAddress },
-            logger: logger)
+        let containers = ContainerDriver(namespaces: namespaces, publisher: publisher, logger: logger)
         let keeper = WorkloadKeeper(
             drivers: [.sandbox: sandboxes, .foreign: foreign, .prepared: containers],
             store: WorkloadFiles(
@@ -100,7 +100,7 @@ struct Daemon: ServiceLifecycle.Service {
         let engineTasks = EngineTaskDriver(
             engine: engine, prepared: preparedTasks, files: taskFiles, node: { membership.member?.node }, logger: logger)
         return Workloads(
-            keeper: keeper, sandboxDriver: sandboxes, containerDriver: containers, sandboxes: sandboxKeeper,
+            keeper: keeper, sandboxDriver: sandboxes, publisher: publisher, sandboxes: sandboxKeeper,
             attachments: AttachmentKeeper(driver: foreign, workloads: keeper),
             containers: prepared, follower: follower,
             tasks: TaskKeeper(drivers: [.sandbox: sandboxTasks, .container: engineTasks], now: Host.steadyNow, logger: logger),

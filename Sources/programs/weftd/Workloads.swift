@@ -13,7 +13,7 @@ import WeftSandbox
 struct Workloads: MemberFollowers {
     let keeper: WorkloadKeeper
     let sandboxDriver: SandboxDriver
-    let containerDriver: ContainerDriver
+    let publisher: PortPublisher
     // The same, as they are asked for.
     let sandboxes: SandboxKeeper
     let attachments: AttachmentKeeper
@@ -31,7 +31,7 @@ struct Workloads: MemberFollowers {
     func start() async { await keeper.start() }
 
     /// Looks after them until cancelled.
-    func run() async { await containerDriver.run() }
+    func run() async { await publisher.run() }
 
     func stop() async {
         await tasks.shutDown()

@@ -43,7 +43,7 @@ package struct Workload: Hashable, Sendable, Codable, Identifiable {
         }
     }
 
-    /// What a container of an engine is besides its interfaces.
+    /// What a container of an engine is besides its interfaces; of a sandbox its ports count alone.
     package struct Prepared: Hashable, Sendable, Codable {
         package var hostname: String?
         package var ports: [WantedPort]
@@ -99,7 +99,7 @@ package struct Workload: Hashable, Sendable, Codable, Identifiable {
 
     /// The container of an engine, nil for other kinds.
     package var preparedContainer: PreparedContainer? {
-        guard let prepared else { return nil }
+        guard kind == .prepared, let prepared else { return nil }
         var container = PreparedContainer(
             token: id.rawValue, name: name, hostname: prepared.hostname, attachments: interfaces,
             ports: prepared.ports,
@@ -107,6 +107,11 @@ package struct Workload: Hashable, Sendable, Codable, Identifiable {
         container.container = sandbox
         container.published = prepared.published
         return container
+    }
+
+    /// Ports of the host's that are to lead to it.
+    package mutating func publish(_ ports: [WantedPort]) {
+        prepared = Prepared(hostname: nil, ports: ports, upstreams: [], restarts: false, published: [])
     }
 
     /// The first name of the kind ethN that no interface has.

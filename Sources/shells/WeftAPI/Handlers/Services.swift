@@ -96,8 +96,8 @@ extension Router {
     /// Nothing is promised that nobody would answer.
     private func checkPublished(_ spec: ServiceSpec) throws(APIError) {
         let ports = spec.endpoint?.ports ?? []
-        if spec.task.runtime == .sandbox, ports.contains(where: { $0.mode == .host }) {
-            throw .unavailable("sandboxes have no ports of their node's in this version of Weft: leave out mode=host")
+        if spec.task.runtime == .sandbox, spec.task.networks.isEmpty, ports.contains(where: { $0.mode == .host }) {
+            throw .badRequest("a sandbox without a network has no port that mode=host could publish: put it on one of the swarm's networks")
         }
     }
 

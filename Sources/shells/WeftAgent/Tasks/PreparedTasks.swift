@@ -74,7 +74,7 @@ package struct PreparedTasks: Sendable {
 }
 
 extension WantedPort {
-    fileprivate init?(_ port: PortConfig) {
+    init?(_ port: PortConfig) {
         guard let transport = PortProtocol(rawValue: port.transport.rawValue) else { return nil }
         self.init(
             protocol: transport, containerPort: port.target,
@@ -83,7 +83,7 @@ extension WantedPort {
 }
 
 extension PortConfig {
-    fileprivate init(_ port: PublishedPort) {
+    init(_ port: PublishedPort) {
         self.init(target: port.wanted.containerPort)
         transport = Transport(rawValue: port.wanted.protocol.rawValue) ?? .tcp
         mode = .host

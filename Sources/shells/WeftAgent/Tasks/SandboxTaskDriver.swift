@@ -31,15 +31,23 @@ package struct SandboxTaskDriver: TaskDriver {
         self.logger = logger
     }
 
-    package func found() async -> [FoundTask] {
-        await driver.list().compactMap { entry in
-            entry.spec.task.map { FoundTask(task: TaskID($0), container: entry.spec.id, phase: Self.phase(of: entry)) }
+    package func found() async throws -> [FoundTask] {
+        var found: [FoundTask] = []
+        for entry in await driver.list() {
+            guard let task = entry.spec.task else { continue }
+            guard let ports = try await sandboxes.published(entry.spec.id) else {
+                throw TaskFailure("the sandboxes of earlier runs are not taken up yet")
+            }
+            found.append(
+                FoundTask(task: TaskID(task), container: entry.spec.id, phase: Self.phase(of: entry, ports.map(PortConfig.init))))
         }
+        return found
     }
 
-    private static func phase(of entry: SandboxStore.Entry) -> FoundTask.Phase {
+    private static func phase(of entry: SandboxStore.Entry, _ ports: [PortConfig]) -> FoundTask.Phase {
         guard let state = entry.state, state.isAlive else { return .ended(end(of: entry)) }
-        return state.status == .created ? .created : .running(StartedTask(pid: Int(state.pid), health: health(of: entry)))
+        guard state.status != .created else { return .created }
+        return .running(StartedTask(pid: Int(state.pid), ports: ports, health: health(of: entry)))
     }
 
     /// Nil: nothing checks it.
@@ -60,8 +68,9 @@ package struct SandboxTaskDriver: TaskDriver {
         let id = SandboxID.random(using: &generator).rawValue
         let body = SandboxTaskBody(order, id: id)
         let spec = try body.spec(files: try await files.lay(order), resolver: resolver(!order.networks.isEmpty))
+        let ports = task.ports.filter { $0.mode == .host }.compactMap(WantedPort.init)
         if !body.servers.isEmpty { useServers(body.servers, SandboxID(id)) }
-        do { return try await sandboxes.create(spec, endpoints: order.endpoints).spec.id } catch {
+        do { return try await sandboxes.create(spec, endpoints: order.endpoints, ports: ports).spec.id } catch {
             forgetServers(of: id)
             try await files.remove(task.id)
             throw error
@@ -79,7 +88,9 @@ package struct SandboxTaskDriver: TaskDriver {
             throw TaskFailure("starting container failed: \(error)")
         }
         let entry = try await driver.entry(container)
-        return StartedTask(pid: entry.state.map { Int($0.pid) }, health: Self.health(of: entry))
+        return StartedTask(
+            pid: entry.state.map { Int($0.pid) }, ports: (try await sandboxes.published(container) ?? []).map(PortConfig.init),
+            health: Self.health(of: entry))
     }
 
     /// Nobody starts a sandbox anew.

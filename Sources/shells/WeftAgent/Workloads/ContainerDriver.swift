@@ -5,29 +5,20 @@ package import WeftNode
 import WeftThreads
 
 /// Containers of an engine that takes no network driver: weftd makes the namespace, the engine starts the
-/// container in it and tells how it is. Their ports are published here.
+/// container in it and tells how it is.
 ///
-/// It lives on a thread of its own, where it makes namespaces and changes the host's rules; what is published
-/// by all containers is changed by one after another.
+/// It lives on a thread of its own, where it makes namespaces.
 package actor ContainerDriver: WorkloadDriver {
     private let thread = BlockingExecutor()
     package nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     private let namespaces: any ContainerNamespaces
-    private let ports: any PortPublishing
+    private let publisher: PortPublisher
     private let logger: Logger
-    /// Of containers that have ports published.
-    private var published: [WorkloadID: Published] = [:]
 
-    private struct Published {
-        var ports: [PublishedPort]
-        /// The host's ends of its endpoints.
-        var interfaces: Set<EndpointID>
-    }
-
-    package init(namespaces: any ContainerNamespaces, ports: any PortPublishing, logger: Logger) {
+    package init(namespaces: any ContainerNamespaces, publisher: PortPublisher, logger: Logger) {
         self.namespaces = namespaces
-        self.ports = ports
+        self.publisher = publisher
         self.logger = logger
     }
 
@@ -57,8 +48,8 @@ package actor ContainerDriver: WorkloadDriver {
         return namespacePath(workload.id)
     }
 
-    package func remove(_ workload: Workload) throws {
-        if published.removeValue(forKey: workload.id) != nil { publish() }
+    package func remove(_ workload: Workload) async throws {
+        await publisher.forget(workload.id)
         try namespaces.removeNamespace(token: workload.id.rawValue)
     }
 
@@ -68,71 +59,7 @@ package actor ContainerDriver: WorkloadDriver {
     package func shutDown(_ workload: Workload, grace: Duration) {}
     package func kill(_ workload: Workload) {}
 
-    // MARK: Ports
-
-    /// Chooses the host's ports of a container anew, and publishes them by its first network that reaches the
-    /// outside.
-    package func attached(_ endpoints: AttachedEndpoints, to workload: Workload) throws -> Workload.Prepared? {
-        guard var prepared = workload.prepared, !prepared.ports.isEmpty else { return nil }
-        let target = endpoints.endpoints.first { !endpoints.internals.contains($0.network) }
-        if target == nil, !endpoints.endpoints.isEmpty, prepared.published.isEmpty,
-            let port = prepared.ports.first
-        {
-            throw PreparedContainerError.noWayOut(port.protocol, port.containerPort)
-        }
-        let former = published[workload.id]
-        let chosen = try target.map { try choose(prepared, target: $0, for: workload.id) } ?? []
-        published[workload.id] =
-            chosen.isEmpty ? nil : Published(ports: chosen, interfaces: target.map { [$0.id] } ?? [])
-        do { try publishAll() } catch {
-            published[workload.id] = former
-            throw error
-        }
-        guard prepared.published != chosen else { return nil }
-        prepared.published = chosen
-        return prepared
-    }
-
-    private func choose(_ prepared: Workload.Prepared, target: Endpoint, for id: WorkloadID) throws
-        -> [PublishedPort]
-    {
-        let others = published.filter { $0.key != id }.flatMap(\.value.ports)
-        var chosen: [PublishedPort] = []
-        for wanted in prepared.ports {
-            func port(_ number: UInt16) -> PublishedPort {
-                PublishedPort(wanted: wanted, hostPort: number, target: target.ipv4)
-            }
-            let former = prepared.published.first { $0.wanted == wanted }?.hostPort
-            if let former, !(others + chosen).contains(where: { $0.collides(with: port(former)) }) {
-                chosen.append(port(former))
-                continue
-            }
-            let taken = Set((others + chosen).filter { port($0.hostPort).collides(with: $0) }.map(\.hostPort))
-            guard let free = try ports.freePort(for: wanted, taken: taken) else {
-                throw PreparedContainerError.portTaken(wanted)
-            }
-            chosen.append(port(free))
-        }
-        return chosen
-    }
-
-    private func publishAll() throws {
-        let all = published.sorted { $0.key < $1.key }.map(\.value)
-        try ports.publish(
-            all.flatMap(\.ports), interfaces: all.reduce(into: []) { $0.formUnion($1.interfaces) })
-    }
-
-    private func publish() {
-        do { try publishAll() } catch {
-            logger.error("published ports are not as they should be", metadata: ["error": "\(error)"])
-        }
-    }
-
-    /// Puts back what others took away from the host's rules, every few seconds, until cancellation.
-    package func run() async {
-        while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(10))
-            publish()
-        }
+    package func attached(_ endpoints: AttachedEndpoints, to workload: Workload) async throws -> Workload.Prepared? {
+        try await publisher.attached(endpoints, to: workload)
     }
 }

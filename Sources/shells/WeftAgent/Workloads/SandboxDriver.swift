@@ -19,6 +19,7 @@ package actor SandboxDriver: WorkloadDriver {
     private let descriptors: Int?
     private let watcher: ExitWatcher
     private let threads: NIOThreadPool
+    private let publisher: PortPublisher
     private let logger: Logger
     /// Names of all sandboxes, those that are being made among them, by id.
     private var names: [String: String] = [:]
@@ -31,12 +32,13 @@ package actor SandboxDriver: WorkloadDriver {
     /// this process.
     package init(
         runDirectory: String, shimExecutable: String, descriptors: Int? = nil, threads: NIOThreadPool,
-        logger: Logger
+        publisher: PortPublisher, logger: Logger
     ) throws {
         store = SandboxStore(runDirectory: runDirectory)
         self.shimExecutable = shimExecutable
         self.descriptors = descriptors
         self.threads = threads
+        self.publisher = publisher
         self.logger = logger
         watcher = try ExitWatcher()
         do { try store.removeLeftovers() } catch {
@@ -162,12 +164,13 @@ package actor SandboxDriver: WorkloadDriver {
         return found
     }
 
-    /// The workload that a sandbox is, with interfaces in the order of the endpoints.
-    package static func workload(_ spec: SandboxSpec, endpoints: [EndpointSpec]) -> Workload {
+    /// The workload that a sandbox is, with interfaces in the order of the endpoints, and ports of the host's that lead to it.
+    package static func workload(_ spec: SandboxSpec, endpoints: [EndpointSpec], ports: [WantedPort] = []) -> Workload {
         var workload = Workload(
             id: WorkloadID(spec.id), kind: .sandbox, sandbox: SandboxID(spec.id), name: spec.name,
             interfaces: endpoints.enumerated().map { InterfaceSpec($1, interface: "eth\($0)") })
         workload.removesItself = spec.autoRemove
+        if !ports.isEmpty { workload.publish(ports) }
         return workload
     }
 
@@ -184,16 +187,17 @@ package actor SandboxDriver: WorkloadDriver {
     }
 
     /// Its host name is one of its addresses.
-    package func attached(_ endpoints: AttachedEndpoints, to workload: Workload) throws -> Workload.Prepared? {
+    package func attached(_ endpoints: AttachedEndpoints, to workload: Workload) async throws -> Workload.Prepared? {
+        let prepared = try await publisher.attached(endpoints, to: workload)
         var entry = try entry(workload.id.rawValue)
-        guard entry.state?.isAlive == true else { return nil }
+        guard entry.state?.isAlive == true else { return prepared }
         entry.spec.hosts = endpoints.endpoints.flatMap(\.addresses).map {
             SandboxSpec.HostsEntry(address: $0.description, names: [entry.spec.hostname])
         }
         entry.spec.hosts += entry.spec.ownHosts ?? []
         try store.update(entry.spec)
         try entry.directory.writeHosts(entry.spec.hosts)
-        return nil
+        return prepared
     }
 
     package func start(_ workload: Workload) async throws {
@@ -228,6 +232,7 @@ package actor SandboxDriver: WorkloadDriver {
         let id = workload.id.rawValue
         // The supervisor takes a moment to go.
         if store.load(id: id)?.state?.isAlive == true { await waitForExit(id) }
+        await publisher.forget(workload.id)
         try store.remove(id: id)
         names[id] = nil
     }

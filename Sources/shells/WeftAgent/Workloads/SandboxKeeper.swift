@@ -24,16 +24,23 @@ package struct SandboxKeeper: Sendable {
 
     /// Makes a sandbox, complete but for its process, which `startProcess` lets go. Nothing is left when it
     /// throws.
-    package func create(_ spec: SandboxSpec, endpoints: [EndpointSpec]) async throws -> SandboxStore.Entry {
+    package func create(
+        _ spec: SandboxSpec, endpoints: [EndpointSpec], ports: [WantedPort] = []
+    ) async throws -> SandboxStore.Entry {
         try await driver.stage(spec)
         do {
-            let workload = SandboxDriver.workload(spec, endpoints: endpoints)
+            let workload = SandboxDriver.workload(spec, endpoints: endpoints, ports: ports)
             try await request(spec.id) { .prepare($0, workload) }
             return try await driver.entry(spec.id)
         } catch {
             await driver.unstage(spec.id)
             throw error
         }
+    }
+
+    /// The host's ports that lead to it now; nil: it is not known, as before what earlier runs left is taken up.
+    package func published(_ id: String) async throws -> [PublishedPort]? {
+        try await workloads.read { machine in machine.workload(WorkloadID(id)).map { $0.prepared?.published ?? [] } }
     }
 
     /// Lets the process go. Nothing on a running one.
