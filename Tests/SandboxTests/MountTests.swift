@@ -139,6 +139,23 @@ struct MountTests {
         #expect(program.text == expected)
     }
 
+    @Test("What a supervisor is told to make is what it reads")
+    func request() throws {
+        var request = LaunchRequest(
+            directory: "/run/a", hostname: "a", rootfs: "/r",
+            process: ProcessRequest(command: ["a"], environment: ["A=b"], workingDirectory: "/", terminal: false, openInput: false),
+            mounts: [SandboxMount(source: "/a", target: "/b", isReadOnly: true), SandboxMount(source: nil, target: "/c")],
+            sysctls: ["net/a", "1"], isReadOnly: true, hasInit: true)
+        request.confinement.user = "web:logs"
+        request.confinement.groups = ["77"]
+        request.confinement.oomScoreAdjustment = -5
+        request.confinement.limits = [Confinement.Limit(name: "nofile", resource: 7, soft: 1, hard: .max)]
+        request.confinement.controlGroups = ["/sys/fs/cgroup/x"]
+        var buffer = ShimMessage.Buffer()
+        buffer.append(ShimMessage.launch(request).encoded())
+        #expect(try buffer.next() == .launch(request))
+    }
+
     @Test("An init hands on signals that its command has no handler for, gives its exit code, and reaps orphans")
     func initProcess() throws {
         let (directory, _) = try fixture.start(["sleep", "1000"]) { $0.hasInit = true }

@@ -90,6 +90,8 @@ package struct LaunchRequest: Equatable, Sendable {
     init(from reader: inout WireReader) throws(ShimMessageError) {
         let (directory, hostname, rootfs) = (try reader.readString(), try reader.readString(), try reader.readString())
         self.init(directory: directory, hostname: hostname, rootfs: rootfs, process: try ProcessRequest(from: &reader))
+        // A launcher of a former version says no more.
+        guard !reader.isAtEnd else { return }
         for _ in 0..<(try reader.readUInt16()) { mounts.append(try SandboxMount(from: &reader)) }
         confinement = try Confinement(from: &reader)
         sysctls = try reader.readStrings()

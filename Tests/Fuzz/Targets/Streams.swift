@@ -43,6 +43,7 @@ extension FuzzTarget {
         name: "shim-messages",
         samples: [
             ShimMessage.input(Array("ls\n".utf8)).encoded() + ShimMessage.exited(code: 7).encoded(),
+            ShimMessage.launch(.sample).encoded(),
             ShimMessage.signal(9).encoded() + ShimMessage.resize(TerminalSize(rows: 24, columns: 80)).encoded(),
         ]
     ) { bytes throws(FuzzFinding) in
@@ -61,5 +62,18 @@ extension FuzzTarget {
         buffer.append(bytes)
         do { while try buffer.next() != nil {} } catch { return }
         try same(messages(bytes.indices.map { bytes[$0...$0] }), whole, "in pieces and whole")
+    }
+}
+
+extension LaunchRequest {
+    fileprivate static var sample: LaunchRequest {
+        var request = LaunchRequest(
+            directory: "/run/a", hostname: "a", rootfs: "",
+            process: ProcessRequest(command: ["a"], environment: ["A=b"], workingDirectory: "/", terminal: false, openInput: false),
+            mounts: [SandboxMount(source: "/a", target: "/b", isReadOnly: true), SandboxMount(source: nil, target: "/c")],
+            sysctls: ["net/a", "1"])
+        request.confinement.user = "a"
+        request.confinement.limits = [Confinement.Limit(name: "nofile", resource: 7, soft: 1, hard: .max)]
+        return request
     }
 }
