@@ -37,7 +37,7 @@ step "a network" w network create -d overlay --attachable my_net
 step "a secret" on 1 sh -c 'printf s3cret | weft secret create key -'
 step "a config" on 1 sh -c 'printf "slot {{.Task.Slot}} on {{.Node.Hostname}}" | weft config create --template-driver golang conf -'
 
-step "secrets and configs" shows files --replicas 2 --secret source=key,uid=12,gid=34,mode=0440 --config conf --config source=conf,target=/run/conf.d \
+step "secrets and configs" shows files --replicas 2 --secret source=key,uid=12,gid=34,mode=0440 --config conf \
     -- 'cat /run/secrets/key; stat -c "mode %a %u %g" /run/secrets/key; cat /conf; echo x >/run/secrets/key; stat -f -c "on %T" /run/secrets/key'
 step "are files of its tasks" within 20 said files s3cret "mode 440 12 34" "slot 1 on host" "slot 2 on host" "Read-only" "on tmpfs"
 step "in nobody else's sight" not test -e /conf
@@ -49,7 +49,7 @@ chmod 755 "$out"; echo here >"$out/data/file"
 cp "$(command -v busybox)" "$out/root/bin/busybox"
 for name in sh cat id touch sleep echo stat grep; do ln -s busybox "$out/root/bin/$name"; done
 echo 'web:x:33:44::/srv:/bin/sh' >"$out/root/etc/passwd"; echo 'web:x:44:' >"$out/root/etc/group"
-step "a root of its own" shows rooted --rootfs "$out/root" --read-only --init -u web --hostname '{{.Service.Name}}-{{.Task.Slot}}' --host db:192.0.2.7 \
+step "a root of its own" shows rooted --rootfs "$out/root" --read-only --init -u web --hostname '{{.Service.Name}}-{{.Task.Slot}}' --add-host db:192.0.2.7 \
     --mount "type=bind,source=$out/data,target=/deep/data,readonly" --mount type=tmpfs,target=/scratch,tmpfs-size=65536 \
     -- 'id; echo "home $HOME"; cat /proc/1/comm /etc/hostname /deep/data/file; grep db /etc/hosts; touch /x; touch /scratch/x && echo scratched'
 step "with user, mounts and names" within 20 said rooted "uid=33(web) gid=44(web)" "home /srv" weft-init rooted-1 here "192.0.2.7" \
@@ -63,7 +63,7 @@ step "rights" shows rights --cap-drop ALL --cap-add NET_RAW --no-new-privileges 
     -- 'grep -E "CapEff|NoNewPrivs" /proc/self/status; ulimit -n; ulimit -Hn; cat /proc/sys/net/core/somaxconn'
 step "are as asked" within 20 said rights "0000000000002000" "NoNewPrivs:	1" 111 222 77
 step "a setting of the whole host's" refused "not a setting of a sandbox's own" create --name x --sysctl kernel.panic=1 -- true
-step "memory" create --name hungry --restart-condition none --limit-memory 32m -- sh -c 'exec tail -c 200m /dev/zero'
+step "memory" create --name hungry --restart-condition none --limit-memory 32m -- sh -c 'head -c 200m /dev/zero | tail -c 200m >/dev/null'
 killed() { has "exit (137)" problem hungry; }
 step "is not exceeded" within 30 killed
 step "processes" shows forks --limit-pids 8 -- 'sh -c "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done"'

@@ -60,14 +60,14 @@ struct ProcessLists: ParsableArguments {
     @Option(help: ArgumentHelp("A kernel setting of its namespaces.", valueName: "name=value"))
     var sysctl: [String] = []
     @Option(help: ArgumentHelp("A line of its /etc/hosts.", valueName: "name:address"))
-    var host: [String] = []
+    var addHost: [String] = []
 
     func apply(to container: inout TemplateValue) throws {
         for (key, list) in [("Groups", group), ("CapabilityAdd", capAdd), ("CapabilityDrop", capDrop)] where !list.isEmpty {
             container[key] = .strings(list)
         }
         if !ulimit.isEmpty { container["Ulimits"] = .array(try ulimit.map(Self.limit)) }
-        if !host.isEmpty { container["Hosts"] = .strings(try host.map(Self.hostsLine)) }
+        if !addHost.isEmpty { container["Hosts"] = .strings(try addHost.map(Self.hostsLine)) }
         guard !sysctl.isEmpty else { return }
         var settings = TemplateObject(kind: .map)
         for (name, value) in try pairs(sysctl, option: "--sysctl").sorted(by: { $0.key < $1.key }) { settings[name] = .string(value) }
