@@ -275,13 +275,19 @@ import WeftText
         }
     }
 
-    @Test func `a sandbox has no ports of its node's`() async throws {
-        try await withServer { client, _ async throws in
+    @Test func `a sandbox has ports of its node's by a network`() async throws {
+        try await withServer { client, backend async throws in
             _ = try await client.send("POST", "/swarm/init", "{}")
-            let spec =
-                #"{"Name":"w","TaskTemplate":{"Runtime":"sandbox","ContainerSpec":{"Command":["a"]}},"EndpointSpec":{"Ports":[{"TargetPort":80,"PublishMode":"host"}]}}"#
-            let answer = try await client.send("POST", "/services/create", spec)
-            #expect(answer.status == 501 && answer.message?.hasPrefix("sandboxes have no ports") == true)
+            _ = try await client.send("POST", "/networks/create", #"{"Name":"n","Driver":"overlay"}"#)
+            func create(_ networks: String) async throws -> RawResponse {
+                let ports = #""EndpointSpec":{"Ports":[{"TargetPort":80,"PublishMode":"host"}]}"#
+                let task = #"{"Runtime":"sandbox","ContainerSpec":{"Command":["a"]},"Networks":[\#(networks)]}"#
+                return try await client.send("POST", "/services/create", #"{"Name":"w","TaskTemplate":\#(task),\#(ports)}"#)
+            }
+            let alone = try await create("")
+            #expect(alone.status == 400 && alone.message?.hasPrefix("a sandbox without a network") == true)
+            #expect(try await create(#"{"Target":"n"}"#).status == 201)
+            #expect(backend.read { $0.services.first?.spec.endpoint?.ports.first?.mode } == .host)
         }
     }
 }

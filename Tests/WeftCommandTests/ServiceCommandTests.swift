@@ -47,6 +47,31 @@ private func update(_ spec: String, _ arguments: String...) throws -> TemplateVa
                 == #"[{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":1048576}}]"#)
     }
 
+    @Test func `how processes run, and are looked at`() throws {
+        let container = try create(
+            "--init", "--read-only", "--no-new-privileges", "--oom-score-adj", "5", "--group", "adm", "--cap-drop", "ALL", "--cap-add",
+            "chown",
+            "--ulimit", "nofile=1:2", "--ulimit", "core=-1", "--sysctl", "net.core.somaxconn=9", "--add-host", "db:192.0.2.1",
+            "--health-cmd", "true", "--health-interval", "2s", "--health-retries", "4", "--mount",
+            "type=bind,source=/a,target=/b,bind-nonrecursive,bind-create-src", "--", "a")["TaskTemplate"]["ContainerSpec"]
+        #expect(container["Init"] == true && container["ReadOnly"] == true && container["OomScoreAdj"] == 5)
+        #expect(container["Privileges"].json == #"{"NoNewPrivileges":true}"# && container["Groups"].json == #"["adm"]"#)
+        #expect(container["CapabilityDrop"].json == #"["ALL"]"# && container["CapabilityAdd"].json == #"["chown"]"#)
+        #expect(
+            container["Ulimits"].json == #"[{"Name":"nofile","Soft":1,"Hard":2},{"Name":"core","Soft":-1,"Hard":-1}]"#)
+        #expect(container["Sysctls"].json == #"{"net.core.somaxconn":"9"}"# && container["Hosts"].json == #"["192.0.2.1 db"]"#)
+        #expect(container["Healthcheck"].json == #"{"Test":["CMD-SHELL","true"],"Interval":2000000000,"Retries":4}"#)
+        #expect(container["Mounts"].array.first?["BindOptions"].json == #"{"NonRecursive":true,"CreateMountpoint":true}"#)
+        let spec = #"{"TaskTemplate":{"ContainerSpec":{"Init":true,"Healthcheck":{"Test":["CMD","a"],"Retries":2}}}}"#
+        let changed = try update(spec, "--no-init", "--no-healthcheck")["TaskTemplate"]["ContainerSpec"]
+        #expect(changed["Init"] == false && changed["Healthcheck"].json == #"{"Test":["NONE"]}"#)
+        for wrong in [["--ulimit", "nofile"], ["--add-host", "db"], ["--no-healthcheck", "--health-retries", "2"]] {
+            #expect(throws: CommandFailure.self) {
+                try #require(try Weft.command(["service", "create"] + wrong + ["--", "a"]) as? ServiceCreate).body()
+            }
+        }
+    }
+
     @Test func `jobs`() throws {
         let body = try create("--mode", "replicated-job", "--replicas", "10", "--max-concurrent", "2", "--", "true")
         #expect(body["Mode"].json == #"{"ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":10}}"#)
