@@ -106,13 +106,21 @@ struct FramingTests {
 
     @Test("A frame on the device says its network and its peer")
     func deviceFrames() {
-        let about = TunnelFrame(vni: 0xabcdef, peer: 0x0a00_0102, isIPv6: false)
-        var frame = [UInt8](repeating: 0, count: 14)
-        frame.withUnsafeMutableBytes { about.write(to: $0.start) }
-        #expect(frame == [2, 0xab, 0xcd, 0xef, 0, 0, 2, 0, 10, 0, 1, 2, 8, 0])
-        frame += Packets.udp(payload: [])
+        let about = TunnelFrame(vni: 0xabcdef, peer: 0x0a09_0102, isIPv6: false)
+        var frame: [UInt8] = [2, 0xab, 0xcd, 0xef, 0, 0, 2, 0, 10, 9, 1, 2, 8, 0] + Packets.udp(payload: [])
         #expect(frame.withUnsafeBytes { TunnelFrame($0) } == about)
         frame[0] = 0x33
+        #expect(frame.withUnsafeBytes { TunnelFrame($0) } == nil)
+    }
+
+    @Test("A frame to the device is for its own address, and has network and peer in the sender's and the tag", arguments: [false, true])
+    func framesToTheDevice(isIPv6: Bool) {
+        var frame = [UInt8](repeating: 0, count: 18)
+        frame.withUnsafeMutableBytes { TunnelFrame(vni: 0xabcdef, peer: 0x0a09_0102, isIPv6: isIPv6).write(to: $0.start) }
+        let device: [UInt8] = [0x0a, 0x77, 0x65, 0x66, 0x74, 1]
+        #expect(frame == device + [2, 0xab, 0xcd, 0xef, 1, 2, 0x81, 0, 10, 9] + (isIPv6 ? [0x86, 0xdd] : [8, 0]))
+        // What the process has written itself is nothing that it is to send.
+        frame += Packets.udp(isIPv6: isIPv6, payload: [])
         #expect(frame.withUnsafeBytes { TunnelFrame($0) } == nil)
     }
 }

@@ -59,13 +59,28 @@ private func merged(_ packets: [[UInt8]], vni: UInt32 = 5, peer: UInt32 = 9, con
 
 private struct Frame {
     var header: VirtioHeader?
-    var about: TunnelFrame?
+    var ethernet: [UInt8]
     var packet: [UInt8]
 
     init(_ bytes: UnsafeRawBufferPointer) {
         header = VirtioHeader(bytes.start)
-        about = TunnelFrame(UnsafeRawBufferPointer(rebasing: bytes[10...]))
-        packet = Array(bytes[24...])
+        ethernet = Array(bytes[10..<28])
+        packet = Array(bytes[28...])
+    }
+
+    /// What the kernel says of the frame once it has taken the tag out, and hands it on.
+    var headerWithoutTag: VirtioHeader? {
+        var header = header
+        header?.headerLength -= 4
+        header?.checksumStart -= 4
+        return header
+    }
+}
+
+private func ethernet(_ about: TunnelFrame) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: 18) { area, count in
+        about.write(to: UnsafeMutableRawBufferPointer(area).start)
+        count = 18
     }
 }
 
@@ -92,9 +107,10 @@ struct OffloadTests {
         // All in one, but for a last one that is too small to begin with.
         let frame = try #require(frames.first)
         #expect(frames.count == 1)
-        #expect(frame.about == TunnelFrame(vni: 5, peer: 9, isIPv6: about.isIPv6))
+        #expect(frame.ethernet == ethernet(TunnelFrame(vni: 5, peer: 9, isIPv6: about.isIPv6)))
         #expect(frame.header?.segmentSize == segment)
-        let mergedHeader = try #require(frame.header)
+        #expect(frame.header?.headerLength == 18 + (about.isIPv6 ? 72 : 52))
+        let mergedHeader = try #require(frame.headerWithoutTag)
         #expect(cut(frame.packet, mergedHeader) == segments)
     }
 

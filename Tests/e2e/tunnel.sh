@@ -23,6 +23,25 @@ trap cleanup EXIT
 
 # What programs in the kernel write into a frame's Ethernet addresses, neighbour entries do here: network 0a0100 and peer 10.1.0.0.
 mac=02:00:0a:01:00:00 vni=2561 inner=4790
+# What they do with a frame from the device: the tag is taken off, here for the host's own stack. Others than that network and peer are dropped.
+cat >"$out/untag.c" <<'PROGRAM'
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+SEC("tc") int untag(struct __sk_buff *skb)
+{
+    unsigned char is[12], want[12] = { 0x0a, 0x77, 0x65, 0x66, 0x74, 0x01, 0x02, 0x00, 0x0a, 0x01, 0x00, 0x00 };
+
+    if (!skb->vlan_present || skb->vlan_tci != 0x0a01 || bpf_skb_vlan_pop(skb) || bpf_skb_load_bytes(skb, 0, is, 12))
+        return 2;
+    for (int i = 0; i < 12; i++)
+        if (is[i] != want[i])
+            return 2;
+    return bpf_skb_change_type(skb, 0) ? 2 : 0;
+}
+char _license[] SEC("license") = "GPL";
+PROGRAM
 key_a=$(printf '%040x' 0xa1a2a3a4a5a6) key_b=$(printf '%040x' 0xb1b2b3b4b5b6)
 hosts() {
     ip netns add ${tag}A && ip netns add ${tag}B || return 1
@@ -35,7 +54,10 @@ start() { # host, number
         --control "$out/$1.sock"
     within 10 test -S "$out/$1.sock" && within 10 in_host "$1" ip link show weftesp || return 1
 }
+program() { clang -target bpf -O2 -I"/usr/include/$(uname -m)-linux-gnu" -c "$out/untag.c" -o "$out/untag.o"; }
 device() { # host, number
+    in_host "$1" tc qdisc replace dev weftesp clsact &&
+        in_host "$1" tc filter replace dev weftesp ingress prio 1 handle 1 bpf direct-action object-file "$out/untag.o" section tc || return 1
     in_host "$1" sysctl -qw net.ipv6.conf.weftesp.addr_gen_mode=1
     ip -n $tag$1 link set weftesp address $mac mtu 1404 arp off && ip -n $tag$1 addr add 10.9.0.$2/24 dev weftesp &&
         ip -n $tag$1 addr add fd09::$2/64 dev weftesp nodad && ip -n $tag$1 link set weftesp up &&
@@ -45,6 +67,7 @@ device() { # host, number
 count() { peer status "$out/$1.sock" "$2"; }
 is_more() { [ "$(count "$1" "$2")" -ge "$3" ]; }
 
+step "a program for what comes out of the device" program
 step "two hosts" hosts
 step "weft-tunnel starts and makes its device" start A 1
 step "the device is set up" device A 1

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
  * To and from the process that encrypts (weft-tunnel), by its TAP device: packets go there bare, whole and unsegmented, with their network and
- * their peer in the Ethernet addresses. VXLAN, ESP, the segments and the sockets are its own.
+ * their peer in the Ethernet addresses, and come from it with both in the source's and in a tag. VXLAN, ESP, the segments and the sockets are
+ * its own.
  *
  * Nothing here ever reaches the host's stack. Without the device, or with nobody at it, nothing goes on.
  */
@@ -52,20 +53,24 @@ static __noinline int take_ipv6_from_tunnel(struct __sk_buff *skb, const struct 
 static __always_inline int receive_from_tunnel(struct __sk_buff *skb, __u32 packets)
 {
     struct arrival arrival = { .tunnel = WEFT_TUNNEL_ESP };
-    struct weft_tunnel_frame *frame;
+    struct weft_tunnel_arrival *frame;
+    __u32 peer = skb->vlan_tci;
     struct iphdr *inner;
 
-    if (skb->vlan_present || !pull(skb, ETH_HLEN + sizeof(*inner)))
+    if (!skb->vlan_present)
+        return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
+    /* No endpoint is to see it. It is beside the packet's bytes already. */
+    if (bpf_skb_vlan_pop(skb) || !pull(skb, ETH_HLEN + sizeof(*inner)))
         return DROPPED(WEFT_DROP_TRUNCATED);
     frame = packet_start(skb);
     inner = (void *)(frame + 1);
     if ((void *)(inner + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_TRUNCATED);
-    if (frame->to[0] != WEFT_TUNNEL_FRAME_MARK || frame->reserved_to || frame->from != bpf_htons(WEFT_TUNNEL_FRAME_MARK << 8))
+    if (frame->from[0] != WEFT_TUNNEL_FRAME_MARK)
         return DROPPED(WEFT_DROP_UNSUPPORTED_PROTOCOL);
-    arrival.vni = (__u32)frame->to[1] << 16 | bpf_ntohs(frame->vni);
-    __builtin_memcpy(&arrival.peer, frame->peer, sizeof(arrival.peer));
-    /* The addresses are nobody's: to an endpoint's stack it would be somebody else's packet. */
+    arrival.vni = (__u32)frame->from[1] << 16 | bpf_ntohs(frame->vni);
+    arrival.peer = bpf_htonl(peer << 16 | bpf_ntohs(frame->peer));
+    /* Whoever gave the device another address: to an endpoint's stack it would be somebody else's packet. */
     if (skb->pkt_type != PACKET_HOST)
         bpf_skb_change_type(skb, PACKET_HOST);
     if (skb->protocol == bpf_htons(ETH_P_IP))

@@ -31,10 +31,10 @@ public struct Merger: ~Copyable {
         var ipHeader: Int { isIPv6 ? 40 : 20 }
     }
 
-    /// Where what is decrypted begins, so that the device's header fits in front of the inner Ethernet header, over UDP's and VXLAN's.
+    /// Where what is decrypted begins. The device's header and the frame's fit in front of the inner IP header, over what else was there.
     private static let plain = 16
-    private static let ethernet = plain + 16
     private static let ip = plain + ESPPacket.innerHeaderLength
+    private static let ethernet = ip - TunnelFrame.taggedLength
     /// The largest packet that is built, and so the largest in a datagram.
     private static let largest = 65535
     private static let areaLength = ip + largest + 2048
@@ -194,9 +194,9 @@ public struct Merger: ~Copyable {
         if packet.segments > 1 {
             header.flags = VirtioHeader.needsChecksum
             header.segments = packet.isIPv6 ? .tcp6 : .tcp4
-            header.headerLength = TunnelFrame.headerLength + packet.headers
+            header.headerLength = TunnelFrame.taggedLength + packet.headers
             header.segmentSize = packet.segmentSize
-            header.checksumStart = TunnelFrame.headerLength + packet.ipHeader
+            header.checksumStart = TunnelFrame.taggedLength + packet.ipHeader
             header.checksumOffset = 16
             finish(packet)
         }
@@ -228,7 +228,7 @@ public struct Merger: ~Copyable {
         TunnelFrame(vni: vni, peer: peer, isIPv6: isIPv6).write(to: current + Self.ethernet)
         emit(
             UnsafeRawBufferPointer(
-                start: current + Self.ethernet - VirtioHeader.length, count: VirtioHeader.length + TunnelFrame.headerLength + length))
+                start: current + Self.ethernet - VirtioHeader.length, count: VirtioHeader.length + TunnelFrame.taggedLength + length))
     }
 }
 

@@ -1,9 +1,18 @@
 /// A frame on the tunnel's device: between the programs in the kernel and the process that encrypts. The Ethernet addresses, which
-/// mean nothing there, say what the packet belongs to; both are local, unicast ones.
+/// mean nothing there, say what the packet belongs to; all are local, unicast ones. From the programs it is
 ///
 ///     | 02 | VNI 3 | 0 0 | 02 | 0 | peer's data-path address 4 | type 2 | IP …
+///
+/// and to them, with an 802.1Q tag that the kernel takes out and puts beside the packet,
+///
+///     | the device's address 6 | 02 | VNI 3 | peer's lower half 2 | 81 00 | peer's upper half 2 | type 2 | IP …
+///
+/// so that it is for the device: who looks at all interfaces of a host (`tcpdump -i any`) sees it come in there.
 public struct TunnelFrame: Equatable, Sendable {
+    /// Of a frame from the programs.
     public static let headerLength = 14
+    /// Of a frame to them.
+    public static let taggedLength = 18
 
     public var vni: UInt32
     /// The peer's data-path address in the machine's order.
@@ -31,12 +40,15 @@ public struct TunnelFrame: Equatable, Sendable {
         peer = start.number(at: 8, as: UInt32.self)
     }
 
-    /// Writes `headerLength` octets.
+    /// Writes the `taggedLength` octets of a frame to the programs.
     public func write(to start: UnsafeMutableRawPointer) {
-        start.put(0x0200_0000 | vni & 0xff_ffff, at: 0)
-        start.put(UInt16(0), at: 4)
-        start.put(UInt16(0x0200), at: 6)
-        start.put(peer, at: 8)
-        start.put(isIPv6 ? UInt16(0x86dd) : UInt16(0x0800), at: 12)
+        // The device's address is the gateway's, as that of all of Weft's.
+        start.put(UInt32(0x0a77_6566), at: 0)
+        start.put(UInt16(0x7401), at: 4)
+        start.put(0x0200_0000 | vni & 0xff_ffff, at: 6)
+        start.put(UInt16(truncatingIfNeeded: peer), at: 10)
+        start.put(UInt16(0x8100), at: 12)
+        start.put(UInt16(truncatingIfNeeded: peer >> 16), at: 14)
+        start.put(isIPv6 ? UInt16(0x86dd) : UInt16(0x0800), at: 16)
     }
 }

@@ -25,9 +25,10 @@ extension FuzzTarget {
         var merger = Merger()
         var finding: String?
         func emit(_ frame: UnsafeRawBufferPointer) {
-            guard frame.count >= VirtioHeader.length + TunnelFrame.headerLength + 20, let start = frame.baseAddress,
-                VirtioHeader(start) != nil,
-                TunnelFrame(UnsafeRawBufferPointer(rebasing: frame[VirtioHeader.length...])) != nil
+            let lead = VirtioHeader.length + TunnelFrame.taggedLength
+            guard frame.count >= lead + 20, let start = frame.baseAddress, let header = VirtioHeader(start),
+                frame[(lead - 2)..<lead].elementsEqual(frame[lead] >> 4 == 4 ? [0x08, 0x00] : [0x86, 0xdd]),
+                header.segments == .none || header.checksumStart + header.checksumOffset + 2 <= frame.count - VirtioHeader.length
             else {
                 finding = "a frame that is none, of \(frame.count) octets"
                 return

@@ -84,14 +84,24 @@ enum weft_tunnel {
     WEFT_TUNNEL_ESP = 1,               /* VXLAN in ESP in UDP, by a process that encrypts */
 };
 
-/* A frame between the programs and that process, on its device (WeftESP/TunnelFrame). The Ethernet addresses say what the packet belongs to. */
+/* A frame from the programs to that process, on its device (WeftESP/TunnelFrame). The Ethernet addresses say what the packet belongs to. */
 struct weft_tunnel_frame {
     __u8 to[2];            /* WEFT_TUNNEL_FRAME_MARK, the VNI's upper 8 bits */
     __u16 vni;             /* the others, network order */
     __u16 reserved_to;
     __u16 from;            /* network order: the mark, then 0 */
-    __u16 peer[2];         /* data-path address of the node that it is for or from, network order */
+    __u16 peer[2];         /* data-path address of the node that it is for, network order */
     __u16 type;            /* network order: 0x0800 or 0x86dd, and the IP packet follows */
+};
+
+/* A frame from that process, as a program sees it: its 802.1Q tag is in the buffer's vlan_tci. The target is the device's own address, so that
+ * whoever looks at the device sees what comes in there, and not what is somebody else's. */
+struct weft_tunnel_arrival {
+    __u8 to[6];            /* WEFT_GATEWAY_MAC */
+    __u8 from[2];          /* WEFT_TUNNEL_FRAME_MARK, the VNI's upper 8 bits */
+    __u16 vni;             /* the others, network order */
+    __u16 peer;            /* the lower half of the data-path address of the node that it is from, network order; the upper is the tag */
+    __u16 type;            /* as above */
 };
 
 /* A local, unicast address. */
@@ -429,6 +439,7 @@ struct weft_counter {
 
 _Static_assert(sizeof(struct weft_config) == 20, "ABI");
 _Static_assert(sizeof(struct weft_tunnel_frame) == 14, "ABI");
+_Static_assert(sizeof(struct weft_tunnel_arrival) == 14, "ABI");
 _Static_assert(sizeof(struct weft_endpoint) == 80, "ABI");
 _Static_assert(sizeof(struct weft_forward_key) == 8, "ABI");
 _Static_assert(sizeof(struct weft_forward6_key) == 20, "ABI");
