@@ -35,15 +35,15 @@ final class EncryptedTests {
 
     deinit { _ = try? script("rm -f \(log)*") }
 
-    /// Everything on the underlay of the first host, from here until `end`.
+    /// Everything on an interface of a host, from here until `end`.
     private final class Capture {
         let file: String
         private let process: pid_t
 
-        init(_ file: String, in host: NetworkNamespace) throws {
+        init(_ file: String, in host: NetworkNamespace, interface: String = "eth0") throws {
             self.file = file
             let started = try run(
-                in: host, "tcpdump --immediate-mode -Z root -U -s 0 -i eth0 -w \(file) >\(file).log 2>&1 & echo $!")
+                in: host, "tcpdump --immediate-mode -Z root -U -s 0 -i \(interface) -w \(file) >\(file).log 2>&1 & echo $!")
             process = try #require(pid_t(started.filter(\.isNumber)))
             try #require(try eventually { (try? FileSystem.readText("\(file).log").contains("listening")) == true })
         }
@@ -87,6 +87,21 @@ final class EncryptedTests {
         #expect(try capture.count("ip and not udp port 4500") == 0)
         #expect(try !capture.has("WEFTWEFT"))
         #expect(try first.counters()[nil]?.dropped.isEmpty == true)
+    }
+
+    @Test("a capture of all interfaces tells which interface each packet passed, and no endpoint sees a tag")
+    func directions() throws {
+        _ = (try topology.tunnel("h1"), try topology.tunnel("h2"))
+        let (host, endpoint) = (try Capture("\(log)-any", in: h2, interface: "any"), try Capture("\(log)-inside", in: b))
+        for address in Self.addresses { #expect(answers(address, from: a)) }
+        try host.end()
+        try endpoint.end()
+        // Interfaces have their names in their host alone.
+        let lines = try run(in: h2, "tcpdump -Z root -n -r \(log)-any 2>/dev/null").split(separator: "\n")
+        #expect(lines.count { $0.contains(" \(Self.device) ") && $0.contains(" In ") } >= 2)
+        #expect(lines.allSatisfy { $0.contains(" In ") || $0.contains(" Out ") || $0.contains(" B ") || $0.contains(" M ") }, "\(lines)")
+        #expect(try endpoint.count("icmp or icmp6") >= 4)
+        #expect(try endpoint.count("vlan") == 0)
     }
 
     @Test("much data arrives whole, in packets that the kernel has not cut", arguments: addresses)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * ARP (RFC 826) is answered at once from the forwarding table; no request leaves the host.
+ * ARP (RFC 826) is answered at once, always with the gateway's MAC; no request leaves the host.
  */
 #ifndef WEFT_LIB_ARP_H
 #define WEFT_LIB_ARP_H
@@ -27,7 +27,6 @@ struct arp_ipv4 {
 
 static __always_inline int answer_arp(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
 {
-    const struct weft_forward *owner = NULL;
     struct ethhdr *ethernet;
     struct arp_ipv4 *arp;
     __be32 sender, target;
@@ -55,21 +54,14 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct weft_e
     if (arp->operation != bpf_htons(ARPOP_REQUEST))
         return DROPPED(WEFT_DROP_ARP_UNANSWERED);
 
-    if (target == bpf_htonl(WEFT_RESOLVER_IPV4) || (target && target == endpoint->gateway_ipv4)) {
-        set_gateway_mac(arp->sender_mac);
-    } else {
-        owner = forward_entry(endpoint->vni, target);
-        if (owner) {
-            __builtin_memcpy(arp->sender_mac, owner->mac, 6);
-        } else if (sender && (target & endpoint->subnet_mask) == endpoint->subnet_ipv4) {
-            /* Nobody has the address yet. An asker left without an answer asks again only after a second, and would
-             * reach an endpoint that comes meanwhile that much later. The program routes by address and sets the MAC
-             * itself, so any MAC will do; until somebody has the address the packets are dropped as NO_ENDPOINT. */
-            set_gateway_mac(arp->sender_mac);
-        } else {
-            return DROPPED(WEFT_DROP_ARP_UNANSWERED);
-        }
-    }
+    /* An address of the subnet that nobody has yet is answered for as well: an asker left without an answer asks again only after a
+     * second, and would reach an endpoint that comes meanwhile that much later. Until then its packets are dropped as NO_ENDPOINT. */
+    if (target != bpf_htonl(WEFT_RESOLVER_IPV4) && !(target && target == endpoint->gateway_ipv4) &&
+        !(sender && (target & endpoint->subnet_mask) == endpoint->subnet_ipv4) && !forward_entry(endpoint->vni, target))
+        return DROPPED(WEFT_DROP_ARP_UNANSWERED);
+    /* The program routes by address and sets the MAC itself, so the host end's own does for all: who looks at a host's interfaces
+     * (`tcpdump -i any`) sees what comes in there from the endpoint, and no other host's frames. */
+    set_gateway_mac(arp->sender_mac);
     arp->operation = bpf_htons(ARPOP_REPLY);
     arp->sender = target;
     arp->target = sender;

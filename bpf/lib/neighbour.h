@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
  *
- * IPv6 neighbour discovery (RFC 4861) is answered at once from the forwarding table, and it and multicast listener discovery
+ * IPv6 neighbour discovery (RFC 4861) is answered at once, always with the gateway's MAC, and it and multicast listener discovery
  * (RFC 3810) end here: there is neither a router nor a multicast group to be found.
  */
 #ifndef WEFT_LIB_NEIGHBOUR_H
@@ -84,9 +84,8 @@ static __always_inline __u16 advertisement_checksum(const struct ipv6hdr *ip)
     return ~fold(sum);
 }
 
-/* Turns the solicitation into an advertisement of `target` with a MAC address: `owner`'s, or without one the gateway's. */
-static __always_inline int advertise(
-    struct __sk_buff *skb, const struct weft_endpoint *endpoint, const __be32 *target, const struct weft_forward *owner)
+/* Turns the solicitation into an advertisement of `target` with the gateway's MAC, as ARP does and for the same reason. */
+static __always_inline int advertise(struct __sk_buff *skb, const struct weft_endpoint *endpoint, const __be32 *target)
 {
     const __u32 length = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct advertisement);
     struct advertisement *answer;
@@ -102,10 +101,7 @@ static __always_inline int advertise(
     if ((void *)(answer + 1) > packet_end(skb))
         return DROPPED(WEFT_DROP_TRUNCATED);
 
-    if (owner)
-        set_mac(answer->option.mac, owner->mac);
-    else
-        set_gateway_mac(answer->option.mac);
+    set_gateway_mac(answer->option.mac);
     answer->option.type = ND_OPTION_TARGET_MAC;
     answer->option.length = sizeof(answer->option) / 8;
     /* To who asks from :: the answer goes to all, and is not one to a solicitation (RFC 4861, 7.2.4). */
@@ -136,7 +132,6 @@ static __always_inline int advertise(
 static __always_inline int take_neighbour_message(struct __sk_buff *skb, const struct weft_endpoint *endpoint)
 {
     const __u32 length = ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct neighbour_message);
-    const struct weft_forward *owner;
     struct neighbour_message *message;
     struct ipv6hdr *ip;
     __be32 target[4];
@@ -161,12 +156,11 @@ static __always_inline int take_neighbour_message(struct __sk_buff *skb, const s
         return DROPPED(WEFT_DROP_NEIGHBOUR_UNANSWERED);
 
     if (!is_unspecified(target) && same_ipv6(target, endpoint->gateway_ipv6))
-        return advertise(skb, endpoint, target, NULL);
-    owner = forward6_entry(endpoint->vni, target);
-    /* An address of the subnet that nobody has yet is answered for as with ARP: any MAC will do, and who asks waits less. */
-    if (!owner && (is_probe || !is_in_subnet6(endpoint, target)))
+        return advertise(skb, endpoint, target);
+    /* An address of the subnet that nobody has yet is answered for as with ARP: who asks waits less. */
+    if ((is_probe || !is_in_subnet6(endpoint, target)) && !forward6_entry(endpoint->vni, target))
         return DROPPED(WEFT_DROP_NEIGHBOUR_UNANSWERED);
-    return advertise(skb, endpoint, target, owner);
+    return advertise(skb, endpoint, target);
 }
 
 /* Neighbour discovery or MLD of the type that link_message_type found. */
