@@ -155,6 +155,7 @@ final class EncryptedTests {
     func closed() throws {
         let capture = try Capture("\(log)-closed", in: h1)
         for address in Self.addresses { #expect(isSilent(address, from: a)) }
+        #expect(try first.counters()[nil]?.dropped[.tunnelUnread] ?? 0 >= 2)
         let tunnel = try topology.tunnel("h1")
         _ = try topology.tunnel("h2")
         tunnel.setSends(false)
@@ -207,6 +208,14 @@ final class EncryptedTests {
 
     @Test("the device is put right, and what is no tunnel's is told of")
     func device() throws {
+        for change in [
+            "sysctl -qw net.ipv4.conf.\(Self.device).rp_filter=1", "ip link set \(Self.device) address 02:00:00:00:00:09",
+        ] {
+            try run(in: h1, change)
+            let observed = try first.observe(for: swarm.desired(0).host)
+            #expect(!difference(desired: swarm.desired(0), observed: observed).isEmpty, "\(change)")
+            try converge(first, swarm.desired(0))
+        }
         try run(in: h1, "ip link set \(Self.device) mtu 1500 down; sysctl -qw net.ipv6.conf.\(Self.device).disable_ipv6=0")
         try converge(first, swarm.desired(0))
         let text = try run(in: h1, "ip -o addr show dev \(Self.device); ip -o link show dev \(Self.device)")

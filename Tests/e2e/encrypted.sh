@@ -52,7 +52,18 @@ step "three nodes are ready" within 20 ready
 step "the ingress network of a new swarm is encrypted" equals true on 1 weft network ls --filter name=ingress --format '{{.Encrypted}}'
 step "it goes" sh -c "echo y | weft lab exec 1 -- weft network rm ingress"
 step "without an encrypted network nothing encrypts" within 20 eval "no_tunnel 1 && no_tunnel 2 && is 1 \"e['Needed']\" False"
+cat >"$out/holder.py" <<'PYTHON'
+import signal, socket
+port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+port.bind(("0.0.0.0", 4500))
+print("ready", flush=True)
+signal.pause()
+PYTHON
+nsenter --net=/run/netns/$lab-2 python3 "$out/holder.py" >"$out/holder" & holder=$!
+within 10 grep -q ready "$out/holder"
 step "an encrypted network" on 1 weft network create -d overlay --attachable --opt encrypted sealed
+step "where another program has the port, status says whose it is" within 5 has "python3's, process $holder" on 2 weft status
+kill $holder; wait $holder 2>/dev/null
 step "and one that is not" on 1 weft network create -d overlay --attachable --opt encrypted=false plain
 for h in 1 2 3; do
     step "weft-tunnel runs on host $h" within 20 eval "[ -n \"\$(tunnel $h)\" ]"

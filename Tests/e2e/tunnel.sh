@@ -161,5 +161,18 @@ step "killed, nothing leaves in the clear" eval "end A -9; ! in_host A ping -c 2
 step "its device stays" in_host A ip link show weftesp
 step "the next one goes on under keys of its own" eval "start A 1 && ! in_host A ping -c 1 -W 1 10.9.0.2 && keys 40 && in_host A ping -c 3 -i 0.2 -W 5 10.9.0.2"
 end serve
+cat >"$out/holder.py" <<'PYTHON'
+import signal, socket
+port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+port.bind(("0.0.0.0", 4500))
+print("ready", flush=True)
+signal.pause()
+PYTHON
+ip netns add ${tag}C && trap 'cleanup; ip netns del ${tag}C 2>/dev/null' EXIT
+start_in C holder "$out/holder" python3 "$out/holder.py"
+within 10 grep -q ready "$out/holder"
+step "a port that is taken: it ends at once, and says whose it is" refused "'s, process ${pid[holder]};" in_host C timeout 5 \
+    "$WEFT_BIN/weft-tunnel" --device weftesp --address 127.0.0.1 --inner-port $inner --control "$out/C.sock"
+end holder
 step "nobody complained" equals "" cat "$out/A.log" "$out/B.log"
 conclude

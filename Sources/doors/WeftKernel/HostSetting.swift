@@ -92,6 +92,9 @@ struct HostSetting: Sendable {
         try netlink.remove(.deleteLink(index: link.index), "remove interface \(name)")
     }
 
+    /// Packets for what encrypts that nobody took.
+    func unreadPackets() throws -> UInt64 { try tunnel.unreadPackets() }
+
     /// The interface that has the data-path address.
     func underlayIndex(_ host: HostConfiguration) throws -> UInt32? {
         try netlink.dump(.dumpAddresses(), "list addresses") { AddressMessage($0) }

@@ -160,10 +160,14 @@ package final class KernelDatapath: Datapath, Sendable {
 
     /// What passed and what was dropped, of every endpoint here. Nil: the underlay, and interfaces without an endpoint.
     package func counters() throws -> [EndpointID?: EndpointCounters] {
-        try programs.counters().reduce(into: [:]) { result, entry in
+        var counters: [EndpointID?: EndpointCounters] = try programs.counters().reduce(into: [:]) { result, entry in
             let endpoint = endpoints.endpoint(at: entry.key)
             if entry.key == 0 || endpoint != nil { result[endpoint] = entry.value }
         }
+        // What a program has given away it cannot count: the device does.
+        let unread = try setting.unreadPackets()
+        if unread > 0 { counters[nil, default: EndpointCounters()].dropped[.tunnelUnread] = unread }
+        return counters
     }
 
     /// Published ports that another program of this host has, each with a sentence.

@@ -48,7 +48,14 @@ struct TunnelInterface: Sendable {
 
     func isIntact(_ link: LinkMessage?, _ roles: [UInt32: AttachmentRole]) -> Bool {
         guard let link else { return false }
-        return isTAP(link) && link.isUp && link.mtu == Self.mtu && link.hasIPv6 != true && roles[link.index] == .tunnel
+        return isTAP(link) && link.isUp && link.mtu == Self.mtu && link.mac == KernelDatapath.gatewayMAC && link.reversePathFilter == 0
+            && link.hasIPv6 != true && roles[link.index] == .tunnel
+    }
+
+    /// Packets that nobody took from it.
+    func unreadPackets() throws -> UInt64 {
+        guard try netlink.link(named: Self.name) != nil else { return 0 }
+        return try netlink.get(.getLink(name: Self.name), "count what \(Self.name) dropped") { LinkMessage.droppedOnLeaving($0) }
     }
 
     private func isTAP(_ link: LinkMessage) -> Bool { link.kind == "tun" && link.isEthernet }

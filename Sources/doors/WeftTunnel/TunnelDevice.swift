@@ -30,7 +30,10 @@ package struct TunnelSocket: ~Copyable, Sendable {
     ///   - shares: one of several on the port.
     package init(address: UInt32, port: UInt16, shares: Bool) throws(SystemError) {
         let socket = ctn_udp_open(address.bigEndian, port.bigEndian, shares ? 1 : 0)
-        guard socket >= 0 else { throw .last("have UDP port \(port)") }
+        guard socket >= 0 else {
+            let error = SystemError.last("have UDP port \(port)")
+            throw error.isPortTaken ? SystemError(error.operation, code: error.code, detail: PortHolder.words(port)) : error
+        }
         descriptor = OwnedDescriptor(owning: socket)
     }
 }

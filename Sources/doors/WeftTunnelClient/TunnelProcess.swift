@@ -48,20 +48,35 @@ package struct TunnelProcess: Sendable {
             if running.arguments.dropFirst() == options[...] { return running }
             try Self.end(running, control: control)
         }
-        let words = try OwnedDescriptor(opening: log, flags: O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, mode: 0o600)
-        var arguments = ([executable] + options).map { strdup($0) } + [nil]
-        defer { arguments.forEach { free($0) } }
-        let failed = clx_spawn_apart(&arguments, words.rawValue)
-        guard failed == 0 else { throw SystemError("start \(executable)", code: failed) }
+        try start()
         let deadline = ContinuousClock.now + Self.patience
         while ContinuousClock.now < deadline {
+            // In this order: it may end with its words about it.
+            let hasEnded = !isHeld
             if let connection = try Self.connect(control) { return connection }
+            if hasEnded { break }
             usleep(2_000)
         }
         // Nobody may come to it later with keys that another process has as well.
         if let late = try Self.connect(control) { try Self.end(late, control: control) }
         let text = ((try? FileSystem.readText(log)) ?? "").split(separator: "\n").last.map(String.init)
         throw SystemError("start \(executable)", code: 0, detail: text ?? "it does not listen at \(control)")
+    }
+
+    /// It holds the lock of the file that its words go to, for as long as it lives.
+    private func start() throws(SystemError) {
+        let words = try OwnedDescriptor(opening: log, flags: O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, mode: 0o600)
+        // The lock is the open file's, and so the process's when it is not this one's any more.
+        flock(words.rawValue, LOCK_EX | LOCK_NB)
+        var arguments = ([executable] + options).map { strdup($0) } + [nil]
+        defer { arguments.forEach { free($0) } }
+        let failed = clx_spawn_apart(&arguments, words.rawValue)
+        guard failed == 0 else { throw SystemError("start \(executable)", code: failed) }
+    }
+
+    private var isHeld: Bool {
+        guard let words = try? OwnedDescriptor(opening: log, flags: O_RDONLY) else { return false }
+        return flock(words.rawValue, LOCK_EX | LOCK_NB) != 0
     }
 
     /// Ends the process, and returns when it is gone. There need not be one.

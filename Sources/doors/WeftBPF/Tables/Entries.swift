@@ -60,6 +60,7 @@ package enum DropReason: String, Sendable, CaseIterable {
     case noFlow = "no_flow"
     case notAllowed = "not_allowed"
     case noTunnel = "no_tunnel"
+    case tunnelUnread = "tunnel_unread"
 
     var number: Int {
         let value =
@@ -91,6 +92,7 @@ package enum DropReason: String, Sendable, CaseIterable {
             case .noFlow: WEFT_DROP_NO_FLOW
             case .notAllowed: WEFT_DROP_NOT_ALLOWED
             case .noTunnel: WEFT_DROP_NO_TUNNEL
+            case .tunnelUnread: WEFT_DROP_TUNNEL_UNREAD
             }
         return Int(value.rawValue)
     }

@@ -418,6 +418,7 @@ enum weft_drop_reason {
     WEFT_DROP_NO_FLOW = 25,             /* from a task to a client that has no connection to it */
     WEFT_DROP_NOT_ALLOWED = 26,         /* to a published port, from a client that is in none of the networks it is published for */
     WEFT_DROP_NO_TUNNEL = 27,           /* to a peer of an encrypted network, while nothing encrypts */
+    WEFT_DROP_TUNNEL_UNREAD = 28,       /* to what encrypts, which was not there to take it, or not fast enough: counted by the kernel, at the device */
     WEFT_DROP_REASON_COUNT
 };
 

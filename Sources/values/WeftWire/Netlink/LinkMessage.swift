@@ -76,6 +76,17 @@ package struct LinkMessage: Hashable, Sendable {
     }
 }
 
+extension LinkMessage {
+    /// Packets that were to leave by the interface of a message and that its driver dropped; nil if it does not say.
+    package static func droppedOnLeaving(_ message: NetlinkMessage) -> UInt64? {
+        guard message.type == Int(RTM_NEWLINK) else { return nil }
+        var reader = NetlinkReader(message.payload)
+        // struct ifinfomsg; then the eighth number of struct rtnl_link_stats64.
+        guard reader.take(16) != nil, let counts = NetlinkAttributes(reader.rest)?[Int(IFLA_STATS64)] else { return nil }
+        return netlinkInteger(counts.dropFirst(56).prefix(8))
+    }
+}
+
 /// What to change of an interface; nil leaves a property as it is.
 package struct LinkChange: Hashable, Sendable {
     package var isUp: Bool?
