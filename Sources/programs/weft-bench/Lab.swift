@@ -50,7 +50,7 @@ final class Lab {
             }
             self.hosts = hosts
             self.mtu = mtu - MTU.vxlanOverheadIPv4
-            let pairs = try Self.makeSandboxes(weft, program, Self.network, "10.77.0.0/16", on: [1, 2, 1])
+            let pairs = try Self.makeSandboxes(weft, program, Self.network, "10.77.0.0/16", ["--opt", "encrypted=false"], on: [1, 2, 1])
             (pair, localPair) = (pairs[0], pairs[1])
             encryptedPair = encrypts ? try Self.makeEncrypted(weft, program) : nil
         } catch {

@@ -16,6 +16,8 @@ struct Measure: AsyncParsableCommand {
     @Flag(help: "Two rounds of one second each, and few sandboxes: to see that everything works.") var quick = false
     @Flag(help: "Leave Weft out: two hosts of the benchmark's own instead of a lab.") var withoutWeft = false
     @Flag(help: "Measure an encrypted network of Weft's as well.") var encrypted = false
+    @Flag(help: "Measure wireguard-go and nebula between the hosts as well (Debian's wireguard-go, wireguard-tools and nebula).")
+    var peers = false
     @Option(help: "Number of rounds.") var rounds: Int?
     @Option(help: "Seconds of each TCP stream; the other loads take half of it.") var seconds: Int?
     @Option(help: "Number of sandboxes for the latencies.") var sandboxes: Int?
@@ -44,9 +46,11 @@ struct Measure: AsyncParsableCommand {
         let docker = try DockerLayout(on: hosts, mtu: lab?.mtu ?? 1450)
         let routed = try RoutedHost(mtu: lab?.mtu ?? 1450)
         let between = Pair(client: hosts[0].netns, server: hosts[1].netns, address: hosts[1].address)
+        let others = peers ? try TunnelPeers(on: hosts) : nil
         let remote =
             [(Variant.hosts, between), (.docker, docker.pair)] + (lab.map { [(Variant.weft, $0.pair)] } ?? [])
             + (lab?.encryptedPair.map { [(Variant.encrypted, $0)] } ?? [])
+            + (others.map { [(.wireguard, $0.wireguard), (.nebula, $0.nebula)] } ?? [])
         let local = [(Variant.routed, routed.pair)] + (lab.map { [(Variant.weft, $0.localPair)] } ?? [])
         let throughput = Throughput(program: program, seconds: results.seconds)
         for round in 1...results.rounds {
@@ -65,7 +69,7 @@ struct Measure: AsyncParsableCommand {
             results.residentBytes = try lab.residentBytes()
         }
         // The hosts and the layout live until here.
-        withExtendedLifetime((lab, own, docker, routed)) {}
+        withExtendedLifetime((lab, own, docker, routed, others)) {}
         let report = Report(results: results)
         print(report.plain)
         try store(results, report)

@@ -25,7 +25,7 @@ struct Report {
     private func throughput(_ profile: Profile) -> Table {
         let titles = [
             Variant.hosts: "U hosts", .routed: "R routed veth", .docker: "A Docker's layout", .weft: "W Weft",
-            .encrypted: "E Weft, encrypted",
+            .encrypted: "E Weft, encrypted", .wireguard: "G wireguard-go", .nebula: "N nebula",
         ]
         var table = Table(header: [profile.rawValue] + Metric.allCases.map(\.title))
         for variant in Variant.allCases where !results.values(profile, variant, .up).isEmpty {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import WeftJSON
+import WeftLinux
 import WeftNet
 
 /// What is compared.
@@ -13,15 +14,21 @@ enum Variant: String, CaseIterable, Codable, Sendable {
     case weft = "W"
     /// Weft on an encrypted network.
     case encrypted = "E"
+    /// WireGuard in user space (wireguard-go), between the hosts.
+    case wireguard = "G"
+    /// Nebula, with AES, between the hosts.
+    case nebula = "N"
 }
 
 enum Metric: String, CaseIterable, Codable, Sendable {
-    case up, down, rtt50, rtt99, ping, packets, connections
+    case up, down, four, cpu, rtt50, rtt99, ping, packets, connections
 
     var title: String {
         switch self {
         case .up: "TCP up Gb/s"
         case .down: "TCP down Gb/s"
+        case .four: "4 TCP Gb/s"
+        case .cpu: "CPU s/GB"
         case .rtt50: "RR p50 µs"
         case .rtt99: "RR p99 µs"
         case .ping: "ping p50 µs"
@@ -31,13 +38,13 @@ enum Metric: String, CaseIterable, Codable, Sendable {
     }
 
     /// Whether less is better.
-    var isBetterBelow: Bool { [.rtt50, .rtt99, .ping].contains(self) }
+    var isBetterBelow: Bool { [.cpu, .rtt50, .rtt99, .ping].contains(self) }
 
     /// Divides a raw value for showing.
     var unit: Double {
         switch self {
-        case .up, .down: 1e9
-        case .rtt50, .rtt99, .ping: 1
+        case .up, .down, .four: 1e9
+        case .cpu, .rtt50, .rtt99, .ping: 1
         case .packets, .connections: 1e3
         }
     }
@@ -59,7 +66,12 @@ struct Throughput {
 
     func measure(_ pair: Pair) throws -> [Metric: Double] {
         var values: [Metric: Double] = [:]
-        values[.up] = try stream(pair, reverse: false)
+        let before = try Self.busySeconds()
+        let up = try stream(pair, reverse: false)
+        values[.up] = up
+        // Of the whole machine, as the tunnels' work is spread over it.
+        values[.cpu] = (try Self.busySeconds() - before) / (up * Double(seconds) / 8e9)
+        values[.four] = try stream(pair, reverse: false, streams: 4)
         values[.down] = try stream(pair, reverse: true)
         (values[.rtt50], values[.rtt99]) = try requests(pair)
         values[.ping] = try percentiles(try run(client(pair, "drivePing"))).p50
@@ -88,18 +100,28 @@ struct Throughput {
     }
 
     /// Bits a second; `reverse`: from the server.
-    func stream(_ pair: Pair, reverse: Bool) throws -> Double {
+    func stream(_ pair: Pair, reverse: Bool, streams: Int = 1) throws -> Double {
         let server = try Companion(
             inside(pair.server, Self.pinned(1) + ["iperf3", "--server", "--one-off", "--forceflush", "--port", "5201"]))
         while try !server.readLine().contains("listening") {}
         let client =
             [
                 "iperf3", "--client", "\(pair.service ?? pair.address)", "--port", "5201", "--time", "\(seconds)", "--json",
+                "--parallel", "\(streams)",
             ] + (reverse ? ["--reverse"] : [])
         let text = try run(inside(pair.client, ["timeout", "\(seconds + 15)"] + Self.pinned(0) + client))
         let report = try JSONText.decode(IperfReport.self, from: text.utf8)
         guard let sum = report.end?.sum_received else { throw BenchError("iperf3 failed: \(report.error ?? "no sum")") }
         return sum.bits_per_second
+    }
+
+    /// Seconds that all CPUs together have worked since the machine started, interrupts included.
+    private static func busySeconds() throws -> Double {
+        let line = try FileSystem.readText("/proc/stat").split(separator: "\n").first ?? ""
+        let ticks = line.split(separator: " ").dropFirst().compactMap { Double($0) }
+        guard ticks.count >= 7 else { throw BenchError("/proc/stat has no line of all CPUs") }
+        // User, nice, system, then idle and waiting, then interrupts.
+        return (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6]) / 100
     }
 
     /// On one CPU and before everything else, as the other load generators.
