@@ -158,7 +158,7 @@ package actor KeyKeeper<Tunnel: KeyTunnel, Identity: KeyIdentity> {
         do {
             try await body()
             problem = ""
-            if options.now() - failedAt > .seconds(10) { failures = 0 }
+            if options.now() - failedAt > .seconds(3) { failures = 0 }
         } catch let error as KeysUnusable {
             logger.warning("keys are made anew", metadata: ["reason": "\(error)"])
             startAnew()
