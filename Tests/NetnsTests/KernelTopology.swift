@@ -121,7 +121,7 @@ final class PingStream {
         try #require(try eventually { (try? FileSystem.readText(log).contains("icmp_seq=")) == true })
     }
 
-    /// Ends it. How many were answered, and how many of those that were sent before the last answered one were not.
+    /// Ends it. How many were answered, and how many of those that were sent between the first and the last of these were not.
     func end() throws -> (answered: Int, lost: Int) {
         kill(process, SIGINT)
         try #require(try eventually { try FileSystem.readText(log).contains("packets transmitted") })
@@ -130,7 +130,8 @@ final class PingStream {
             answers.compactMap { line in
                 line.split(separator: " ").first { $0.hasPrefix("icmp_seq=") }.flatMap { Int($0.dropFirst("icmp_seq=".count)) }
             })
-        return (numbers.count, (numbers.max() ?? 0) - numbers.count)
+        guard let first = numbers.min(), let last = numbers.max() else { return (0, 0) }
+        return (numbers.count, last - first + 1 - numbers.count)
     }
 
     deinit {
