@@ -186,6 +186,29 @@ import WeftText
         }
     }
 
+    @Test func `what a node does not reach is said of it, and of its tasks on encrypted networks`() async throws {
+        try await Self.withService { client, backend, _ async throws in
+            let id = backend.addTask(of: "web", slot: 2, state: .running)
+            let node = try #require(backend.read { $0.nodes.first?.id })
+            backend.read { state in
+                state.nodes[0].description?.pathConditions = [
+                    PathCondition(peer: NodeID("elsewhere"), fault: .silent, port: 4500, length: 1500)
+                ]
+                for index in state.tasks.indices { state.tasks[index].node = node }
+            }
+            func problem() async throws -> JSON? { try await client.send("GET", "/tasks/\(id)").json()["Status"]?["Err"] }
+            let words =
+                "to elsewhere: no encrypted packet gets there and back: open UDP port 4500 between the two hosts, in both directions"
+            #expect(try await client.send("GET", "/nodes/\(node)").json()["Status"]?["Message"] == .string(words))
+            #expect(try await problem() == nil, "its network is in the clear")
+            backend.read { $0.snapshot.networks[0].spec.options[NetworkSpec.encryptedOption] = "" }
+            #expect(try await problem() == .string(words))
+            backend.read { $0.nodes[0].state = .down }
+            #expect(try await problem() == nil)
+            #expect(try await client.send("GET", "/nodes/\(node)").json()["Status"]?["Message"] == nil)
+        }
+    }
+
     @Test func `a job's slots are told from 0 on, as Swarm's are`() async throws {
         try await Self.withService { client, backend, _ async throws in
             let job =

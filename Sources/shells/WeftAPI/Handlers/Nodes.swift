@@ -19,19 +19,13 @@ extension Router {
                 && filters.matchesAll("node.label") { hasLabel(node.spec.labels, $0) }
                 && filters.matchesAll("label") { hasLabel(node.description?.engineLabels ?? [:], $0) }
         }
-        let names = Self.names(all)
+        let names = nodeNames(all)
         return .json(.array(nodes.map { nodeJSON($0, state: state, names: names) }))
-    }
-
-    /// What nodes are called by who reads of them.
-    private static func names(_ nodes: [Node]) -> (NodeID) -> String {
-        let names = Dictionary(nodes.compactMap { node in node.description.map { (node.id, $0.hostname) } }) { first, _ in first }
-        return { names[$0] ?? $0.rawValue }
     }
 
     func nodeInspect(_ request: APIRequest) async throws -> APIResponse {
         let (state, _) = try await managerState()
-        let names = Self.names(try await backend.nodes())
+        let names = nodeNames(try await backend.nodes())
         return .json(nodeJSON(try await node(request.path[1], state: state), state: state, names: names))
     }
 

@@ -8,13 +8,13 @@ extension Router {
         let (state, _) = try await managerState()
         let choice = try await TaskChoice(filters, router: self, state: state)
         let tasks = try await backend.objects(ServiceTask.self).filter(choice.takes)
-        let shapes = ServiceShapes(snapshot: try await backend.clusterSnapshot())
+        let shapes = ServiceShapes(snapshot: try await backend.clusterSnapshot(), nodes: try await backend.nodes())
         return .json(.array(tasks.map { shapes.json($0) }))
     }
 
     func taskInspect(_ request: APIRequest) async throws -> APIResponse {
         let task = try await task(request.path[1])
-        return .json(ServiceShapes(snapshot: try await backend.clusterSnapshot()).json(task))
+        return .json(ServiceShapes(snapshot: try await backend.clusterSnapshot(), nodes: try await backend.nodes()).json(task))
     }
 
     /// Finds a task by id, by name, or by a unique start of its id.

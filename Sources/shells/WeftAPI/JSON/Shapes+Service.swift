@@ -6,8 +6,15 @@ import WeftText
 struct ServiceShapes {
     private let networks: [NetworkID: Network]
     private let endpoints: [TaskID: [Endpoint]]
+    /// What nodes say of their encrypted paths, each a sentence.
+    private let nodeProblems: [NodeID: String]
 
-    init(snapshot: ClusterSnapshot) {
+    /// - Parameter nodes: whose tasks are to tell what their nodes do not reach.
+    init(snapshot: ClusterSnapshot, nodes: [Node] = []) {
+        let names = nodeNames(nodes)
+        nodeProblems = Dictionary(nodes.map { ($0.id, pathProblems(of: $0, names)) }) { first, _ in first }.compactMapValues {
+            $0.isEmpty ? nil : $0.joined(separator: "; ")
+        }
         networks = Dictionary(snapshot.networks.map { ($0.id, $0) }) { first, _ in first }
         let serving = snapshot.endpoints.compactMap { endpoint in endpoint.task.map { ($0.task, endpoint) } }
         endpoints = Dictionary(grouping: serving, by: \.0).mapValues { pairs in
@@ -97,7 +104,7 @@ struct ServiceShapes {
         members.add("Timestamp", .string(status.at.rfc3339))
         members.add("State", .string(status.state.name))
         members.add("Message", ifSaid: status.message)
-        members.add("Err", ifSaid: status.problem ?? "")
+        members.add("Err", ifSaid: status.problem ?? pathProblem(task) ?? "")
         if status.container != nil || status.exitCode != nil {
             members.add(
                 "ContainerStatus",
@@ -108,6 +115,14 @@ struct ServiceShapes {
         }
         members.add("PortStatus", status.ports.isEmpty ? [:] : ["Ports": .array(status.ports.map(portJSON))])
         return members.json
+    }
+
+    /// Of a task that runs, and is not reached by all that it should be reached by.
+    private func pathProblem(_ task: ServiceTask) -> String? {
+        guard task.status.state == .running, let node = task.node, let problem = nodeProblems[node],
+            (endpoints[task.id] ?? []).contains(where: { networks[$0.network]?.spec.isEncrypted ?? false })
+        else { return nil }
+        return problem
     }
 
     private func attachmentJSON(_ endpoint: Endpoint) -> JSON? {

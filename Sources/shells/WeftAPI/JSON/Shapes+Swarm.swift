@@ -74,12 +74,22 @@ func swarmJSON(_ cluster: Cluster, state: SwarmState) -> JSON {
     return swarm
 }
 
+/// What a node does not reach as it should, while it is there to say so.
+func pathProblems(of node: Node, _ names: (NodeID) -> String) -> [String] {
+    let conditions = node.state == .ready ? node.description?.pathConditions ?? [] : []
+    return conditions.map { "to \(names($0.peer)): \($0.sentence)" }
+}
+
+/// What nodes are called by who reads of them.
+func nodeNames(_ nodes: [Node]) -> (NodeID) -> String {
+    let names = Dictionary(nodes.compactMap { node in node.description.map { (node.id, $0.hostname) } }) { first, _ in first }
+    return { names[$0] ?? $0.rawValue }
+}
+
 /// Docker leaves an empty message out.
 private func nodeStatusJSON(_ node: Node, _ names: (NodeID) -> String) -> JSON {
     var status: JSON = ["State": .string(node.state.rawValue)]
-    // What it does not reach is said while it is there to say so.
-    let conditions = node.state == .ready ? node.description?.pathConditions ?? [] : []
-    let problems = [node.problem].compactMap(\.self) + conditions.map { "to \(names($0.peer)): \($0.sentence)" }
+    let problems = [node.problem].compactMap(\.self) + pathProblems(of: node, names)
     if !problems.isEmpty { status.append("Message", .string(problems.joined(separator: "; "))) }
     status.append("Addr", .string(node.address?.description ?? ""))
     return status
