@@ -115,6 +115,17 @@ struct BPFAttachmentTests {
         }
     }
 
+    @Test("What was taken off is put on again at once", arguments: kinds)
+    func again(_ kind: AttachmentKind) throws {
+        try BPFTopology.with(attachment: kind) { net in
+            for _ in 0..<300 {
+                try net.b.programs.detach(interface: net.b.underlay)
+                try net.b.programs.attachUnderlay(interface: net.b.underlay)
+            }
+            #expect(try net.b.programs.role(at: net.b.underlay) == .underlay)
+        }
+    }
+
     @Test("Removal of everything takes the programs off their interfaces", arguments: kinds)
     func removeAll(_ kind: AttachmentKind) throws {
         try BPFTopology.with(attachment: kind) { net in

@@ -174,6 +174,8 @@ int cbpf_tcx_supported(int program)
 
 int cbpf_link_update(int link, int program) { return bpf_link_update(link, program, NULL); }
 
+int cbpf_link_detach(int link) { return bpf_link_detach(link); }
+
 int64_t cbpf_tcx_ifindex(int link)
 {
     struct bpf_link_info info;

@@ -47,6 +47,8 @@ int cbpf_tcx_attach(int program, uint32_t ifindex);
 /* 1 when the kernel has tcx, 0 when not. Attaches nothing; `program` is any that could be attached. */
 int cbpf_tcx_supported(int program);
 int cbpf_link_update(int link, int program);
+/* Takes the program off at once, whoever holds the link; no error where the interface is gone. */
+int cbpf_link_detach(int link);
 /* 0 when the interface is gone; a negative errno when the descriptor is no tcx ingress link. */
 int64_t cbpf_tcx_ifindex(int link);
 

@@ -55,7 +55,17 @@ struct TCXLinks: InterfaceAttachments {
     }
 
     func remove(at interface: UInt32) throws(BPFError) {
-        for role in AttachmentRole.allCases { try pins.remove(pin(interface, role)) }
+        for role in AttachmentRole.allCases {
+            // A link that is only let go of goes some time later, by a work queue of the kernel's, and its program cannot be attached anew before.
+            if let link = try Descriptor(pinnedAt: pin(interface, role)) {
+                let number = link.rawValue
+                _ = try call("take a program off interface \(interface)") {
+                    let result = cbpf_link_detach(number)
+                    return [-ENOLINK, -EOPNOTSUPP].contains(result) ? 0 : result
+                }
+            }
+            try pins.remove(pin(interface, role))
+        }
     }
 
     /// The pinned link when it is still attached to that interface; removes its pin when not.
