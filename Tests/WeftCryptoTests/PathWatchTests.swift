@@ -89,6 +89,22 @@ struct PathWatchTests {
         }
     }
 
+    @Test("An answer that comes when others have been asked for counts", arguments: [2, 3, 5])
+    func late(seconds: Int) {
+        var (watch, now) = (PathWatch(), Duration.seconds(1000))
+        var (answered, faults) = (UInt64(0), 0)
+        var underway: [(at: Duration, number: UInt64)] = []
+        for second in 0..<200 {
+            now += .seconds(1)
+            for one in underway where one.at <= now { answered = max(answered, one.number) }
+            watch.learn(.init(answered: answered, roundTrip: .seconds(seconds), heard: 0), of: Self.peer, now: now)
+            underway += watch.questions([Self.peer: 1408], now: now).map { (now + .seconds(seconds), $0.number) }
+            if second > 10, watch.fault(Self.peer, now: now, missed: PathWatch.missedLong) != nil || !watch.isReady(Self.peer) { faults += 1 }
+        }
+        #expect(seconds > 3 || faults == 0)
+        #expect(watch.roundTrip(Self.peer) == .seconds(seconds))
+    }
+
     @Test("A peer that went is forgotten, and one that comes is asked at once")
     func gone() {
         var world = World()

@@ -202,6 +202,15 @@ static int send_singly(int socket, const struct ctn_train *train, const struct s
     return lost;
 }
 
+void ctn_send_or_lose(int socket, const uint8_t *start, uint32_t length, uint32_t address, uint16_t port)
+{
+    const struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = address };
+
+    while (sendto(socket, start, length, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to, sizeof(to)) < 0)
+        if (errno != EINTR)
+            return;
+}
+
 int ctn_send(int socket, const struct ctn_train *trains, int count, int *error)
 {
     struct mmsghdr messages[CTN_TRAINS];

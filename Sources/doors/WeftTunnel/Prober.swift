@@ -109,12 +109,10 @@ package final class Prober: Sendable {
                 return false
             }
             let whole = count + ESPPacket.headerLength + ESPPacket.tagLength
-            let train = ctn_train(
-                start: UnsafePointer(datagram.assumingMemoryBound(to: UInt8.self)), length: UInt32(whole),
-                segment: UInt16(truncatingIfNeeded: whole), tos: 0, address: association.address.bigEndian,
-                port: association.port.bigEndian)
-            var error: Int32 = 0
-            _ = withUnsafePointer(to: train) { ctn_send(socket, $0, 1, &error) }
+            // Bulk traffic may have filled the socket: who waits for it here keeps the packets that come in waiting.
+            ctn_send_or_lose(
+                socket, datagram.assumingMemoryBound(to: UInt8.self), UInt32(whole), association.address.bigEndian,
+                association.port.bigEndian)
             return true
         }
     }

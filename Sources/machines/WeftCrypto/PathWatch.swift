@@ -26,13 +26,13 @@ package struct PathWatch: Sendable {
     }
 
     private struct Path: Sendable {
-        /// The newest questions of either length.
-        var full: UInt64 = 0
-        var short: UInt64 = 0
+        /// The first question of full length that no answer came to, nor to a later one; 0: there is none.
+        var open: UInt64 = 0
         var askedAt: Duration?
         /// Questions of full length without an answer, since the last one that had one.
         var missed = 0
         var answeredAt: Duration?
+        var shortAnswered: UInt64 = 0
         var shortAnsweredAt: Duration?
         var roundTrip = Duration.zero
         var heard: UInt64 = 0
@@ -65,15 +65,15 @@ package struct PathWatch: Sendable {
         for (node, length) in peers.sorted(by: { $0.key < $1.key }) {
             var path = paths[node] ?? Path()
             guard path.askedAt.map({ now - $0 >= wait(path) }) ?? true else { continue }
-            if path.askedAt != nil, path.answeredAt.map({ $0 < path.askedAt ?? .zero }) ?? true { path.missed += 1 }
+            if path.open > 0 { path.missed += 1 }
             path.askedAt = now
             // The short one first, so that an answer to the other is the later.
             if path.missed > 0 {
-                path.short = number(now)
-                questions.append(Question(node: node, number: path.short, length: min(length, Self.shortLength)))
+                questions.append(Question(node: node, number: number(now, isFull: false), length: min(length, Self.shortLength)))
             }
-            path.full = number(now)
-            questions.append(Question(node: node, number: path.full, length: length))
+            let full = number(now, isFull: true)
+            if path.open == 0 { path.open = full }
+            questions.append(Question(node: node, number: full, length: length))
             paths[node] = path
         }
         return questions
@@ -83,13 +83,13 @@ package struct PathWatch: Sendable {
 
     private func wait(_ path: Path) -> Duration {
         if path.missed > 30 { return Self.resigned }
-        // An answer to the last question of all is waited for no longer than others are.
-        guard let asked = path.askedAt, let answered = path.answeredAt, answered >= asked else { return Self.interval }
-        return path.missed == 0 ? Self.calm : Self.interval
+        return path.open == 0 ? Self.calm : Self.interval
     }
 
-    private mutating func number(_ now: Duration) -> UInt64 {
+    /// Numbers of full questions are even, as the highest that was answered is all that is told.
+    private mutating func number(_ now: Duration, isFull: Bool) -> UInt64 {
         next = max(next + 1, UInt64(max(0, now / .nanoseconds(1))))
+        if isFull != (next % 2 == 0) { next += 1 }
         return next
     }
 
@@ -98,12 +98,17 @@ package struct PathWatch: Sendable {
         guard var path = paths[node] else { return }
         if result.heard > path.heard { path.heardAt = now }
         path.heard = result.heard
-        if path.full > 0, result.answered >= path.full, path.answeredAt.map({ $0 < path.askedAt ?? .zero }) ?? true {
+        // An answer may come late, when others have been asked for: it is one all the same.
+        if path.open > 0, result.answered % 2 == 0, result.answered >= path.open {
             path.answeredAt = now
             path.missed = 0
+            path.open = 0
             path.roundTrip = result.roundTrip
         }
-        if path.short > 0, result.answered == path.short { path.shortAnsweredAt = now }
+        if result.answered % 2 == 1, result.answered > path.shortAnswered {
+            path.shortAnswered = result.answered
+            path.shortAnsweredAt = now
+        }
         paths[node] = path
     }
 

@@ -53,6 +53,8 @@ struct ctn_train {
 enum { CTN_TRAINS = 64, CTN_TRAIN_SEGMENTS = 64, CTN_TRAIN_LENGTH = 65000 };
 /* Sends up to CTN_TRAINS; waits while the socket is full. Returns how many were not sent for whatever reason; `error` is the last reason. */
 int ctn_send(int socket, const struct ctn_train *trains, int count, int *error);
+/* Sends one datagram, address and port in network order, or loses it where the socket is full. */
+void ctn_send_or_lose(int socket, const uint8_t *start, uint32_t length, uint32_t address, uint16_t port);
 
 /* What came: one datagram, or several of `segment` octets (the last may be shorter). */
 struct ctn_arrival {
