@@ -26,6 +26,9 @@ package final class Tunnel: Sendable {
         }
     }
 
+    /// The form of the device's frames that this tunnel takes and makes.
+    package static let frames = TunnelFrames.form
+
     private let associations = Associations()
     private let counters = Counters()
     private let prober: Prober

@@ -27,6 +27,7 @@ package struct TunnelProcess: Sendable {
             executable: executable, control: Self.control(in: runDirectory), log: "\(runDirectory)/tunnel.log",
             options: [
                 "--device", device, "--address", address, "--port", "\(port)", "--inner-port", "\(innerPort)", "--queues", "\(queues)",
+                "--frames", "\(TunnelFrames.form)",
             ])
     }
 

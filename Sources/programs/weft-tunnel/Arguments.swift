@@ -5,6 +5,7 @@ import WeftTunnel
 struct Arguments {
     static let usage = """
         Usage: weft-tunnel --device NAME --address ADDRESS --inner-port PORT --control PATH [--port 4500] [--queues 1]
+                           [--frames \(Tunnel.frames)]
 
         Encrypts what the host's programs hand to the TAP device NAME and sends it to other nodes (VXLAN in ESP in UDP), and the other
         way round. It is told the keys at the unix socket PATH, and goes on whether somebody is there or not.
@@ -15,12 +16,13 @@ struct Arguments {
           --inner-port PORT   port of the VXLAN frames inside
           --control PATH      unix socket for the keys, for root alone
           --queues NUMBER     pairs of threads, 1 to 64 (1)
+          --frames FORM       form of the device's frames that the programs are to have: \(Tunnel.frames), or it does not start
 
         Example: weft-tunnel --device weftesp --address 192.0.2.1 --inner-port 4790 --control /run/weft/tunnel.sock
 
         """
 
-    private static let names: Set = ["--device", "--address", "--port", "--inner-port", "--control", "--queues"]
+    private static let names: Set = ["--device", "--address", "--port", "--inner-port", "--control", "--queues", "--frames"]
 
     var options: Tunnel.Options
     var control: String
@@ -34,6 +36,10 @@ struct Arguments {
         let parts = address.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
         guard parts.count == 4, !parts.contains(nil) else { Self.fail("--address \(address) is no IPv4 address") }
         guard let queues = Int(values["--queues"] ?? "1"), (1...64).contains(queues) else { Self.fail("--queues takes 1 to 64") }
+        let frames = values["--frames"] ?? "\(Tunnel.frames)"
+        guard frames == "\(Tunnel.frames)" else {
+            Self.fail("--frames \(frames): this weft-tunnel has form \(Tunnel.frames); install weftd and weft-tunnel of one version")
+        }
         control = Self.required("--control", values)
         options = Tunnel.Options(
             device: device, address: parts.reduce(0) { $0 << 8 | UInt32($1 ?? 0) }, port: Self.port("--port", values["--port"] ?? "4500"),

@@ -1,6 +1,9 @@
 // What weftd says to the process that encrypts, and what that answers: one message a datagram, over a unix socket that keeps their borders.
 // Numbers are big-endian; the keys go this way and no other.
 
+/// The form of the frames on the tunnel's device (`weft_tunnel_frame`). A process that was started for another one is of no use to the programs.
+package enum TunnelFrames { package static let form: UInt16 = 2 }
+
 /// A change of the tunnel's keys, or a question.
 package enum TunnelRequest: Equatable, Sendable {
     /// What is sent to a peer from now on; `association` nil: nothing.
