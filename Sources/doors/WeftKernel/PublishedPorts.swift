@@ -29,7 +29,10 @@ package final class PublishedPorts: Sendable {
         let body = Self.body(ports, source: source)
         // Packets of 127.0.0.1 may leave by these, and come back: the rest is dropped by the input chain of `inet weft`.
         for endpoint in interfaces.sorted() {
-            try Sysctl(in: namespace).write("net/ipv4/conf/\(hostInterfaceName(endpoint))/route_localnet", "1")
+            // One that has gone with its sandbox is nobody's way any more, and must not be in that of others.
+            do { try Sysctl(in: namespace).write("net/ipv4/conf/\(hostInterfaceName(endpoint))/route_localnet", "1") } catch let error
+                as SystemError where error.isNotFound
+            { continue }
         }
         let known = applied.withLock { $0 }
         if let known, known.body == body, try firewall.listing() == known.listing { return }

@@ -44,7 +44,8 @@ package actor PortPublisher {
         published[workload.id] =
             chosen.isEmpty ? nil : Published(ports: chosen, interfaces: target.map { [$0.id] } ?? [])
         do { try publishAll() } catch {
-            published[workload.id] = former
+            // What is no more does not come back because the others' rules cannot be written.
+            if !chosen.isEmpty { published[workload.id] = former }
             throw error
         }
         guard prepared.published != chosen else { return nil }
