@@ -51,9 +51,9 @@ for name in sh cat id touch sleep echo stat grep; do ln -s busybox "$out/root/bi
 echo 'web:x:33:44::/srv:/bin/sh' >"$out/root/etc/passwd"; echo 'web:x:44:' >"$out/root/etc/group"
 step "a root of its own" shows rooted --rootfs "$out/root" --read-only --init -u web --hostname '{{.Service.Name}}-{{.Task.Slot}}' --add-host db:192.0.2.7 \
     --mount "type=bind,source=$out/data,target=/deep/data,readonly" --mount type=tmpfs,target=/scratch,tmpfs-size=65536 \
-    -- 'id; echo "home $HOME"; cat /proc/1/comm /etc/hostname /deep/data/file; grep db /etc/hosts; touch /x; touch /scratch/x && echo scratched'
+    -- 'id; echo "home $HOME"; cat /proc/1/comm /etc/hostname /deep/data/file; grep db /etc/hosts; touch /x; touch /scratch/x && echo scratched; echo aloud >/dev/stderr'
 step "with user, mounts and names" within 20 said rooted "uid=33(web) gid=44(web)" "home /srv" weft-init rooted-1 here "192.0.2.7" \
-    "/x: Read-only file system" scratched
+    "/x: Read-only file system" scratched aloud
 step "a mount without its source" create --name nowhere --mount type=bind,source=/no/such,target=/data -- sleep 1000
 step "says so" within 20 has "cannot mount /no/such" problem nowhere
 step "a volume" refused "volumes are a container engine's" create --name x --mount type=volume,source=v,target=/v -- true
@@ -92,6 +92,5 @@ step "a port of any number" create --name any --publish mode=host,target=80 -- s
 number() { w service ps any --format '{{.Ports}}' | grep -o '[0-9]*->80/tcp'; }
 step "gets one, and shows it" within 20 number
 for name in files rooted nowhere rights hungry forks healthy port any; do step "rm $name" w service rm $name; done
-left() { ! on 1 weft ps -a -q | grep .; }
-step "nothing of them is left on host 1" within 20 left
+step "nothing of them is left on host 1" within 20 equals "" on 1 weft ps -a -q
 conclude

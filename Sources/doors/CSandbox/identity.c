@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <linux/capability.h>
 #include <unistd.h>
@@ -144,6 +145,15 @@ static void resolve(int control, const struct csb_confinement *wanted, struct id
     }
 }
 
+/* Pipes and a terminal are root's, and /dev/stderr, or a terminal by its name, is opened anew. Anything else is not the sandbox's own. */
+static void own_streams(const struct identity *identity)
+{
+    struct stat found;
+    for (int fd = 0; fd < 3; fd++)
+        if (fstat(fd, &found) == 0 && (S_ISFIFO(found.st_mode) || isatty(fd)) && fchown(fd, identity->uid, (gid_t)-1) < 0)
+            continue;
+}
+
 static bool has_variable(char *const *envp, const char *name)
 {
     size_t length = strlen(name);
@@ -231,6 +241,7 @@ char *const *csb_confine(int control, const struct csb_confinement *wanted, char
     if (error && wanted->oom_score_adj)
         csb_fail(control, 125, -error, "cannot set the OOM score to", adjustment);
     bound_capabilities(control, wanted->capabilities);
+    own_streams(identity);
     if (setgroups(identity->group_count, identity->groups) < 0 || setresgid(identity->gid, identity->gid, identity->gid) < 0
         || setresuid(identity->uid, identity->uid, identity->uid) < 0)
         csb_fail(control, 125, errno, "cannot become the user", wanted->user);

@@ -290,7 +290,10 @@ final class Supervisor {
             return
         }
         if case .executing(let command) = client.role {
-            if command.exitCode == nil { _ = csb_kill(command.pid, Int32(number)) }
+            guard command.exitCode == nil else { return }
+            // It leads a session of its own: what it has started ends with it.
+            if Int32(number) == SIGKILL { _ = csb_kill(-command.pid, SIGKILL) }
+            _ = csb_kill(command.pid, Int32(number))
             return
         }
         // One that still waits to be started is the first of its pid namespace without a handler: only

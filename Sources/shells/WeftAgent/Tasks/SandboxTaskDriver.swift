@@ -67,10 +67,12 @@ package struct SandboxTaskDriver: TaskDriver {
         var generator = SystemRandomNumberGenerator()
         let id = SandboxID.random(using: &generator).rawValue
         let body = SandboxTaskBody(order, id: id)
-        let spec = try body.spec(files: try await files.lay(order), resolver: resolver(!order.networks.isEmpty))
         let ports = task.ports.filter { $0.mode == .host }.compactMap(WantedPort.init)
         if !body.servers.isEmpty { useServers(body.servers, SandboxID(id)) }
-        do { return try await sandboxes.create(spec, endpoints: order.endpoints, ports: ports).spec.id } catch {
+        do {
+            let spec = try body.spec(files: try await files.lay(order), resolver: resolver(!order.networks.isEmpty))
+            return try await sandboxes.create(spec, endpoints: order.endpoints, ports: ports).spec.id
+        } catch {
             forgetServers(of: id)
             try await files.remove(task.id)
             throw error
@@ -117,8 +119,11 @@ package struct SandboxTaskDriver: TaskDriver {
                 track.note(isWell: try await driver.isWell(container, within: track.timeout), age: age)
                 try Task.checkCancellation()
                 guard track.health != former else { continue }
-                try await driver.note(container, isHealthy: track.health == .healthy)
                 tell(track.health)
+                // The next weftd would begin anew without it, which is no reason to stop.
+                do { try await driver.note(container, isHealthy: track.health == .healthy) } catch {
+                    logger.warning("a health is not kept", metadata: ["sandbox": "\(container)", "error": "\(error)"])
+                }
             }
         } catch {
             // It ended, or nobody watches it any more.
