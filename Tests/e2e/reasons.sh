@@ -70,12 +70,13 @@ step "what nodes do not tell of is waited for" create gpus --generic-resource gp
 step "gpus: service ps says so" within 10 says gpus "insufficient resources on 1 node"
 
 # A port of the host's that another program has, and one that another service has.
-weft lab exec 1 -- timeout 120 python3 - "$out/release" <<'PYTHON' >/dev/null 2>&1 &
+weft lab exec 1 -- timeout 120 python3 - "$out/release" <<'PYTHON' >"$out/holder" 2>&1 &
 import os, socket, sys, time
 holder = socket.create_server(("0.0.0.0", 9001))
+print("ready", flush=True)
 while not os.path.exists(sys.argv[1]): time.sleep(0.1)
 PYTHON
-sleep 1
+step "a program has the port" within 10 grep -q ready "$out/holder"
 create ported --mode global --publish mode=host,published=9001,target=80 alpine sleep 86400 >/dev/null
 step "ported: service ps says that the port is taken" within 20 says ported "address already in use"
 touch "$out/release"
