@@ -24,8 +24,8 @@ def record(interface, source, count, path):
         if packet[9] != 17 or socket.inet_ntoa(packet[12:16]) != source:
             continue
         port, length = struct.unpack("!HH", packet[header + 2:header + 6])
-        # A keepalive is one octet.
-        if port == 4500 and length > 16:
+        # A keepalive is one octet; what fills the MTU already could not be sent with more behind it.
+        if port == 4500 and 16 < length <= 700:
             kept.append(packet[header + 8:header + length].hex())
     with open(path, "w") as file:
         file.write("\n".join(kept))

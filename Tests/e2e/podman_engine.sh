@@ -208,6 +208,10 @@ reboot() {
         all+=("$monitor" "$pid")
     done
     end "${daemon[3]}"; end "${engine[3]}"
+    # The process that encrypts outlives weftd, but no boot.
+    for pid in $(pidof weft-tunnel); do
+        [ "$(stat -Lc %i "/proc/$pid/ns/net")" != "$(stat -Lc %i "/proc/${rooted[3]}/ns/net")" ] || all+=("$pid")
+    done
     kill -9 "${all[@]}" && within 5 not kill -0 "${all[@]}" || return 1
     nsenter -t "${rooted[3]}" -m sh -c "grep -o '/[^ ]*/3/root/[^ ]*' /proc/self/mounts | xargs -r umount -l"
     on 3 sh -c 'for n in /run/weft/netns/*; do umount -l $n; done; rm -rf /run/weft /run/podman /run/crun /run/runc /run/libpod; ip link del weft_vxlan; nft flush ruleset' || return 1

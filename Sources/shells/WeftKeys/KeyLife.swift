@@ -70,13 +70,17 @@ struct KeyLeftovers {
     /// Peers that are sent to.
     var outbound: Set<IPv4Address> = []
 
-    /// Kept of one peer: it cannot be behind more than so many of this node's starts.
-    static let perPeer = 8
+    /// Kept of all peers together, and of one peer at least. Each of this node's starts leaves one for every statement of a peer's.
+    private static let keptMax = 4096
+    private static let perPeerMin = 16
 
     init() {}
 
     init(_ status: TunnelStatus) {
-        inbound = status.inbound.map { Inbound(spi: $0.spi, address: IPv4Address(rawValue: $0.peer), node: nil) }
+        // Where there are too many, what nothing ever came under goes first.
+        inbound = status.inbound.sorted { $0.highestSequence < $1.highestSequence }.map {
+            Inbound(spi: $0.spi, address: IPv4Address(rawValue: $0.peer), node: nil)
+        }
         outbound = Set(status.outbound.map { IPv4Address(rawValue: $0.peer) })
     }
 
@@ -109,11 +113,12 @@ extension KeyLeftovers {
     ) -> [UInt32] {
         var due: [UInt32] = []
         var count: [IPv4Address: Int] = [:]
+        let perPeer = max(Self.perPeerMin, Self.keptMax / max(1, peers.count))
         // Of more the latest stay.
         for index in inbound.indices.reversed() {
             let one = inbound[index]
             count[one.address, default: 0] += 1
-            guard let node = one.node ?? nodes[one.address], peers[node] == one.address, count[one.address, default: 0] <= Self.perPeer,
+            guard let node = one.node ?? nodes[one.address], peers[node] == one.address, count[one.address, default: 0] <= perPeer,
                 one.until.map({ $0 > now }) ?? true
             else {
                 due.append(one.spi)
