@@ -139,7 +139,7 @@ step "labels, options and driver asked for" equals "shopping 1400 overlay true" 
 step "internal asked for" equals "true" network hidden '{{.Internal}}'
 step "the address asked for" equals "10.77.1.77" field web '{{(index .NetworkSettings.Networks "shop_front").IPAddress}}'
 step "network ids are the swarm's" equals "$(docker_on 2 network inspect --format '{{.Id}}' shop_front)" field web '{{(index .NetworkSettings.Networks "shop_front").NetworkID}}'
-step "the MTU asked for, less what the tunnel takes" equals 1350 inside both sh -c 'cat /sys/class/net/eth*/mtu | sort -n | head -n 1'
+step "the MTU asked for, less what the tunnel takes" equals 1308 inside both sh -c 'cat /sys/class/net/eth*/mtu | sort -n | head -n 1'
 step "ping by service" pings client web
 step "ping by alias" pings client shopfront
 step "the other alias" pings client www

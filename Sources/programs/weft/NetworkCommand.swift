@@ -115,6 +115,7 @@ struct NetworkLs: AsyncParsableCommand {
 
     /// As Docker's users say it: the option is there, and not false.
     static func isEncrypted(_ network: TemplateValue) -> Bool {
+        if network["Encrypted"].bool == true { return true }
         guard network["Driver"].string == "overlay", let value = network["Options"]["encrypted"].string else { return false }
         return !["false", "0"].contains(value.lowercased())
     }

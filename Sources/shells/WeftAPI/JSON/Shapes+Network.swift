@@ -25,7 +25,7 @@ struct NetworkShapes {
         let spec = network.spec
         let all = endpoints[network.id] ?? []
         let own = all.filter { $0.node == local }
-        var options = spec.options
+        var options = spec.shownOptions
         options["com.docker.network.driver.overlay.vxlanid_list"] = network.vni.description
         var json: JSON = [
             "Name": .string(spec.name), "Id": .string(network.id.rawValue),
@@ -37,6 +37,8 @@ struct NetworkShapes {
             "Containers": own.isEmpty ? .null : containers(detailed ? own : [], on: network),
             "Options": .map(options), "Labels": spec.labels.isEmpty && own.isEmpty ? .null : .map(spec.labels),
         ]
+        // Weft's own word: what is in force, whoever asked for it.
+        if spec.isEncrypted { json.append("Encrypted", true) }
         if !all.isEmpty { json.append("Peers", peers(all)) }
         if verbose, !all.isEmpty { json.append("Services", servicesJSON(all, on: network)) }
         return json

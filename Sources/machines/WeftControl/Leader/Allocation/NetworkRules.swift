@@ -22,6 +22,7 @@ enum NetworkRules {
                     throw ControlError(
                         .invalid, "invalid option \(key)=\(value): give --opt \(key), or --opt \(key)=false for packets in the clear")
                 }
+            case NetworkSpec.defaultedOption where value.isEmpty: break
             case mtuOption:
                 let range = smallestMTU(spec)...65535
                 guard let mtu = Int(value), range.contains(mtu) else {
@@ -34,14 +35,16 @@ enum NetworkRules {
             case vniOption:
                 _ = try vni(spec)
             default:
-                throw ControlError(
-                    .invalid,
-                    "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(NetworkSpec.encryptedOption)"
-                )
+                throw unknown(key)
             }
         }
         if spec.ingress, spec.attachable { throw ControlError(.invalid, "the ingress network cannot be attachable") }
         if spec.ingress, spec.isInternal { throw ControlError(.invalid, "the ingress network cannot be internal") }
+    }
+
+    static func unknown(_ key: String) -> ControlError {
+        ControlError(
+            .invalid, "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(NetworkSpec.encryptedOption)")
     }
 
     private static func checkName(_ name: String) throws(ControlError) {
