@@ -28,7 +28,7 @@ finish() {
     weft 2 rm -f w1
     for pid in "${started[@]}"; do kill -9 "$pid"; done
     wait
-    for n in 1 2; do ip netns del "$(host $n)"; rm -rf "/sys/fs/bpf/$id-$n"; done
+    for n in 1 2; do end_tunnels "$(host $n)"; ip netns del "$(host $n)"; rm -rf "/sys/fs/bpf/$id-$n"; done
     ip netns del "$id-u"; rm -f "/run/netns/$id-file"; for n in a b c d e; do ip netns del "$id-$n"; done
     rm -rf "$work"
 } >/dev/null 2>&1

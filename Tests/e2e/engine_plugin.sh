@@ -78,6 +78,7 @@ down() {
         [ -s "$WORK/h$h/docker.pid" ] && end_dockerd "$h" TERM 2>/dev/null
         [ -s "$WORK/h$h/weftd.pid" ] && end_weftd "$h" 2>/dev/null
         [ -n "${HOLDER[$h]:-}" ] && kill "${HOLDER[$h]}" 2>/dev/null
+        end_tunnels "$P$h"
         ip netns del "$P$h" 2>/dev/null
         rm -rf "/sys/fs/bpf/$P$h"
     done

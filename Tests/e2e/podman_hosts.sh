@@ -73,7 +73,7 @@ finish() {
     for n in $hosts; do end "${daemon[$n]}"; end "${engine[$n]}"; end "${rooted[$n]}"; end "${holder[$n]}"; done
     # Monitors of exec sessions stay for minutes, for someone who might ask how they ended.
     kill -9 $(pgrep -f "^[^ ]*conmon .*$store/")
-    for n in $hosts; do ip netns del "$id-h$n"; rm -rf "/sys/fs/bpf/$id-$n"; done
+    for n in $hosts; do end_tunnels "$id-h$n"; ip netns del "$id-h$n"; rm -rf "/sys/fs/bpf/$id-$n"; done
     ip netns del "$id-u"
     [ -n "${KEEP_LOGS:-}" ] && mkdir -p "$KEEP_LOGS" && for n in $hosts; do cp "$work/$n/log" "$KEEP_LOGS/weftd$n.log"; cp "$work/$n/podman.log" "$KEEP_LOGS/podman$n.log"; done
     rm -rf "$work" ${PODMAN_ROOT:+"$PODMAN_ROOT/$store"}

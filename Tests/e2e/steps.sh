@@ -55,3 +55,12 @@ refused() { # words, command: it fails and says them, in whatever case
 }
 exits() { local want=$1 code; shift; "$@"; code=$?; [ $code = "$want" ] || { echo "exit code $code, wanted $want"; return 1; }; }
 not() { ! "$@"; }
+# The processes that encrypt outlive weftd: a script that starts weftd by itself ends them, by the name of their host's network namespace.
+end_tunnels() {
+    local name pid
+    for name in "$@"; do
+        for pid in $(pidof weft-tunnel); do
+            [ "$(stat -Lc %i "/proc/$pid/ns/net" 2>/dev/null)" != "$(stat -Lc %i "/run/netns/$name" 2>/dev/null)" ] || kill -9 "$pid"
+        done
+    done
+}
