@@ -209,7 +209,7 @@ struct KeyEpochTests {
         var swarm = try Swarm(spec: spec)
         #expect(swarm.replica.networks.map(\.spec.isEncrypted) == [true])
         let plain = try swarm.create("a").spec
-        #expect(plain.isEncrypted && plain.shownOptions.isEmpty, "clients compare what they asked for")
+        #expect(plain.isEncrypted && plain.options.isEmpty, "clients compare what they asked for")
         #expect(try swarm.create("b") { $0.options = ["encrypted": "false"] }.spec.isEncrypted == false)
         let cluster = try #require(swarm.replica.cluster)
         var later = cluster.spec

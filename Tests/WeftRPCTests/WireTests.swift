@@ -18,6 +18,7 @@ private func network(withIPv6: Bool) throws -> Network {
     var spec = NetworkSpec(name: "my_net")
     spec.labels = ["a": "b", "c": ""]
     spec.attachable = true
+    spec.encryptedByDefault = true
     spec.isInternal = true
     spec.ingress = true
     spec.options = ["com.docker.network.driver.mtu": "1400"]
@@ -86,6 +87,7 @@ extension NodeState { fileprivate static var all: [NodeState] { [.unknown, .down
         full.engineVersion = "28.2"
         full.returnsAddresses = true
         full.engineLabels = ["rack": "7"]
+        full.pathConditions = [PathCondition(peer: NodeID("n2"), fault: .large, port: 4500, length: 1400)]
         full.routes = [try #require(IPv4Prefix("192.168.0.0/16")), try #require(IPv4Prefix("0.0.0.0/0"))]
         let messages: [NodeMessage] = [
             .hello(

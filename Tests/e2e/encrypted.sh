@@ -62,7 +62,7 @@ PYTHON
 nsenter --net=/run/netns/$lab-2 python3 "$out/holder.py" >"$out/holder" & holder=$!
 within 10 grep -q ready "$out/holder"
 step "an encrypted network" on 1 weft network create -d overlay --attachable --opt encrypted sealed
-step "where another program has the port, status says whose it is" within 5 has "python3's, process $holder" on 2 weft status
+step "where another program has the port, status says whose it is" within 5 has "taken by python3 (process $holder)" on 2 weft status
 kill $holder; wait $holder 2>/dev/null
 step "and one that is not" on 1 weft network create -d overlay --attachable --opt encrypted=false plain
 for h in 1 2 3; do

@@ -171,7 +171,7 @@ PYTHON
 ip netns add ${tag}C && trap 'cleanup; ip netns del ${tag}C 2>/dev/null' EXIT
 start_in C holder "$out/holder" python3 "$out/holder.py"
 within 10 grep -q ready "$out/holder"
-step "a port that is taken: it ends at once, and says whose it is" refused "'s, process ${pid[holder]};" in_host C timeout 5 \
+step "a port that is taken: it ends at once, and says whose it is" refused "(process ${pid[holder]});" in_host C timeout 5 \
     "$WEFT_BIN/weft-tunnel" --device weftesp --address 127.0.0.1 --inner-port $inner --control "$out/C.sock"
 end holder
 step "nobody complained" equals "" cat "$out/A.log" "$out/B.log"

@@ -96,7 +96,8 @@ package struct PathWatch: Sendable {
     /// What came of the questions so far.
     package mutating func learn(_ result: Result, of node: NodeID, now: Duration) {
         guard var path = paths[node] else { return }
-        if result.heard > path.heard { path.heardAt = now }
+        // A new process counts from the start.
+        if result.heard > 0, result.heard != path.heard { path.heardAt = now }
         path.heard = result.heard
         // An answer may come late, when others have been asked for: it is one all the same.
         if path.open > 0, result.answered % 2 == 0, result.answered >= path.open {

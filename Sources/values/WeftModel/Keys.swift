@@ -144,22 +144,15 @@ extension Cluster {
 
 extension NetworkSpec {
     package static let encryptedOption = "encrypted"
-    /// Beside what was asked for: the swarm's default had the network encrypted. Nobody is shown it among the options, as clients compare those
-    /// with what they asked for (docker-compose makes a network anew that has others).
-    package static let defaultedOption = "weft.encrypted-by-default"
-
-    /// As asked for.
-    package var shownOptions: [String: String] { options.filter { $0.key != Self.defaultedOption } }
-
     /// The spec of a new network in a swarm with these settings.
     package func completed(by cluster: ClusterSpec) -> NetworkSpec {
         var spec = self
-        if cluster.encryptsByDefault, spec.options[Self.encryptedOption] == nil { spec.options[Self.defaultedOption] = "" }
+        spec.encryptedByDefault = cluster.encryptsByDefault ? true : nil
         return spec
     }
 
     /// Whether packets of the network are encrypted between nodes. As Docker's users write it: the option is there, with any value but `false` or `0`.
     package var isEncrypted: Bool {
-        options[Self.encryptedOption].map { !["false", "0"].contains($0.lowercased()) } ?? (options[Self.defaultedOption] != nil)
+        options[Self.encryptedOption].map { !["false", "0"].contains($0.lowercased()) } ?? encryptedByDefault ?? false
     }
 }

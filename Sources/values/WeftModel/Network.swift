@@ -69,6 +69,9 @@ package struct NetworkSpec: Hashable, Sendable, Codable {
     package var ipam6: IPAMConfig<IPv6Address>?
     /// Driver options as given, `com.docker.network.driver.mtu` among them.
     package var options: [String: String] = [:]
+    /// The swarm's default when it was made, for a network whose options say nothing of it. It is none of them, as clients compare those with what
+    /// they asked for (docker-compose makes a network anew that has others).
+    package var encryptedByDefault: Bool?
     package init(name: String) { self.name = name }
 
     package var ipv6: Bool { ipam6 != nil }

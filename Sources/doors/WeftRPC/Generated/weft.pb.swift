@@ -578,6 +578,12 @@ nonisolated struct Weft_V1_NetworkSpec: @unchecked Sendable {
   /// Clears the value of `ipam6`. Subsequent reads from it will return its default value.
   mutating func clearIpam6() {_uniqueStorage()._ipam6 = nil}
 
+  /// For a network whose options do not say whether it is encrypted.
+  var encryptedByDefault: Bool {
+    get {_storage._encryptedByDefault}
+    set {_uniqueStorage()._encryptedByDefault = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -2483,7 +2489,7 @@ nonisolated extension Weft_V1_IPAM6Config: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".NetworkSpec"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}labels\0\u{1}attachable\0\u{1}internal\0\u{1}ingress\0\u{1}ipam\0\u{1}options\0\u{1}ipam6\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}labels\0\u{1}attachable\0\u{1}internal\0\u{1}ingress\0\u{1}ipam\0\u{1}options\0\u{1}ipam6\0\u{3}encrypted_by_default\0")
 
   fileprivate class _StorageClass {
     var _name: String = String()
@@ -2494,6 +2500,7 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
     var _ipam: Weft_V1_IPAMConfig? = nil
     var _options: Dictionary<String,String> = [:]
     var _ipam6: Weft_V1_IPAM6Config? = nil
+    var _encryptedByDefault: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2512,6 +2519,7 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
       _ipam = source._ipam
       _options = source._options
       _ipam6 = source._ipam6
+      _encryptedByDefault = source._encryptedByDefault
     }
   }
 
@@ -2538,6 +2546,7 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
         case 6: try { try decoder.decodeSingularMessageField(value: &_storage._ipam) }()
         case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._options) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._ipam6) }()
+        case 9: try { try decoder.decodeSingularBoolField(value: &_storage._encryptedByDefault) }()
         default: break
         }
       }
@@ -2574,6 +2583,9 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
       try { if let v = _storage._ipam6 {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      if _storage._encryptedByDefault != false {
+        try visitor.visitSingularBoolField(value: _storage._encryptedByDefault, fieldNumber: 9)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2591,6 +2603,7 @@ nonisolated extension Weft_V1_NetworkSpec: SwiftProtobuf.Message, SwiftProtobuf.
         if _storage._ipam != rhs_storage._ipam {return false}
         if _storage._options != rhs_storage._options {return false}
         if _storage._ipam6 != rhs_storage._ipam6 {return false}
+        if _storage._encryptedByDefault != rhs_storage._encryptedByDefault {return false}
         return true
       }
       if !storagesAreEqual {return false}

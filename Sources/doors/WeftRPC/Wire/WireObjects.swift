@@ -157,6 +157,7 @@ extension Weft_V1_NetworkSpec {
         name = value.name
         labels = value.labels
         attachable = value.attachable
+        encryptedByDefault = value.encryptedByDefault ?? false
         `internal` = value.isInternal
         ingress = value.ingress
         options = value.options
@@ -197,6 +198,7 @@ extension NetworkSpec {
         self.init(name: try Wire.name(wire.name, "\(field).name"))
         labels = wire.labels
         attachable = wire.attachable
+        encryptedByDefault = wire.encryptedByDefault ? true : nil
         isInternal = wire.internal
         ingress = wire.ingress
         options = wire.options

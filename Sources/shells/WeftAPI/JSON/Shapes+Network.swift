@@ -25,7 +25,7 @@ struct NetworkShapes {
         let spec = network.spec
         let all = endpoints[network.id] ?? []
         let own = all.filter { $0.node == local }
-        var options = spec.shownOptions
+        var options = spec.options
         options["com.docker.network.driver.overlay.vxlanid_list"] = network.vni.description
         var json: JSON = [
             "Name": .string(spec.name), "Id": .string(network.id.rawValue),

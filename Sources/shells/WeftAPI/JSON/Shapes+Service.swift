@@ -140,7 +140,7 @@ struct ServiceShapes {
         var spec = Members()
         spec.add("Name", .string(network.spec.name))
         spec.add("Labels", .map(network.spec.labels))
-        spec.add("DriverConfiguration", driverJSON(LogDriver(name: "overlay", options: network.spec.shownOptions)))
+        spec.add("DriverConfiguration", driverJSON(LogDriver(name: "overlay", options: network.spec.options)))
         spec.add("IPv6Enabled", ifTrue: network.spec.ipv6)
         spec.add("Internal", ifTrue: network.spec.isInternal)
         spec.add("Attachable", ifTrue: network.spec.attachable)
@@ -148,7 +148,7 @@ struct ServiceShapes {
         spec.add("IPAMOptions", ["Driver": ["Name": "default"]])
         spec.add("Scope", "swarm")
         members.add("Spec", spec.json)
-        var options = network.spec.shownOptions
+        var options = network.spec.options
         options["com.docker.network.driver.overlay.vxlanid_list"] = network.vni.description
         members.add("DriverState", driverJSON(LogDriver(name: "overlay", options: options)))
         members.add(

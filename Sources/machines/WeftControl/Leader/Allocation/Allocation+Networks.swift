@@ -8,7 +8,6 @@ extension Allocation {
         _ spec: NetworkSpec, in round: inout Round, random: inout some RandomNumberGenerator
     ) throws(ControlError) -> Network {
         guard let cluster = round.tables.cluster else { throw .noCluster }
-        guard spec.options[NetworkSpec.defaultedOption] == nil else { throw NetworkRules.unknown(NetworkSpec.defaultedOption) }
         let spec = spec.completed(by: cluster.spec)
         try NetworkRules.check(spec)
         if round.tables.networkNames[spec.name] != nil {

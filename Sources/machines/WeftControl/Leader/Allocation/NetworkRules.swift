@@ -22,7 +22,6 @@ enum NetworkRules {
                     throw ControlError(
                         .invalid, "invalid option \(key)=\(value): give --opt \(key), or --opt \(key)=false for packets in the clear")
                 }
-            case NetworkSpec.defaultedOption where value.isEmpty: break
             case mtuOption:
                 let range = smallestMTU(spec)...65535
                 guard let mtu = Int(value), range.contains(mtu) else {
@@ -35,16 +34,14 @@ enum NetworkRules {
             case vniOption:
                 _ = try vni(spec)
             default:
-                throw unknown(key)
+                throw ControlError(
+                    .invalid,
+                    "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(NetworkSpec.encryptedOption)"
+                )
             }
         }
         if spec.ingress, spec.attachable { throw ControlError(.invalid, "the ingress network cannot be attachable") }
         if spec.ingress, spec.isInternal { throw ControlError(.invalid, "the ingress network cannot be internal") }
-    }
-
-    static func unknown(_ key: String) -> ControlError {
-        ControlError(
-            .invalid, "overlay networks have no option \(key); there are \(mtuOption), \(vniOption) and \(NetworkSpec.encryptedOption)")
     }
 
     private static func checkName(_ name: String) throws(ControlError) {
