@@ -47,8 +47,10 @@ struct Bar {
     static func all(_ results: Results) -> [Bar] {
         var bars: [Bar] = []
         for profile in Profile.allCases {
-            for metric in Metric.allCases { bars.append(ratio(results, profile, metric)) }
+            // What four streams and the CPUs come to is information.
+            for metric in Metric.allCases where ![.four, .cpu].contains(metric) { bars.append(ratio(results, profile, metric)) }
         }
+        bars += encrypted(results)
         bars.append(latency("attach until the first reply from another host, p99", results.latency?.attach, atMost: 20))
         bars.append(latency("the same, \(Latency.atOnce.count) at once, p99", results.latency?.attachAtOnce, atMost: 20))
         bars.append(latency("name resolvable on the other node, p99", results.latency?.name, atMost: 100))
@@ -58,6 +60,17 @@ struct Bar {
                 work: "weftd resident memory, worker", requirement: "≤ 40 MB",
                 measured: memory.map { "\(decimal($0, 1)) MB" }, isMet: memory.map { $0 <= 40 } ?? false))
         return bars
+    }
+
+    /// How an encrypted network must stand to WireGuard in user space.
+    private static func encrypted(_ results: Results) -> [Bar] {
+        [(Profile.gso, Metric.up, 8.0), (.wire, .up, 4), (.gso, .rtt50, 0.4), (.wire, .rtt50, 0.4)].map { profile, metric, limit in
+            let value = results.ratio(profile, .encrypted, to: .wireguard, metric)
+            return Bar(
+                work: "\(profile.rawValue), encrypted: \(metric.title)",
+                requirement: "\(metric.isBetterBelow ? "≤" : "≥") \(decimal(limit, 1)) × G", measured: value.map { "\(decimal($0, 2)) ×" },
+                isMet: value.map { metric.isBetterBelow ? $0 <= limit : $0 >= limit } ?? false)
+        }
     }
 
     /// How Weft's value must stand to the reference's.
